@@ -1,0 +1,26 @@
+"""The engine's door: the only names pages and notebooks use."""
+
+from .captures import activations
+from .errors import (
+    Cancelled,
+    EngineError,
+    ExperimentError,
+    LinkError,
+    ModelError,
+    SiteError,
+    TokenError,
+)
+from .experiment import Ablations, Experiment, Kind, Method, Positions, ablations
+from .model import load, models, release
+from .ranking import next_token
+from .reading import tokenize
+from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
+from .sites import MLP, Head, Heads, Neuron, Shape, Site, parse_sites, print_sites, resolve_sites
+
+__all__ = [
+    "MLP", "Ablations", "Activations", "Cancelled", "Candidate", "EngineError", "Experiment",
+    "ExperimentError", "Head", "Heads", "Kind", "LinkError", "Method", "ModelError", "ModelInfo",
+    "Neuron", "NextToken", "Positions", "Ranking", "Score", "Shape", "Site", "SiteError",
+    "TokenError", "Tokens", "ablations", "activations", "load", "models", "next_token",
+    "parse_sites", "print_sites", "release", "resolve_sites", "tokenize",
+]

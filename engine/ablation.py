@@ -1,0 +1,122 @@
+"""An experiment's ablations as the edits of one text, with the references they need.
+
+Averages are taken once for a set of reference prompts and kept, every head and MLP at a time, so
+that the next toggle costs no pass over the references. A `mean` weighs every reference token
+equally, BOS included; what is generated after a prompt has no counterpart at its position, so
+`mean_by_position` and `resample` leave it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from . import forward
+from .errors import ExperimentError
+from .experiment import Experiment, Kind
+from .hooks import Edit, ablated_sites, edit, grouped
+from .model import Model
+from .results import Tokens
+
+_BY_POSITION = (Kind.MEAN_BY_POSITION, Kind.RESAMPLE)
+_REFERENCE_TOKENS = 512
+"""Reference tokens run at a time: what is captured of them is averaged and let go."""
+
+
+def edits_of(model: Model, e: Experiment, prompt: Tokens, n_tokens: int) -> tuple[Edit, ...]:
+    """The edits of a text of `n_tokens` that begins with the prompt, on the worker's thread.
+
+    Raises: SiteError, ExperimentError or TokenError saying what does not fit.
+    """
+    sites = grouped(ablated_sites(e.ablations, model.shape))
+    if not sites:
+        return ()
+    kind = e.method.kind
+    positions = e.positions.at(len(prompt), n_tokens)
+    if kind in _BY_POSITION:
+        positions = tuple(p for p in positions if p < len(prompt))
+    texts = reference_texts(model, e, prompt)
+    if not positions:
+        return ()
+    found = _references(model, texts, kind, set(sites)) if texts else {}
+    return tuple(
+        edit(at, index, kind, e.method.number, positions, found.get(at))
+        for at, index in sites.items()
+    )
+
+
+def reference_texts(model: Model, e: Experiment, prompt: Tokens) -> tuple[tuple[int, ...], ...]:
+    """The ids of the prompts a method takes its values from; empty for methods without any.
+
+    Raises: ExperimentError where there are none, or where their length does not fit the prompt.
+    """
+    kind = e.method.kind
+    if kind in (Kind.ZERO, Kind.SCALE, Kind.SET):
+        return ()
+    if kind is Kind.RESAMPLE:
+        if not e.corrupted:
+            raise ExperimentError(
+                "resample takes its values from the corrupted prompt, and there is none. Give one "
+                "with as many tokens as the prompt."
+            )
+        texts: Sequence[str] = (e.corrupted,)
+    else:
+        texts = e.references or ((e.corrupted,) if e.corrupted else ())
+        if not texts:
+            raise ExperimentError(
+                f"{kind.word} averages over reference prompts, and there are none. Give some, or "
+                "choose zero."
+            )
+    found = []
+    for text in texts:
+        ids = model.tokenizer.encode(text, e.prepend_bos).ids
+        if kind in _BY_POSITION and len(ids) != len(prompt):
+            what = "corrupted prompt" if kind is Kind.RESAMPLE else "reference prompt"
+            raise ExperimentError(
+                f"The {what} “{text[:60]}” is {len(ids)} tokens long and the prompt "
+                f"{len(prompt)}; {kind.word} needs them equal"
+                + ("." if kind is Kind.RESAMPLE else ", mean does not.")
+            )
+        forward.check_ids(model, ids)
+        found.append(ids)
+    return tuple(found)
+
+
+def _references(
+    model: Model, texts: tuple[tuple[int, ...], ...], kind: Kind, wanted: set[forward.Capture]
+) -> dict[forward.Capture, Tensor]:
+    """Reference values by hook point and layer: averages, or the corrupted prompt's own."""
+    by_position = kind in _BY_POSITION
+    kept = {at: model.means.find((texts, by_position, *at)) for at in wanted}
+    if any(value is None for value in kept.values()):
+        layers = range(model.shape.n_layers)
+        points = {(name, i) for name in ("z", "mlp_out") for i in layers} | wanted
+        kept = dict(_averages(model, texts, by_position, frozenset(points)))
+        for at, value in kept.items():
+            model.means.keep((texts, by_position, *at), value)
+    return {at: kept[at] for at in wanted if kept[at] is not None}
+
+
+def _averages(
+    model: Model,
+    texts: tuple[tuple[int, ...], ...],
+    by_position: bool,
+    points: frozenset[forward.Capture],
+) -> dict[forward.Capture, Tensor]:
+    """Averages over texts, and over their tokens unless `by_position`."""
+    sums: dict[forward.Capture, Tensor] = {}
+    group: list[forward.Row] = []
+    for i, ids in enumerate(texts):
+        group.append(forward.Row(ids, captures=points))
+        if sum(len(row.ids) for row in group) < _REFERENCE_TOKENS and i + 1 < len(texts):
+            continue
+        for result in forward.run(model, group):
+            for at, value in result.captured.items():
+                value = value.double() if model.device.type != "mps" else value.float()
+                total = value if by_position else value.sum(0)
+                sums[at] = sums[at] + total if at in sums else total
+        group = []
+    n = len(texts) if by_position else sum(len(ids) for ids in texts)
+    return {at: (total / n).to(torch.float32) for at, total in sums.items()}

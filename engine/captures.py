@@ -1,0 +1,49 @@
+"""Captured activations of an experiment, clean and ablated: what the pages draw from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from torch import Tensor
+
+from . import forward
+from .ablation import edits_of
+from .experiment import Experiment
+from .model import Model, load
+from .results import Activations
+
+
+def activations(
+    e: Experiment, names: Iterable[tuple[str, int]], view: str | None = None
+) -> Activations:
+    """Run an experiment and keep the activations named, as in `[("pattern", 3), ("z", 0)]`.
+
+    Returns: Activations, float32, clean and ablated; its docstring gives each name's axes.
+    Raises: EngineError for a name the architecture does not have, and as `next_token` does.
+    """
+    model = load(e.model)
+    wanted = frozenset(names)
+    return model.worker.run(lambda: _activations(model, e, wanted), view=view)
+
+
+def _activations(model: Model, e: Experiment, names: frozenset[forward.Capture]) -> Activations:
+    prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
+    forward.check_ids(model, prompt.ids)
+    everywhere = tuple(range(len(prompt)))
+    edits = edits_of(model, e, prompt, len(prompt))
+    clean, ablated = forward.run(
+        model,
+        [forward.Row(prompt.ids, own, everywhere, names) for own in ((), edits)],
+    )
+    return Activations(
+        tokens=prompt,
+        clean={at: _numpy(value) for at, value in clean.captured.items()},
+        ablated={at: _numpy(value) for at, value in ablated.captured.items()},
+        clean_logits=_numpy(clean.logits),
+        ablated_logits=_numpy(ablated.logits),
+    )
+
+
+def _numpy(value: Tensor) -> np.ndarray:
+    return value.float().cpu().numpy()

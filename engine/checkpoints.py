@@ -1,0 +1,170 @@
+"""From a model's name to a directory that is safe to load: bundled, local, or from the hub.
+
+Only safetensors are read, and no code that comes with a model is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelError
+
+BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "models"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model's files on this machine, looked at but not yet loaded.
+
+    `n_parameters` counts the numbers stored; `stored_dtype` is that of most of them.
+    """
+
+    name: str
+    directory: Path
+    config: dict[str, Any]
+    n_parameters: int
+    stored_dtype: str
+
+    @property
+    def architecture(self) -> str:
+        """The class that reads it, as in `GPT2LMHeadModel`."""
+        return (self.config.get("architectures") or [self.config.get("model_type", "unknown")])[0]
+
+    @property
+    def about(self) -> str:
+        """One sentence for a picker: what the card says, or the architecture and size."""
+        card = self.directory / "card.json"
+        if card.is_file():
+            told = _read_json(card).get("about")
+            if isinstance(told, str):
+                return told
+        return f"{self.architecture}, {self.n_parameters / 1e6:,.1f}M parameters"
+
+
+def bundled_names() -> tuple[str, ...]:
+    """The models that ship with the project, in order of name."""
+    if not BUNDLED.is_dir():
+        return ()
+    return tuple(sorted(d.name for d in BUNDLED.iterdir() if (d / "config.json").is_file()))
+
+
+def find_checkpoint(name: str) -> Checkpoint:
+    """Find a model by bundled name, directory or hub name, and check that it may be loaded.
+
+    Raises: ModelError saying what is wrong with the name or the directory, and what would do.
+    """
+    if not name.strip():
+        raise ModelError(f"No model is named. Bundled ones are {', '.join(bundled_names())}.")
+    directory = _directory(name.strip())
+    config = _config(name, directory)
+    weights = sorted(directory.glob("*.safetensors"))
+    if not weights:
+        pickles = sorted(p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth"))
+        if pickles:
+            raise ModelError(
+                f"“{name}” stores its weights as a pickle ({pickles[0]}), which can run any code "
+                "when opened. Save it again as safetensors: "
+                "model.save_pretrained(directory, safe_serialization=True)."
+            )
+        raise ModelError(f"“{name}” has a config.json but no *.safetensors with weights in it.")
+    sizes: dict[str, int] = {}
+    for path in weights:
+        for dtype, count in _tensors(path):
+            sizes[dtype] = sizes.get(dtype, 0) + count
+    if not sizes:
+        raise ModelError(f"The safetensors of “{name}” hold no weights.")
+    most = max(sizes, key=lambda dtype: sizes[dtype])
+    return Checkpoint(name, directory, config, sum(sizes.values()), most)
+
+
+def _directory(name: str) -> Path:
+    if name in bundled_names():
+        return BUNDLED / name
+    try:
+        local = Path(name).expanduser()
+        if local.is_dir():
+            return local
+    except (OSError, ValueError, RuntimeError):
+        raise ModelError(f"“{name[:80]}” is no name of a model.") from None
+    if not _HUB_NAME.fullmatch(name):
+        raise ModelError(
+            f"There is no directory “{name[:200]}” on this machine, and it is no hub name such as "
+            f"gpt2. Bundled models are {', '.join(bundled_names())}."
+        )
+    return _from_hub(name)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        cached = Path(snapshot_download(name, allow_patterns=list(_WANTED), local_files_only=True))
+        if any(cached.glob("*.safetensors")):
+            return cached
+    except Exception:
+        cached = None  # not in the cache: ask the hub
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_WANTED), etag_timeout=5))
+    except Exception as wrong:
+        raise ModelError(
+            f"“{name}” is not bundled ({', '.join(bundled_names())}), is no directory here, is not "
+            f"in the Hugging Face cache, and the hub did not give it ({type(wrong).__name__}). "
+            "Check the name and the network, or give a directory."
+        ) from wrong
+
+
+def _config(name: str, directory: Path) -> dict[str, Any]:
+    path = directory / "config.json"
+    if not path.is_file():
+        raise ModelError(
+            f"“{name}” is a directory without a config.json, so it is no Hugging Face model. Give "
+            "the directory that save_pretrained wrote."
+        )
+    config = _read_json(path)
+    if "auto_map" in config:
+        raise ModelError(
+            f"“{name}” can only be read by Python code that comes with it, which is never run "
+            "here. Use a checkpoint of an architecture that transformers has itself."
+        )
+    if not config.get("model_type"):
+        raise ModelError(f"The config.json of “{name}” names no model_type.")
+    return config
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as wrong:
+        raise ModelError(f"“{path}” cannot be read as JSON ({type(wrong).__name__}).") from wrong
+    if not isinstance(found, dict):
+        raise ModelError(f"“{path}” holds no JSON object.")
+    return found
+
+
+def _tensors(path: Path) -> list[tuple[str, int]]:
+    """(dtype, number of elements) of each tensor, from the header alone."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > 100_000_000:
+                raise ValueError("header too long")
+            header = json.loads(file.read(length))
+        return [
+            (t["dtype"], _product(t["shape"])) for n, t in header.items() if n != "__metadata__"
+        ]
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as wrong:
+        raise ModelError(f"“{path.name}” is damaged or no safetensors file.") from wrong
+
+
+def _product(shape: list[int]) -> int:
+    n = 1
+    for size in shape:
+        n *= int(size)
+    return n

@@ -1,0 +1,29 @@
+"""What can go wrong for a reader: each message says what is wrong, with the numbers, and what to do."""
+
+
+class EngineError(Exception):
+    """An expected mistake, told in a sentence a page can show as it is."""
+
+
+class SiteError(EngineError):
+    """A site that cannot be read, or that the model does not have."""
+
+
+class ExperimentError(EngineError):
+    """A field of an experiment that cannot be used as it stands."""
+
+
+class LinkError(EngineError):
+    """A link or a JSON text that holds no experiment."""
+
+
+class ModelError(EngineError):
+    """A model that cannot be found, read, trusted or held in memory."""
+
+
+class TokenError(EngineError):
+    """A text that cannot be turned into tokens this model reads."""
+
+
+class Cancelled(EngineError):
+    """Work that was called off, or replaced by a newer request from the same view."""
