@@ -15,12 +15,23 @@ from .model import load, models, release
 from .ranking import next_token
 from .reading import tokenize
 from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
-from .sites import MLP, Head, Heads, Neuron, Shape, Site, parse_sites, print_sites, resolve_sites
+from .sites import (
+    MLP,
+    Head,
+    Heads,
+    Neuron,
+    Shape,
+    Site,
+    fold_sites,
+    parse_sites,
+    print_sites,
+    resolve_sites,
+)
 
 __all__ = [
     "MLP", "Ablations", "Activations", "Cancelled", "Candidate", "EngineError", "Experiment",
     "ExperimentError", "Head", "Heads", "Kind", "LinkError", "Method", "ModelError", "ModelInfo",
     "Neuron", "NextToken", "Positions", "Ranking", "Score", "Shape", "Site", "SiteError",
-    "TokenError", "Tokens", "ablations", "activations", "load", "models", "next_token",
+    "TokenError", "Tokens", "ablations", "activations", "fold_sites", "load", "models", "next_token",
     "parse_sites", "print_sites", "release", "resolve_sites", "tokenize",
 ]

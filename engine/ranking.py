@@ -80,7 +80,9 @@ def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToke
 
     after = (answer or distractor)[:decided] if at == "answer" else ()
     clean, ablated = (part[question.text_of(after)][len(after)] for part in logits)
-    rankings = _rankings(model, clean, ablated, k)
+    place = len(after)
+    marked = [ids[place] for ids in (answer, distractor) if ids[:place] == after and ids[place:]]
+    rankings = _rankings(model, clean, ablated, k, list(dict.fromkeys(marked)))
     both = [
         _candidate(model, question, text, ids, moves, logits)
         for text, ids, moves in (
@@ -96,6 +98,8 @@ def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToke
         after=model.tokenizer.pieces(after),
         clean=rankings[0],
         ablated=rankings[1],
+        clean_marked=rankings[2],
+        ablated_marked=rankings[3],
         answer=both[0],
         distractor=both[1],
         clean_logit_diff=diffs[0],
@@ -139,26 +143,32 @@ def _decided(model: Model, answer: tuple[int, ...], distractor: tuple[int, ...])
 
 
 def _rankings(
-    model: Model, clean: Tensor, ablated: Tensor, k: int | None
-) -> tuple[Ranking, Ranking]:
+    model: Model, clean: Tensor, ablated: Tensor, k: int | None, marked: list[int]
+) -> list[Ranking]:
+    """The k best of both runs, then the lines of the marked ids in both."""
     orders = [_ranks(logits) for logits in (clean, ablated)]
+    logits = (clean, ablated)
+    log_probs = [one.log_softmax(-1) for one in logits]
+    chosen = torch.tensor(marked, dtype=torch.long, device=clean.device)
     found = []
-    for this, twin, logits in ((0, 1, clean), (1, 0, ablated)):
-        best, ranks = orders[this]
-        ids = best[:k]
-        log_probs = logits.log_softmax(-1)[ids]
-        found.append(
-            Ranking(
-                ids=ids.cpu().numpy(),
-                tokens=model.tokenizer.pieces(ids.tolist()),
-                logits=logits[ids].cpu().numpy(),
-                log_probs=log_probs.cpu().numpy(),
-                probs=log_probs.exp().cpu().numpy(),
-                ranks=ranks[ids].cpu().numpy(),
-                moves=(orders[twin][1][ids] - ranks[ids]).cpu().numpy(),
+    for ids_of in (lambda best: best[:k], lambda _: chosen):
+        for this, twin in ((0, 1), (1, 0)):
+            best, ranks = orders[this]
+            ids = ids_of(best)
+            plain = ids.tolist()
+            found.append(
+                Ranking(
+                    ids=ids.cpu().numpy(),
+                    tokens=model.tokenizer.pieces(plain),
+                    texts=model.tokenizer.texts(plain),
+                    logits=logits[this][ids].cpu().numpy(),
+                    log_probs=log_probs[this][ids].cpu().numpy(),
+                    probs=log_probs[this][ids].exp().cpu().numpy(),
+                    ranks=ranks[ids].cpu().numpy(),
+                    moves=(orders[twin][1][ids] - ranks[ids]).cpu().numpy(),
+                )
             )
-        )
-    return found[0], found[1]
+    return found
 
 
 def _ranks(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,7 +36,7 @@ class Tokens:
 class Ranking:
     """Tokens ranked by one run, best first.
 
-    `ids`, `tokens` (raw pieces), `logits`, `log_probs` (natural logarithm), `probs` (0 to 1, over
+    `ids`, `tokens` (raw pieces), `texts` (what each adds to the text), `logits`, `log_probs` (natural logarithm), `probs` (0 to 1, over
     the whole vocabulary even where the ranking is cut), `ranks` (1 is best; equal logits are
     ordered by id), `moves`: how many places the token stands higher here than in the twin run
     (positive: it rose here), all of shape [k].
@@ -44,6 +44,7 @@ class Ranking:
 
     ids: Int[np.ndarray, " k"]
     tokens: tuple[str, ...]
+    texts: tuple[str, ...]
     logits: Float[np.ndarray, " k"]
     log_probs: Float[np.ndarray, " k"]
     probs: Float[np.ndarray, " k"]
@@ -88,7 +89,9 @@ class NextToken:
     """What comes next, clean and ablated.
 
     `after`: the pieces appended to the prompt before ranking (empty at the prompt's end; the
-    tokens answer and distractor share when ranking at the answer). `clean_logit_diff` and
+    tokens answer and distractor share when ranking at the answer). `clean_marked` and
+    `ablated_marked` are the lines of the answer's and the distractor's token at that place,
+    however low they rank. `clean_logit_diff` and
     `ablated_logit_diff`: logit(answer) − logit(distractor) at the first token where they differ,
     positive is right; None without both or where one begins with the whole of the other.
     `kl`: divergence of the ablated distribution from the clean one, KL(clean ‖ ablated) in nats.
@@ -100,6 +103,8 @@ class NextToken:
     after: tuple[str, ...]
     clean: Ranking
     ablated: Ranking
+    clean_marked: Ranking
+    ablated_marked: Ranking
     answer: Candidate | None
     distractor: Candidate | None
     clean_logit_diff: float | None

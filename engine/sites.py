@@ -178,3 +178,21 @@ def _span(word: str, first: str, last: str | None) -> range:
     if stop < start:
         raise SiteError(f"The range in “{word}” runs backwards; write {stop}-{start}.")
     return range(start, stop + 1)
+
+
+def fold_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
+    """Write sites as shortly as the grammar can: a layer whose heads are all there becomes `a9`.
+
+    Returns: heads by layer, then MLPs, then neurons, each in order. `resolve_sites` undoes it.
+    """
+    resolved = resolve_sites(sites, shape)
+    heads: dict[int, list[Head]] = {}
+    for site in resolved:
+        if isinstance(site, Head):
+            heads.setdefault(site.layer, []).append(site)
+    folded: list[Site] = []
+    for layer, found in sorted(heads.items()):
+        folded += [Heads(layer)] if len(found) == shape.n_heads else sorted(found)
+    for kind in (MLP, Neuron):
+        folded += sorted(site for site in resolved if isinstance(site, kind))
+    return tuple(folded)

@@ -1,0 +1,57 @@
+# make run    makes the environment, installs, opens the dashboard on the bundled model
+# make test   the same, then every test, browser tests included
+# make check  ruff, format, types, tests: the whole contribution rule
+# make bench  each claim of the README, measured beside its rival
+# make models trains the bundled models anew
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PORT   ?= 8501
+
+CODE   := $(shell find app.py serve.py engine pages assets training tests benchmarks -type f -not -path '*/__pycache__/*' 2>/dev/null)
+
+.PHONY: run test check lint bench models clean
+
+run: $(VENV)/.run
+	$(BIN)/streamlit run serve.py --server.port $(PORT)
+
+test: $(VENV)/.dev
+	@sh tests/browser/chromium.sh
+	$(BIN)/python -m pytest -n auto
+	@touch $(VENV)/.tested
+
+check: lint $(VENV)/.tested
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	@sh tests/browser/chromium.sh
+	$(BIN)/python -m benchmarks
+
+models: $(VENV)/.dev
+	$(BIN)/python -m training
+
+clean:
+	rm -rf $(VENV)
+
+# The tests that make check asks for are not run twice over the same files.
+$(VENV)/.tested: $(VENV)/.dev $(CODE)
+	$(MAKE) test
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Switchboard needs Python 3.11 or newer; $(PYTHON) is older. Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,226 @@
+// A grid of switches: layers down, heads across, one MLP a layer at the right.
+// Clicks act here at once and are told to Python on pointer-up; Python's own set is adopted only
+// when its `rev` changes, so a late echo never undoes a newer click.
+const GRIDS = new WeakMap(); // parentElement -> Grid (the module is shared by every instance)
+
+const signed = v => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(3);
+
+function tint(value, most) {
+  if (value === null || value === undefined || !most) return null;
+  const share = Math.max(-1, Math.min(1, value / most));
+  const [r, g, b] = share >= 0 ? [37, 99, 235] : [220, 68, 55];
+  return `rgba(${r},${g},${b},${(0.06 + 0.9 * Math.abs(share) ** 0.75).toFixed(3)})`;
+}
+
+class Grid {
+  constructor(root) {
+    this.grid = root.querySelector(".grid");
+    this.says = root.querySelector(".says");
+    this.chips = root.querySelector(".chips");
+    this.root = root;
+    this.picked = new Set();
+    this.anchor = null;
+    this.listen();
+  }
+
+  listen() {
+    const at = e => {
+      const from = this.root.elementFromPoint ? this.root : this.grid.getRootNode();
+      return from.elementFromPoint(e.clientX, e.clientY)?.closest?.("[data-i]") ?? null;
+    };
+    this.grid.addEventListener("pointerdown", e => {
+      const cell = e.target.closest("[data-i]");
+      if (!cell || e.button) return;
+      e.preventDefault();
+      const i = +cell.dataset.i;
+      this.paint = !this.picked.has(i);
+      if (e.shiftKey && this.anchor !== null) this.rectangle(this.anchor, i).forEach(j => this.set(j, this.paint));
+      else this.set(i, this.paint);
+      this.anchor = i;
+      this.last = i;
+      this.dragging = true;
+      this.grid.setPointerCapture(e.pointerId);
+      this.focus(i);
+    });
+    this.grid.addEventListener("pointermove", e => {
+      const cell = this.dragging ? at(e) : e.target.closest("[data-i]");
+      if (!cell) return;
+      const i = +cell.dataset.i;
+      if (this.dragging && i !== this.last) {
+        this.line(this.last, i).forEach(j => this.set(j, this.paint));
+        this.last = i;
+      }
+      this.tell(i);
+    });
+    const end = () => { if (this.dragging) { this.dragging = false; this.commit(); } };
+    this.grid.addEventListener("pointerup", end);
+    this.grid.addEventListener("pointercancel", end);
+    this.grid.addEventListener("pointerleave", () => this.tell(null));
+    this.grid.addEventListener("click", e => {
+      const head = e.target.closest("[data-group]");
+      if (head) this.group(head.dataset.group);
+    });
+    this.grid.addEventListener("keydown", e => this.key(e));
+    this.chips.addEventListener("click", e => {
+      const site = e.target.closest("button")?.dataset.site;
+      if (site) this.api.setTriggerValue("removed", site);
+    });
+  }
+
+  key(e) {
+    const cell = e.target.closest("[data-i]");
+    if (!cell) return;
+    const i = +cell.dataset.i, width = this.heads + 1;
+    if (e.key === " " || e.key === "Enter") {
+      e.preventDefault();
+      this.anchor = i;
+      this.set(i, !this.picked.has(i));
+      this.commit();
+      return;
+    }
+    const column = i % width;
+    const to = {
+      ArrowRight: column < width - 1 ? i + 1 : i, ArrowLeft: column > 0 ? i - 1 : i,
+      ArrowDown: i + width, ArrowUp: i - width, Home: i - column, End: i - column + width - 1,
+    }[e.key];
+    if (to === undefined) return;
+    e.preventDefault();
+    if (!this.cells[to]) return;
+    if (e.shiftKey) { this.set(to, this.picked.has(i)); this.commit(); }
+    this.focus(to);
+    this.tell(to);
+  }
+
+  focus(i) {
+    this.cells.forEach(c => { c.tabIndex = -1; });
+    this.cells[i].tabIndex = 0;
+    this.cells[i].focus({ preventScroll: true });
+  }
+
+  rectangle(a, b) {
+    const width = this.heads + 1, rows = [a, b].map(i => Math.floor(i / width)), cols = [a, b].map(i => i % width);
+    const out = [];
+    for (let r = Math.min(...rows); r <= Math.max(...rows); r++)
+      for (let c = Math.min(...cols); c <= Math.max(...cols); c++) out.push(r * width + c);
+    return out;
+  }
+
+  line(a, b) { // the cells a fast drag jumped over
+    const width = this.heads + 1, [r0, c0, r1, c1] = [Math.floor(a / width), a % width, Math.floor(b / width), b % width];
+    const n = Math.max(Math.abs(r1 - r0), Math.abs(c1 - c0), 1), out = [];
+    for (let k = 0; k <= n; k++) out.push(Math.round(r0 + (r1 - r0) * k / n) * width + Math.round(c0 + (c1 - c0) * k / n));
+    return out;
+  }
+
+  name(i) {
+    const width = this.heads + 1, layer = Math.floor(i / width), head = i % width;
+    return head === this.heads ? `MLP${layer}` : `L${layer}H${head}`;
+  }
+
+  off(i) { return this.keep ? !this.picked.has(i) && (i % (this.heads + 1) !== this.heads || this.keepMlps) : this.picked.has(i); }
+
+  tell(i) {
+    if (i === null) { this.says.textContent = this.hint; return; }
+    const value = this.values?.[i];
+    const known = value !== null && value !== undefined;
+    const rank = known ? 1 + this.values.filter(v => v !== null && Math.abs(v) > Math.abs(value)).length : 0;
+    const state = this.off(i) ? (this.keep ? "not kept, off" : "off") : (this.keep && this.picked.has(i) ? "kept" : "on");
+    this.says.textContent = `${this.name(i)} · ${state}` +
+      (known ? ` · ${this.valueName} ${signed(value)} (${rank} of ${this.values.length})` : "");
+  }
+
+  set(i, picked) {
+    picked ? this.picked.add(i) : this.picked.delete(i);
+    this.show(i);
+  }
+
+  show(i) {
+    const off = this.off(i), cell = this.cells[i];
+    cell.classList.toggle("off", off);
+    cell.setAttribute("aria-checked", String(!off));
+  }
+
+  group(which) {
+    const width = this.heads + 1, n = +which.slice(1);
+    const all = this.cells.map((_, i) => i).filter(i =>
+      which === "all" || (which[0] === "r" ? Math.floor(i / width) === n : i % width === n));
+    const pick = all.some(i => !this.picked.has(i));
+    all.forEach(i => this.set(i, pick));
+    this.commit();
+  }
+
+  commit() { this.api.setStateValue("picked", [...this.picked].sort((a, b) => a - b)); }
+
+  build(layers, heads) {
+    this.layers = layers; this.heads = heads; this.cells = [];
+    const size = heads <= 8 ? 34 : heads <= 12 ? 28 : heads <= 16 ? 23 : heads <= 32 ? 14 : 10;
+    const parts = document.createDocumentFragment();
+    this.grid.style.setProperty("--cell", size + "px");
+    this.grid.style.gridTemplateColumns = `36px repeat(${heads}, ${size}px) ${size + 6}px`;
+    this.grid.style.fontSize = size < 16 ? "8px" : "11px";
+    const head = (text, group, label) => {
+      const b = document.createElement("button");
+      b.className = "head"; b.type = "button"; b.textContent = text; b.dataset.group = group;
+      b.title = label; b.setAttribute("aria-label", label);
+      parts.append(b);
+    };
+    head("all", "all", "Switch everything");
+    for (let h = 0; h < heads; h++) head(h, "c" + h, `Switch head ${h} of every layer`);
+    head("M", "c" + heads, "Switch every MLP");
+    for (let l = 0; l < layers; l++) {
+      head("L" + l, "r" + l, `Switch layer ${l}`);
+      for (let h = 0; h <= heads; h++) {
+        const cell = document.createElement("div");
+        cell.className = h === heads ? "cell mlp" : "cell";
+        cell.dataset.i = this.cells.length;
+        cell.tabIndex = this.cells.length ? -1 : 0;
+        cell.setAttribute("role", "checkbox");
+        cell.setAttribute("aria-label", this.name(this.cells.length));
+        this.cells.push(cell);
+        parts.append(cell);
+      }
+    }
+    this.grid.replaceChildren(parts);
+  }
+
+  chip([site, label]) {
+    const chip = document.createElement("span");
+    chip.className = "chip";
+    chip.append(label);
+    const b = document.createElement("button");
+    b.type = "button"; b.textContent = "×"; b.dataset.site = site;
+    b.title = `Remove ${label}`; b.setAttribute("aria-label", `Remove ${label}`);
+    chip.append(b);
+    return chip;
+  }
+
+  update(api) {
+    const d = api.data;
+    this.api = api;
+    this.hint = d.hint;
+    this.valueName = d.value_name;
+    const rebuilt = this.layers !== d.layers || this.heads !== d.heads;
+    if (rebuilt) this.build(d.layers, d.heads);
+    const verb = d.verb + d.mlps;
+    const fresh = rebuilt || this.rev !== d.rev || this.verb !== verb;
+    this.keep = d.verb === "keep"; this.keepMlps = d.mlps; this.verb = verb;
+    if (rebuilt || this.rev !== d.rev) this.picked = new Set(d.picked);
+    this.rev = d.rev;
+    if (fresh) this.cells.forEach((_, i) => this.show(i));
+    this.values = d.values;
+    const most = d.values ? Math.max(...d.values.map(v => Math.abs(v ?? 0))) : 0;
+    this.cells.forEach((cell, i) => {
+      const color = tint(d.values?.[i], most);
+      color ? cell.style.setProperty("--tint", color) : cell.style.removeProperty("--tint");
+    });
+    this.chips.replaceChildren(...d.chips.map(c => this.chip(c)));
+    if (!this.dragging) this.tell(null);
+  }
+}
+
+export default function (component) {
+  const root = component.parentElement;
+  if (!GRIDS.has(root)) GRIDS.set(root, new Grid(root));
+  GRIDS.get(root).update(component);
+  return () => GRIDS.delete(root);
+}

@@ -1,0 +1,66 @@
+// The prompt as the tokens the model sees. Hover tells id and raw piece; a click chooses the
+// positions at which the ablation acts. Token texts are set as text, never as markup.
+const STRIPS = new WeakMap();
+
+class Strip {
+  constructor(root) {
+    this.strip = root.querySelector(".strip");
+    this.says = root.querySelector(".says");
+    this.strip.addEventListener("click", e => {
+      const token = e.target.closest("[data-i]");
+      if (token) this.api.setTriggerValue("clicked", +token.dataset.i);
+    });
+    const tell = e => {
+      const token = e.target.closest?.("[data-i]");
+      this.says.textContent = token ? this.about(+token.dataset.i) : this.hint;
+    };
+    this.strip.addEventListener("pointerover", tell);
+    this.strip.addEventListener("focusin", tell);
+    this.strip.addEventListener("pointerleave", () => { this.says.textContent = this.hint; });
+  }
+
+  about(i) {
+    const [, piece, id] = this.tokens[i];
+    return `position ${i} · id ${id} · ${piece}`;
+  }
+
+  token([text, piece, id, special], i) {
+    const b = document.createElement("button");
+    b.type = "button"; b.dataset.i = i; b.className = "token";
+    b.classList.toggle("special", special);
+    b.setAttribute("aria-label", `Token ${i}: ${piece}, id ${id}`);
+    b.title = `id ${id}`;
+    const shown = document.createElement("span");
+    for (const part of text.split(/([␣⏎⇥])/)) {
+      if (!part) continue;
+      if ("␣⏎⇥".includes(part)) { const mark = document.createElement("i"); mark.textContent = part; shown.append(mark); }
+      else shown.append(part);
+    }
+    const where = document.createElement("small");
+    where.textContent = i;
+    b.append(shown, where);
+    return b;
+  }
+
+  update(api) {
+    const d = api.data, drawn = JSON.stringify(d.tokens);
+    this.api = api; this.hint = d.hint; this.tokens = d.tokens;
+    if (this.drawn !== drawn) {
+      this.drawn = drawn;
+      this.strip.replaceChildren(...d.tokens.map((t, i) => this.token(t, i)));
+    }
+    const on = new Set(d.positions);
+    [...this.strip.children].forEach((b, i) => {
+      b.classList.toggle("on", on.has(i));
+      b.setAttribute("aria-pressed", String(on.has(i)));
+    });
+    this.says.textContent = this.hint;
+  }
+}
+
+export default function (component) {
+  const root = component.parentElement;
+  if (!STRIPS.has(root)) STRIPS.set(root, new Strip(root));
+  STRIPS.get(root).update(component);
+  return () => STRIPS.delete(root);
+}

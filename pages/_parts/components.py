@@ -1,0 +1,47 @@
+"""The dashboard's own widgets (components v2), each an HTML, CSS and JS file in assets/components.
+
+They get plain data and give plain values; texts are set as text in the browser, never as markup.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from pages._parts.frame import ASSETS
+
+
+def _mounted(name: str) -> Any:
+    folder = ASSETS / "components"
+    html, css, js = ((folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+    return st.components.v2.component(name, html=html, css=css, js=js)
+
+
+_head_grid = _mounted("head_grid")
+_token_strip = _mounted("token_strip")
+_rankings = _mounted("rankings")
+
+
+def _nothing() -> None:
+    """Streamlit wants a callback for every value; where there is nothing to do, this."""
+
+
+def head_grid(data: dict[str, Any], *, key: str, on_picked: Callable, on_removed: Callable) -> None:
+    """Switches for every head and MLP; `picked` (cells) and `removed` (a site) are in its state."""
+    _head_grid(
+        key=key,
+        data=data,
+        default={"picked": data["picked"]},
+        on_picked_change=on_picked,
+        on_removed_change=on_removed,
+    )
+
+
+def token_strip(data: dict[str, Any], *, key: str, on_clicked: Callable) -> None:
+    """A prompt's tokens; `clicked` (a position) is in its state for one run."""
+    _token_strip(key=key, data=data, on_clicked_change=on_clicked)
+
+
+def rankings(data: dict[str, Any], *, key: str) -> None:
+    """Clean and ablated rankings with what moved, and the numbers above them."""
+    _rankings(key=key, data=data)

@@ -1,0 +1,160 @@
+"""The experiment's widgets, drawn around every page: model and method at the side, prompt on top."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+import engine
+from pages._parts import state
+from pages._parts.frame import ASSETS
+
+EXAMPLES = {e["name"]: e for e in json.loads((ASSETS / "prompts.json").read_text("utf-8"))}
+METHODS = {kind.word: kind.definition for kind in engine.Kind}
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Draw the form, let the page follow, then write the link."""
+    wrong = state.adopt_link()
+    with st.sidebar:
+        _model()
+        _ablation()
+        _prompts_to_compare()
+    _prompt()
+    if wrong:
+        st.error(wrong)
+    reading = state.read()
+    for error in reading.errors:
+        st.error(error)
+    with st.sidebar:
+        _share(reading.experiment)
+    yield
+    if not reading.errors:
+        state.remember(reading.experiment.ablations)
+        state.write_link(reading.experiment)
+
+
+def model_info(name: str) -> engine.ModelInfo | None:
+    """Load the model and tell its shape; if it cannot be, say why where this is called."""
+    try:
+        with st.spinner(f"Loading {name}…", show_time=True):
+            return engine.load(name).info
+    except engine.EngineError as wrong:
+        st.error(str(wrong))
+        return None
+
+
+def _model() -> None:
+    names = [m.name for m in engine.models()]
+    chosen = st.session_state["model"]
+    st.selectbox(
+        "Model",
+        names if chosen in names else [*names, chosen],
+        key="model",
+        accept_new_options=True,
+        help="A bundled model, a Hugging Face hub name such as gpt2, or a directory on this "
+        "machine. Type to add one. Only safetensors are read; no code from a model is run.",
+    )
+    info = model_info(st.session_state["model"] or "")
+    if info is not None and info.shape is not None:
+        shape = info.shape
+        grouped = (
+            f" over {shape.n_key_value_heads}" if shape.n_key_value_heads < shape.n_heads else ""
+        )
+        st.caption(
+            f"{info.architecture}, {shape.n_layers} layers × {shape.n_heads} heads{grouped}, "
+            f"d_model {shape.d_model}, {info.dtype} on {info.device}"
+        )
+    st.segmented_control(
+        "BOS",
+        list(state.BOS),
+        key="bos",
+        required=True,
+        help="Whether a beginning-of-sequence token stands before the prompt; auto is what the "
+        "tokenizer does by itself.",
+    )
+
+
+def _ablation() -> None:
+    st.subheader("Ablation")
+    st.segmented_control(
+        "Sites named are",
+        ["ablate", "keep"],
+        key="verb",
+        required=True,
+        format_func={"ablate": "Ablate these", "keep": "Keep only these"}.get,
+        label_visibility="collapsed",
+    )
+    if st.session_state["verb"] == "keep":
+        st.checkbox("MLPs not named are off too", key="mlps")
+    st.selectbox(
+        "Method",
+        list(METHODS),
+        key="method",
+        help="\n\n".join(f"**{word}**: {definition}." for word, definition in METHODS.items()),
+    )
+    if st.session_state["method"] in ("scale", "set"):
+        st.number_input("By" if st.session_state["method"] == "scale" else "To", key="number")
+    st.text_input(
+        "Positions",
+        key="positions",
+        help="all, prompt, generated, or indices and ranges such as 0-3,5,-1, counted over the "
+        "tokens shown. Clicking tokens sets this too.",
+    )
+
+
+def _prompts_to_compare() -> None:
+    needs = st.session_state["method"] in ("mean", "mean_by_position", "resample")
+    with st.expander("Corrupted and reference prompts", expanded=needs):
+        st.text_input("Corrupted prompt", key="corrupted", help="Used by resample.")
+        st.text_area(
+            "Reference prompts",
+            key="references",
+            help="One a line, \\n for a line break. mean and mean_by_position average over these; "
+            "without any, over the corrupted prompt.",
+        )
+
+
+def _prompt() -> None:
+    st.pills(
+        "Examples",
+        list(EXAMPLES),
+        key="_example",
+        on_change=_take_example,
+        label_visibility="collapsed",
+    )
+    left, right = st.columns([3, 2], vertical_alignment="top")
+    left.text_area("Prompt", key="prompt", height=72)
+    answer, distractor = right.columns(2)
+    answer.text_input(
+        "Answer", key="answer", help="Scored right after the prompt: a leading space counts."
+    )
+    distractor.text_input(
+        "Distractor", key="distractor", help="What the answer is compared with, such as ` 4`."
+    )
+
+
+def _take_example() -> None:
+    example = EXAMPLES.get(st.session_state["_example"])
+    if example is not None:
+        for name in ("prompt", "answer", "distractor", "corrupted"):
+            st.session_state[name] = example[name]
+        st.session_state["references"] = "\n".join(example["references"])
+        st.session_state["positions"] = "all"
+    st.session_state["_example"] = None
+
+
+def _share(e: engine.Experiment) -> None:
+    with st.expander("Link, JSON, Python"):
+        base = (st.context.url or "").split("?")[0]
+        st.caption("This view")
+        st.code(base + e.to_url(), language=None, wrap_lines=True)
+        st.caption("The experiment")
+        st.code(e.to_json(), language="json", wrap_lines=True)
+        st.code(
+            f"import engine\n\ne = {e.to_python()}\nprint(engine.next_token(e, k=10))",
+            language="python",
+            wrap_lines=True,
+        )

@@ -1,0 +1,39 @@
+"""The frame around every page: which pages there are, their shared style, the way into them."""
+
+import contextvars
+from pathlib import Path
+
+import streamlit as st
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+_inside = contextvars.ContextVar("inside", default=False)
+
+
+def run() -> None:
+    """Draw the shell, read the engine, then run the page chosen."""
+    page = st.navigation(_pages(), position="top")
+    st.html(ASSETS / "style.css")
+    st.logo(ASSETS / "logo.svg", size="large")
+    with st.spinner("Reading PyTorch and TransformerLens…", show_time=True):
+        from pages._parts import experiment_form
+    mark = _inside.set(True)
+    try:
+        with experiment_form.shown():
+            page.run()
+    finally:
+        _inside.reset(mark)
+
+
+def require_app() -> None:
+    """First line of every page: a page opened by a deep link on a cold server enters by app.py.
+
+    Until some session has run app.py, Streamlit takes `pages/` for a multipage app of the old kind
+    and runs the page's file alone. Calling st.navigation ends that; the rerun goes through app.py.
+    """
+    if not _inside.get():
+        st.navigation(_pages(), position="hidden")
+        st.rerun()
+
+
+def _pages() -> list[st.Page]:
+    return [st.Page("pages/explore.py", title="Explore", icon=":material/toggle_on:", default=True)]

@@ -1,0 +1,50 @@
+"""The prompt as the tokens the model sees, with the positions an ablation acts at."""
+
+import streamlit as st
+
+import engine
+from pages._parts import components
+from pages._parts.text import visible
+
+_STRIP = "token_strip"
+
+
+def prompt_tokens(e: engine.Experiment, tokens: engine.Tokens) -> None:
+    """Draw the tokens; a click chooses positions. Warnings follow in words."""
+    n = len(tokens)
+    try:
+        acts_at = e.positions.at(n, n)
+    except engine.EngineError as wrong:
+        st.error(str(wrong))
+        acts_at = ()
+    components.token_strip(
+        {
+            "tokens": [
+                [visible(text) or "∅", piece, i, bool(tokens.bos and at == 0)]
+                for at, (text, piece, i) in enumerate(
+                    zip(tokens.texts, tokens.pieces, tokens.ids, strict=True)
+                )
+            ],
+            "positions": list(acts_at),
+            "hint": f"{n} tokens; hover for ids, click to choose where the ablation acts "
+            f"(now: {e.positions}).",
+        },
+        key=_STRIP,
+        on_clicked=lambda: _on_clicked(n),
+    )
+    for warning in tokens.warnings:
+        st.warning(warning, icon=":material/warning:")
+
+
+def _on_clicked(n: int) -> None:
+    clicked = st.session_state[_STRIP]["clicked"]
+    try:
+        positions = engine.Positions.parse(st.session_state["positions"])
+    except engine.EngineError:
+        positions = engine.Positions()
+    if positions.which != "indices":
+        chosen = {clicked}
+    else:
+        chosen = set(positions.at(n, n)) ^ {clicked}
+    which = engine.Positions("indices", tuple(sorted(chosen)))
+    st.session_state["positions"] = str(which) if 0 < len(chosen) < n else "all"

@@ -1,0 +1,142 @@
+"""The experiment in a browser session: its widgets' values, its history, its link.
+
+The widgets' values are the only state. An Experiment is read from them at the start of every run
+and written to the browser's address at its end, so the address is always the link to the view.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+import streamlit as st
+
+import engine
+
+FIRST = engine.Experiment(prompt="1 2 3 4", answer=" 5", distractor=" 4", corrupted="8 1 6 3")
+"""What a visitor without a link sees."""
+
+BOS = {"auto": None, "on": True, "off": False}
+_TEXTS = ("model", "prompt", "corrupted", "answer", "distractor")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the widgets say: an experiment, and what could not be read, in sentences."""
+
+    experiment: engine.Experiment
+    errors: tuple[str, ...]
+
+
+def view() -> str:
+    """A name for this browser session's view, by which a newer request replaces an older one."""
+    return st.session_state.setdefault("_view", uuid4().hex)
+
+
+def adopt_link() -> str | None:
+    """Take over the address where it is not what this session wrote: a link, or Back.
+
+    Returns: what is wrong with the link, in a sentence, or None.
+    """
+    pairs = [(k, v) for k in st.query_params for v in st.query_params.get_all(k)]
+    if pairs and pairs != st.session_state.get("_link"):
+        try:
+            fill(engine.Experiment.from_pairs(pairs))
+        except engine.EngineError as wrong:
+            fill(FIRST)
+            return f"The link could not be read, so this is the first example. {wrong}"
+    elif "model" not in st.session_state:
+        fill(FIRST)
+    return None
+
+
+def write_link(e: engine.Experiment) -> None:
+    """Put an experiment into the browser's address."""
+    plain = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in e.to_dict().items()
+    }
+    pairs = [(k, v) for k, vs in plain.items() for v in (vs if isinstance(vs, list) else [vs])]
+    if pairs != [(k, v) for k in st.query_params for v in st.query_params.get_all(k)]:
+        st.query_params.from_dict(plain)
+    st.session_state["_link"] = pairs
+
+
+def fill(e: engine.Experiment) -> None:
+    """Set every widget to an experiment's values; only before they are drawn, or in a callback."""
+    for name in _TEXTS:
+        st.session_state[name] = getattr(e, name)
+    st.session_state["references"] = "\n".join(_escaped(text) for text in e.references)
+    st.session_state["bos"] = next(word for word, value in BOS.items() if value is e.prepend_bos)
+    st.session_state["method"] = e.method.kind.word
+    st.session_state["number"] = 0.0 if e.method.number is None else e.method.number
+    st.session_state["positions"] = str(e.positions)
+    set_ablations(e.ablations)
+
+
+def set_ablations(ablations: engine.Ablations) -> None:
+    """Set the widgets that say what is switched off."""
+    st.session_state["verb"] = ablations.verb
+    st.session_state["mlps"] = ablations.mlps
+    st.session_state["sites"] = engine.print_sites(ablations.sites)
+
+
+def set_sites(sites: Iterable[engine.Site]) -> None:
+    """Set which sites are named; the verb stays."""
+    st.session_state["sites"] = engine.print_sites(sites)
+
+
+def read() -> Reading:
+    """Read the experiment from the widgets; a part that cannot be read is left at its default."""
+    ss, errors = st.session_state, []
+    lines = ss["references"].splitlines()
+    e = engine.Experiment(
+        **{name: ss[name] or "" for name in _TEXTS},
+        references=tuple(_unescaped(line) for line in lines if line),
+        prepend_bos=BOS[ss["bos"]],
+    )
+    takes_number = ss["method"] in ("scale", "set")
+    keeps = ss["verb"] == "keep"
+    parts = {
+        "method": lambda: f"{ss['method']}({ss['number']!r})" if takes_number else ss["method"],
+        "positions": lambda: ss["positions"],
+        "ablations": lambda: engine.Ablations(
+            engine.parse_sites(ss["sites"]), ss["verb"], keeps and ss["mlps"]
+        ),
+    }
+    for name, value in parts.items():
+        try:
+            e = replace(e, **{name: value()})
+        except engine.EngineError as wrong:
+            errors.append(str(wrong))
+    return Reading(e, tuple(errors))
+
+
+def remember(ablations: engine.Ablations) -> None:
+    """Note what is switched off now, so that undo can go back to what was before."""
+    ss = st.session_state
+    last = ss.get("_last")
+    if last is not None and last != ablations:
+        ss["_history"] = [*ss.get("_history", ())[-99:], last]
+    ss["_last"] = ablations
+
+
+def undo() -> None:
+    """Go back to what was switched off before the last change."""
+    history = st.session_state.get("_history", [])
+    if history:
+        st.session_state["_last"] = history[-1]
+        set_ablations(history[-1])
+        st.session_state["_history"] = history[:-1]
+
+
+def can_undo() -> bool:
+    """Whether anything was changed."""
+    return bool(st.session_state.get("_history"))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _unescaped(line: str) -> str:
+    return line.replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")

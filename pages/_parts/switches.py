@@ -1,0 +1,92 @@
+"""The head grid, its list of what is switched, and undo and clear, around an experiment's sites."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+import engine
+from pages._parts import components, state
+
+_GRID = "head_grid"
+_MOST_CHIPS = 60
+
+
+def switches(
+    ablations: engine.Ablations,
+    shape: engine.Shape,
+    values: Sequence[float | None] | None = None,
+    value_name: str = "",
+) -> None:
+    """Draw the switches. `values` tints the cells, layer by layer, the MLP last in each."""
+    ss = st.session_state
+    picked = _cells(ablations.sites, shape)
+    if picked != ss.get("_grid_told"):
+        ss["_grid_rev"] = ss.get("_grid_rev", 0) + 1
+        ss["_grid_told"] = picked
+    folded = engine.fold_sites(ablations.sites, shape)
+    chips = [[str(site), str(site)] for site in folded[:_MOST_CHIPS]]
+    components.head_grid(
+        {
+            "layers": shape.n_layers,
+            "heads": shape.n_heads,
+            "picked": picked,
+            "rev": ss["_grid_rev"],
+            "verb": ablations.verb,
+            "mlps": ablations.mlps,
+            "values": values,
+            "value_name": value_name,
+            "chips": chips,
+            "hint": "Click, drag or shift-click cells; row and column names switch them all.",
+        },
+        key=_GRID,
+        on_picked=lambda: _on_picked(shape),
+        on_removed=lambda: _on_removed(shape),
+    )
+    if len(folded) > _MOST_CHIPS:
+        st.caption(f"… and {len(folded) - _MOST_CHIPS} more; the box below names all.")
+    st.text_input(
+        "Sites",
+        key="sites",
+        help="9.1 is head 1 of layer 9, m9 its MLP, a9 all its heads, n9.123 one of its neurons; "
+        "0-3.5 is a range. The grid and this box follow each other.",
+    )
+    with st.container(horizontal=True):
+        st.button("Undo", on_click=state.undo, disabled=not state.can_undo(), icon=":material/undo:")
+        st.button("Clear", on_click=_clear, disabled=not ablations, icon=":material/backspace:")
+
+
+def _cells(sites: Sequence[engine.Site], shape: engine.Shape) -> list[int]:
+    width, cells = shape.n_heads + 1, []
+    for site in engine.resolve_sites(sites, shape):
+        match site:
+            case engine.Head(layer, head):
+                cells.append(layer * width + head)
+            case engine.MLP(layer):
+                cells.append(layer * width + shape.n_heads)
+    return sorted(cells)
+
+
+def _on_picked(shape: engine.Shape) -> None:
+    width = shape.n_heads + 1
+    picked = sorted(set(st.session_state[_GRID]["picked"] or ()))
+    sites: list[engine.Site] = []
+    for cell in picked:
+        layer, head = divmod(cell, width)
+        sites.append(engine.MLP(layer) if head == shape.n_heads else engine.Head(layer, head))
+    try:
+        named = engine.parse_sites(st.session_state["sites"])
+    except engine.SiteError:
+        named = ()
+    sites += [site for site in named if isinstance(site, engine.Neuron)]
+    st.session_state["_grid_told"] = picked
+    state.set_sites(engine.fold_sites(sites, shape))
+
+
+def _on_removed(shape: engine.Shape) -> None:
+    removed = st.session_state[_GRID]["removed"]
+    sites = engine.fold_sites(engine.parse_sites(st.session_state["sites"]), shape)
+    state.set_sites(site for site in sites if str(site) != removed)
+
+
+def _clear() -> None:
+    state.set_ablations(engine.Ablations())

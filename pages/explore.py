@@ -1,0 +1,51 @@
+"""Switch heads and MLPs off, and see what the model would now say next."""
+
+import streamlit as st
+
+from pages._parts.frame import require_app
+
+require_app()
+
+import engine
+from pages._parts import components, state
+from pages._parts.comparison import comparison
+from pages._parts.experiment_form import model_info
+from pages._parts.prompt_tokens import prompt_tokens
+from pages._parts.switches import switches
+
+SHOWN = 10
+
+e, errors = (reading := state.read()).experiment, reading.errors
+info = model_info(e.model)
+if info is None or info.shape is None:
+    st.stop()
+try:
+    prompt_tokens(e, engine.tokenize(e.model, e.prompt, e.prepend_bos))
+except engine.EngineError as wrong:
+    st.error(str(wrong))
+left, right = st.columns([4, 5] if info.shape.n_heads <= 16 else [3, 2], gap="medium")
+with left:
+    try:
+        switches(e.ablations, info.shape)
+    except engine.SiteError as wrong:
+        st.error(str(wrong))
+        switches(engine.Ablations(), info.shape)
+with right:
+    at = st.segmented_control(
+        "Rank the token",
+        ["answer", "prompt"],
+        key="at",
+        default="answer",
+        format_func={"answer": "where the answer is decided", "prompt": "right after the prompt"}.get,
+        required=True,
+    )
+    if not errors:
+        try:
+            result = engine.next_token(e, k=SHOWN, at=at, view=state.view())
+            components.rankings(comparison(result), key="rankings")
+            for note in result.notes:
+                st.caption(note)
+        except engine.Cancelled:
+            st.stop()
+        except engine.EngineError as wrong:
+            st.error(str(wrong))

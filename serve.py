@@ -1,0 +1,27 @@
+"""The dashboard as a server that reads its libraries and first model while the browser opens.
+
+`streamlit run serve.py` serves app.py; `streamlit run app.py` does the same without the head start.
+"""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import streamlit as st
+
+
+def _warm_up() -> None:
+    import engine
+
+    engine.load(engine.Experiment().model)
+
+
+@asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[None]:
+    """Start reading in the background as soon as the server is up."""
+    threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
+    yield
+
+
+app = st.App("app.py", lifespan=lifespan)
