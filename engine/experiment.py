@@ -368,5 +368,3 @@ def _plain(value: Any) -> Any:
 
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else value
-
-

@@ -166,7 +166,11 @@ def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
             if layer < joins[0]:
                 stack.enter_context(_skipped(block, model.block_gives_tuple))
         for layer in sorted(set(joins)):
-            new = [clean[row.ids].stream[layer] for row, j in zip(rows, joins, strict=True) if j == layer]
+            new = [
+                clean[row.ids].stream[layer]
+                for row, j in zip(rows, joins, strict=True)
+                if j == layer
+            ]
             stack.enter_context(_joined(model, layer, torch.stack(new), layer == joins[0]))
         fired = stack.enter_context(_pointed(model, rows, results))
         picked = [(r, p) for r, row in enumerate(rows) for p in row.logits_at]

@@ -123,9 +123,7 @@ def models() -> tuple[ModelInfo, ...]:
     """What can be picked without a network: the bundled models, and those loaded now."""
     loaded = _registry.loaded()
     names = [*bundled_names(), *(n for n in loaded if n not in bundled_names())]
-    return tuple(
-        loaded[n].info if n in loaded else _info(find_checkpoint(n), None) for n in names
-    )
+    return tuple(loaded[n].info if n in loaded else _info(find_checkpoint(n), None) for n in names)
 
 
 def load(name: str, device: str | None = None, dtype: str | None = None) -> Model:

@@ -36,7 +36,10 @@ with right:
         ["answer", "prompt"],
         key="at",
         default="answer",
-        format_func={"answer": "where the answer is decided", "prompt": "right after the prompt"}.get,
+        format_func={
+            "answer": "where the answer is decided",
+            "prompt": "right after the prompt",
+        }.get,
         required=True,
     )
     if not errors:

@@ -57,7 +57,11 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
                 found.ablated.prob,
                 percent,
                 f"probability of the {name}"
-                + (f", {len(found.ids)} tokens together: {' '.join(found.tokens)}" if several else "")
+                + (
+                    f", {len(found.ids)} tokens together: {' '.join(found.tokens)}"
+                    if several
+                    else ""
+                )
                 + f"; log-probability {found.clean.log_prob:.3f} clean, "
                 f"{found.ablated.log_prob:.3f} ablated",
                 good=1 if name == "answer" else -1,

@@ -13,7 +13,9 @@ from pages._parts.frame import ASSETS
 
 def _mounted(name: str) -> Any:
     folder = ASSETS / "components"
-    html, css, js = ((folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+    html, css, js = (
+        (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
+    )
     return st.components.v2.component(name, html=html, css=css, js=js)
 
 

@@ -42,9 +42,6 @@ def _on_clicked(n: int) -> None:
         positions = engine.Positions.parse(st.session_state["positions"])
     except engine.EngineError:
         positions = engine.Positions()
-    if positions.which != "indices":
-        chosen = {clicked}
-    else:
-        chosen = set(positions.at(n, n)) ^ {clicked}
+    chosen = {clicked} if positions.which != "indices" else set(positions.at(n, n)) ^ {clicked}
     which = engine.Positions("indices", tuple(sorted(chosen)))
     st.session_state["positions"] = str(which) if 0 < len(chosen) < n else "all"

@@ -51,7 +51,9 @@ def switches(
         "0-3.5 is a range. The grid and this box follow each other.",
     )
     with st.container(horizontal=True):
-        st.button("Undo", on_click=state.undo, disabled=not state.can_undo(), icon=":material/undo:")
+        st.button(
+            "Undo", on_click=state.undo, disabled=not state.can_undo(), icon=":material/undo:"
+        )
         st.button("Clear", on_click=_clear, disabled=not ablations, icon=":material/backspace:")
 
 

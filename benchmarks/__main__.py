@@ -1,0 +1,11 @@
+"""`python -m benchmarks` runs them all; `python -m benchmarks toggle` one of them."""
+
+import sys
+
+from benchmarks import click, start, toggle
+
+EACH = {"toggle": toggle.measure, "click": click.measure, "start": start.measure}
+
+for name in sys.argv[1:] or EACH:
+    print(f"── {name}", flush=True)
+    EACH[name]()

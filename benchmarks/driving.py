@@ -1,0 +1,93 @@
+"""The dashboard on a port of its own, and a Chromium to drive it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextmanager
+def serving(script: str | Path = "serve.py", command: Sequence[str] | None = None) -> Iterator[str]:
+    """Serve a Streamlit script, or run a command that serves one on $PORT. Yields: its address."""
+    port = free_port()
+    command = command or [
+        sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port),
+    ]  # fmt: skip
+    env = {**os.environ, "STREAMLIT_SERVER_HEADLESS": "true", "PORT": str(port)}
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def wait_until_up(address: str, seconds: float = 60) -> None:
+    """Wait for the server to answer at all."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def chromium_path() -> str | None:
+    """The Chromium of this machine, None where Playwright's own is to be used."""
+    return next((path for path in map(shutil.which, _NAMES) if path), None)
+
+
+def launch(playwright: Playwright) -> Browser:
+    """A headless Chromium. Raises: playwright's Error where there is none."""
+    return playwright.chromium.launch(executable_path=chromium_path(), args=list(_FLAGS))
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium for the length of a block."""
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        try:
+            yield browser
+        finally:
+            browser.close()

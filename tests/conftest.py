@@ -1,0 +1,46 @@
+"""What the tests share: where the real models lie, tiny models on disk, hypothesis' profile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.tiny_models import save_model
+
+IN_CI = bool(os.environ.get("CI"))
+SHARED = Path(os.environ.get("SWITCHBOARD_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+settings.register_profile(
+    "house",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("house")
+
+
+def real(name: str) -> Path:
+    """A model or tokenizer in ../shared/real; without it the test is left out, never in CI."""
+    path = SHARED / "real" / name
+    if not path.is_dir():
+        if IN_CI:
+            pytest.fail(f"{path} is missing; in CI nothing is left out")
+        pytest.skip(f"{path} is not on this machine")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory):
+    """A tiny random model of an architecture: `tiny("gpt2")` gives its directory."""
+    made: dict[tuple, Path] = {}
+
+    def give(kind: str, **changes: object) -> Path:
+        key = (kind, *sorted(changes.items()))
+        if key not in made:
+            made[key] = save_model(kind, tmp_path_factory.mktemp(kind), **changes)
+        return made[key]
+
+    return give

@@ -1,0 +1,107 @@
+"""What an ablation is, said again without a line of the engine or of TransformerLens: plain torch
+hooks on the Hugging Face model, eager attention, no cache, one prompt at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
+
+# model_type: (list of layers, attention's output projection, what the MLP adds, its last linear)
+_PATHS = {
+    "gpt2": ("transformer.h", "attn.c_proj", "mlp", "mlp.c_proj"),
+    "gptj": ("transformer.h", "attn.out_proj", "mlp", "mlp.fc_out"),
+    "gpt_neox": ("gpt_neox.layers", "attention.dense", "mlp", "mlp.dense_4h_to_h"),
+    "opt": ("model.decoder.layers", "self_attn.out_proj", "fc2", "fc2"),
+    "mixtral": ("model.layers", "self_attn.o_proj", "mlp", None),
+    "phi": ("model.layers", "self_attn.dense", "mlp", "mlp.fc2"),
+    "falcon": ("transformer.h", "self_attention.dense", "mlp", "mlp.dense_4h_to_h"),
+}
+_GATED = ("model.layers", "self_attn.o_proj", "mlp", "mlp.down_proj")
+_POST_NORM = ("model.layers", "self_attn.o_proj", "post_feedforward_layernorm", "mlp.down_proj")
+_PATHS |= dict.fromkeys(["llama", "mistral", "qwen2", "qwen3", "stablelm", "phi3"], _GATED)
+_PATHS |= dict.fromkeys(["gemma2", "gemma3_text", "olmo2"], _POST_NORM)
+
+
+@dataclass(frozen=True)
+class Change:
+    """`kind` is head, mlp or neuron; `become(old)` maps [positions, ...] to its new value."""
+
+    kind: str
+    layer: int
+    index: int
+    positions: tuple[int, ...]
+    become: Callable[[Tensor], Tensor]
+
+
+class Reference:
+    """A Hugging Face model with hooks of its own."""
+
+    def __init__(self, directory: Path | str) -> None:
+        self.hf = AutoModelForCausalLM.from_pretrained(
+            directory, attn_implementation="eager", dtype=torch.float32
+        ).eval()
+        layers, out, mlp, last = _PATHS[self.hf.config.model_type]
+        self.layers = list(self.hf.get_submodule(layers))
+        self._out, self._mlp, self._last = out, mlp, last
+        self.n_layers, self.n_heads = len(self.layers), self.hf.config.num_attention_heads
+        self.has_neurons = last is not None
+        self.d_mlp = 0
+        if last is not None:
+            linear = self.layers[0].get_submodule(last)
+            self.d_mlp = getattr(linear, "in_features", None) or linear.weight.shape[0]
+
+    def logits(self, ids: Iterable[int], changes: Iterable[Change] = ()) -> Tensor:
+        """[pos, vocab] of one text with changes made."""
+        with torch.no_grad(), ExitStack() as stack:
+            for change in changes:
+                stack.callback(self._hook(change).remove)
+            return self.hf(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
+
+    def value(self, kind: str, layer: int, index: int, ids: Iterable[int]) -> Tensor:
+        """[pos, ...] of one head's z, one MLP's addition, or one neuron, in a clean run."""
+        seen: list[Tensor] = []
+
+        def look(old: Tensor) -> Tensor:
+            seen.append(old.clone())
+            return old
+
+        ids = list(ids)
+        self.logits(ids, [Change(kind, layer, index, tuple(range(len(ids))), look)])
+        return seen[0]
+
+    def _hook(self, change: Change):
+        layer, where = self.layers[change.layer], list(change.positions)
+
+        def edit(tensor: Tensor, columns: slice) -> Tensor:
+            flat = tensor.reshape(-1, tensor.shape[-1]).clone()  # one row: [pos, width]
+            flat[where, columns] = change.become(flat[where, columns])
+            return flat.reshape(tensor.shape)
+
+        def before(columns: Callable[[int], slice]):
+            return lambda _m, args: (edit(args[0], columns(args[0].shape[-1])), *args[1:])
+
+        match change.kind:
+            case "head":
+                module: nn.Module = layer.get_submodule(self._out)
+                return module.register_forward_pre_hook(before(self._head(change.index)))
+            case "neuron":
+                module = layer.get_submodule(self._last)
+                one = slice(change.index, change.index + 1)
+                return module.register_forward_pre_hook(before(lambda _: one))
+        module = layer.get_submodule(self._mlp)
+        return module.register_forward_hook(
+            lambda _m, _a, out: (
+                edit(out, slice(None))
+                if isinstance(out, Tensor)
+                else (edit(out[0], slice(None)), *out[1:])
+            )
+        )
+
+    def _head(self, head: int) -> Callable[[int], slice]:
+        return lambda width: slice(head * width // self.n_heads, (head + 1) * width // self.n_heads)

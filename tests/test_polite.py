@@ -1,0 +1,166 @@
+"""What goes wrong is said in a sentence with the numbers, and nothing else escapes."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+import engine
+from tests.conftest import real
+from tests.tiny_models import save_model, save_tokenizer
+
+PROMPT = "t1 t5 t9 t2"
+
+
+@pytest.fixture
+def ask(tiny):
+    directory = str(tiny("gpt2", n_layer=12, n_positions=8))
+
+    def asked(**fields):
+        return engine.next_token(engine.Experiment(directory, **{"prompt": PROMPT, **fields}))
+
+    return asked
+
+
+def test_an_empty_prompt(ask):
+    with pytest.raises(engine.TokenError, match="The prompt is empty"):
+        ask(prompt="", prepend_bos=False)
+    assert len(ask(prompt="").tokens) == 1  # BOS alone is something to read
+
+
+def test_a_prompt_longer_than_the_context(ask):
+    with pytest.raises(engine.TokenError, match="10 tokens long; this model reads at most 8"):
+        ask(prompt=" ".join(["t1"] * 9))
+
+
+def test_an_answer_that_does_not_fit_behind_the_prompt(ask):
+    with pytest.raises(engine.TokenError, match="at most 8"):
+        ask(prompt=" ".join(["t1"] * 7), answer=" t1 t2 t3")
+
+
+def test_a_site_the_model_does_not_have(ask):
+    with pytest.raises(engine.SiteError, match=r"13\.40 is in layer 13"):
+        ask(ablations="13.40")
+
+
+def test_an_answer_the_tokenizer_cannot_write(ask):
+    found = ask(answer=" xyz")
+    assert found.answer is None
+    assert any("“ xyz” is not scored" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("method", ["mean_by_position", "resample"])
+def test_a_reference_of_another_length_is_told_with_both_counts(ask, method):
+    with pytest.raises(engine.ExperimentError, match="3 tokens long and the prompt 5"):
+        ask(ablations="1.1", method=method, references=["t1 t2"], corrupted="t1 t2")
+
+
+@pytest.mark.parametrize("method", ["mean", "mean_by_position", "resample"])
+def test_a_method_without_its_references(ask, method):
+    with pytest.raises(engine.ExperimentError, match="there (are|is) none"):
+        ask(ablations="1.1", method=method)
+
+
+def test_a_position_past_the_prompt(ask):
+    with pytest.raises(engine.ExperimentError, match="5 tokens, positions 0 to 4"):
+        ask(ablations="1.1", positions="7")
+
+
+def test_half_a_surrogate_pair(ask):
+    with pytest.raises(engine.TokenError, match="surrogate"):
+        ask(prompt="t1 \ud83d")
+
+
+def test_neurons_of_a_mixture_of_experts(tiny):
+    e = engine.Experiment(str(tiny("mixtral")), PROMPT, ablations="n1.2")
+    with pytest.raises(engine.SiteError, match="mixtures of experts"):
+        engine.next_token(e)
+
+
+def test_bos_where_there_is_none():
+    with pytest.raises(engine.TokenError, match="no BOS"):
+        engine.tokenize(str(real("gpt-nano-sort")), "ABC", prepend_bos=True)
+
+
+def broken(kind, directory):
+    directory.mkdir(exist_ok=True)
+    if kind != "no config":
+        save_model("gpt2", directory)
+    weights, config = directory / "model.safetensors", directory / "config.json"
+    match kind:
+        case "pickle":
+            torch.save({"a": torch.zeros(1)}, directory / "pytorch_model.bin")
+            weights.unlink()
+        case "no weights":
+            weights.unlink()
+        case "damaged":
+            weights.write_bytes(b"\xff" * 64)
+        case "cut short":
+            weights.write_bytes(weights.read_bytes()[:-5000])
+        case "code":
+            told = json.loads(config.read_text()) | {"auto_map": {"AutoModelForCausalLM": "x.Y"}}
+            config.write_text(json.dumps(told))
+        case "no JSON":
+            config.write_text("{")
+        case "unknown type":
+            config.write_text('{"model_type": "never-heard-of"}')
+        case "no tokenizer":
+            for path in directory.glob("*token*"):
+                path.unlink()
+    return str(directory)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("no config", "without a config.json"),
+        ("pickle", "stores its weights as a pickle"),
+        ("no weights", r"no \*\.safetensors"),
+        ("damaged", "damaged or no safetensors"),
+        ("cut short", "cannot be loaded"),
+        ("code", "never run here"),
+        ("no JSON", "cannot be read as JSON"),
+        ("unknown type", "cannot be loaded|cannot be read"),
+        ("no tokenizer", "tokenizer"),
+    ],
+)
+def test_a_directory_that_is_no_model(tmp_path, kind, told):
+    with pytest.raises(engine.ModelError, match=told):
+        engine.load(broken(kind, tmp_path / "m"))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "  ", "/no/such/place", "../../etc", "a\0b", "x" * 5000, "a b", "?"]
+)
+def test_a_name_that_is_no_model(name):
+    with pytest.raises(engine.ModelError) as told:
+        engine.load(name)
+    assert len(str(told.value)) < 600
+
+
+def test_a_hub_name_without_a_network(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(engine.ModelError, match="Check the name and the network"):
+        engine.load("nobody/nothing-of-this-name")
+
+
+def test_a_device_or_dtype_there_is_not(tiny):
+    with pytest.raises(engine.ModelError, match="no device"):
+        engine.load(str(tiny("opt")), device="quantum")
+    with pytest.raises(engine.ModelError, match="float32, float16, bfloat16"):
+        engine.load(str(tiny("opt")), dtype="int3")
+
+
+def test_a_model_that_does_not_fit_says_what_it_needs(tiny, monkeypatch):
+    monkeypatch.setattr("engine.model._free_bytes", lambda _: 1000)
+    with pytest.raises(engine.ModelError, match="GiB for its weights"):
+        engine.load(str(tiny("phi")))
+
+
+def test_ids_outside_the_vocabulary_never_reach_the_device(tmp_path, tiny):
+    directory = tmp_path / "m"
+    shutil.copytree(tiny("gpt2", vocab_size=20), directory)
+    save_tokenizer(directory)
+    with pytest.raises(engine.TokenError, match="outside the model's vocabulary of 20"):
+        engine.next_token(engine.Experiment(str(directory), "t1 t50"))

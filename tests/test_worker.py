@@ -1,0 +1,94 @@
+"""The worker: urgent work first, the newest question of a view, cancel, and nothing lost."""
+
+import gc
+import threading
+import weakref
+
+import pytest
+import torch
+
+import engine
+from engine import model
+from engine.worker import SWEEP, Worker
+
+
+@pytest.fixture
+def worker():
+    one = Worker("test")
+    yield one
+    one.close()
+
+
+def steps(log, name, n, gate=None):
+    for i in range(n):
+        if gate is not None:
+            gate.wait(5)
+        log.append(f"{name}{i}")
+        yield (i + 1) / n
+    return name
+
+
+def test_urgent_work_runs_between_the_steps_of_a_sweep(worker):
+    log, gate = [], threading.Event()
+    sweep = worker.submit(steps(log, "sweep", 4, gate), priority=SWEEP)
+    toggle = worker.submit(steps(log, "toggle", 1))
+    gate.set()
+    assert (toggle.result(5), sweep.result(5)) == ("toggle", "sweep")
+    assert log.index("toggle0") <= 1
+    assert sweep.progress == 1.0
+
+
+def test_a_new_request_of_a_view_replaces_its_old_one(worker):
+    log, gate = [], threading.Event()
+    worker.submit(steps(log, "first", 1, gate))
+    old = worker.submit(steps(log, "old", 1), view="page")
+    new = worker.submit(steps(log, "new", 1), view="page")
+    gate.set()
+    assert new.result(5) == "new"
+    with pytest.raises(engine.Cancelled):
+        old.result(5)
+    assert "old0" not in log
+
+
+def test_cancel_stops_between_steps(worker):
+    log, gate = [], threading.Event()
+    job = worker.submit(steps(log, "sweep", 1000, gate), priority=SWEEP)
+    job.cancel()
+    gate.set()
+    with pytest.raises(engine.Cancelled):
+        job.result(5)
+    assert len(log) < 1000
+
+
+def test_an_error_reaches_the_one_who_waits_and_the_worker_goes_on(worker):
+    with pytest.raises(ZeroDivisionError):
+        worker.run(lambda: 1 / 0)
+    assert worker.run(lambda: 2) == 2
+
+
+def test_gradients_are_off_and_the_thread_is_the_workers_own(worker):
+    assert worker.run(torch.is_grad_enabled) is False
+    assert worker.run(lambda: worker.is_current) and not worker.is_current
+
+
+def test_closing_cancels_what_waits():
+    worker, gate, log = Worker("test"), threading.Event(), []
+    running = worker.submit(steps(log, "a", 3, gate))
+    waiting = worker.submit(steps(log, "b", 1))
+    gate.set()
+    worker.close()
+    with pytest.raises(engine.Cancelled):
+        waiting.result(5)
+    assert running.done
+    with pytest.raises(engine.Cancelled):
+        worker.submit(steps(log, "c", 1))
+
+
+def test_releasing_a_model_lets_its_memory_go(tiny):
+    directory = str(tiny("gpt2"))
+    kept = weakref.ref(model.load(directory)._bridge.original_model)
+    engine.next_token(engine.Experiment(directory, "t1 t2", ablations="0.1"))
+    engine.release(directory)
+    gc.collect()
+    assert kept() is None
+    assert directory not in {m.name for m in engine.models()}

@@ -1,0 +1,92 @@
+"""Tiny random models of many architectures, saved to disk as any checkpoint is.
+
+Every parameter is random, norms and biases too, so that nothing is right by being zero or one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+VOCAB = 64
+WORDS = [f"t{i}" for i in range(VOCAB - 3)]
+LAYERS, HEADS, D_MODEL, D_MLP = 3, 4, 32, 48
+
+_COMMON = {
+    "vocab_size": VOCAB,
+    "hidden_size": D_MODEL,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": D_MLP,
+    "max_position_embeddings": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+_GROUPED = {**_COMMON, "num_key_value_heads": 2}
+_GPT = {
+    "vocab_size": VOCAB, "n_embd": D_MODEL, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 64,
+    "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+_WINDOWS = ["sliding_attention", "full_attention", "sliding_attention"]
+
+CONFIGS: dict[str, tuple[str, dict]] = {
+    "gpt2": ("GPT2", _GPT),
+    "gptj": ("GPTJ", {**_GPT, "rotary_dim": 4}),
+    "gpt_neox": ("GPTNeoX", _COMMON),
+    "opt": ("OPT", {**_COMMON, "ffn_dim": D_MLP, "word_embed_proj_dim": D_MODEL}),
+    "llama": ("Llama", {**_GROUPED, "tie_word_embeddings": True}),
+    "mistral": ("Mistral", {**_GROUPED, "sliding_window": 3}),
+    "mixtral": ("Mixtral", {**_GROUPED, "num_local_experts": 4}),
+    "qwen2": ("Qwen2", _GROUPED),
+    "qwen3": ("Qwen3", {**_GROUPED, "head_dim": 16}),
+    "gemma2": (
+        "Gemma2",
+        {**_GROUPED, "head_dim": 16, "sliding_window": 3, "final_logit_softcapping": 5.0,
+         "attn_logit_softcapping": 3.0, "layer_types": _WINDOWS},
+    ),
+    "gemma3_text": (
+        "Gemma3Text", {**_GROUPED, "head_dim": 16, "sliding_window": 3, "layer_types": _WINDOWS}
+    ),
+    "phi": ("Phi", _COMMON),
+    "phi3": ("Phi3", _GROUPED),
+    "olmo2": ("Olmo2", _GROUPED),
+    "stablelm": ("StableLm", {**_GROUPED, "use_parallel_residual": True}),
+    "falcon": ("Falcon", {**_COMMON, "multi_query": True, "alibi": False, "bias": True}),
+}  # fmt: skip
+
+
+def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
+    """A tokenizer of words `t0 … t60`, with `<s>` in front unless told otherwise."""
+    vocab = {word: i for i, word in enumerate(["<pad>", "<s>", "</s>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<pad>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    if adds_bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 1)]
+        )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    ).save_pretrained(directory)
+
+
+def save_model(kind: str, directory: Path, **changes: object) -> Path:
+    """Write a random model of an architecture, with its tokenizer."""
+    prefix, options = CONFIGS[kind]
+    config = getattr(transformers, f"{prefix}Config")(**{**options, **changes})
+    torch.manual_seed(sum(map(ord, kind)))
+    model = getattr(transformers, f"{prefix}ForCausalLM", None) or transformers.OPTForCausalLM
+    model = (transformers.GPT2LMHeadModel if kind == "gpt2" else model)(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+            else:
+                parameter.copy_(torch.randn_like(parameter) * 1.2 / parameter.shape[-1] ** 0.5)
+    model.save_pretrained(directory)
+    save_tokenizer(directory)
+    return directory

@@ -1,0 +1,1 @@
+"""How the two bundled models are made: corpus, tokenizers, training, cards. `make models`."""

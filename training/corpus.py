@@ -1,0 +1,154 @@
+"""The training text: an endless, seeded stream of short lines, and prompts it never holds.
+
+The prompts the models are judged on are fixed first. For ladders, windows of consecutive terms in
+a given style are held out, and a prompt ends in such a window; for sentences, whole prompts are.
+A line that holds one of them anywhere is never used for training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from engine.tasks import FAMILIES, LADDERS, Example, Ladder, age_line, date_line, done_in, shuffled
+
+SEPARATORS = (" ", ", ", "\n", " -> ")
+_HELD_OUT_SEED = 20_000
+_SENTENCES = 200
+_WEIGHTS = {
+    "numerals": 3.0,
+    "number words": 1.5,
+    "months": 1.5,
+    "descending": 2.0,
+    "Fibonacci": 0.7,
+}
+_CASED = ("months", "weekdays", "number words", "ordinal words", "letters")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a run is written: what stands between its terms, and their case."""
+
+    separator: str = " "
+    case: str = "plain"
+
+    def write(self, terms: list[str]) -> str:
+        cased = {"upper": str.upper, "lower": str.lower, "short": lambda t: t[:3]}.get(
+            self.case, str
+        )
+        return self.separator.join(cased(t) for t in terms)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What training never sees: examples by family, and the texts no line may hold."""
+
+    examples: dict[str, list[Example]]
+    texts: tuple[str, ...]
+
+    def touches(self, line: str) -> bool:
+        """Whether a line holds any of them."""
+        return any(text in line for text in self.texts)
+
+
+def held_out() -> HeldOut:
+    """The prompts to judge by, the same every time."""
+    rng = Random(_HELD_OUT_SEED)
+    examples: dict[str, list[Example]] = {}
+    texts: list[str] = []
+    for name, ladder in LADDERS.items():
+        windows, found = _windows(ladder, rng), []
+        for style, start in windows:
+            window = style.write(ladder.run(start, ladder.shown))
+            texts.append(window)
+            for before in range(5):
+                example = _ending_in(ladder, style, start, before)
+                if example is not None:
+                    found.append(example)
+        examples[name] = found
+    for name, sample in FAMILIES.items():
+        if name not in LADDERS:
+            drawn = {e.prompt: e for e in (sample(rng) for _ in range(_SENTENCES))}
+            examples[name] = list(drawn.values())
+            texts += drawn
+    return HeldOut(examples, tuple(dict.fromkeys(texts)))
+
+
+def styles(ladder: Ladder) -> list[Style]:
+    """The styles a ladder is written in."""
+    cases = ["plain"]
+    if ladder.name in _CASED:
+        cases += ["upper", "lower"]
+    if ladder.name in ("months", "weekdays"):
+        cases.append("short")
+    return [Style(s, c) for c in cases for s in SEPARATORS]
+
+
+def lines(seed: int, held: HeldOut) -> Iterator[str]:
+    """Training lines without end, none of which holds a held-out text."""
+    rng = Random(seed)
+    while True:
+        line = _line(rng)
+        if not held.touches(line):
+            yield line
+
+
+def _windows(ladder: Ladder, rng: Random) -> list[tuple[Style, int]]:
+    """Windows to hold out: none of a cycle in its plain style, whose long runs hold them all."""
+    cyclic = len(ladder.run(ladder.starts[0], 60)) == 60 and len(ladder.starts) < 20
+    found = []
+    for style in styles(ladder):
+        if cyclic and style == Style():
+            continue
+        full = [s for s in ladder.starts if len(ladder.run(s, ladder.shown + 1)) > ladder.shown]
+        for start in rng.sample(full, max(1, len(full) // 40)):
+            found.append((style, start))
+    return found
+
+
+def _ending_in(ladder: Ladder, style: Style, start: int, before: int) -> Example | None:
+    """A prompt that ends in a held-out window, with so many terms before it."""
+    for earlier in ladder.starts:
+        run = ladder.run(earlier, before + ladder.shown + 1)
+        if len(run) == before + ladder.shown + 1 and run[before:] == ladder.run(
+            start, ladder.shown + 1
+        ):
+            prompt, whole = style.write(run[:-1]), style.write(run)
+            joined = style.separator.rstrip(" ")
+            cut = len(prompt) + len(joined)
+            last = style.write(run[-2:-1])
+            lead = " " if style.separator.endswith(" ") else ""
+            return Example(ladder.name, whole[:cut], whole[cut:], lead + last)
+    return None
+
+
+def _line(rng: Random) -> str:
+    kind = rng.random()
+    if kind < 0.16:
+        return _sentence(date_line(rng))
+    if kind < 0.26:
+        return _sentence(age_line(rng))
+    if kind < 0.36:
+        name = rng.choice(("numerals", "numerals", "number words", "months"))
+        ladder = LADDERS[name]
+        terms = ladder.run(rng.choice(ladder.starts[:20]), rng.randint(4, 9))
+        return done_in(rng, terms, 0)[1]
+    names = list(LADDERS)
+    name = rng.choices(names, [_WEIGHTS.get(n, 1.0) for n in names])[0]
+    ladder = LADDERS[name]
+    style = rng.choice(styles(ladder)) if rng.random() < 0.45 else Style()
+    if rng.random() < 0.14:
+        if rng.random() < 0.2:
+            terms = shuffled(rng, ladder, rng.randint(3, 5))
+            return done_in(rng, terms, 0)[1]
+        return style.write(shuffled(rng, ladder, rng.randint(3, 8)))
+    n = rng.randint(20, 44) if rng.random() < 0.06 else rng.randint(5, 14)
+    start = rng.choice(ladder.starts)
+    if rng.random() < 0.15:
+        start = ladder.starts[min(rng.randrange(4), len(ladder.starts) - 1)]
+    return style.write(ladder.run(start, n))
+
+
+def _sentence(example: Example) -> str:
+    return example.prompt + example.answer + "."
