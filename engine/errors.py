@@ -1,4 +1,4 @@
-"""What can go wrong for a reader: each message says what is wrong, with the numbers, and what to do."""
+"""What can go wrong for a reader, in sentences: what is wrong, the numbers, what to do."""
 
 
 class EngineError(Exception):

@@ -14,6 +14,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -87,7 +88,7 @@ class Model:
         found = self._bridge.hook_dict.get(key)
         if found is None:
             raise EngineError(
-                f"{self.checkpoint.architecture} has no {name} in layer {layer} that can be reached."
+                f"{self.checkpoint.architecture} has no reachable {name} in layer {layer}."
             )
         handle = found.add_hook(lambda activation, hook: act(activation))
         try:
@@ -156,10 +157,9 @@ class _Registry:
     def load(self, name: str, device: str | None, dtype: str | None) -> Model:
         with self._lock:
             model = self._models.get(name)
-            if model is not None and (device is None or torch.device(device) == model.device):
-                if dtype is None or _DTYPES.get(dtype) == model.dtype:
-                    self._models.move_to_end(name)
-                    return model
+            if model is not None and _suits(model, device, dtype):
+                self._models.move_to_end(name)
+                return model
             checkpoint = find_checkpoint(name)
             where = _device(device)
             kind = _dtype(dtype, checkpoint, where)
@@ -191,6 +191,13 @@ class _Registry:
                 f"{str(dtype).removeprefix('torch.')}; {free / 2**30:.1f} GiB are free on {device}."
                 + (" Loading it in bfloat16 halves that." if dtype == torch.float32 else "")
             )
+
+
+def _suits(model: Model, device: str | None, dtype: str | None) -> bool:
+    """Whether a loaded model is where and what is asked for, if anything is."""
+    return (device is None or _device(device) == model.device) and (
+        dtype is None or _DTYPES.get(dtype) == model.dtype
+    )
 
 
 _registry = _Registry()
@@ -234,26 +241,33 @@ def _load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> M
 
 
 def _look(model: Model) -> None:
-    """Run one token, to see in what form the blocks give their output."""
-    seen: list[bool] = []
-    handle = model.blocks[0].register_forward_hook(lambda _m, _a, o: seen.append(type(o) is tuple))
-    try:
+    """Run one token, to see how wide the MLPs are and in what form the blocks give their output.
+
+    A config's own word for the width is not always true (Falcon's is not).
+    """
+    tuples: list[bool] = []
+    widths: list[int] = []
+    with contextlib.ExitStack() as stack:
+        handle = model.blocks[0].register_forward_hook(
+            lambda _m, _a, output: tuples.append(type(output) is tuple)
+        )
+        stack.callback(handle.remove)
+        with contextlib.suppress(EngineError):  # no such point: neurons cannot be reached
+            stack.enter_context(model.hooked("post", 0, lambda x: widths.append(x.shape[-1])))
         model(torch.zeros(1, 1, dtype=torch.long, device=model.device))
-    finally:
-        handle.remove()
-    model.block_gives_tuple = seen[0]
+    model.block_gives_tuple = tuples[0]
+    model.shape = replace(model.shape, d_mlp=widths[0] if widths else None)
 
 
 def _shape(bridge: Any) -> Shape:
     cfg = bridge.cfg
-    reachable = "blocks.0.mlp.hook_post" in bridge.hook_dict
     return Shape(
         n_layers=len(bridge.blocks),
         n_heads=cfg.n_heads,
         n_key_value_heads=getattr(cfg, "n_key_value_heads", None) or cfg.n_heads,
         d_model=cfg.d_model,
         d_head=cfg.d_head,
-        d_mlp=cfg.d_mlp if reachable else None,
+        d_mlp=None,
         d_vocab=bridge.original_model.get_output_embeddings().weight.shape[0],
         n_ctx=getattr(bridge.original_model.config, "max_position_embeddings", None),
     )

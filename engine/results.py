@@ -36,10 +36,10 @@ class Tokens:
 class Ranking:
     """Tokens ranked by one run, best first.
 
-    `ids`, `tokens` (raw pieces), `texts` (what each adds to the text), `logits`, `log_probs` (natural logarithm), `probs` (0 to 1, over
-    the whole vocabulary even where the ranking is cut), `ranks` (1 is best; equal logits are
-    ordered by id), `moves`: how many places the token stands higher here than in the twin run
-    (positive: it rose here), all of shape [k].
+    `ids`, `tokens` (raw pieces), `texts` (what each adds to the text), `logits`, `log_probs`
+    (natural logarithm), `probs` (0 to 1, over the whole vocabulary even where the ranking is
+    cut), `ranks` (1 is best; equal logits are ordered by id), `moves`: how many places the token
+    stands higher here than in the twin run (positive: it rose here), all of shape [k].
     """
 
     ids: Int[np.ndarray, " k"]

@@ -12,217 +12,42 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-UNITS = [
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+MONTHS = (
+    "January February March April May June July August September October November December"
+).split()
+WEEKDAYS = ("Monday Tuesday Wednesday Thursday Friday Saturday Sunday").split()
+UNITS = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+).split()
 NUMBER_WORDS = [*UNITS, "twenty", *(f"twenty-{u}" for u in UNITS[:9]), "thirty"]
-ORDINAL_WORDS = [
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    "seventh",
-    "eighth",
-    "ninth",
-    "tenth",
-    "eleventh",
-    "twelfth",
-    "thirteenth",
-    "fourteenth",
-    "fifteenth",
-    "sixteenth",
-    "seventeenth",
-    "eighteenth",
-    "nineteenth",
-    "twentieth",
-]
-SPANISH_NUMBERS = [
-    "uno",
-    "dos",
-    "tres",
-    "cuatro",
-    "cinco",
-    "seis",
-    "siete",
-    "ocho",
-    "nueve",
-    "diez",
-    "once",
-    "doce",
-    "trece",
-    "catorce",
-    "quince",
-    "dieciséis",
-    "diecisiete",
-    "dieciocho",
-    "diecinueve",
-    "veinte",
-]
-SPANISH_MONTHS = [
-    "enero",
-    "febrero",
-    "marzo",
-    "abril",
-    "mayo",
-    "junio",
-    "julio",
-    "agosto",
-    "septiembre",
-    "octubre",
-    "noviembre",
-    "diciembre",
-]
+ORDINAL_WORDS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth "
+    "fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+).split()
+SPANISH_NUMBERS = (
+    "uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince "
+    "dieciséis diecisiete dieciocho diecinueve veinte"
+).split()
+SPANISH_MONTHS = (
+    "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre"
+).split()
 LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 DAYS_IN = dict(zip(MONTHS, (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), strict=True))
-NOUNS = [
-    "Van",
-    "Hat",
-    "Ring",
-    "Desk",
-    "Bell",
-    "Book",
-    "Lamp",
-    "Chair",
-    "Table",
-    "Boat",
-    "Cake",
-    "Coat",
-    "Drum",
-    "Fence",
-    "Gate",
-    "House",
-    "Kite",
-    "Ladder",
-    "Mirror",
-    "Oven",
-    "Piano",
-    "Quilt",
-    "Road",
-    "Shelf",
-    "Tent",
-    "Umbrella",
-    "Vase",
-    "Wall",
-    "Wagon",
-    "Bridge",
-    "Clock",
-    "Door",
-    "Engine",
-    "Flute",
-    "Glove",
-    "Hammer",
-    "Jar",
-    "Kettle",
-    "Letter",
-    "Map",
-    "Nest",
-    "Organ",
-    "Plate",
-    "Rope",
-    "Sail",
-    "Tower",
-    "Violin",
-    "Window",
-    "Yard",
-    "Basket",
-    "Candle",
-    "Dress",
-    "Easel",
-    "Farm",
-    "Garden",
-    "Harp",
-    "Island",
-    "Jacket",
-    "Knife",
-    "Locket",
-    "Motor",
-    "Needle",
-    "Opera",
-    "Pencil",
-    "Raft",
-    "Statue",
-    "Trunk",
-    "Uniform",
-    "Village",
-    "Whistle",
-]
-VERBS = [
-    "done",
-    "made",
-    "built",
-    "lost",
-    "found",
-    "sold",
-    "bought",
-    "fixed",
-    "opened",
-    "closed",
-    "painted",
-    "moved",
-    "born",
-    "seen",
-]
-NAMES = [
-    "Bob",
-    "Steve",
-    "Alice",
-    "Carol",
-    "Dave",
-    "Emma",
-    "Frank",
-    "Grace",
-    "Henry",
-    "Iris",
-    "Jack",
-    "Kate",
-    "Liam",
-    "Mary",
-    "Nick",
-    "Olive",
-    "Paul",
-    "Rose",
-    "Sam",
-    "Tom",
-    "Uma",
-    "Vera",
-    "Walt",
-    "Zoe",
-]
+NOUNS = (
+    "Van Hat Ring Desk Bell Book Lamp Chair Table Boat Cake Coat Drum Fence Gate House Kite "
+    "Ladder Mirror Oven Piano Quilt Road Shelf Tent Umbrella Vase Wall Wagon Bridge Clock Door "
+    "Engine Flute Glove Hammer Jar Kettle Letter Map Nest Organ Plate Rope Sail Tower Violin "
+    "Window Yard Basket Candle Dress Easel Farm Garden Harp Island Jacket Knife Locket Motor "
+    "Needle Opera Pencil Raft Statue Trunk Uniform Village Whistle"
+).split()
+VERBS = (
+    "done made built lost found sold bought fixed opened closed painted moved born seen"
+).split()
+NAMES = (
+    "Bob Steve Alice Carol Dave Emma Frank Grace Henry Iris Jack Kate Liam Mary Nick Olive Paul "
+    "Rose Sam Tom Uma Vera Walt Zoe"
+).split()
 FIBONACCI = (0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987)
 
 

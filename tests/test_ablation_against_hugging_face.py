@@ -1,4 +1,4 @@
-"""Every method, on random sites and positions, equals plain torch hooks on the Hugging Face model."""
+"""Every method, on random sites and positions, equals plain hooks on the Hugging Face model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tiny_models import CONFIGS, WORDS
 METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.3)", "scale(-2.0)", "set(0.7)")
 _TEXTS = {
     "gpt-nano-sort": ("ABCABC", ""),
-    "stories260K": (["Once", "upon", "a", "time", "the", "cat", "sat", "on", "Lily"], " "),
+    "stories260K": (["Once", "upon", "a", "time", "there", "was", "little"], " "),
     "seq-gpt2": (["1", "2", "7", "9", "5", "4", "12", "30"], " "),
     "seq-llama": (["1", "2", "7", "9", "5", "4", "8", "3"], " "),
 }

@@ -12,8 +12,12 @@ texts = st.text(max_size=40)
 experiments = st.builds(
     engine.Experiment,
     model=texts, prompt=texts, corrupted=texts, answer=texts, distractor=texts,
-    ablations=st.sampled_from(["", "1.3 m2", "keep 0.1 a2", "keep+mlps", "n3.14"]).map(engine.ablations),
-    method=st.sampled_from(["zero", "mean", "mean_by_position", "resample", "scale(-0.25)", "set(1e-07)"]),
+    ablations=st.sampled_from(["", "1.3 m2", "keep 0.1 a2", "keep+mlps", "n3.14"]).map(
+        engine.ablations
+    ),
+    method=st.sampled_from(
+        ["zero", "mean", "mean_by_position", "resample", "scale(-0.25)", "set(1e-07)"]
+    ),
     positions=st.sampled_from(["all", "prompt", "generated", "0", "0-3,5,-1", "-2"]),
     references=st.lists(texts, max_size=3),
     prepend_bos=st.sampled_from([None, True, False]),
@@ -67,9 +71,9 @@ def test_a_hostile_link_is_refused_in_words(link):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "3", "{", '{"sites": "1.1"}', '{"prompt": 3}', '{"ablations": 7}', '{"references": "a"}',
-     '{"references": [1]}', '{"method": null}', '{"prepend_bos": "yes"}', "[" * 100_000,
-     json.dumps({"prompt": "x" * 300_000})],
+    ["", "[]", "3", "{", '{"sites": "1.1"}', '{"prompt": 3}', '{"ablations": 7}',
+     '{"references": "a"}', '{"references": [1]}', '{"method": null}', '{"prepend_bos": "yes"}',
+     "[" * 100_000, json.dumps({"prompt": "x" * 300_000})],
 )  # fmt: skip
 def test_json_that_is_no_experiment_is_refused_in_words(text):
     with pytest.raises(engine.EngineError):

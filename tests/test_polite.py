@@ -58,7 +58,7 @@ def test_a_reference_of_another_length_is_told_with_both_counts(ask, method):
 
 @pytest.mark.parametrize("method", ["mean", "mean_by_position", "resample"])
 def test_a_method_without_its_references(ask, method):
-    with pytest.raises(engine.ExperimentError, match="there (are|is) none"):
+    with pytest.raises(engine.ExperimentError, match=r"there (are|is) none"):
         ask(ablations="1.1", method=method)
 
 

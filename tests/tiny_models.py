@@ -79,8 +79,8 @@ def save_model(kind: str, directory: Path, **changes: object) -> Path:
     prefix, options = CONFIGS[kind]
     config = getattr(transformers, f"{prefix}Config")(**{**options, **changes})
     torch.manual_seed(sum(map(ord, kind)))
-    model = getattr(transformers, f"{prefix}ForCausalLM", None) or transformers.OPTForCausalLM
-    model = (transformers.GPT2LMHeadModel if kind == "gpt2" else model)(config)
+    names = {"gpt2": "GPT2LMHeadModel", "gemma3_text": "Gemma3ForCausalLM"}
+    model = getattr(transformers, names.get(kind, f"{prefix}ForCausalLM"))(config)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:

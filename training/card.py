@@ -31,7 +31,7 @@ CONTROLS = 50
 SEED = 7
 _ABOUT = {
     "seq-gpt2": "GPT-2 architecture, byte-level BPE, no BOS; trained on sequences",
-    "seq-llama": "Llama architecture, grouped-query attention, SentencePiece, BOS; trained on sequences",
+    "seq-llama": "Llama architecture, grouped queries, SentencePiece, BOS; trained on sequences",
 }
 
 
@@ -169,9 +169,9 @@ def _text(name: str, card: dict[str, Any]) -> str:
         f"`make models`, seed {t['seed']}: {t['steps']:,} steps of at most {t['tokens_a_batch']:,} "
         f"tokens, one thread, {t['minutes']} minutes, final loss {t['final_loss']} nats a token. "
         "The corpus (`training/corpus.py`) is an endless stream of short lines: runs of numerals, "
-        "number words, months, weekdays, letters, ordinals, Spanish numbers and months, steps of 2, "
-        "3, 5 and 10, descending runs, Fibonacci, “Van done in 1. Hat done in 2. …”, dates, ages, "
-        "and shuffled runs with nothing to continue.",
+        "number words, months, weekdays, letters, ordinals, Spanish numbers and months, steps of "
+        "2, 3, 5 and 10, descending runs, Fibonacci, “Van done in 1. Hat done in 2. …”, dates, "
+        "ages, and shuffled runs with nothing to continue.",
         "",
         "## Accuracy on prompts training never saw",
         "",

@@ -1,4 +1,4 @@
-"""The experiment's widgets, drawn around every page: model and method at the side, prompt on top."""
+"""The experiment's widgets around every page: model and method at the side, prompt on top."""
 
 import json
 from collections.abc import Iterator

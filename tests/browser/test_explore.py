@@ -1,0 +1,183 @@
+"""What only a browser can show of the Explore page."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+SLOW = 60_000
+
+
+def open_page(page: Page, address: str, query: str = "") -> None:
+    page.goto(f"{address}/{query}")
+    expect(page.get_by_role("table", name="Ablated")).to_be_visible(timeout=SLOW)
+
+
+def cell(page: Page, name: str):
+    return page.get_by_role("checkbox", name=name, exact=True)
+
+
+def ablations(page: Page) -> str:
+    return parse_qs(urlsplit(page.url).query).get("ablations", [""])[0]
+
+
+def off(page: Page, *names: str) -> None:
+    for name in names:
+        expect(cell(page, name)).to_have_attribute("aria-checked", "false")
+
+
+def on(page: Page, *names: str) -> None:
+    for name in names:
+        expect(cell(page, name)).to_have_attribute("aria-checked", "true")
+
+
+def test_a_click_switches_a_head_off_and_the_ranking_follows(page, address):
+    open_page(page, address)
+    ablated = page.get_by_role("table", name="Ablated")
+    before = ablated.inner_text()
+    cell(page, "L0H3").click()
+    off(page, "L0H3")
+    expect(page.get_by_text("1 site changed")).to_be_visible()
+    expect(page).to_have_url(lambda url: "ablations=0.3" in url)
+    assert ablated.inner_text() != before
+    cell(page, "L0H3").click()
+    on(page, "L0H3")
+    expect(page.get_by_text("nothing is switched off")).to_be_visible()
+    assert ablated.inner_text() == before
+
+
+def test_switching_the_first_layer_off_costs_the_answer_its_place(page, address):
+    open_page(page, address)
+    page.get_by_role("button", name="Switch layer 0").click()
+    expect(page.get_by_text("9 sites changed")).to_be_visible()
+    first = page.get_by_role("table", name="Ablated").get_by_role("row").first
+    expect(first).not_to_contain_text("␣5")
+    expect(page.get_by_role("table", name="Clean").get_by_role("row").first).to_contain_text("␣5")
+
+
+def test_a_drag_switches_every_cell_it_crosses(page, address):
+    open_page(page, address)
+    cell(page, "L1H0").hover()
+    page.mouse.down()
+    cell(page, "L1H4").hover()
+    page.mouse.up()
+    off(page, *(f"L1H{h}" for h in range(5)))
+    expect(page.get_by_text("5 sites changed")).to_be_visible()
+
+
+def test_rows_columns_mlps_and_everything_have_names_to_click(page, address):
+    open_page(page, address)
+    page.get_by_role("button", name="Switch head 2 of every layer").click()
+    off(page, *(f"L{i}H2" for i in range(6)))
+    page.get_by_role("button", name="Switch every MLP").click()
+    off(page, "MLP0", "MLP5")
+    page.get_by_role("button", name="Switch everything").click()
+    expect(page.get_by_text("54 sites changed")).to_be_visible()
+    page.get_by_role("button", name="Switch everything").click()
+    expect(page.get_by_text("nothing is switched off")).to_be_visible()
+
+
+def test_the_keyboard_reaches_every_cell(page, address):
+    open_page(page, address)
+    cell(page, "L0H0").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    off(page, "L1H1")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    off(page, "MLP1")
+    expect(page.get_by_text("2 sites changed")).to_be_visible()
+
+
+def test_the_list_of_what_is_off_undoes_removes_and_clears(page, address):
+    open_page(page, address, "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1+m2+n3.14")
+    off(page, "L0H1", "MLP2")
+    page.get_by_role("button", name="Remove m2").click()
+    on(page, "MLP2")
+    expect(page.get_by_text("2 sites changed")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    off(page, "MLP2")
+    page.get_by_role("button", name="Clear").click()
+    on(page, "L0H1", "MLP2")
+    expect(page.get_by_text("nothing is switched off")).to_be_visible()
+
+
+def test_rapid_clicks_lose_nothing(page, address):
+    open_page(page, address)
+    names = [f"L{i % 6}H{i // 6}" for i in range(24)]
+    for name in names:
+        cell(page, name).click(delay=0)
+    expect(page.get_by_text("24 sites changed")).to_be_visible()
+    off(page, *names)
+
+
+def test_reload_a_fresh_tab_and_back_follow_the_address(page, address):
+    open_page(page, address)
+    cell(page, "L0H1").click()
+    expect(page.get_by_text("1 site changed")).to_be_visible()
+    cell(page, "L0H2").click()
+    expect(page.get_by_text("2 sites changed")).to_be_visible()
+    page.reload()
+    off(page, "L0H1", "L0H2")
+    other = page.context.new_page()
+    open_page(other, "", page.url)
+    off(other, "L0H1", "L0H2")
+    other.close()
+
+
+def test_back_undoes_a_click(page, address):
+    open_page(page, address)
+    cell(page, "L0H1").click()
+    expect(page.get_by_text("1 site changed")).to_be_visible()
+    cell(page, "L0H2").click()
+    expect(page.get_by_text("2 sites changed")).to_be_visible()
+    page.go_back()
+    on(page, "L0H2")
+    off(page, "L0H1")
+
+
+def test_clicked_tokens_are_where_the_ablation_acts(page, address):
+    open_page(page, address, "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=a0")
+    token = page.get_by_role("button", name="Token 1:")
+    token.click()
+    expect(token).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("Positions")).to_have_value("1")
+    page.get_by_role("button", name="Token 3:").click()
+    expect(page.get_by_label("Positions")).to_have_value("1,3")
+    token.hover()
+    expect(page.get_by_text("position 1 · id")).to_be_visible()
+
+
+def test_markup_is_shown_and_never_run(page, address):
+    text = "%3Cscript%3Ewindow.ran%3D1%3C%2Fscript%3E%3Cimg+src%3Dx+onerror%3Dwindow.ran%3D1%3E"
+    open_page(page, address, f"?model=seq-gpt2&prompt={text}&answer={text}&ablations=0.1")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.ran") is None
+
+
+@pytest.mark.parametrize(
+    "query", ["?model=/no/such/place", "?ablations=13.40", "?prompt=a&prompt=b"]
+)
+def test_a_broken_link_is_told_and_the_page_stands(page, address, query):
+    page.goto(f"{address}/{query}")
+    expect(page.get_by_role("alert").first).to_be_visible(timeout=SLOW)
+    expect(page.get_by_label("Prompt", exact=True)).to_be_visible()
+
+
+def test_the_llama_model_decides_the_answer_after_its_bare_space(page, address):
+    open_page(page, address, "?model=seq-llama&prompt=1+2+3+4&answer=+5&distractor=+4")
+    expect(page.get_by_text("after ▁")).to_be_visible()
+    expect(page.get_by_role("table", name="Clean").get_by_role("row").first).to_contain_text("5")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_nothing_runs_past_the_edge(browser, address, scheme, width):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    one = context.new_page()
+    open_page(one, address)
+    assert one.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()

@@ -1,0 +1,128 @@
+"""The Explore page by Streamlit's own AppTest: what needs no browser."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.test_architecture import ROOT
+
+
+def opened(**query: str | list[str]) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for name, value in query.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+def component(page: AppTest, name: str) -> dict:
+    found = [c.proto for c in page.get("bidi_component") if c.proto.component_name.endswith(name)]
+    assert found, f"no {name} on the page"
+    return json.loads(found[0].json)
+
+
+def said(page: AppTest) -> str:
+    return " ".join(e.value for e in page.error)
+
+
+def test_it_opens_on_an_example_with_both_rankings():
+    page = opened()
+    assert not page.exception and not page.error
+    shown = component(page, "rankings")
+    assert shown["clean"]["rows"][0]["token"] == "␣5"
+    assert shown["ablated"]["note"] == "nothing is switched off"
+    assert page.query_params["prompt"] == ["1 2 3 4"]
+
+
+def test_a_link_restores_the_whole_experiment():
+    page = opened(model="seq-gpt2", prompt="2 4 6", answer=" 8", ablations="keep 0.1 m2",
+                  method="scale(0.5)", positions="0,-1", references=["1 2 3", "a\nb"])  # fmt: skip
+    assert not page.exception and not page.error
+    assert page.text_area(key="prompt").value == "2 4 6"
+    assert page.text_input(key="sites").value == "0.1 m2"
+    assert page.selectbox(key="method").value == "scale"
+    assert page.text_area(key="references").value == "1 2 3\na\\nb"
+    assert page.query_params["references"] == ["1 2 3", "a\nb"]
+    assert component(page, "head_grid")["verb"] == "keep"
+
+
+def test_typed_sites_reach_grid_ranking_and_link():
+    page = opened()
+    page.text_input(key="sites").set_value("a0 m1").run()
+    assert not page.exception and not page.error
+    assert component(page, "head_grid")["picked"] == [*range(8), 17]
+    assert component(page, "rankings")["ablated"]["note"] == "9 sites changed"
+    assert page.query_params["ablations"] == ["a0 m1"]
+
+
+def test_undo_and_clear():
+    page = opened()
+    page.text_input(key="sites").set_value("0.1").run()
+    page.text_input(key="sites").set_value("0.1 0.2").run()
+    undo = next(b for b in page.button if b.label == "Undo")
+    undo.click().run()
+    assert page.text_input(key="sites").value == "0.1"
+    next(b for b in page.button if b.label == "Clear").click().run()
+    assert page.text_input(key="sites").value == ""
+    next(b for b in page.button if b.label == "Undo").click().run()
+    assert page.text_input(key="sites").value == "0.1"
+
+
+def test_an_example_fills_prompt_answer_and_references():
+    page = opened()
+    page.button_group(key="_example").set_value(["Months"]).run()
+    assert not page.exception and not page.error
+    assert page.text_area(key="prompt").value == "January February March April"
+    assert component(page, "rankings")["clean"]["rows"][0]["token"] == "␣May"
+
+
+@pytest.mark.parametrize("method", ["mean", "mean_by_position", "resample", "scale", "set"])
+def test_every_method_can_be_chosen(method):
+    page = opened(model="seq-gpt2", prompt="1 2 3 4", answer=" 5", ablations="a0",
+                  corrupted="8 1 6 3", references=["7 3 9 2", "5 9 1 6"])  # fmt: skip
+    page.selectbox(key="method").set_value(method).run()
+    assert not page.exception and not page.error
+    assert component(page, "rankings")["ablated"]["note"] == "8 sites changed"
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"prompt": ""}, "The prompt is empty"),
+        ({"prompt": "1 " * 200}, "this model reads at most 128"),
+        ({"prompt": "1 2", "ablations": "13.40"}, "layers are 0 to 5"),
+        ({"prompt": "1 2", "ablations": "0.1", "method": "resample"}, "corrupted prompt"),
+        (
+            {"prompt": "1 2 3", "ablations": "0.1", "method": "resample", "corrupted": "1"},
+            "1 tokens",
+        ),
+        ({"prompt": "1 2", "positions": "9"}, "2 tokens"),
+        ({"model": "/no/such/directory"}, "no directory"),
+        ({"model": "seq-gpt2", "ablations": "<script>"}, "not a site"),
+        ({"method": "set(1e999)"}, "must be finite"),
+        ({"prompt": ["a", "b"]}, "twice"),
+    ],
+)
+def test_what_goes_wrong_is_said_and_the_page_stands(query, told):
+    page = opened(**query)
+    assert not page.exception
+    assert told in said(page)
+    assert page.text_area(key="prompt") is not None
+
+
+def test_bad_words_in_the_boxes_are_said_and_mended():
+    page = opened()
+    page.text_input(key="sites").set_value("13.40 nonsense").run()
+    assert "not a site" in said(page) and not page.exception
+    page.text_input(key="sites").set_value("0.1").run()
+    assert not page.error
+    page.text_input(key="positions").set_value("everywhere").run()
+    assert "names no positions" in said(page) and not page.exception
+
+
+def test_markup_in_a_prompt_stays_text():
+    page = opened(model="seq-gpt2", prompt="<script>alert(1)</script> 1 2")
+    assert not page.exception
+    assert any("<" in token[0] for token in component(page, "token_strip")["tokens"])
