@@ -89,14 +89,15 @@ def _references(
 ) -> dict[forward.Capture, Tensor]:
     """Reference values by hook point and layer: averages, or the corrupted prompt's own."""
     by_position = kind in _BY_POSITION
-    kept = {at: model.means.find((texts, by_position, *at)) for at in wanted}
-    if any(value is None for value in kept.values()):
+    found = {at: model.means.find((texts, by_position, *at)) for at in wanted}
+    kept = {at: value for at, value in found.items() if value is not None}
+    if len(kept) < len(wanted):
         layers = range(model.shape.n_layers)
         points = {(name, i) for name in ("z", "mlp_out") for i in layers} | wanted
         kept = dict(_averages(model, texts, by_position, frozenset(points)))
         for at, value in kept.items():
             model.means.keep((texts, by_position, *at), value)
-    return {at: kept[at] for at in wanted if kept[at] is not None}
+    return {at: kept[at] for at in wanted}
 
 
 def _averages(

@@ -103,14 +103,12 @@ def apply(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
     changed = activation.clone()
     for row, one in edits:
         here = changed[row]
-        everywhere = len(one.positions) == here.shape[0]
-        where = slice(None) if everywhere else torch.tensor(one.positions, device=here.device)
+        where = torch.tensor(one.positions, device=here.device)
         value = one.value if isinstance(one.value, float) else one.value.to(here.dtype)
         if one.index is None:
             here[where] = here[where] * value if one.scales else value
             continue
         index = torch.tensor(one.index, device=here.device)
-        rows = torch.arange(here.shape[0], device=here.device) if everywhere else where
-        cells = (rows[:, None], index[None, :])
+        cells = (where.unsqueeze(1), index)
         here[cells] = here[cells] * value if one.scales else value
     return changed

@@ -216,7 +216,7 @@ def _load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> M
             trust_remote_code=False,
             local_files_only=True,
         )
-        hf = hf.to(device).eval().requires_grad_(False)
+        hf = nn.Module.to(hf, device).eval().requires_grad_(False)
         with contextlib.redirect_stdout(None):
             bridge = TransformerBridge.boot_transformers(
                 where,

@@ -70,9 +70,9 @@ def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToke
     question = _Question(prompt, answer, distractor, decided)
     start = len(prompt) - 1
     rows = []
-    for ablated in (False, True):
+    for ablates in (False, True):
         for text in question.texts:
-            edits = edits_of(model, e, prompt, len(text)) if ablated else ()
+            edits = edits_of(model, e, prompt, len(text)) if ablates else ()
             rows.append(forward.Row(text, edits, tuple(range(start, len(text)))))
     results = forward.run(model, rows)
     n = len(question.texts)

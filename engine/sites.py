@@ -159,14 +159,15 @@ def _expand(word: str) -> list[Site]:
             continue
         parts = match.groups()
         layers = _span(word, parts[0], parts[1])
-        if kind is MLP or kind is Heads:
-            return [kind(layer) for layer in layers]
-        if kind is Head and parts[4]:
+        if kind is MLP:
+            return [MLP(layer) for layer in layers]
+        if kind is Heads or (kind is Head and parts[4]):
             return [Heads(layer) for layer in layers]
         inner = _span(word, parts[2], parts[3])
         if len(layers) * len(inner) > MOST_SITES:
             raise SiteError(f"“{word}” names more than {MOST_SITES} sites; name whole layers (a9).")
-        return [kind(layer, i) for layer in layers for i in inner]
+        within = Head if kind is Head else Neuron
+        return [within(layer, i) for layer in layers for i in inner]
     raise SiteError(
         f"“{word[:40]}” is not a site. Write heads as 9.1 or L9H1, MLPs as m9, neurons as n9.123, "
         "every head of a layer as a9, ranges as 0-3.5."

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 MONTHS = (
@@ -176,16 +177,9 @@ def age_line(rng: Random) -> Example:
 
 
 FAMILIES: dict[str, Callable[[Random], Example]] = {
+    **{name: partial(_sample_ladder, ladder) for name, ladder in LADDERS.items()},
     **{
-        name: (lambda rng, ladder=ladder: _sample_ladder(ladder, rng))
-        for name, ladder in LADDERS.items()
-    },
-    **{
-        f"done in ({name})": (
-            lambda rng, name=f"done in ({name})", ladder=LADDERS[name]: _sample_done_in(
-                name, ladder, rng
-            )
-        )
+        f"done in ({name})": partial(_sample_done_in, f"done in ({name})", LADDERS[name])
         for name in ("numerals", "number words", "months")
     },
     "dates": date_line,

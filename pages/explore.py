@@ -14,6 +14,7 @@ from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import switches
 
 SHOWN = 10
+AT = {"answer": "where the answer is decided", "prompt": "right after the prompt"}
 
 e, errors = (reading := state.read()).experiment, reading.errors
 info = model_info(e.model)
@@ -33,13 +34,10 @@ with left:
 with right:
     at = st.segmented_control(
         "Rank the token",
-        ["answer", "prompt"],
+        list(AT),
         key="at",
         default="answer",
-        format_func={
-            "answer": "where the answer is decided",
-            "prompt": "right after the prompt",
-        }.get,
+        format_func=AT.__getitem__,
         required=True,
     )
     if not errors:

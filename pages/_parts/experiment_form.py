@@ -11,6 +11,7 @@ from pages._parts import state
 from pages._parts.frame import ASSETS
 
 EXAMPLES = {e["name"]: e for e in json.loads((ASSETS / "prompts.json").read_text("utf-8"))}
+VERBS = {"ablate": "Ablate these", "keep": "Keep only these"}
 METHODS = {kind.word: kind.definition for kind in engine.Kind}
 
 
@@ -81,10 +82,10 @@ def _ablation() -> None:
     st.subheader("Ablation")
     st.segmented_control(
         "Sites named are",
-        ["ablate", "keep"],
+        list(VERBS),
         key="verb",
         required=True,
-        format_func={"ablate": "Ablate these", "keep": "Keep only these"}.get,
+        format_func=VERBS.__getitem__,
         label_visibility="collapsed",
     )
     if st.session_state["verb"] == "keep":

@@ -6,6 +6,7 @@ and written to the browser's address at its end, so the address is always the li
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import uuid4
 
 import streamlit as st
@@ -89,8 +90,9 @@ def read() -> Reading:
     """Read the experiment from the widgets; a part that cannot be read is left at its default."""
     ss, errors = st.session_state, []
     lines = ss["references"].splitlines()
+    texts: dict[str, Any] = {name: ss[name] or "" for name in _TEXTS}
     e = engine.Experiment(
-        **{name: ss[name] or "" for name in _TEXTS},
+        **texts,
         references=tuple(_unescaped(line) for line in lines if line),
         prepend_bos=BOS[ss["bos"]],
     )
