@@ -65,12 +65,14 @@ class Example:
 @dataclass(frozen=True)
 class Ladder:
     """Terms in order. `starts`: where a run may begin; `term(start, i)`: its i-th term, or None
-    past the ladder's end; `shown`: how many terms a prompt has."""
+    past the ladder's end; `shown`: how many terms a prompt has; `counted`: whether the terms are
+    numbers to be counted rather than a list to be known."""
 
     name: str
     starts: range
     term: Callable[[int, int], str | None]
     shown: int = 4
+    counted: bool = False
 
     def run(self, start: int, n: int) -> list[str]:
         """The first n terms of a run, fewer at the ladder's end."""
@@ -97,7 +99,7 @@ def _counted(name: str, starts: range, step: int) -> Ladder:
         n = start + step * i
         return str(n) if n >= 0 else None
 
-    return Ladder(name, starts, term)
+    return Ladder(name, starts, term, counted=True)
 
 
 def _ordinal(n: int) -> str:

@@ -175,8 +175,9 @@ def _text(name: str, card: dict[str, Any]) -> str:
         "",
         "## Accuracy on prompts training never saw",
         "",
-        "Top-1, every token of the answer. Runs end in a window of terms that no training line "
-        "holds in that style; sentences are whole prompts that no line holds.",
+        "Top-1, every token of the answer. Lists (months, letters, …) are asked in styles, a "
+        "separator and a case, that training never writes them in; counted runs end in four terms "
+        "that no line holds with that separator; sentences are whole prompts that no line holds.",
         "",
         "| family | right | of |",
         "|---|---|---|",

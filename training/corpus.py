@@ -1,8 +1,9 @@
 """The training text: an endless, seeded stream of short lines, and prompts it never holds.
 
-The prompts the models are judged on are fixed first. For ladders, windows of consecutive terms in
-a given style are held out, and a prompt ends in such a window; for sentences, whole prompts are.
-A line that holds one of them anywhere is never used for training.
+The prompts the models are judged on are fixed first. Of ladders that are lists (months, letters),
+whole styles are held out: training never writes that list with that separator in that case. Of
+counted ladders, windows of consecutive terms are held out in every style, and a prompt ends in one;
+of sentences, whole prompts are. A line that holds any of them is never used for training.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ _WEIGHTS = {
     "descending": 2.0,
     "Fibonacci": 0.7,
 }
-_CASED = ("months", "weekdays", "number words", "ordinal words", "letters")
+_CASES = {
+    "months": ("upper", "lower", "short"),
+    "weekdays": ("upper", "lower", "short"),
+    "number words": ("upper", "lower"),
+    "ordinal words": ("upper", "lower"),
+    "letters": ("lower",),
+}
 
 
 @dataclass(frozen=True)
@@ -42,10 +49,12 @@ class Style:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What training never sees: examples by family, and the texts no line may hold."""
+    """What training never sees: examples by family, the texts no line may hold, and the styles a
+    list is never written in."""
 
     examples: dict[str, list[Example]]
     texts: tuple[str, ...]
+    styles: dict[str, tuple[Style, ...]]
 
     def touches(self, line: str) -> bool:
         """Whether a line holds any of them."""
@@ -57,54 +66,63 @@ def held_out() -> HeldOut:
     rng = Random(_HELD_OUT_SEED)
     examples: dict[str, list[Example]] = {}
     texts: list[str] = []
+    kept_out: dict[str, tuple[Style, ...]] = {}
     for name, ladder in LADDERS.items():
-        windows, found = _windows(ladder, rng), []
-        for style, start in windows:
-            window = style.write(ladder.run(start, ladder.shown))
-            texts.append(window)
-            for before in range(5):
-                example = _ending_in(ladder, style, start, before)
-                if example is not None:
-                    found.append(example)
+        kept_out[name] = () if ladder.counted else _styles_held_out(ladder, rng)
+        found: list[Example] = []
+        for style in kept_out[name] or styles(ladder):
+            starts = [
+                s for s in ladder.starts if len(ladder.run(s, ladder.shown + 1)) > ladder.shown
+            ]
+            if ladder.counted:
+                starts = rng.sample(starts, len(starts) // 25)
+            for start in starts:
+                texts.append(style.write(ladder.run(start, ladder.shown)))
+                found += [
+                    example
+                    for before in range(5)
+                    if (example := _ending_in(ladder, style, start, before))
+                ]
         examples[name] = found
     for name, sample in FAMILIES.items():
         if name not in LADDERS:
             drawn = {e.prompt: e for e in (sample(rng) for _ in range(_SENTENCES))}
             examples[name] = list(drawn.values())
             texts += drawn
-    return HeldOut(examples, tuple(dict.fromkeys(texts)))
+    return HeldOut(examples, tuple(dict.fromkeys(texts)), kept_out)
 
 
 def styles(ladder: Ladder) -> list[Style]:
     """The styles a ladder is written in."""
-    cases = ["plain"]
-    if ladder.name in _CASED:
-        cases += ["upper", "lower"]
-    if ladder.name in ("months", "weekdays"):
-        cases.append("short")
+    cases = ("plain", *_CASES.get(ladder.name, ()))
     return [Style(s, c) for c in cases for s in SEPARATORS]
 
 
 def lines(seed: int, held: HeldOut) -> Iterator[str]:
     """Training lines without end, none of which holds a held-out text."""
     rng = Random(seed)
+    written = {
+        name: [s for s in styles(ladder) if s not in held.styles[name]]
+        for name, ladder in LADDERS.items()
+    }
     while True:
-        line = _line(rng)
+        line = _line(rng, written)
         if not held.touches(line):
             yield line
 
 
-def _windows(ladder: Ladder, rng: Random) -> list[tuple[Style, int]]:
-    """Windows to hold out: none of a cycle in its plain style, whose long runs hold them all."""
-    cyclic = len(ladder.run(ladder.starts[0], 60)) == 60 and len(ladder.starts) < 20
-    found = []
-    for style in styles(ladder):
-        if cyclic and style == Style():
-            continue
-        full = [s for s in ladder.starts if len(ladder.run(s, ladder.shown + 1)) > ladder.shown]
-        for start in rng.sample(full, max(1, len(full) // 40)):
-            found.append((style, start))
-    return found
+def _styles_held_out(ladder: Ladder, rng: Random) -> tuple[Style, ...]:
+    """A quarter of a list's styles, each separator and case still written in another; not the
+    plain run with spaces, the first thing anyone types."""
+    every = styles(ladder)
+    while True:
+        held = rng.sample([s for s in every if s != Style()], len(every) // 4)
+        left = [s for s in every if s not in held]
+        if len(every) == len(SEPARATORS) or (
+            {s.separator for s in left} == set(SEPARATORS)
+            and {s.case for s in left} == {s.case for s in every}
+        ):
+            return tuple(held)
 
 
 def _ending_in(ladder: Ladder, style: Style, start: int, before: int) -> Example | None:
@@ -123,7 +141,7 @@ def _ending_in(ladder: Ladder, style: Style, start: int, before: int) -> Example
     return None
 
 
-def _line(rng: Random) -> str:
+def _line(rng: Random, written: dict[str, list[Style]]) -> str:
     kind = rng.random()
     if kind < 0.16:
         return _sentence(date_line(rng))
@@ -137,7 +155,7 @@ def _line(rng: Random) -> str:
     names = list(LADDERS)
     name = rng.choices(names, [_WEIGHTS.get(n, 1.0) for n in names])[0]
     ladder = LADDERS[name]
-    style = rng.choice(styles(ladder)) if rng.random() < 0.45 else Style()
+    style = rng.choice(written[name]) if rng.random() < 0.45 else Style()
     if rng.random() < 0.14:
         if rng.random() < 0.2:
             terms = shuffled(rng, ladder, rng.randint(3, 5))

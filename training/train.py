@@ -26,7 +26,7 @@ from training.corpus import held_out, lines
 from training.tokenizing import CONTEXT, save_gpt2_tokenizer, save_llama_tokenizer
 
 SEED = 2026
-STEPS = {"seq-gpt2": 6000, "seq-llama": 6600}
+STEPS = {"seq-gpt2": 10_000, "seq-llama": 12_000}
 TOKENS_A_BATCH = 1024
 PEAK_RATE = 1.5e-3
 _TOKENIZER_LINES = 20_000
