@@ -85,7 +85,10 @@ class Model:
         Raises: EngineError where the architecture has no such activation.
         """
         key = "ln_final.hook_out" if name == "ln_final" else f"blocks.{layer}.{_POINTS[name]}"
-        found = self._bridge.hook_dict.get(key)
+        points = self._bridge.hook_dict
+        found = points.get(key)
+        if name == "post" and found is points.get(f"blocks.{layer}.mlp.hook_out"):
+            found = None  # the bridge gives a mixture of experts' output this name too
         if found is None:
             raise EngineError(
                 f"{self.checkpoint.architecture} has no reachable {name} in layer {layer}."

@@ -46,6 +46,8 @@ class Tokenizer:
             hf = AutoTokenizer.from_pretrained(
                 str(directory), trust_remote_code=False, local_files_only=True
             )
+            if len(hf) <= len(hf.all_special_ids):
+                raise ValueError("it has no vocabulary")
             return Tokenizer(hf)
         except Exception as wrong:
             raise ModelError(

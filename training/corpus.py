@@ -8,7 +8,7 @@ of sentences, whole prompts are. A line that holds any of them is never used for
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -27,9 +27,16 @@ _WEIGHTS = {
 _CASES = {
     "months": ("upper", "lower", "short"),
     "weekdays": ("upper", "lower", "short"),
-    "number words": ("upper", "lower"),
-    "ordinal words": ("upper", "lower"),
+    "number words": ("upper", "title"),
+    "ordinal words": ("upper", "title"),
     "letters": ("lower",),
+}
+_CASINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "upper": str.upper,
+    "lower": str.lower,
+    "title": str.capitalize,
+    "short": lambda term: term[:3],
 }
 
 
@@ -41,9 +48,7 @@ class Style:
     case: str = "plain"
 
     def write(self, terms: list[str]) -> str:
-        cased = {"upper": str.upper, "lower": str.lower, "short": lambda t: t[:3]}.get(
-            self.case, str
-        )
+        cased = _CASINGS[self.case]
         return self.separator.join(cased(t) for t in terms)
 
 
@@ -112,11 +117,16 @@ def lines(seed: int, held: HeldOut) -> Iterator[str]:
 
 
 def _styles_held_out(ladder: Ladder, rng: Random) -> tuple[Style, ...]:
-    """A quarter of a list's styles, each separator and case still written in another; not the
-    plain run with spaces, the first thing anyone types."""
+    """A quarter of a list's styles, each separator and case still written in another.
+
+    Not the plain run with spaces, the first thing anyone types; and none with line breaks, the only
+    style in which a term follows without a space, as another token.
+    """
     every = styles(ladder)
     while True:
-        held = rng.sample([s for s in every if s != Style()], len(every) // 4)
+        held = rng.sample(
+            [s for s in every if s != Style() and s.separator != "\n"], len(every) // 4
+        )
         left = [s for s in every if s not in held]
         if len(every) == len(SEPARATORS) or (
             {s.separator for s in left} == set(SEPARATORS)
