@@ -20,11 +20,11 @@ class Strip {
   }
 
   about(i) {
-    const [, piece, id] = this.tokens[i];
+    const [, , piece, id] = this.tokens.find(t => t[0] === i);
     return `position ${i} · id ${id} · ${piece}`;
   }
 
-  token([text, piece, id, special], i) {
+  token([i, text, piece, id, special]) {
     const b = document.createElement("button");
     b.type = "button"; b.dataset.i = i; b.className = "token";
     b.classList.toggle("special", special);
@@ -42,17 +42,32 @@ class Strip {
     return b;
   }
 
+  draw(tokens) {
+    const parts = [];
+    tokens.forEach((t, k) => {
+      const left_out = t[0] - (k ? tokens[k - 1][0] + 1 : 0);
+      if (left_out) {
+        const gap = document.createElement("span");
+        gap.className = "gap"; gap.textContent = `… ${left_out.toLocaleString("en")} more …`;
+        parts.push(gap);
+      }
+      parts.push(this.token(t));
+    });
+    this.strip.replaceChildren(...parts);
+  }
+
   update(api) {
     const d = api.data, drawn = JSON.stringify(d.tokens);
     this.api = api; this.hint = d.hint; this.tokens = d.tokens;
     if (this.drawn !== drawn) {
       this.drawn = drawn;
-      this.strip.replaceChildren(...d.tokens.map((t, i) => this.token(t, i)));
+      this.draw(d.tokens);
     }
     const on = new Set(d.positions);
-    [...this.strip.children].forEach((b, i) => {
-      b.classList.toggle("on", on.has(i));
-      b.setAttribute("aria-pressed", String(on.has(i)));
+    this.strip.querySelectorAll("[data-i]").forEach(b => {
+      const acts = on.has(+b.dataset.i);
+      b.classList.toggle("on", acts);
+      b.setAttribute("aria-pressed", String(acts));
     });
     this.says.textContent = this.hint;
   }

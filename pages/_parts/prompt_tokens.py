@@ -7,25 +7,31 @@ from pages._parts import components
 from pages._parts.text import visible
 
 _STRIP = "token_strip"
+_FIRST, _LAST = 700, 300
 
 
 def prompt_tokens(e: engine.Experiment, tokens: engine.Tokens) -> None:
     """Draw the tokens; a click chooses positions. Warnings follow in words."""
     n = len(tokens)
+    shown = [at for at in range(n) if at < _FIRST or at >= n - _LAST]
     try:
-        acts_at = e.positions.at(n, n)
+        acts_at = set(e.positions.at(n, n))
     except engine.EngineError as wrong:
         st.error(str(wrong))
-        acts_at = ()
+        acts_at = set()
     components.token_strip(
         {
             "tokens": [
-                [visible(text) or "∅", piece, i, bool(tokens.bos and at == 0)]
-                for at, (text, piece, i) in enumerate(
-                    zip(tokens.texts, tokens.pieces, tokens.ids, strict=True)
-                )
+                [
+                    at,
+                    visible(tokens.texts[at]) or "∅",
+                    tokens.pieces[at],
+                    tokens.ids[at],
+                    tokens.bos and at == 0,
+                ]
+                for at in shown
             ],
-            "positions": list(acts_at),
+            "positions": [at for at in shown if at in acts_at],
             "hint": f"{n} tokens; hover for ids, click to choose where the ablation acts "
             f"(now: {e.positions}).",
         },
