@@ -31,10 +31,12 @@ def shown() -> Iterator[None]:
         st.error(error)
     with st.sidebar:
         _share(reading.experiment)
-    yield
     if not reading.errors:
         state.remember(reading.experiment.ablations)
+    yield
+    if not reading.errors:
         state.write_link(reading.experiment)
+    state.settle()
 
 
 def model_info(name: str) -> engine.ModelInfo | None:

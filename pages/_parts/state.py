@@ -36,10 +36,12 @@ def view() -> str:
 def adopt_link() -> str | None:
     """Take over the address where it is not what this session wrote: a link, or Back.
 
+    A quick click can bring an address along that the last run has since replaced. So where a
+    widget has changed, that is what the reader did, and the address is left to follow.
     Returns: what is wrong with the link, in a sentence, or None.
     """
     pairs = [(k, v) for k in st.query_params for v in st.query_params.get_all(k)]
-    if pairs and pairs != st.session_state.get("_link"):
+    if pairs and pairs != st.session_state.get("_link") and not _changed():
         try:
             fill(engine.Experiment.from_pairs(pairs))
         except engine.EngineError as wrong:
@@ -60,6 +62,21 @@ def write_link(e: engine.Experiment) -> None:
     if pairs != [(k, v) for k in st.query_params for v in st.query_params.get_all(k)]:
         st.query_params.from_dict(plain)
     st.session_state["_link"] = pairs
+
+
+def settle() -> None:
+    """At a run's end, note the widgets' values, to see in the next which of them changed."""
+    plain = (str, bool, int, float)
+    st.session_state["_values"] = {
+        name: value
+        for name, value in st.session_state.items()
+        if not str(name).startswith("_") and isinstance(value, plain)
+    }
+
+
+def _changed() -> bool:
+    before = st.session_state.get("_values", {})
+    return any(st.session_state.get(name, value) != value for name, value in before.items())
 
 
 def fill(e: engine.Experiment) -> None:
