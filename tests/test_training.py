@@ -22,7 +22,7 @@ from engine.tasks import (
     done_in,
     shuffled,
 )
-from training.corpus import SEPARATORS, Style, held_out, lines, styles
+from training.corpus import SEPARATORS, Line, Style, held_out, lines, styles
 from training.tokenizing import save_gpt2_tokenizer
 from training.train import fit, new_model
 
@@ -34,7 +34,7 @@ def held():
 
 @pytest.fixture(scope="module")
 def stream(held):
-    return list(islice(lines(1, held), 6000))
+    return [line.text for line in islice(lines(1, held), 6000)]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,18 @@ def test_training_never_sees_what_a_model_is_judged_on(held, stream):
         assert all(e.family == family and e.answer and e.answer != e.distractor for e in examples)
     prompts = tuple(e.prompt for examples in held.examples.values() for e in examples)
     assert not [line for line in stream if any(prompt in line for prompt in prompts)]
+
+
+def test_a_run_is_cut_before_a_held_out_window_and_not_ended(held):
+    window = held.examples["numerals"][0].prompt
+    start, cut = window.split()[0], window.rsplit(" ", 1)[0]
+    assert held.texts[window] == len(cut)
+    line = held.spare(f"{int(start) - 1} {window} {int(window.split()[-1]) + 1}")
+    assert line == Line(f"{int(start) - 1} {cut}", ends=False)
+    assert held.spare("8 1 6 3") == Line("8 1 6 3")
+    assert held.spare(held.examples["dates"][0].prompt + " May 1st.") is None
+    cuts = [line for line in islice(lines(2, held), 2000) if not line.ends]
+    assert 20 < len(cuts) < 400
 
 
 def test_held_out_prompts_continue_their_ladder(held):

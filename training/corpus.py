@@ -3,7 +3,8 @@
 The prompts the models are judged on are fixed first. Of ladders that are lists (months, letters),
 whole styles are held out: training never writes that list with that separator in that case. Of
 counted ladders, windows of consecutive terms are held out in every style, and a prompt ends in one;
-of sentences, whole prompts are. A line that holds any of them is never used for training.
+of sentences, whole prompts are. A run that comes to a held-out window is cut before its last term,
+without an end: what was dropped or ended there would teach that nothing follows.
 """
 
 from __future__ import annotations
@@ -53,24 +54,38 @@ class Style:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line to train on; `ends` is false where it was cut."""
+
+    text: str
+    ends: bool = True
+
+
+@dataclass(frozen=True)
 class HeldOut:
-    """What training never sees: examples by family, the texts no line may hold, and the styles a
-    list is never written in."""
+    """What training never sees: examples by family, the texts no line may hold (each with how many
+    of its characters may stay, 0 where the line must go), and the styles a list is not written in.
+    """
 
     examples: dict[str, list[Example]]
-    texts: tuple[str, ...]
+    texts: dict[str, int]
     styles: dict[str, tuple[Style, ...]]
 
-    def touches(self, line: str) -> bool:
-        """Whether a line holds any of them."""
-        return any(text in line for text in self.texts)
+    def spare(self, text: str) -> Line | None:
+        """What may stay of a line: all of it, its beginning, or nothing."""
+        found = [(text.find(held), stay) for held, stay in self.texts.items() if held in text]
+        if not found:
+            return Line(text)
+        if not all(stay for _, stay in found):
+            return None
+        return Line(text[: min(at + stay for at, stay in found)], ends=False)
 
 
 def held_out() -> HeldOut:
     """The prompts to judge by, the same every time."""
     rng = Random(_HELD_OUT_SEED)
     examples: dict[str, list[Example]] = {}
-    texts: list[str] = []
+    texts: dict[str, int] = {}
     kept_out: dict[str, tuple[Style, ...]] = {}
     for name, ladder in LADDERS.items():
         kept_out[name] = () if ladder.counted else _styles_held_out(ladder, rng)
@@ -82,7 +97,8 @@ def held_out() -> HeldOut:
             if ladder.counted:
                 starts = rng.sample(starts, len(starts) // 25)
             for start in starts:
-                texts.append(style.write(ladder.run(start, ladder.shown)))
+                window = ladder.run(start, ladder.shown)
+                texts[style.write(window)] = len(style.write(window[:-1]))
                 found += [
                     example
                     for before in range(5)
@@ -93,8 +109,8 @@ def held_out() -> HeldOut:
         if name not in LADDERS:
             drawn = {e.prompt: e for e in (sample(rng) for _ in range(_SENTENCES))}
             examples[name] = list(drawn.values())
-            texts += drawn
-    return HeldOut(examples, tuple(dict.fromkeys(texts)), kept_out)
+            texts |= dict.fromkeys(drawn, 0)
+    return HeldOut(examples, texts, kept_out)
 
 
 def styles(ladder: Ladder) -> list[Style]:
@@ -103,7 +119,7 @@ def styles(ladder: Ladder) -> list[Style]:
     return [Style(s, c) for c in cases for s in SEPARATORS]
 
 
-def lines(seed: int, held: HeldOut) -> Iterator[str]:
+def lines(seed: int, held: HeldOut) -> Iterator[Line]:
     """Training lines without end, none of which holds a held-out text."""
     rng = Random(seed)
     written = {
@@ -111,28 +127,20 @@ def lines(seed: int, held: HeldOut) -> Iterator[str]:
         for name, ladder in LADDERS.items()
     }
     while True:
-        line = _line(rng, written)
-        if not held.touches(line):
+        line = held.spare(_line(rng, written))
+        if line is not None:
             yield line
 
 
 def _styles_held_out(ladder: Ladder, rng: Random) -> tuple[Style, ...]:
-    """A quarter of a list's styles, each separator and case still written in another.
+    """One separator of each case.
 
     Not the plain run with spaces, the first thing anyone types; and none with line breaks, the only
     style in which a term follows without a space, as another token.
     """
-    every = styles(ladder)
-    while True:
-        held = rng.sample(
-            [s for s in every if s != Style() and s.separator != "\n"], len(every) // 4
-        )
-        left = [s for s in every if s not in held]
-        if len(every) == len(SEPARATORS) or (
-            {s.separator for s in left} == set(SEPARATORS)
-            and {s.case for s in left} == {s.case for s in every}
-        ):
-            return tuple(held)
+    every = [s for s in styles(ladder) if s != Style() and s.separator != "\n"]
+    cases = dict.fromkeys(s.case for s in every)
+    return tuple(rng.choice([s for s in every if s.case == case]) for case in cases)
 
 
 def _ending_in(ladder: Ladder, style: Style, start: int, before: int) -> Example | None:
@@ -153,11 +161,11 @@ def _ending_in(ladder: Ladder, style: Style, start: int, before: int) -> Example
 
 def _line(rng: Random, written: dict[str, list[Style]]) -> str:
     kind = rng.random()
-    if kind < 0.16:
+    if kind < 0.18:
         return _sentence(date_line(rng))
-    if kind < 0.26:
+    if kind < 0.30:
         return _sentence(age_line(rng))
-    if kind < 0.36:
+    if kind < 0.38:
         name = rng.choice(("numerals", "numerals", "number words", "months"))
         ladder = LADDERS[name]
         terms = ladder.run(rng.choice(ladder.starts[:20]), rng.randint(4, 9))
@@ -165,7 +173,7 @@ def _line(rng: Random, written: dict[str, list[Style]]) -> str:
     names = list(LADDERS)
     name = rng.choices(names, [_WEIGHTS.get(n, 1.0) for n in names])[0]
     ladder = LADDERS[name]
-    style = rng.choice(written[name]) if rng.random() < 0.45 else Style()
+    style = rng.choice(written[name]) if rng.random() < 0.55 else Style()
     if rng.random() < 0.14:
         if rng.random() < 0.2:
             terms = shuffled(rng, ladder, rng.randint(3, 5))

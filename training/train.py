@@ -26,7 +26,7 @@ from training.corpus import held_out, lines
 from training.tokenizing import CONTEXT, save_gpt2_tokenizer, save_llama_tokenizer
 
 SEED = 2026
-STEPS = {"seq-gpt2": 10_000, "seq-llama": 12_000}
+STEPS = {"seq-gpt2": 10_000, "seq-llama": 11_000}
 TOKENS_A_BATCH = 1024
 PEAK_RATE = 1.5e-3
 _TOKENIZER_LINES = 20_000
@@ -70,9 +70,15 @@ def batches(tokenizer: Any, seed: int) -> Iterator[torch.Tensor]:
     """Padded batches [rows pos] of lines of like length, each line alone in its row; −100 pads."""
     stream, rng = lines(seed, held_out()), Random(seed)
     while True:
-        pool = tokenizer(list(islice(stream, 2048))).input_ids
+        pool = list(islice(stream, 2048))
+        ids = tokenizer([line.text for line in pool]).input_ids
         rows = sorted(
-            ([*ids, tokenizer.eos_token_id] for ids in pool if len(ids) < CONTEXT), key=len
+            (
+                [*row, tokenizer.eos_token_id] if line.ends else row
+                for row, line in zip(ids, pool, strict=True)
+                if len(row) < CONTEXT
+            ),
+            key=len,
         )
         cut: list[list[list[int]]] = [[]]
         for row in rows:
@@ -122,7 +128,7 @@ def train(name: str, target: Path, steps: int | None = None) -> dict[str, Any]:
     start = time.perf_counter()
     work = target.with_name(target.name + ".new")
     shutil.rmtree(work, ignore_errors=True)
-    sample = list(islice(lines(SEED - 1, held_out()), _TOKENIZER_LINES))
+    sample = [line.text for line in islice(lines(SEED - 1, held_out()), _TOKENIZER_LINES)]
     (save_gpt2_tokenizer if name == "seq-gpt2" else save_llama_tokenizer)(sample, work)
     tokenizer = AutoTokenizer.from_pretrained(work) if name == "seq-gpt2" else _llama(work)
     model = new_model(name, len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
