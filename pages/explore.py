@@ -9,7 +9,7 @@ require_app()
 import engine
 from pages._parts import components, state
 from pages._parts.comparison import comparison
-from pages._parts.experiment_form import model_info
+from pages._parts.experiment_form import model_shape
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import switches
 
@@ -17,20 +17,18 @@ SHOWN = 10
 AT = {"answer": "where the answer is decided", "prompt": "right after the prompt"}
 
 e, errors = (reading := state.read()).experiment, reading.errors
-info = model_info(e.model)
-if info is None or info.shape is None:
+try:
+    shape = model_shape()
+except engine.EngineError as wrong:
+    st.error(str(wrong))
     st.stop()
 try:
     prompt_tokens(e, engine.tokenize(e.model, e.prompt, e.prepend_bos))
 except engine.EngineError as wrong:
     st.error(str(wrong))
-left, right = st.columns([4, 5] if info.shape.n_heads <= 16 else [3, 2], gap="medium")
+left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
 with left:
-    try:
-        switches(e.ablations, info.shape)
-    except engine.SiteError as wrong:
-        st.error(str(wrong))
-        switches(engine.Ablations(), info.shape)
+    switches(e.ablations, shape)
 with right:
     at = st.segmented_control(
         "Rank the token",

@@ -39,14 +39,12 @@ def shown() -> Iterator[None]:
     state.settle()
 
 
-def model_info(name: str) -> engine.ModelInfo | None:
-    """Load the model and tell its shape; if it cannot be, say why where this is called."""
-    try:
-        with st.spinner(f"Loading {name}…", show_time=True):
-            return engine.load(name).info
-    except engine.EngineError as wrong:
-        st.error(str(wrong))
-        return None
+def model_shape() -> engine.Shape:
+    """The shape of the model chosen, which the form has loaded. Raises: the ModelError it met."""
+    found = st.session_state["_shape"]
+    if isinstance(found, engine.EngineError):
+        raise found
+    return found
 
 
 def _model() -> None:
@@ -60,16 +58,7 @@ def _model() -> None:
         help="A bundled model, a Hugging Face hub name such as gpt2, or a directory on this "
         "machine. Type to add one. Only safetensors are read; no code from a model is run.",
     )
-    info = model_info(st.session_state["model"] or "")
-    if info is not None and info.shape is not None:
-        shape = info.shape
-        grouped = (
-            f" over {shape.n_key_value_heads}" if shape.n_key_value_heads < shape.n_heads else ""
-        )
-        st.caption(
-            f"{info.architecture}, {shape.n_layers} layers × {shape.n_heads} heads{grouped}, "
-            f"d_model {shape.d_model}, {info.dtype} on {info.device}"
-        )
+    _load(st.session_state["model"] or "")
     st.segmented_control(
         "BOS",
         list(state.BOS),
@@ -77,6 +66,23 @@ def _model() -> None:
         required=True,
         help="Whether a beginning-of-sequence token stands before the prompt; auto is what the "
         "tokenizer does by itself.",
+    )
+
+
+def _load(name: str) -> None:
+    """Load the model and caption it; what goes wrong is kept for the page to say."""
+    try:
+        with st.spinner(f"Loading {name}…", show_time=True):
+            model = engine.load(name)
+    except engine.EngineError as wrong:
+        st.session_state["_shape"] = wrong
+        return
+    info, shape = model.info, model.shape
+    st.session_state["_shape"] = shape
+    grouped = f" over {shape.n_key_value_heads}" if shape.n_key_value_heads < shape.n_heads else ""
+    st.caption(
+        f"{info.architecture}, {shape.n_layers} layers × {shape.n_heads} heads{grouped}, "
+        f"d_model {shape.d_model}, {info.dtype} on {info.device}"
     )
 
 

@@ -19,11 +19,14 @@ def switches(
 ) -> None:
     """Draw the switches. `values` tints the cells, layer by layer, the MLP last in each."""
     ss = st.session_state
-    picked = _cells(ablations.sites, shape)
+    try:
+        folded = engine.fold_sites(ablations.sites, shape)
+    except engine.SiteError:  # told where the experiment is run
+        folded = ()
+    picked = _cells(folded, shape)
     if picked != ss.get("_grid_told"):
         ss["_grid_rev"] = ss.get("_grid_rev", 0) + 1
         ss["_grid_told"] = picked
-    folded = engine.fold_sites(ablations.sites, shape)
     chips = [[str(site), str(site)] for site in folded[:_MOST_CHIPS]]
     components.head_grid(
         {

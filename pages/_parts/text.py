@@ -8,14 +8,14 @@ def visible(text: str) -> str:
 
 
 def percent(p: float) -> str:
-    """A probability from 0 to 1 as a percentage with three figures that matter."""
+    """A probability from 0 to 1 as a percentage of two or three figures that matter."""
     if p >= 0.9995:
         return "100%"
     if p >= 0.0995:
         return f"{100 * p:.1f}%"
-    if p >= 0.00095:
-        return f"{100 * p:.2f}%"
-    return f"{100 * p:.1e}%"
+    if p < 0.00001:
+        return "<0.001%"
+    return f"{100 * p:.{2 if p >= 0.00095 else 3 if p >= 0.000095 else 4}f}%"
 
 
 def signed(x: float) -> str:
