@@ -19,10 +19,14 @@ SEPARATORS = (" ", ", ", "\n", " -> ")
 _HELD_OUT_SEED = 20_000
 _SENTENCES = 200
 _WEIGHTS = {
-    "numerals": 3.0,
+    "numerals": 4.0,
     "number words": 1.5,
     "months": 1.5,
-    "descending": 2.0,
+    "ordinal words": 1.5,
+    "steps of 2": 1.5,
+    "steps of 3": 1.5,
+    "steps of 5": 1.5,
+    "descending": 3.0,
     "Fibonacci": 0.7,
 }
 _CASES = {
@@ -55,7 +59,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Line:
-    """A line to train on; `ends` is false where it was cut."""
+    """A line to train on; `ends` is false where it was broken off."""
 
     text: str
     ends: bool = True
@@ -71,11 +75,12 @@ class HeldOut:
     texts: dict[str, int]
     styles: dict[str, tuple[Style, ...]]
 
-    def spare(self, text: str) -> Line | None:
+    def spare(self, line: Line) -> Line | None:
         """What may stay of a line: all of it, its beginning, or nothing."""
+        text = line.text
         found = [(text.find(held), stay) for held, stay in self.texts.items() if held in text]
         if not found:
-            return Line(text)
+            return line
         if not all(stay for _, stay in found):
             return None
         return Line(text[: min(at + stay for at, stay in found)], ends=False)
@@ -133,14 +138,13 @@ def lines(seed: int, held: HeldOut) -> Iterator[Line]:
 
 
 def _styles_held_out(ladder: Ladder, rng: Random) -> tuple[Style, ...]:
-    """One separator of each case.
+    """Of each case a separator: commas or arrows.
 
-    Not the plain run with spaces, the first thing anyone types; and none with line breaks, the only
-    style in which a term follows without a space, as another token.
+    Not line breaks, the only style in which a term follows without a space, as another token; nor
+    plain spaces, the first thing anyone types.
     """
-    every = [s for s in styles(ladder) if s != Style() and s.separator != "\n"]
-    cases = dict.fromkeys(s.case for s in every)
-    return tuple(rng.choice([s for s in every if s.case == case]) for case in cases)
+    cases = dict.fromkeys(s.case for s in styles(ladder))
+    return tuple(Style(rng.choice((", ", " -> ")), case) for case in cases)
 
 
 def _ending_in(ladder: Ladder, style: Style, start: int, before: int) -> Example | None:
@@ -159,32 +163,33 @@ def _ending_in(ladder: Ladder, style: Style, start: int, before: int) -> Example
     return None
 
 
-def _line(rng: Random, written: dict[str, list[Style]]) -> str:
+def _line(rng: Random, written: dict[str, list[Style]]) -> Line:
+    """A line; it ends where its sentence or its ladder does, and else is broken off."""
     kind = rng.random()
     if kind < 0.18:
         return _sentence(date_line(rng))
     if kind < 0.30:
         return _sentence(age_line(rng))
     if kind < 0.38:
-        name = rng.choice(("numerals", "numerals", "number words", "months"))
-        ladder = LADDERS[name]
+        ladder = LADDERS[rng.choice(("numerals", "numerals", "number words", "months"))]
         terms = ladder.run(rng.choice(ladder.starts[:20]), rng.randint(4, 9))
-        return done_in(rng, terms, 0)[1]
+        return Line(done_in(rng, terms, 0)[1], ends=False)
     names = list(LADDERS)
     name = rng.choices(names, [_WEIGHTS.get(n, 1.0) for n in names])[0]
     ladder = LADDERS[name]
     style = rng.choice(written[name]) if rng.random() < 0.55 else Style()
     if rng.random() < 0.14:
-        if rng.random() < 0.2:
-            terms = shuffled(rng, ladder, rng.randint(3, 5))
-            return done_in(rng, terms, 0)[1]
-        return style.write(shuffled(rng, ladder, rng.randint(3, 8)))
+        terms = shuffled(rng, ladder, rng.randint(3, 8))
+        if len(terms) < 6 and rng.random() < 0.4:
+            return Line(done_in(rng, terms, 0)[1], ends=False)
+        return Line(style.write(terms), ends=False)
     n = rng.randint(20, 44) if rng.random() < 0.06 else rng.randint(5, 14)
     start = rng.choice(ladder.starts)
     if rng.random() < 0.15:
         start = ladder.starts[min(rng.randrange(4), len(ladder.starts) - 1)]
-    return style.write(ladder.run(start, n))
+    terms = ladder.run(start, n)
+    return Line(style.write(terms), ends=len(terms) < n)
 
 
-def _sentence(example: Example) -> str:
-    return example.prompt + example.answer + "."
+def _sentence(example: Example) -> Line:
+    return Line(example.prompt + example.answer + ".")
