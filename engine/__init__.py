@@ -11,9 +11,9 @@ from .errors import (
     TokenError,
 )
 from .experiment import Ablations, Experiment, Kind, Method, Positions, ablations
-from .model import load, models, release
 from .ranking import next_token
 from .reading import tokenize
+from .registry import load, models, release
 from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
 from .sites import (
     MLP,

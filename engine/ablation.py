@@ -1,14 +1,15 @@
 """An experiment's ablations as the edits of one text, with the references they need.
 
-Averages are taken once for a set of reference prompts and kept, every head and MLP at a time, so
-that the next toggle costs no pass over the references. A `mean` weighs every reference token
+Averages are taken once for a set of reference prompts and kept, of every head and MLP together (and
+of a layer's neurons when first asked for), so that the next toggle costs no pass over the
+references. A `mean` weighs every reference token
 equally, BOS included; what is generated after a prompt has no counterpart at its position, so
 `mean_by_position` and `resample` leave it alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from .experiment import Experiment, Kind
 from .hooks import Edit, ablated_sites, edit, grouped
 from .model import Model
 from .results import Tokens
+from .worker import Steps
 
 _BY_POSITION = (Kind.MEAN_BY_POSITION, Kind.RESAMPLE)
 _REFERENCE_TOKENS = 512
@@ -45,6 +47,22 @@ def edits_of(model: Model, e: Experiment, prompt: Tokens, n_tokens: int) -> tupl
         edit(at, index, kind, e.method.number, positions, found.get(at))
         for at, index in sites.items()
     )
+
+
+def prepared(model: Model, e: Experiment) -> Iterator[float]:
+    """Take the averages an experiment needs a group of references at a time, as steps of a job, so
+    that others' work fits in between. Raises: as `edits_of` does."""
+    sites = grouped(ablated_sites(e.ablations, model.shape))
+    if sites:
+        prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
+        texts = reference_texts(model, e, prompt)
+        if texts:
+            yield from _take(model, texts, e.method.kind, set(sites))
+
+
+def has_values_past_the_prompt(kind: Kind) -> bool:
+    """Whether a method can change tokens that come after the prompt."""
+    return kind not in _BY_POSITION
 
 
 def reference_texts(model: Model, e: Experiment, prompt: Tokens) -> tuple[tuple[int, ...], ...]:
@@ -88,15 +106,29 @@ def _references(
     model: Model, texts: tuple[tuple[int, ...], ...], kind: Kind, wanted: set[forward.Capture]
 ) -> dict[forward.Capture, Tensor]:
     """Reference values by hook point and layer: averages, or the corrupted prompt's own."""
+    taking = _take(model, texts, kind, wanted)
+    while True:
+        try:
+            next(taking)
+        except StopIteration as end:
+            return end.value
+
+
+def _take(
+    model: Model, texts: tuple[tuple[int, ...], ...], kind: Kind, wanted: set[forward.Capture]
+) -> Steps[dict[forward.Capture, Tensor]]:
+    """The values wanted, from the store, else by running the references, a group a step."""
     by_position = kind in _BY_POSITION
     found = {at: model.means.find((texts, by_position, *at)) for at in wanted}
     kept = {at: value for at, value in found.items() if value is not None}
-    if len(kept) < len(wanted):
-        layers = range(model.shape.n_layers)
-        points = {(name, i) for name in ("z", "mlp_out") for i in layers} | wanted
-        kept = dict(_averages(model, texts, by_position, frozenset(points)))
-        for at, value in kept.items():
+    missing = wanted - set(kept)
+    if missing:
+        if any(name != "post" for name, _ in missing):
+            missing |= {(n, i) for n in ("z", "mlp_out") for i in range(model.shape.n_layers)}
+        taken = yield from _averages(model, texts, by_position, frozenset(missing))
+        for at, value in taken.items():
             model.means.keep((texts, by_position, *at), value)
+        kept |= taken
     return {at: kept[at] for at in wanted}
 
 
@@ -105,7 +137,7 @@ def _averages(
     texts: tuple[tuple[int, ...], ...],
     by_position: bool,
     points: frozenset[forward.Capture],
-) -> dict[forward.Capture, Tensor]:
+) -> Steps[dict[forward.Capture, Tensor]]:
     """Averages over texts, and over their tokens unless `by_position`."""
     sums: dict[forward.Capture, Tensor] = {}
     group: list[forward.Row] = []
@@ -119,5 +151,6 @@ def _averages(
                 total = value if by_position else value.sum(0)
                 sums[at] = sums[at] + total if at in sums else total
         group = []
+        yield (i + 1) / len(texts)
     n = len(texts) if by_position else sum(len(ids) for ids in texts)
     return {at: (total / n).to(torch.float32) for at, total in sums.items()}

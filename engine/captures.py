@@ -8,10 +8,13 @@ import numpy as np
 from torch import Tensor
 
 from . import forward
-from .ablation import edits_of
+from .ablation import edits_of, prepared
+from .errors import EngineError
 from .experiment import Experiment
-from .model import Model, load
+from .model import Model
+from .registry import load
 from .results import Activations
+from .worker import Steps
 
 
 def activations(
@@ -24,7 +27,15 @@ def activations(
     """
     model = load(e.model)
     wanted = frozenset(names)
-    return model.worker.run(lambda: _activations(model, e, wanted), view=view)
+    for name, layer in wanted:
+        if not model.reaches(name, layer):
+            raise EngineError(f"{model.checkpoint.architecture} has no {name} in layer {layer}.")
+
+    def steps() -> Steps[Activations]:
+        yield from prepared(model, e)
+        return _activations(model, e, wanted)
+
+    return model.worker.submit(steps(), view=view).result()
 
 
 def _activations(model: Model, e: Experiment, names: frozenset[forward.Capture]) -> Activations:

@@ -5,6 +5,7 @@ Only safetensors are read, and no code that comes with a model is ever run.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import struct
@@ -16,7 +17,10 @@ from .errors import ModelError
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "models"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+_WANTED: dict[str, Any] = {
+    "allow_patterns": ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
+    "ignore_patterns": ["consolidated*", "original/*", "onnx/*"],
+}
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,17 @@ class Checkpoint:
     @property
     def architecture(self) -> str:
         """The class that reads it, as in `GPT2LMHeadModel`."""
-        return (self.config.get("architectures") or [self.config.get("model_type", "unknown")])[0]
+        named = self.config.get("architectures")
+        if isinstance(named, list) and named and isinstance(named[0], str):
+            return named[0]
+        return str(self.config["model_type"])
 
     @property
     def about(self) -> str:
         """One sentence for a picker: what the card says, or the architecture and size."""
         card = self.directory / "card.json"
-        if card.is_file():
-            told = _read_json(card).get("about")
+        with contextlib.suppress(ModelError):  # a card that cannot be read says nothing
+            told = _read_json(card).get("about") if card.is_file() else None
             if isinstance(told, str):
                 return told
         return f"{self.architecture}, {self.n_parameters / 1e6:,.1f}M parameters"
@@ -64,7 +71,7 @@ def find_checkpoint(name: str) -> Checkpoint:
         raise ModelError(f"No model is named. Bundled ones are {', '.join(bundled_names())}.")
     directory = _directory(name.strip())
     config = _config(name, directory)
-    weights = sorted(directory.glob("*.safetensors"))
+    weights = _weights(directory)
     if not weights:
         pickles = sorted(p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth"))
         if pickles:
@@ -81,7 +88,19 @@ def find_checkpoint(name: str) -> Checkpoint:
     if not sizes:
         raise ModelError(f"The safetensors of “{name}” hold no weights.")
     most = max(sizes, key=lambda dtype: sizes[dtype])
-    return Checkpoint(name, directory, config, sum(sizes.values()), most)
+    return Checkpoint(name.strip(), directory, config, sum(sizes.values()), most)
+
+
+def _weights(directory: Path) -> list[Path]:
+    """The files transformers reads: those of the index, the one file, or all there are."""
+    index = directory / "model.safetensors.index.json"
+    if index.is_file():
+        named = _read_json(index).get("weight_map")
+        if not isinstance(named, dict):
+            raise ModelError(f"“{index.name}” names no weights.")
+        return sorted(directory / Path(str(n)).name for n in {*map(str, named.values())})
+    one = directory / "model.safetensors"
+    return [one] if one.is_file() else sorted(directory.glob("*.safetensors"))
 
 
 def _directory(name: str) -> Path:
@@ -105,13 +124,13 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        cached = Path(snapshot_download(name, allow_patterns=list(_WANTED), local_files_only=True))
+        cached = Path(snapshot_download(name, **_WANTED, local_files_only=True))
         if any(cached.glob("*.safetensors")):
             return cached
     except Exception:
         cached = None  # not in the cache: ask the hub
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_WANTED), etag_timeout=5))
+        return Path(snapshot_download(name, **_WANTED, etag_timeout=5))
     except Exception as wrong:
         raise ModelError(
             f"“{name}” is not bundled ({', '.join(bundled_names())}), is no directory here, is not "
@@ -133,7 +152,7 @@ def _config(name: str, directory: Path) -> dict[str, Any]:
             f"“{name}” can only be read by Python code that comes with it, which is never run "
             "here. Use a checkpoint of an architecture that transformers has itself."
         )
-    if not config.get("model_type"):
+    if not isinstance(config.get("model_type"), str) or not config["model_type"]:
         raise ModelError(f"The config.json of “{name}” names no model_type.")
     return config
 
@@ -157,14 +176,21 @@ def _tensors(path: Path) -> list[tuple[str, int]]:
                 raise ValueError("header too long")
             header = json.loads(file.read(length))
         return [
-            (t["dtype"], _product(t["shape"])) for n, t in header.items() if n != "__metadata__"
+            (str(t["dtype"]), _product(t["shape"]))
+            for n, t in header.items()
+            if n != "__metadata__"
         ]
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as wrong:
+    except (
+        OSError, ValueError, struct.error, KeyError, TypeError, AttributeError, ArithmeticError,
+        RecursionError,
+    ) as wrong:  # fmt: skip
         raise ModelError(f"“{path.name}” is damaged or no safetensors file.") from wrong
 
 
 def _product(shape: list[int]) -> int:
     n = 1
     for size in shape:
+        if not 0 <= int(size) < 2**48:
+            raise ValueError(f"a size of {size}")
         n *= int(size)
     return n

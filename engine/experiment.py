@@ -7,7 +7,6 @@ to copy. Only what differs from the defaults is written, and every form reads ba
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -18,7 +17,12 @@ from .errors import ExperimentError, LinkError
 from .sites import Site, parse_sites, print_sites
 
 MOST_TEXT = 200_000
-"""Characters a link, a JSON text or a prompt may have."""
+"""Characters the texts of an experiment may have together."""
+MOST_WRITTEN = 20 * MOST_TEXT
+"""Characters a link or a JSON text may have: a character is up to 12 in a link."""
+MOST_NUMBER = 1e6
+"""How far `scale(c)` and `set(v)` may go from 0; beyond, models only overflow."""
+_MOST_POSITIONS = 100_000
 MOST_REFERENCES = 1_000
 
 
@@ -68,8 +72,11 @@ class Method:
                     else "takes no number."
                 )
             )
-        if self.number is not None and not math.isfinite(self.number):
-            raise ExperimentError(f"{self.kind.word}({self.number}): the number must be finite.")
+        if self.number is not None and not abs(self.number) <= MOST_NUMBER:
+            raise ExperimentError(
+                f"{self.kind.word}({self.number}): the number must be finite, and from "
+                f"−{MOST_NUMBER:,.0f} to {MOST_NUMBER:,.0f}."
+            )
 
     def __str__(self) -> str:
         if self.number is None:
@@ -109,6 +116,12 @@ class Positions:
     which: str = "all"
     indices: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.which not in ("all", "prompt", "generated", "indices"):
+            raise ExperimentError(f"“{self.which}” names no positions: see Positions.parse.")
+        if (self.which == "indices") != bool(self.indices):
+            raise ExperimentError("Positions are indices, or one of all, prompt, generated.")
+
     def __str__(self) -> str:
         if self.which != "indices":
             return self.which
@@ -132,6 +145,7 @@ class Positions:
         if word in ("all", "prompt", "generated"):
             return Positions(word)
         indices: set[int] = set()
+        named = 0
         for part in re.split(r"[\s,;]+", word):
             match = re.fullmatch(r"(-?\d{1,6})|(\d{1,6})-(\d{1,6})", part)
             if match is None or (match[2] and int(match[3]) - int(match[2]) not in range(100_000)):
@@ -140,6 +154,9 @@ class Positions:
                     "and ranges such as 0-3,5,-1 (-1 is the prompt's last token)."
                 )
             span = (match[1], match[1]) if match[1] else (match[2], match[3])
+            named += int(span[1]) + 1 - int(span[0])
+            if named > _MOST_POSITIONS:
+                raise ExperimentError(f"More than {_MOST_POSITIONS:,} positions are named.")
             indices.update(range(int(span[0]), int(span[1]) + 1))
         return Positions("indices", tuple(sorted(indices)))
 
@@ -253,11 +270,14 @@ class Experiment:
         for text in (*texts, *self.references):
             if not isinstance(text, str):
                 raise ExperimentError(f"Prompts and answers are texts, not {type(text).__name__}.")
-            if len(text) > MOST_TEXT:
-                raise ExperimentError(
-                    f"A text of {len(text):,} characters is too long; at most {MOST_TEXT:,}."
-                )
-        if self.prepend_bos not in (None, True, False):
+        if not all(self.references):
+            raise ExperimentError("A reference prompt is empty; leave it out.")
+        characters = sum(map(len, (*texts, *self.references)))
+        if characters > MOST_TEXT:
+            raise ExperimentError(
+                f"The texts have {characters:,} characters; at most {MOST_TEXT:,} together."
+            )
+        if not (self.prepend_bos is None or isinstance(self.prepend_bos, bool)):
             raise ExperimentError("`prepend_bos` is true, false, or left out.")
 
     @property
@@ -295,8 +315,8 @@ class Experiment:
     @staticmethod
     def from_json(text: str) -> Experiment:
         """The inverse of `to_json`. Raises: EngineError in words for a text that is none."""
-        if len(text) > MOST_TEXT:
-            raise LinkError(f"The JSON has {len(text):,} characters; at most {MOST_TEXT:,}.")
+        if len(text) > MOST_WRITTEN:
+            raise LinkError(f"The JSON has {len(text):,} characters; at most {MOST_WRITTEN:,}.")
         try:
             plain = json.loads(text)
         except (ValueError, RecursionError) as wrong:
@@ -322,10 +342,10 @@ class Experiment:
 
         Raises: LinkError (or the EngineError of the field) saying which part cannot be read.
         """
-        if len(url) > MOST_TEXT:
-            raise LinkError(f"The link has {len(url):,} characters; at most {MOST_TEXT:,}.")
+        if len(url) > MOST_WRITTEN:
+            raise LinkError(f"The link has {len(url):,} characters; at most {MOST_WRITTEN:,}.")
         try:
-            query = urlsplit(url).query if "?" in url else url
+            query = urlsplit(url).query if re.match(r"\?|/|[a-z]+://", url) else url
             pairs = parse_qsl(
                 query, keep_blank_values=True, errors="surrogatepass", max_num_fields=2_000
             )

@@ -83,8 +83,8 @@ def run(model: Model, rows: Sequence[Row]) -> list[RowResult]:
     return [results[i] for i in range(len(rows))]
 
 
-def check_ids(model: Model, ids: Sequence[int]) -> None:
-    """Refuse ids the model cannot read, before they reach the device.
+def check_ids(model: Model, ids: Sequence[int], what: str = "prompt") -> None:
+    """Refuse ids the model cannot read, before they reach the device; `what` names them.
 
     Raises: TokenError with the numbers.
     """
@@ -92,7 +92,7 @@ def check_ids(model: Model, ids: Sequence[int]) -> None:
     if n == 0:
         raise TokenError("The prompt is empty: type something, or switch BOS on.")
     if most is not None and n > most:
-        raise TokenError(f"The prompt is {n} tokens long; this model reads at most {most}.")
+        raise TokenError(f"The {what} is {n} tokens long; this model reads at most {most}.")
     bad = next((i for i in ids if not 0 <= i < model.shape.d_vocab), None)
     if bad is not None:
         raise TokenError(
@@ -177,6 +177,11 @@ def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
         stack.enter_context(_trimmed(model.unembed, picked))
         logits = model(torch.tensor([rows[0].ids], device=model.device))
     _check_fired(fired)
+    if logits.isnan().any() or (logits == torch.inf).any():
+        raise EngineError(
+            f"The model's numbers overflow in this run ({model.dtype}), so there is nothing to "
+            "rank. Scale or set by less, or load it in another dtype."
+        )
     parts = logits[0, : len(picked)].float().split([len(row.logits_at) for row in rows])
     for result, part in zip(results, parts, strict=True):
         result.logits = part

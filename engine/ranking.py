@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from . import forward
-from .ablation import edits_of, reference_texts
+from .ablation import edits_of, has_values_past_the_prompt, prepared, reference_texts
 from .errors import ExperimentError
 from .experiment import Experiment
 from .hooks import ablated_sites
-from .model import Model, load
+from .model import Model
+from .registry import load
 from .results import Candidate, NextToken, Ranking, Score, Tokens
+from .worker import Steps
 
 
 def next_token(
@@ -34,7 +36,12 @@ def next_token(
     if k is not None and k < 1:
         raise ExperimentError(f"A ranking of {k} tokens is empty; ask for at least 1.")
     model = load(e.model)
-    return model.worker.run(lambda: _next_token(model, e, k, at), view=view)
+    return model.worker.submit(_steps(model, e, k, at), view=view).result()
+
+
+def _steps(model: Model, e: Experiment, k: int | None, at: str) -> Steps[NextToken]:
+    yield from prepared(model, e)
+    return _next_token(model, e, k, at)
 
 
 @dataclass(frozen=True)
@@ -69,11 +76,12 @@ def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToke
     decided = _decided(model, answer, distractor)
     question = _Question(prompt, answer, distractor, decided)
     start = len(prompt) - 1
-    rows = []
-    for ablates in (False, True):
-        for text in question.texts:
-            edits = edits_of(model, e, prompt, len(text)) if ablates else ()
-            rows.append(forward.Row(text, edits, tuple(range(start, len(text)))))
+    edits = [edits_of(model, e, prompt, len(text)) for text in question.texts]
+    rows = [
+        forward.Row(text, own, tuple(range(start, len(text))))
+        for each in ([()] * len(edits), edits)
+        for text, own in zip(question.texts, each, strict=True)
+    ]
     results = forward.run(model, rows)
     n = len(question.texts)
     logits = [[r.logits for r in results[:n]], [r.logits for r in results[n:]]]
@@ -106,7 +114,7 @@ def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToke
         ablated_logit_diff=diffs[1],
         kl=max(0.0, float((log_p.exp() * (log_p - log_q)).sum())),
         notes=tuple(notes),
-        ablated_sites=len(ablated_sites(e.ablations, model.shape)),
+        ablated_sites=len(ablated_sites(e.ablations, model.shape)) if any(edits) else 0,
     )
 
 
@@ -128,7 +136,8 @@ def _in_place(
             f"tokens, so the model has never seen the two joined like this. The {what} is scored "
             "as tokens of its own; a prompt without its last space usually mends it."
         )
-    forward.check_ids(model, prompt.ids + ids[:-1])
+    forward.check_ids(model, prompt.ids + ids[:-1], f"prompt with its {what}")
+    forward.check_ids(model, ids[-1:])
     return ids, moves
 
 
@@ -243,8 +252,14 @@ def _notes(
         told.append(
             f"Answer and distractor both begin with {shared}: they are compared at the next token."
         )
-    if e.ablations and e.positions.which == "generated" and len(answer) < 2:
+    longer = max(len(answer), len(distractor)) > 1
+    if e.ablations and e.positions.which == "generated" and not longer:
         told.append("Positions are “generated”: nothing in the prompt itself is changed.")
+    elif e.ablations and longer and not has_values_past_the_prompt(e.method.kind):
+        told.append(
+            f"{e.method} has values for the prompt's tokens only; those after it are left as they "
+            "are."
+        )
     texts = reference_texts(model, e, prompt) if e.ablations else ()
     if texts:
         told.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .model import load
+from .registry import load
 from .results import Tokens
 
 

@@ -57,8 +57,9 @@ class Score:
     """One answer in one run: its tokens in place after the prompt, teacher-forced in one pass.
 
     `log_probs`: of each token given the ones before it, natural logarithm, shape [n_tokens].
-    `log_prob`: their sum; `prob` its exponential, 0 to 1. `logit` and `rank` (1 is best) are the
-    first token's where answer and distractor differ (else the answer's first token's).
+    `log_prob`: their sum; `prob` its exponential, 0 to 1. `logit` and `rank` (1 is best) are of the
+    first token where answer and distractor differ (of the answer's first token that is not only a
+    space, where there is no distractor; of the first, where one begins with the whole other).
     """
 
     log_probs: Float[np.ndarray, " n_tokens"]

@@ -103,11 +103,14 @@ def parse_sites(text: str) -> tuple[Site, ...]:
     Raises: SiteError for a word that is no site, naming the word.
     """
     sites: dict[Site, None] = {}
+    named = 0
     for word in re.split(r"[\s,;]+", text.strip()):
         if word:
-            sites.update(dict.fromkeys(_expand(word)))
-            if len(sites) > MOST_SITES:
+            found = _expand(word)
+            named += len(found)
+            if named > MOST_SITES:
                 raise SiteError(f"More than {MOST_SITES} sites are named; name whole layers (a9).")
+            sites.update(dict.fromkeys(found))
     return tuple(sites)
 
 

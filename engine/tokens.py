@@ -89,7 +89,7 @@ class Tokenizer:
         """
         prompt_ids = list(prompt.ids[int(prompt.bos) :])
         whole = self._ids(prompt.text + answer)
-        if whole[: len(prompt_ids)] == prompt_ids and prompt.text:
+        if whole[: len(prompt_ids)] == prompt_ids:
             return tuple(whole[len(prompt_ids) :]), False
         for anchor in _ANCHORS:
             start, both = self._ids(anchor), self._ids(anchor + answer)

@@ -12,20 +12,17 @@ from pages._parts.comparison import comparison
 from pages._parts.experiment_form import model_shape
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import switches
+from pages._parts.text import plain
 
 SHOWN = 10
 AT = {"answer": "where the answer is decided", "prompt": "right after the prompt"}
 
 e, errors = (reading := state.read()).experiment, reading.errors
-try:
-    shape = model_shape()
-except engine.EngineError as wrong:
-    st.error(str(wrong))
-    st.stop()
+shape = model_shape()
 try:
     prompt_tokens(e, engine.tokenize(e.model, e.prompt, e.prepend_bos))
 except engine.EngineError as wrong:
-    st.error(str(wrong))
+    st.error(plain(wrong))
 left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
 with left:
     switches(e.ablations, shape)
@@ -43,8 +40,6 @@ with right:
             result = engine.next_token(e, k=SHOWN, at=at, view=state.view())
             components.rankings(comparison(result), key="rankings")
             for note in result.notes:
-                st.caption(note)
-        except engine.Cancelled:
-            st.stop()
+                st.caption(plain(note))
         except engine.EngineError as wrong:
-            st.error(str(wrong))
+            st.error(plain(wrong))

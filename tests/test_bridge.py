@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from engine import model
+from engine import registry
 from engine.sites import Shape
 from tests.tiny_models import CONFIGS, HEADS, LAYERS
 
@@ -14,7 +14,7 @@ IDS = [[1, 5, 9, 30, 7, 12]]
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_the_bridges_forward_is_the_hugging_face_models(kind, tiny):
     directory = str(tiny(kind))
-    loaded = model.load(directory)
+    loaded = registry.load(directory)
     plain = AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager").eval()
     ours = loaded.worker.run(lambda: loaded(torch.tensor(IDS)))
     torch.testing.assert_close(ours, plain(torch.tensor(IDS)).logits.detach(), atol=1e-5, rtol=1e-5)
@@ -22,7 +22,7 @@ def test_the_bridges_forward_is_the_hugging_face_models(kind, tiny):
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_the_hook_points_fire_with_the_axes_of_transformer_lens(kind, tiny):
-    loaded = model.load(str(tiny(kind)))
+    loaded = registry.load(str(tiny(kind)))
     shape: Shape = loaded.shape
     assert (shape.n_layers, shape.n_heads) == (LAYERS, HEADS)
     n = len(IDS[0])
@@ -48,6 +48,6 @@ def test_the_hook_points_fire_with_the_axes_of_transformer_lens(kind, tiny):
 
 
 def test_the_bridge_gets_a_tokenizer_of_its_own(tiny):
-    loaded = model.load(str(tiny("gpt2")))
+    loaded = registry.load(str(tiny("gpt2")))
     assert loaded._bridge.tokenizer is not loaded.tokenizer.hf
     assert not any(m.compatibility_mode for m in loaded.blocks)

@@ -19,7 +19,7 @@ experiments = st.builds(
         ["zero", "mean", "mean_by_position", "resample", "scale(-0.25)", "set(1e-07)"]
     ),
     positions=st.sampled_from(["all", "prompt", "generated", "0", "0-3,5,-1", "-2"]),
-    references=st.lists(texts, max_size=3),
+    references=st.lists(st.text(min_size=1, max_size=40), max_size=3),
     prepend_bos=st.sampled_from([None, True, False]),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import engine
-from engine import forward, model
+from engine import forward
 from engine.ablation import edits_of
 from tests.reference import Change, Reference
 from tests.tiny_models import HEADS, LAYERS
@@ -33,7 +33,7 @@ def close(a, b, atol=1e-5):
 
 
 def in_worker(directory: str, work):
-    loaded = model.load(directory)
+    loaded = engine.load(directory)
     return loaded.worker.run(lambda: work(loaded))
 
 
@@ -53,6 +53,18 @@ def test_scaling_by_one_changes_nothing_and_by_zero_is_zero(directory):
     close(logits(replace(e, method="scale(1)")), logits(e.clean))
     close(logits(replace(e, method="scale(0)")), logits(e), 0)
     close(logits(replace(e, method="set(0)")), logits(e), 0)
+
+
+@pytest.mark.parametrize("positions", ["all", "generated"])
+def test_a_method_without_values_past_the_prompt_says_so(directory, positions):
+    e = engine.Experiment(
+        directory, PROMPT, corrupted="t2 t4 t6 t8 t1", answer=" t3 t4", ablations="a0",
+        method="resample", positions=positions,
+    )  # fmt: skip
+    found = engine.next_token(e)
+    assert any("for the prompt's tokens only" in note for note in found.notes)
+    assert found.ablated_sites == (0 if positions == "generated" else HEADS)
+    assert (found.kl == 0) == (positions == "generated")
 
 
 def test_keeping_everything_is_the_clean_run(directory):

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import struct
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import engine
 from tests.conftest import real
@@ -67,6 +69,45 @@ def test_a_position_past_the_prompt(ask):
         ask(ablations="1.1", positions="7")
 
 
+@pytest.mark.parametrize("words", ["m0-19999 " * 20_000, "0.0-99999 " * 2])
+def test_more_sites_than_anyone_means(words):
+    with pytest.raises(engine.SiteError, match=r"(More|more) than 20000"):
+        engine.parse_sites(words)
+
+
+def test_more_positions_than_anyone_means():
+    with pytest.raises(engine.ExperimentError, match="100,000 positions"):
+        engine.Positions.parse("0-99999," * 20_000 + "1")
+
+
+@pytest.mark.parametrize("method", ["scale(1e308)", "set(1e39)", "set(-3e38)"])
+def test_numbers_no_model_survives(ask, method):
+    with pytest.raises(engine.ExperimentError, match="must be finite"):
+        ask(ablations="a0", method=method)
+
+
+def test_numbers_that_overflow_in_the_model_are_told(tiny):
+    directory = str(tiny("gpt2", n_layer=2))
+    engine.load(directory, dtype="float16")
+    e = engine.Experiment(directory, PROMPT, ablations="m0 a0", method="set(1e6)")
+    with pytest.raises(engine.EngineError, match="overflow"):
+        engine.next_token(e)
+
+
+def test_an_answer_outside_the_vocabulary_is_told(tmp_path, tiny):
+    directory = tmp_path / "m"
+    shutil.copytree(tiny("gpt2", vocab_size=20), directory)
+    save_tokenizer(directory)
+    with pytest.raises(engine.TokenError, match="outside the model's vocabulary of 20"):
+        engine.next_token(engine.Experiment(str(directory), "t1", answer=" t50"))
+
+
+@pytest.mark.parametrize("at", [("z", 99), ("foo", 0), ("ln_final", 0), ("pattern", -1)])
+def test_an_activation_there_is_not(tiny, at):
+    with pytest.raises(engine.EngineError, match="has no"):
+        engine.activations(engine.Experiment(str(tiny("gpt2")), PROMPT), [at])
+
+
 def test_half_a_surrogate_pair(ask):
     with pytest.raises(engine.TokenError, match="surrogate"):
         ask(prompt="t1 \ud83d")
@@ -101,6 +142,22 @@ def broken(kind, directory):
         case "code":
             told = json.loads(config.read_text()) | {"auto_map": {"AutoModelForCausalLM": "x.Y"}}
             config.write_text(json.dumps(told))
+        case "weights missing":
+            weights_held = load_file(weights)
+            save_file(
+                {k: v for k, v in weights_held.items() if "h.1.mlp" not in k},
+                weights, {"format": "pt"},
+            )  # fmt: skip
+        case "huge":
+            header = {"w": {"dtype": "F32", "shape": [10**400], "data_offsets": [0, 4]}}
+            data = json.dumps(header).encode()
+            weights.write_bytes(struct.pack("<Q", len(data)) + data + b"\0" * 4)
+        case "deep":
+            data = b"[" * 100_000
+            weights.write_bytes(struct.pack("<Q", len(data)) + data)
+        case "odd class":
+            told = json.loads(config.read_text()) | {"architectures": {"a": 1}, "model_type": []}
+            config.write_text(json.dumps(told))
         case "no JSON":
             config.write_text("{")
         case "unknown type":
@@ -119,6 +176,10 @@ def broken(kind, directory):
         ("no weights", r"no \*\.safetensors"),
         ("damaged", "damaged or no safetensors"),
         ("cut short", "cannot be loaded"),
+        ("weights missing", "missing keys"),
+        ("huge", "damaged or no safetensors"),
+        ("deep", "damaged or no safetensors"),
+        ("odd class", "names no model_type"),
         ("code", "never run here"),
         ("no JSON", "cannot be read as JSON"),
         ("unknown type", "cannot be loaded|cannot be read"),
@@ -153,9 +214,36 @@ def test_a_device_or_dtype_there_is_not(tiny):
 
 
 def test_a_model_that_does_not_fit_says_what_it_needs(tiny, monkeypatch):
-    monkeypatch.setattr("engine.model._free_bytes", lambda _: 1000)
+    monkeypatch.setattr("engine.registry._free_bytes", lambda _: 1000)
     with pytest.raises(engine.ModelError, match="GiB for its weights"):
         engine.load(str(tiny("phi")))
+
+
+def test_a_model_that_can_never_fit_drives_no_other_out(tiny, monkeypatch):
+    small = str(tiny("gpt2"))
+    engine.load(small)
+    monkeypatch.setattr("engine.registry._free_bytes", lambda _: 1000)
+    with pytest.raises(engine.ModelError, match="GiB for its weights"):
+        engine.load(str(tiny("llama", hidden_size=512, intermediate_size=4096, head_dim=8)))
+    assert small in [m.name for m in engine.models() if m.loaded]
+
+
+def test_a_card_that_cannot_be_read_says_nothing(tmp_path, tiny):
+    directory = tmp_path / "m"
+    shutil.copytree(tiny("gpt2"), directory)
+    (directory / "card.json").write_text("[1]")
+    engine.load(str(directory))
+    about = next(m.about for m in engine.models() if m.name == str(directory))
+    assert "GPT2LMHeadModel" in about
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("deepseek_v3", "one by one"), ("bloom", "several prompts in one pass")],
+)
+def test_an_architecture_that_would_be_shown_wrongly_is_refused(tmp_path, kind, told):
+    with pytest.raises(engine.ModelError, match=told):
+        engine.load(str(save_model(kind, tmp_path)))
 
 
 def test_ids_outside_the_vocabulary_never_reach_the_device(tmp_path, tiny):

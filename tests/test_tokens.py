@@ -50,6 +50,11 @@ def test_an_answer_gets_the_tokens_it_has_in_place(llama, gpt2):
     assert llama.pieces(llama.in_place(llama.encode("1 2 3 4"), "5")[0]) == ("5",)
 
 
+def test_an_answer_to_nothing_gets_the_tokens_the_model_sees(llama, gpt2):
+    assert llama.pieces(llama.in_place(llama.encode(""), "5")[0]) == ("▁", "5")
+    assert gpt2.pieces(gpt2.in_place(gpt2.encode("", prepend_bos=True), "5")[0]) == ("5",)
+
+
 def test_an_answer_that_would_change_the_prompts_own_tokens_is_told(gpt2):
     ids, retokenizes = gpt2.in_place(gpt2.encode("1 2 3 4 "), "5")
     assert retokenizes and gpt2.pieces(ids) == ("5",)

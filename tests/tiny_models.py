@@ -60,6 +60,22 @@ CONFIGS: dict[str, tuple[str, dict]] = {
 }  # fmt: skip
 
 
+UNSERVED: dict[str, tuple[str, dict]] = {
+    "deepseek_v3": (
+        "DeepseekV3",
+        {**_COMMON, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+         "kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4,
+         "v_head_dim": 8, "moe_intermediate_size": 16, "first_k_dense_replace": 1},
+    ),
+    "bloom": (
+        "Bloom",
+        {"vocab_size": VOCAB, "hidden_size": D_MODEL, "n_layer": LAYERS, "n_head": HEADS,
+         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0},
+    ),
+}  # fmt: skip
+"""Architectures the engine must refuse: their heads, or their rows, are not where it looks."""
+
+
 def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
     """A tokenizer of words `t0 … t60`, with `<s>` in front unless told otherwise."""
     vocab = {word: i for i, word in enumerate(["<pad>", "<s>", "</s>", *WORDS])}
@@ -76,7 +92,7 @@ def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
 
 def save_model(kind: str, directory: Path, **changes: object) -> Path:
     """Write a random model of an architecture, with its tokenizer."""
-    prefix, options = CONFIGS[kind]
+    prefix, options = (CONFIGS | UNSERVED)[kind]
     config = getattr(transformers, f"{prefix}Config")(**{**options, **changes})
     torch.manual_seed(sum(map(ord, kind)))
     names = {"gpt2": "GPT2LMHeadModel", "gemma3_text": "Gemma3ForCausalLM"}

@@ -74,7 +74,7 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
                     found.clean.rank,
                     found.ablated.rank,
                     lambda rank: f"{rank:,}",
-                    "1 is best; of the token that tells answer and distractor apart",
+                    "1 is best; of the answer's token at the place that is compared",
                     good=-1,
                 )
             )

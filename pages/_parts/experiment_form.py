@@ -9,6 +9,7 @@ import streamlit as st
 import engine
 from pages._parts import state
 from pages._parts.frame import ASSETS
+from pages._parts.text import plain
 
 EXAMPLES = {e["name"]: e for e in json.loads((ASSETS / "prompts.json").read_text("utf-8"))}
 VERBS = {"ablate": "Ablate these", "keep": "Keep only these"}
@@ -16,35 +17,34 @@ METHODS = {kind.word: kind.definition for kind in engine.Kind}
 
 
 @contextmanager
-def shown() -> Iterator[None]:
-    """Draw the form, let the page follow, then write the link."""
+def shown() -> Iterator[bool]:
+    """Draw the form, let the page follow, then write the link. Yields: whether there is a model."""
     wrong = state.adopt_link()
     with st.sidebar:
         _model()
         _ablation()
         _prompts_to_compare()
     _prompt()
-    if wrong:
-        st.error(wrong)
     reading = state.read()
-    for error in reading.errors:
-        st.error(error)
+    model = st.session_state["_shape"]
+    missing = (str(model),) if isinstance(model, engine.EngineError) else ()
+    for told in (*((wrong,) if wrong else ()), *reading.errors, *missing):
+        st.error(plain(told))
     with st.sidebar:
         _share(reading.experiment)
     if not reading.errors:
         state.remember(reading.experiment.ablations)
-    yield
-    if not reading.errors:
-        state.write_link(reading.experiment)
-    state.settle()
+    try:
+        yield not missing
+    finally:
+        if not reading.errors:
+            state.write_link(reading.experiment)
+        state.settle()
 
 
 def model_shape() -> engine.Shape:
-    """The shape of the model chosen, which the form has loaded. Raises: the ModelError it met."""
-    found = st.session_state["_shape"]
-    if isinstance(found, engine.EngineError):
-        raise found
-    return found
+    """The shape of the model chosen, which the form has loaded."""
+    return st.session_state["_shape"]
 
 
 def _model() -> None:
@@ -70,9 +70,9 @@ def _model() -> None:
 
 
 def _load(name: str) -> None:
-    """Load the model and caption it; what goes wrong is kept for the page to say."""
+    """Load the model and caption it; what goes wrong is kept, to be told on the page."""
     try:
-        with st.spinner(f"Loading {name}…", show_time=True):
+        with st.spinner(plain(f"Loading {name}…"), show_time=True):
             model = engine.load(name)
     except engine.EngineError as wrong:
         st.session_state["_shape"] = wrong
@@ -105,7 +105,9 @@ def _ablation() -> None:
         help="\n\n".join(f"**{word}**: {definition}." for word, definition in METHODS.items()),
     )
     if st.session_state["method"] in ("scale", "set"):
-        st.number_input("By" if st.session_state["method"] == "scale" else "To", key="number")
+        st.number_input(
+            "By" if st.session_state["method"] == "scale" else "To", key="number", format="%g"
+        )
     st.text_input(
         "Positions",
         key="positions",

@@ -18,8 +18,9 @@ def run() -> None:
         from pages._parts import experiment_form
     mark = _inside.set(True)
     try:
-        with experiment_form.shown():
-            page.run()
+        with experiment_form.shown() as ready:
+            if ready:
+                page.run()
     finally:
         _inside.reset(mark)
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 import engine
 from pages._parts import components
-from pages._parts.text import visible
+from pages._parts.text import plain, visible
 
 _STRIP = "token_strip"
 _FIRST, _LAST = 700, 300
@@ -17,7 +17,7 @@ def prompt_tokens(e: engine.Experiment, tokens: engine.Tokens) -> None:
     try:
         acts_at = set(e.positions.at(n, n))
     except engine.EngineError as wrong:
-        st.error(str(wrong))
+        st.error(plain(wrong))
         acts_at = set()
     components.token_strip(
         {
@@ -39,15 +39,16 @@ def prompt_tokens(e: engine.Experiment, tokens: engine.Tokens) -> None:
         on_clicked=lambda: _on_clicked(n),
     )
     for warning in tokens.warnings:
-        st.warning(warning, icon=":material/warning:")
+        st.warning(plain(warning), icon=":material/warning:")
 
 
 def _on_clicked(n: int) -> None:
     clicked = st.session_state[_STRIP]["clicked"]
     try:
         positions = engine.Positions.parse(st.session_state["positions"])
-    except engine.EngineError:
-        positions = engine.Positions()
-    chosen = {clicked} if positions.which != "indices" else set(positions.at(n, n)) ^ {clicked}
+        acts_at = set(positions.at(n, n)) if positions.which == "indices" else set()
+    except engine.EngineError:  # what was written there fits no more
+        acts_at = set()
+    chosen = acts_at ^ {clicked}
     which = engine.Positions("indices", tuple(sorted(chosen)))
     st.session_state["positions"] = str(which) if 0 < len(chosen) < n else "all"

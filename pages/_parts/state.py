@@ -4,8 +4,10 @@ The widgets' values are the only state. An Experiment is read from them at the s
 and written to the browser's address at its end, so the address is always the link to the view.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +19,7 @@ FIRST = engine.Experiment(prompt="1 2 3 4", answer=" 5", distractor=" 4", corrup
 """What a visitor without a link sees."""
 
 BOS = {"auto": None, "on": True, "off": False}
+_FIELDS = {field.name for field in fields(engine.Experiment)}
 _TEXTS = ("model", "prompt", "corrupted", "answer", "distractor")
 
 
@@ -40,7 +43,7 @@ def adopt_link() -> str | None:
     widget has changed, that is what the reader did, and the address is left to follow.
     Returns: what is wrong with the link, in a sentence, or None.
     """
-    pairs = [(k, v) for k in st.query_params for v in st.query_params.get_all(k)]
+    pairs = _address()
     if pairs and pairs != st.session_state.get("_link") and not _changed():
         try:
             fill(engine.Experiment.from_pairs(pairs))
@@ -59,9 +62,15 @@ def write_link(e: engine.Experiment) -> None:
         for name, value in e.to_dict().items()
     }
     pairs = [(k, v) for k, vs in plain.items() for v in (vs if isinstance(vs, list) else [vs])]
-    if pairs != [(k, v) for k in st.query_params for v in st.query_params.get_all(k)]:
+    if pairs != _address():
         st.query_params.from_dict(plain)
     st.session_state["_link"] = pairs
+
+
+def _address() -> list[tuple[str, str]]:
+    """The experiment's fields in the browser's address, others' parameters left out."""
+    own = [name for name in st.query_params if name in _FIELDS]
+    return [(name, value) for name in own for value in st.query_params.get_all(name)]
 
 
 def settle() -> None:
@@ -106,16 +115,13 @@ def set_sites(sites: Iterable[engine.Site]) -> None:
 def read() -> Reading:
     """Read the experiment from the widgets; a part that cannot be read is left at its default."""
     ss, errors = st.session_state, []
-    lines = ss["references"].splitlines()
-    texts: dict[str, Any] = {name: ss[name] or "" for name in _TEXTS}
-    e = engine.Experiment(
-        **texts,
-        references=tuple(_unescaped(line) for line in lines if line),
-        prepend_bos=BOS[ss["bos"]],
-    )
+    e = engine.Experiment(model=ss["model"] or "", prepend_bos=BOS[ss["bos"]])
     takes_number = ss["method"] in ("scale", "set")
     keeps = ss["verb"] == "keep"
-    parts = {
+    lines = ss["references"].split("\n")
+    parts: dict[str, Callable[[], Any]] = {
+        **{name: partial(_text, name) for name in _TEXTS},
+        "references": lambda: tuple(_unescaped(line) for line in lines if line),
         "method": lambda: f"{ss['method']}({ss['number']!r})" if takes_number else ss["method"],
         "positions": lambda: ss["positions"],
         "ablations": lambda: engine.Ablations(
@@ -128,6 +134,10 @@ def read() -> Reading:
         except engine.EngineError as wrong:
             errors.append(str(wrong))
     return Reading(e, tuple(errors))
+
+
+def _text(name: str) -> str:
+    return st.session_state[name] or ""
 
 
 def remember(ablations: engine.Ablations) -> None:
@@ -154,8 +164,9 @@ def can_undo() -> bool:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n")
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _unescaped(line: str) -> str:
-    return line.replace("\\\\", "\0").replace("\\n", "\n").replace("\0", "\\")
+    marks = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+    return re.sub(r"\\[\\nr]", lambda mark: marks[mark[0]], line)

@@ -1,5 +1,6 @@
 """The head grid, its list of what is switched, and undo and clear, around an experiment's sites."""
 
+import contextlib
 from collections.abc import Sequence
 
 import streamlit as st
@@ -19,10 +20,7 @@ def switches(
 ) -> None:
     """Draw the switches. `values` tints the cells, layer by layer, the MLP last in each."""
     ss = st.session_state
-    try:
-        folded = engine.fold_sites(ablations.sites, shape)
-    except engine.SiteError:  # told where the experiment is run
-        folded = ()
+    folded = engine.fold_sites(_present(ablations.sites, shape), shape)
     picked = _cells(folded, shape)
     if picked != ss.get("_grid_told"):
         ss["_grid_rev"] = ss.get("_grid_rev", 0) + 1
@@ -78,19 +76,38 @@ def _on_picked(shape: engine.Shape) -> None:
     for cell in picked:
         layer, head = divmod(cell, width)
         sites.append(engine.MLP(layer) if head == shape.n_heads else engine.Head(layer, head))
-    try:
-        named = engine.parse_sites(st.session_state["sites"])
-    except engine.SiteError:
-        named = ()
-    sites += [site for site in named if isinstance(site, engine.Neuron)]
+    named = _named()
+    present = _present(named, shape)
+    sites += [site for site in present if isinstance(site, engine.Neuron)]
     st.session_state["_grid_told"] = picked
-    state.set_sites(engine.fold_sites(sites, shape))
+    state.set_sites([*engine.fold_sites(sites, shape), *(s for s in named if s not in present)])
 
 
 def _on_removed(shape: engine.Shape) -> None:
     removed = st.session_state[_GRID]["removed"]
-    sites = engine.fold_sites(engine.parse_sites(st.session_state["sites"]), shape)
-    state.set_sites(site for site in sites if str(site) != removed)
+    named = _named()
+    present = _present(named, shape)
+    folded = engine.fold_sites(present, shape)
+    others = [site for site in named if site not in present]
+    state.set_sites(site for site in (*folded, *others) if str(site) != removed)
+
+
+def _named() -> tuple[engine.Site, ...]:
+    """The sites in the box; none where it cannot be read, which the page says."""
+    try:
+        return engine.parse_sites(st.session_state["sites"])
+    except engine.SiteError:
+        return ()
+
+
+def _present(sites: Sequence[engine.Site], shape: engine.Shape) -> list[engine.Site]:
+    """Those of the sites that the model has; the others are told where the experiment is run."""
+    found = []
+    for site in sites:
+        with contextlib.suppress(engine.SiteError):
+            engine.resolve_sites([site], shape)
+            found.append(site)
+    return found
 
 
 def _clear() -> None:

@@ -1,10 +1,17 @@
 """How texts and numbers are written for people."""
 
+import re
+
 
 def visible(text: str) -> str:
     """A token's text with its white space to be seen: ␣, ⏎, ⇥; control characters as U+…."""
     shown = text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
     return "".join(c if c.isprintable() else f"⟨{ord(c):04X}⟩" for c in shown)
+
+
+def plain(text: object) -> str:
+    """A text that Streamlit's Markdown shows letter by letter: no links, images or formulas."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))
 
 
 def percent(p: float) -> str:

@@ -27,6 +27,10 @@ def said(page: AppTest) -> str:
     return " ".join(e.value for e in page.error)
 
 
+def unescaped(text: str) -> str:
+    return text.replace("\\", "")
+
+
 def test_it_opens_on_an_example_with_both_rankings():
     page = opened()
     assert not page.exception and not page.error
@@ -110,7 +114,7 @@ def test_every_method_can_be_chosen(method):
 def test_what_goes_wrong_is_said_and_the_page_stands(query, told):
     page = opened(**query)
     assert not page.exception
-    assert told in said(page)
+    assert told in unescaped(said(page))
     assert page.text_area(key="prompt") is not None
 
 
@@ -122,6 +126,45 @@ def test_bad_words_in_the_boxes_are_said_and_mended():
     assert not page.error
     page.text_input(key="positions").set_value("everywhere").run()
     assert "names no positions" in said(page) and not page.exception
+
+
+def test_a_link_to_a_bad_model_lets_go_of_the_reader():
+    page = opened(model="/no/such/directory", prompt="1 2 3")
+    page.selectbox(key="model").set_value("seq-gpt2").run()
+    page.text_area(key="prompt").set_value("2 3 4").run()
+    assert not page.error and page.query_params["model"] == "seq-gpt2"
+    assert page.query_params["prompt"] == "2 3 4"
+
+
+def test_a_text_too_long_is_said():
+    page = opened()
+    page.text_area(key="prompt").set_value("1 " * 150_000).run()
+    assert "300,008 characters" in unescaped(said(page)) and not page.exception
+    page.text_area(key="prompt").set_value("1 2").run()
+    assert not page.error
+
+
+def test_others_parameters_in_the_address_are_left_alone():
+    page = opened(utm_source="x")
+    assert not page.error and page.text_area(key="prompt").value == "1 2 3 4"
+
+
+def test_references_keep_their_line_breaks():
+    given = ["a\u2028b", "c\rd", "e\\nf\n\\"]
+    page = opened(model="seq-gpt2", prompt="1 2", references=given)
+    assert not page.exception and page.query_params["references"] == given
+
+
+def test_sites_another_model_has_are_kept_and_told():
+    page = opened(model="seq-gpt2", prompt="1 2 3", ablations="0.1 9.9")
+    assert component(page, "head_grid")["picked"] == [1]
+    assert "layers are 0 to 5" in unescaped(said(page))
+    assert page.text_input(key="sites").value == "0.1 9.9"
+
+
+def test_links_in_what_goes_wrong_are_not_links():
+    page = opened(model="![x](https://evil.example/a.png)")
+    assert "![x](" not in said(page) and "evil" in said(page)
 
 
 def test_markup_in_a_prompt_stays_text():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pages._parts.text import percent, signed, visible
+from pages._parts.text import percent, plain, signed, visible
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,11 @@ def test_a_probability(p, written):
 
 def test_a_signed_number_has_a_real_minus():
     assert signed(-1.234) == "−1.23" and signed(2) == "+2.00"
+
+
+def test_what_others_wrote_is_no_markdown():
+    assert plain("![x](http://a.b/c.png)") == r"\!\[x\]\(http\:\/\/a\.b\/c\.png\)"
+    assert plain("é “5” −1") == "é “5” −1"
 
 
 def test_white_space_and_control_characters_are_visible():
