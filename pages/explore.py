@@ -27,17 +27,16 @@ left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium"
 with left:
     switches(e.ablations, shape)
 with right:
-    at = st.segmented_control(
+    st.segmented_control(
         "Rank the token",
-        list(AT),
+        state.CHOICES["at"],
         key="at",
-        default="answer",
         format_func=AT.__getitem__,
         required=True,
     )
     if not errors:
         try:
-            result = engine.next_token(e, k=SHOWN, at=at, view=state.view())
+            result = engine.next_token(e, k=SHOWN, at=st.session_state["at"], view=state.view())
             components.rankings(comparison(result), key="rankings")
             for note in result.notes:
                 st.caption(plain(note))

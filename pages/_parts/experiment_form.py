@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -161,7 +162,8 @@ def _share(e: engine.Experiment) -> None:
     with st.expander("Link, JSON, Python"):
         base = (st.context.url or "").split("?")[0]
         st.caption("This view")
-        st.code(base + e.to_url(), language=None, wrap_lines=True)
+        query = urlencode(state.link(e), errors="surrogatepass")
+        st.code(f"{base}?{query}", language=None, wrap_lines=True)
         st.caption("The experiment")
         st.code(e.to_json(), language="json", wrap_lines=True)
         st.code(

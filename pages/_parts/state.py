@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import streamlit as st
@@ -19,7 +20,10 @@ FIRST = engine.Experiment(prompt="1 2 3 4", answer=" 5", distractor=" 4", corrup
 """What a visitor without a link sees."""
 
 BOS = {"auto": None, "on": True, "off": False}
-_FIELDS = {field.name for field in fields(engine.Experiment)}
+CHOICES = {"at": ("answer", "prompt")}
+"""What else a view is: widgets of the pages and their values, the first being the default."""
+
+_NAMES = {field.name for field in fields(engine.Experiment)} | CHOICES.keys()
 _TEXTS = ("model", "prompt", "corrupted", "answer", "distractor")
 
 
@@ -46,7 +50,8 @@ def adopt_link() -> str | None:
     pairs = _address()
     if pairs and pairs != st.session_state.get("_link") and not _changed():
         try:
-            fill(engine.Experiment.from_pairs(pairs))
+            e = engine.Experiment.from_pairs(pairs)
+            fill(e, {name: value for name, value in pairs if name in CHOICES})
         except engine.EngineError as wrong:
             fill(FIRST)
             return f"The link could not be read, so this is the first example. {wrong}"
@@ -55,21 +60,24 @@ def adopt_link() -> str | None:
     return None
 
 
+def link(e: engine.Experiment) -> list[tuple[str, str]]:
+    """The names and values of the address of this view."""
+    pairs = parse_qsl(e.to_url()[1:], keep_blank_values=True, errors="surrogatepass")
+    chosen = [(name, st.session_state.get(name)) for name in CHOICES]
+    return pairs + [(name, value) for name, value in chosen if value in CHOICES[name][1:]]
+
+
 def write_link(e: engine.Experiment) -> None:
-    """Put an experiment into the browser's address."""
-    plain = {
-        name: str(value).lower() if isinstance(value, bool) else value
-        for name, value in e.to_dict().items()
-    }
-    pairs = [(k, v) for k, vs in plain.items() for v in (vs if isinstance(vs, list) else [vs])]
+    """Put this view into the browser's address."""
+    pairs = link(e)
     if pairs != _address():
-        st.query_params.from_dict(plain)
+        st.query_params.from_dict({k: [v for n, v in pairs if n == k] for k, _ in pairs})
     st.session_state["_link"] = pairs
 
 
 def _address() -> list[tuple[str, str]]:
-    """The experiment's fields in the browser's address, others' parameters left out."""
-    own = [name for name in st.query_params if name in _FIELDS]
+    """What the browser's address says of this view, others' parameters left out."""
+    own = [name for name in st.query_params if name in _NAMES]
     return [(name, value) for name in own for value in st.query_params.get_all(name)]
 
 
@@ -88,8 +96,11 @@ def _changed() -> bool:
     return any(st.session_state.get(name, value) != value for name, value in before.items())
 
 
-def fill(e: engine.Experiment) -> None:
+def fill(e: engine.Experiment, choices: dict[str, str] | None = None) -> None:
     """Set every widget to an experiment's values; only before they are drawn, or in a callback."""
+    for name, values in CHOICES.items():
+        asked = (choices or {}).get(name)
+        st.session_state[name] = asked if asked in values else values[0]
     for name in _TEXTS:
         st.session_state[name] = getattr(e, name)
     st.session_state["references"] = "\n".join(_escaped(text) for text in e.references)

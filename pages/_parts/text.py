@@ -10,7 +10,7 @@ def visible(text: str) -> str:
 
 
 def plain(text: object) -> str:
-    """A text that Streamlit's Markdown shows letter by letter: no links, images or formulas."""
+    """A text that Streamlit's Markdown shows letter by letter: no images, formulas or colours."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))
 
 

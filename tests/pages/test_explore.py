@@ -52,6 +52,16 @@ def test_a_link_restores_the_whole_experiment():
     assert component(page, "head_grid")["verb"] == "keep"
 
 
+def test_a_link_keeps_where_the_ranking_is_made():
+    page = opened(model="seq-llama", prompt="1 2 3", answer=" 4", at="prompt")
+    assert not page.exception and page.query_params["at"] == "prompt"
+    assert component(page, "rankings")["clean"]["note"] == ""
+    page.button_group(key="at").set_value("answer").run()
+    assert "at" not in page.query_params
+    assert component(page, "rankings")["clean"]["note"] == "after ▁"
+    assert not opened(model="seq-gpt2", prompt="1 2", at="nowhere").exception
+
+
 def test_typed_sites_reach_grid_ranking_and_link():
     page = opened()
     page.text_input(key="sites").set_value("a0 m1").run()
@@ -162,7 +172,7 @@ def test_sites_another_model_has_are_kept_and_told():
     assert page.text_input(key="sites").value == "0.1 9.9"
 
 
-def test_links_in_what_goes_wrong_are_not_links():
+def test_images_in_what_goes_wrong_are_not_fetched():
     page = opened(model="![x](https://evil.example/a.png)")
     assert "![x](" not in said(page) and "evil" in said(page)
 
