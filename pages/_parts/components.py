@@ -24,10 +24,6 @@ _token_strip = _mounted("token_strip")
 _rankings = _mounted("rankings")
 
 
-def _nothing() -> None:
-    """Streamlit wants a callback for every value; where there is nothing to do, this."""
-
-
 def head_grid(data: dict[str, Any], *, key: str, on_picked: Callable, on_removed: Callable) -> None:
     """Switches for every head and MLP; `picked` (cells) and `removed` (a site) are in its state."""
     _head_grid(
