@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 import sentencepiece
@@ -13,7 +14,7 @@ import engine
 from engine.checkpoints import BUNDLED
 from engine.tasks import LADDERS
 from tests.test_architecture import ROOT
-from training.card import accuracy, shared_heads
+from training.card import accuracy, families
 from training.corpus import held_out
 
 NAMES = ("seq-gpt2", "seq-llama")
@@ -126,13 +127,15 @@ def test_the_card_tells_what_the_model_does(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_cards_heads_are_the_models(name):
-    told, found = card(name)["shared_heads"], shared_heads(name)
-    assert told["controls"] >= 50
-    assert found["shared"] == told["shared"]
-    for family, kept in found["kept_without_shared"].items():
-        before = told["kept_without_shared"][family]
-        assert kept["random_below"] == pytest.approx(before["random_below"], abs=1)
-        assert kept["shared"] == pytest.approx(before["shared"], abs=0.01)
+    told = card(name)["shared_heads"]
+    asked = families(Random(told["seed"]))
+    shared = tuple(engine.parse_sites(" ".join(told["shared"])))
+    for family, kept in told["kept_without_shared"].items():
+        assert asked[family].share_kept(name, shared) == pytest.approx(kept["shared"], abs=0.01)
+        head, lost = told["top"][family][0]
+        alone = asked[family].share_kept(name, engine.parse_sites(head))
+        assert 1 - alone == pytest.approx(lost, abs=0.01)
+        assert kept["anywhere"]["n"] == 50
 
 
 def test_examples_of_the_page_work_on_both_models():

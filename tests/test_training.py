@@ -165,7 +165,7 @@ def test_training_is_the_same_twice_and_learns(tmp_path, held, stream):
              for _ in range(30)]
         )  # fmt: skip
         with tqdm(total=30, disable=True) as bar:
-            losses = fit(model, data, 30, bar)
+            losses = fit(model, data, 30, 1.5e-3, bar)
         return losses, model.state_dict()
 
     (one, weights), (two, again) = trained(), trained()

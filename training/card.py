@@ -12,6 +12,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -109,35 +110,45 @@ def shared_heads(model: str) -> dict[str, Any]:
         "overlap": {f"{a} & {b}": len({*top[a]} & {*top[b]}) for a, b in combinations(SHARED, 2)},
         "chance_overlap": round(TOP * TOP / len(every), 2),
         "shared": [str(h) for h in shared],
-        "controls": CONTROLS,
         "seed": SEED,
         "kept_without_shared": {},
     }
     if not shared:
         return told
-    controls = [_control(rng, shared, shape.n_heads) for _ in range(CONTROLS)]
+    others = [h for h in every if h not in shared]
+    layers = {h.layer for h in shared}
+    pools = {"anywhere": others, "same_layers": [h for h in others if h.layer in layers]}
+    controls = {where: _controls(rng, pool, len(shared)) for where, pool in pools.items()}
     for name, family in asked.items():
-        random = [family.share_kept(model, heads) for heads in controls]
-        mean = sum(random) / len(random)
-        spread = (sum((x - mean) ** 2 for x in random) / len(random)) ** 0.5
         own = family.share_kept(model, shared)
-        told["kept_without_shared"][name] = {
-            "shared": round(own, 3),
-            "random_mean": round(mean, 3),
-            "random_sd": round(spread, 3),
-            "random_below": sum(x <= own for x in random),
+        told["kept_without_shared"][name] = {"shared": round(own, 3)} | {
+            where: _told(own, [family.share_kept(model, heads) for heads in sets])
+            for where, sets in controls.items()
         }
     return told
 
 
-def _control(rng: Random, heads: tuple[engine.Head, ...], n_heads: int) -> tuple[engine.Head, ...]:
-    """As many random heads of the same layers, none of them among those given."""
-    found: list[engine.Head] = []
-    for layer in sorted({h.layer for h in heads}):
-        taken = [h.head for h in heads if h.layer == layer]
-        free = [h for h in range(n_heads) if h not in taken]
-        found += [engine.Head(layer, h) for h in rng.sample(free, min(len(taken), len(free)))]
-    return tuple(found)
+def _controls(rng: Random, pool: list[engine.Head], n: int) -> list[tuple[engine.Head, ...]]:
+    """Different random sets of n heads of a pool: as many as wanted, or as there are."""
+    sets = list(combinations(pool, n)) if comb(len(pool), n) <= 20 * CONTROLS else None
+    if sets is not None:
+        return rng.sample(sets, min(CONTROLS, len(sets)))
+    found: set[tuple[engine.Head, ...]] = set()
+    while len(found) < CONTROLS:
+        found.add(tuple(sorted(rng.sample(pool, n))))
+    return sorted(found)
+
+
+def _told(own: float, random: list[float]) -> dict[str, float]:
+    """Mean and spread of the controls, how many there are, and how many keep as little."""
+    mean = sum(random) / len(random) if random else 0.0
+    spread = (sum((x - mean) ** 2 for x in random) / len(random)) ** 0.5 if random else 0.0
+    return {
+        "n": len(random),
+        "mean": round(mean, 3),
+        "sd": round(spread, 3),
+        "as_low": sum(x <= own for x in random),
+    }
 
 
 def write_card(directory: Path) -> None:
@@ -166,12 +177,13 @@ def _text(name: str, card: dict[str, Any]) -> str:
         "",
         "## Training",
         "",
-        f"`make models`, seed {t['seed']}: {t['steps']:,} steps of at most {t['tokens_a_batch']:,} "
-        f"tokens, one thread, {t['minutes']} minutes, final loss {t['final_loss']} nats a token. "
-        "The corpus (`training/corpus.py`) is an endless stream of short lines: runs of numerals, "
-        "number words, months, weekdays, letters, ordinals, Spanish numbers and months, steps of "
-        "2, 3, 5 and 10, descending runs, Fibonacci, “Van done in 1. Hat done in 2. …”, dates, "
-        "ages, and shuffled runs with nothing to continue.",
+        f"`make models`, seed {t['seed']}: {t['steps']:,} steps in two cycles, of at most "
+        f"{t['tokens_a_batch']:,} tokens, one thread, {t['minutes']} minutes, final loss "
+        f"{t['final_loss']} nats a token. The second dwells on what lagged (`DWELL` in "
+        "`training/train.py`). The corpus (`training/corpus.py`) is an endless stream of short "
+        "lines: runs of numerals, number words, months, weekdays, letters, ordinals, Spanish "
+        "numbers and months, steps of 2, 3, 5 and 10, descending runs, Fibonacci, “Van done in 1. "
+        "Hat done in 2. …”, dates, ages, and shuffled runs with nothing to continue.",
         "",
         "## Accuracy on prompts training never saw",
         "",
@@ -209,16 +221,25 @@ def _shared_text(s: dict[str, Any]) -> list[str]:
     if not s["shared"]:
         return ["No head is among the six of all three families."]
     rows = [
-        f"| {family} | {100 * k['shared']:.0f}% | {100 * k['random_mean']:.0f}% ± "
-        f"{100 * k['random_sd']:.0f} | {k['random_below']} of {s['controls']} |"
+        f"| {family} | {round(100 * k['shared'])}% | {_control_text(k['anywhere'])} | "
+        f"{_control_text(k['same_layers'])} |"
         for family, k in s["kept_without_shared"].items()
     ]
     return [
-        f"All three share {', '.join(s['shared'])}. Share of the logit difference kept without "
-        f"them, beside {s['controls']} random sets of other heads of the same layers (seed "
-        f"{s['seed']}, mean ± standard deviation), and how many of those kept as little:",
+        f"All three share {', '.join(s['shared'])}. Share of the logit difference kept with them "
+        "set to their means, beside as many random other heads, of any layer and of the same "
+        f"layers (at most {CONTROLS} different sets, seed {s['seed']}: mean ± standard deviation, "
+        "and how many kept as little):",
         "",
-        "| family | without the shared heads | without random heads | random as low |",
+        "| family | without the shared heads | without random heads | of the same layers |",
         "|---|---|---|---|",
         *rows,
     ]
+
+
+def _control_text(c: dict[str, float]) -> str:
+    if not c["n"]:
+        return "no other heads"
+    if c["n"] == 1:
+        return f"{100 * c['mean']:.0f}% (the one set there is)"
+    return f"{100 * c['mean']:.0f}% ± {100 * c['sd']:.0f} ({c['as_low']} of {c['n']})"

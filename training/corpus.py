@@ -9,9 +9,10 @@ without an end: what was dropped or ended there would teach that nothing follows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
+from types import MappingProxyType
 
 from engine.tasks import FAMILIES, LADDERS, Example, Ladder, age_line, date_line, done_in, shuffled
 
@@ -124,15 +125,21 @@ def styles(ladder: Ladder) -> list[Style]:
     return [Style(s, c) for c in cases for s in SEPARATORS]
 
 
-def lines(seed: int, held: HeldOut) -> Iterator[Line]:
-    """Training lines without end, none of which holds a held-out text."""
+def lines(
+    seed: int, held: HeldOut, dwell: Mapping[str, float] = MappingProxyType({})
+) -> Iterator[Line]:
+    """Training lines without end, none of which holds a held-out text.
+
+    `dwell`: families written so many times as often as they are by themselves.
+    """
     rng = Random(seed)
     written = {
         name: [s for s in styles(ladder) if s not in held.styles[name]]
         for name, ladder in LADDERS.items()
     }
+    weights = {name: _WEIGHTS.get(name, 1.0) * dwell.get(name, 1.0) for name in LADDERS}
     while True:
-        line = held.spare(_line(rng, written))
+        line = held.spare(_line(rng, written, weights))
         if line is not None:
             yield line
 
@@ -163,7 +170,7 @@ def _ending_in(ladder: Ladder, style: Style, start: int, before: int) -> Example
     return None
 
 
-def _line(rng: Random, written: dict[str, list[Style]]) -> Line:
+def _line(rng: Random, written: dict[str, list[Style]], weights: dict[str, float]) -> Line:
     """A line; it ends where its sentence or its ladder does, and else is broken off."""
     kind = rng.random()
     if kind < 0.18:
@@ -174,8 +181,7 @@ def _line(rng: Random, written: dict[str, list[Style]]) -> Line:
         ladder = LADDERS[rng.choice(("numerals", "numerals", "number words", "months"))]
         terms = ladder.run(rng.choice(ladder.starts[:20]), rng.randint(4, 9))
         return Line(done_in(rng, terms, 0)[1], ends=False)
-    names = list(LADDERS)
-    name = rng.choices(names, [_WEIGHTS.get(n, 1.0) for n in names])[0]
+    name = rng.choices(list(weights), list(weights.values()))[0]
     ladder = LADDERS[name]
     style = rng.choice(written[name]) if rng.random() < 0.55 else Style()
     if rng.random() < 0.14:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -26,9 +27,13 @@ from training.corpus import held_out, lines
 from training.tokenizing import CONTEXT, save_gpt2_tokenizer, save_llama_tokenizer
 
 SEED = 2026
-STEPS = {"seq-gpt2": 10_000, "seq-llama": 11_000}
+STEPS = {"seq-gpt2": (10_000, 2_000), "seq-llama": (11_000, 2_000)}
+PEAK_RATES = (1.5e-3, 7e-4)
+"""Two cycles of the learning rate: a warm restart (Loshchilov & Hutter, 2017) mends what the first
+cycle left unsure."""
+DWELL = {"seq-gpt2": {"ordinals": 6.0}, "seq-llama": {}}
+"""What the second cycle dwells on, as many times as often."""
 TOKENS_A_BATCH = 1024
-PEAK_RATE = 1.5e-3
 _TOKENIZER_LINES = 20_000
 
 
@@ -66,9 +71,11 @@ def new_model(name: str, vocab_size: int, bos: int, eos: int) -> PreTrainedModel
     )
 
 
-def batches(tokenizer: Any, seed: int) -> Iterator[torch.Tensor]:
+def batches(
+    tokenizer: Any, seed: int, dwell: Mapping[str, float] = MappingProxyType({})
+) -> Iterator[torch.Tensor]:
     """Padded batches [rows pos] of lines of like length, each line alone in its row; −100 pads."""
-    stream, rng = lines(seed, held_out()), Random(seed)
+    stream, rng = lines(seed, held_out(), dwell), Random(seed)
     while True:
         pool = list(islice(stream, 2048))
         ids = tokenizer([line.text for line in pool]).input_ids
@@ -91,17 +98,19 @@ def batches(tokenizer: Any, seed: int) -> Iterator[torch.Tensor]:
             yield torch.tensor([row + [-100] * (longest - len(row)) for row in batch])
 
 
-def fit(model: PreTrainedModel, data: Iterator[torch.Tensor], steps: int, bar: Any) -> list[float]:
-    """Train in place. Returns: the loss of every step, nats a token."""
+def fit(
+    model: PreTrainedModel, data: Iterator[torch.Tensor], steps: int, rate: float, bar: Any
+) -> list[float]:
+    """Train in place, one cycle up to a peak rate. Returns: each step's loss, nats a token."""
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}],
-        lr=PEAK_RATE,
+        lr=rate,
         betas=(0.9, 0.98),
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, PEAK_RATE, total_steps=steps, pct_start=0.05, anneal_strategy="cos"
+        optimizer, rate, total_steps=steps, pct_start=0.05, anneal_strategy="cos"
     )
     losses = []
     model.train()
@@ -121,10 +130,10 @@ def fit(model: PreTrainedModel, data: Iterator[torch.Tensor], steps: int, bar: A
     return losses
 
 
-def train(name: str, target: Path, steps: int | None = None) -> dict[str, Any]:
+def train(name: str, target: Path) -> dict[str, Any]:
     """Make one model in a directory, tokenizer and all. Returns: the facts of its training."""
     torch.set_num_threads(1)
-    steps = STEPS[name] if steps is None else steps
+    steps = STEPS[name]
     start = time.perf_counter()
     work = target.with_name(target.name + ".new")
     shutil.rmtree(work, ignore_errors=True)
@@ -132,11 +141,14 @@ def train(name: str, target: Path, steps: int | None = None) -> dict[str, Any]:
     (save_gpt2_tokenizer if name == "seq-gpt2" else save_llama_tokenizer)(sample, work)
     tokenizer = AutoTokenizer.from_pretrained(work) if name == "seq-gpt2" else _llama(work)
     model = new_model(name, len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
-    with tqdm(total=steps, desc=name, position=int(name == "seq-llama")) as bar:
-        losses = fit(model, batches(tokenizer, SEED), steps, bar)
+    losses: list[float] = []
+    with tqdm(total=sum(steps), desc=name, position=int(name == "seq-llama")) as bar:
+        for cycle, (n, rate) in enumerate(zip(steps, PEAK_RATES, strict=True)):
+            data = batches(tokenizer, SEED + cycle, DWELL[name] if cycle else {})
+            losses += fit(model, data, n, rate, bar)
     model.save_pretrained(work)
     facts = {
-        "steps": steps,
+        "steps": sum(steps),
         "tokens_a_batch": TOKENS_A_BATCH,
         "seed": SEED,
         "parameters": sum(p.numel() for p in model.parameters()),

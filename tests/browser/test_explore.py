@@ -8,6 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from benchmarks.driving import serving, wait_until_up
+
 SLOW = 60_000
 
 
@@ -104,6 +106,14 @@ def test_the_list_of_what_is_off_undoes_removes_and_clears(page, address):
     page.get_by_role("button", name="Clear").click()
     on(page, "L0H1", "MLP2")
     expect(page.get_by_text("nothing is switched off")).to_be_visible()
+
+
+def test_a_deep_link_on_a_cold_server_enters_through_the_app(page):
+    with serving() as fresh:
+        wait_until_up(fresh)
+        page.goto(f"{fresh}/explore?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1")
+        expect(page.get_by_role("table", name="Ablated")).to_be_visible(timeout=SLOW)
+        off(page, "L0H1")
 
 
 def test_rapid_clicks_lose_nothing(page, address):
