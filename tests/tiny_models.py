@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 VOCAB = 64
@@ -77,7 +77,10 @@ UNSERVED: dict[str, tuple[str, dict]] = {
 
 
 def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
-    """A tokenizer of words `t0 … t60`, with `<s>` in front unless told otherwise."""
+    """A tokenizer of words `t0 … t60`, with `<s>` in front unless told otherwise.
+
+    The words are added tokens as well: of a Qwen 2 model transformers keeps nothing else.
+    """
     vocab = {word: i for i, word in enumerate(["<pad>", "<s>", "</s>", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<pad>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -85,9 +88,11 @@ def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A", special_tokens=[("<s>", 1)]
         )
-    PreTrainedTokenizerFast(
+    fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    ).save_pretrained(directory)
+    )
+    fast.add_tokens([AddedToken(word, lstrip=True, normalized=False) for word in WORDS])
+    fast.save_pretrained(directory)
 
 
 def save_model(kind: str, directory: Path, **changes: object) -> Path:

@@ -177,10 +177,10 @@ def _text(name: str, card: dict[str, Any]) -> str:
         "",
         "## Training",
         "",
-        f"`make models`, seed {t['seed']}: {t['steps']:,} steps in two cycles, of at most "
-        f"{t['tokens_a_batch']:,} tokens, one thread, {t['minutes']} minutes, final loss "
-        f"{t['final_loss']} nats a token. The second dwells on what lagged (`DWELL` in "
-        "`training/train.py`). The corpus (`training/corpus.py`) is an endless stream of short "
+        f"`make models`, seed {t['seed']}: {t['steps']:,} steps in {t['cycles']} cycles, of at "
+        f"most {t['tokens_a_batch']:,} tokens, one thread, {t['minutes']} minutes, final loss "
+        f"{t['final_loss']} nats a token. The corpus "
+        "(`training/corpus.py`) is an endless stream of short "
         "lines: runs of numerals, number words, months, weekdays, letters, ordinals, Spanish "
         "numbers and months, steps of 2, 3, 5 and 10, descending runs, Fibonacci, “Van done in 1. "
         "Hat done in 2. …”, dates, ages, and shuffled runs with nothing to continue.",
@@ -239,7 +239,7 @@ def _shared_text(s: dict[str, Any]) -> list[str]:
 
 def _control_text(c: dict[str, float]) -> str:
     if not c["n"]:
-        return "no other heads"
+        return "too few of them"
     if c["n"] == 1:
         return f"{100 * c['mean']:.0f}% (the one set there is)"
     return f"{100 * c['mean']:.0f}% ± {100 * c['sd']:.0f} ({c['as_low']} of {c['n']})"

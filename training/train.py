@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from random import Random
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -27,12 +26,15 @@ from training.corpus import held_out, lines
 from training.tokenizing import CONTEXT, save_gpt2_tokenizer, save_llama_tokenizer
 
 SEED = 2026
-STEPS = {"seq-gpt2": (10_000, 2_000), "seq-llama": (11_000, 2_000)}
-PEAK_RATES = (1.5e-3, 7e-4)
-"""Two cycles of the learning rate: a warm restart (Loshchilov & Hutter, 2017) mends what the first
-cycle left unsure."""
-DWELL = {"seq-gpt2": {"ordinals": 6.0}, "seq-llama": {}}
-"""What the second cycle dwells on, as many times as often."""
+CYCLES = {
+    "seq-gpt2": ((10_000, 1.5e-3), (2_400, 7e-4), (2_400, 5e-4)),
+    "seq-llama": ((11_000, 1.5e-3), (2_000, 7e-4)),
+}
+"""Steps and peak learning rate of each cycle: warm restarts (Loshchilov & Hutter, 2017) mend what
+the first cycle leaves unsure."""
+LATER = {"seq-gpt2": True, "seq-llama": False}
+"""Whether later cycles write more separators (see `corpus.lines`): GPT-2's whole-number tokens
+tie ordinals to the separators they were seen with."""
 TOKENS_A_BATCH = 1024
 _TOKENIZER_LINES = 20_000
 
@@ -71,11 +73,9 @@ def new_model(name: str, vocab_size: int, bos: int, eos: int) -> PreTrainedModel
     )
 
 
-def batches(
-    tokenizer: Any, seed: int, dwell: Mapping[str, float] = MappingProxyType({})
-) -> Iterator[torch.Tensor]:
+def batches(tokenizer: Any, seed: int, later: int = 0) -> Iterator[torch.Tensor]:
     """Padded batches [rows pos] of lines of like length, each line alone in its row; −100 pads."""
-    stream, rng = lines(seed, held_out(), dwell), Random(seed)
+    stream, rng = lines(seed, held_out(), later), Random(seed)
     while True:
         pool = list(islice(stream, 2048))
         ids = tokenizer([line.text for line in pool]).input_ids
@@ -133,7 +133,7 @@ def fit(
 def train(name: str, target: Path) -> dict[str, Any]:
     """Make one model in a directory, tokenizer and all. Returns: the facts of its training."""
     torch.set_num_threads(1)
-    steps = STEPS[name]
+    steps = sum(n for n, _ in CYCLES[name])
     start = time.perf_counter()
     work = target.with_name(target.name + ".new")
     shutil.rmtree(work, ignore_errors=True)
@@ -142,13 +142,14 @@ def train(name: str, target: Path) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(work) if name == "seq-gpt2" else _llama(work)
     model = new_model(name, len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
     losses: list[float] = []
-    with tqdm(total=sum(steps), desc=name, position=int(name == "seq-llama")) as bar:
-        for cycle, (n, rate) in enumerate(zip(steps, PEAK_RATES, strict=True)):
-            data = batches(tokenizer, SEED + cycle, DWELL[name] if cycle else {})
+    with tqdm(total=steps, desc=name, position=int(name == "seq-llama")) as bar:
+        for cycle, (n, rate) in enumerate(CYCLES[name]):
+            data = batches(tokenizer, SEED + cycle, cycle * LATER[name])
             losses += fit(model, data, n, rate, bar)
     model.save_pretrained(work)
     facts = {
-        "steps": sum(steps),
+        "steps": steps,
+        "cycles": len(CYCLES[name]),
         "tokens_a_batch": TOKENS_A_BATCH,
         "seed": SEED,
         "parameters": sum(p.numel() for p in model.parameters()),
