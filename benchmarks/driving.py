@@ -59,7 +59,7 @@ def serving(script: str | Path = "serve.py", command: Sequence[str] | None = Non
         process.wait(20)
 
 
-def wait_until_up(address: str, seconds: float = 60) -> None:
+def wait_until_up(address: str, seconds: float = 180) -> None:
     """Wait for the server to answer at all."""
     end = time.monotonic() + seconds
     while True:

@@ -216,7 +216,7 @@ def test_a_device_or_dtype_there_is_not(tiny):
 def test_a_model_that_does_not_fit_says_what_it_needs(tiny, monkeypatch):
     monkeypatch.setattr("engine.registry._free_bytes", lambda _: 1000)
     with pytest.raises(engine.ModelError, match="GiB for its weights"):
-        engine.load(str(tiny("phi")))
+        engine.load(str(tiny("phi", hidden_size=64)))
 
 
 def test_a_model_that_can_never_fit_drives_no_other_out(tiny, monkeypatch):

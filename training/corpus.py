@@ -126,11 +126,11 @@ def styles(ladder: Ladder) -> list[Style]:
     return [Style(s, c) for c in cases for s in SEPARATORS]
 
 
-def lines(seed: int, held: HeldOut, later: int = 0) -> Iterator[Line]:
+def lines(seed: int, held: HeldOut, later: bool = False) -> Iterator[Line]:
     """Training lines without end, none of which holds a held-out text.
 
-    `later`: from 1 on a share of the runs is written with the later separators, and ordinals, the
-    slowest to learn, come three times as often; from 2 on numerals come twice as often.
+    `later`: a share of the runs is written with the later separators, and ordinals, the slowest to
+    learn, come three times as often.
     """
     rng = Random(seed)
     written = {
@@ -140,8 +140,6 @@ def lines(seed: int, held: HeldOut, later: int = 0) -> Iterator[Line]:
     weights = {name: _WEIGHTS.get(name, 1.0) for name in LADDERS}
     if later:
         weights["ordinals"] *= 3.0
-    if later > 1:
-        weights["numerals"] *= 2.0
     while True:
         line = held.spare(_line(rng, written, weights, LATER_SEPARATORS if later else ()))
         if line is not None:

@@ -27,7 +27,7 @@ from training.tokenizing import CONTEXT, save_gpt2_tokenizer, save_llama_tokeniz
 
 SEED = 2026
 CYCLES = {
-    "seq-gpt2": ((10_000, 1.5e-3), (2_400, 7e-4), (2_400, 5e-4)),
+    "seq-gpt2": ((10_000, 1.5e-3), (2_400, 7e-4)),
     "seq-llama": ((11_000, 1.5e-3), (2_000, 7e-4)),
 }
 """Steps and peak learning rate of each cycle: warm restarts (Loshchilov & Hutter, 2017) mend what
@@ -73,7 +73,7 @@ def new_model(name: str, vocab_size: int, bos: int, eos: int) -> PreTrainedModel
     )
 
 
-def batches(tokenizer: Any, seed: int, later: int = 0) -> Iterator[torch.Tensor]:
+def batches(tokenizer: Any, seed: int, later: bool = False) -> Iterator[torch.Tensor]:
     """Padded batches [rows pos] of lines of like length, each line alone in its row; −100 pads."""
     stream, rng = lines(seed, held_out(), later), Random(seed)
     while True:
@@ -144,7 +144,7 @@ def train(name: str, target: Path) -> dict[str, Any]:
     losses: list[float] = []
     with tqdm(total=steps, desc=name, position=int(name == "seq-llama")) as bar:
         for cycle, (n, rate) in enumerate(CYCLES[name]):
-            data = batches(tokenizer, SEED + cycle, cycle * LATER[name])
+            data = batches(tokenizer, SEED + cycle, LATER[name] and cycle > 0)
             losses += fit(model, data, n, rate, bar)
     model.save_pretrained(work)
     facts = {
