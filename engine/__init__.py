@@ -11,10 +11,22 @@ from .errors import (
     TokenError,
 )
 from .experiment import Ablations, Experiment, Kind, Method, Positions, ablations
+from .lens import logit_lens
 from .ranking import next_token
 from .reading import tokenize
 from .registry import load, models, release
-from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
+from .results import (
+    Activations,
+    Candidate,
+    Lens,
+    LensRun,
+    ModelInfo,
+    NextToken,
+    Ranking,
+    Score,
+    Tokens,
+    Trace,
+)
 from .sites import (
     MLP,
     Head,
@@ -40,6 +52,8 @@ __all__ = [
     "Head",
     "Heads",
     "Kind",
+    "Lens",
+    "LensRun",
     "LinkError",
     "Method",
     "ModelError",
@@ -54,10 +68,12 @@ __all__ = [
     "SiteError",
     "TokenError",
     "Tokens",
+    "Trace",
     "ablations",
     "activations",
     "fold_sites",
     "load",
+    "logit_lens",
     "models",
     "next_token",
     "parse_sites",

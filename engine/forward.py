@@ -83,6 +83,22 @@ def run(model: Model, rows: Sequence[Row]) -> list[RowResult]:
     return [results[i] for i in range(len(rows))]
 
 
+def unembed(model: Model, vectors: Tensor) -> Tensor:
+    """What the model would say of residual vectors [n d_model] if its blocks ended there.
+
+    All that the architecture does after its blocks is done, by its own code: final norm,
+    unembedding, scaling, softcapping. Returns: logits [n d_vocab], float32.
+    """
+    driver = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    with ExitStack() as stack:
+        for block in model.blocks:
+            stack.enter_context(_skipped(block, model.block_gives_tuple))
+        stack.enter_context(
+            _joined(model, model.shape.n_layers, vectors.to(model.dtype)[:, None], first=True)
+        )
+        return model(driver)[:, 0].float()
+
+
 def check_ids(model: Model, ids: Sequence[int], what: str = "prompt") -> None:
     """Refuse ids the model cannot read, before they reach the device; `what` names them.
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from . import forward
 from .ablation import edits_of, has_values_past_the_prompt, prepared, reference_texts
+from .answers import Asked, asked
 from .errors import ExperimentError
 from .experiment import Experiment
 from .hooks import ablated_sites
 from .model import Model
 from .registry import load
-from .results import Candidate, NextToken, Ranking, Score, Tokens
+from .results import Candidate, NextToken, Ranking, Score
 from .worker import Steps
 
 
@@ -44,62 +43,51 @@ def _steps(model: Model, e: Experiment, k: int | None, at: str) -> Steps[NextTok
     return _next_token(model, e, k, at)
 
 
-@dataclass(frozen=True)
-class _Question:
-    """What has to be run: the texts, and which of their logits are read for what."""
+def _texts(asked: Asked) -> list[tuple[int, ...]]:
+    """The texts to run: the prompt with each answer but its last token, none within another."""
+    base = asked.prompt.ids
+    texts = {base + c[:-1]: None for c in (asked.answer, asked.distractor) if c}
+    longest = list(texts) or [base]
+    return [t for t in longest if not any(o != t and o[: len(t)] == t for o in longest)]
 
-    prompt: Tokens
-    answer: tuple[int, ...]
-    distractor: tuple[int, ...]
-    decided: int
-    """Tokens of answer (or distractor) before the one that is compared."""
 
-    @property
-    def texts(self) -> list[tuple[int, ...]]:
-        base = self.prompt.ids
-        texts = {base + c[:-1]: None for c in (self.answer, self.distractor) if c}
-        longest = list(texts) or [base]
-        return [t for t in longest if not any(o != t and o[: len(t)] == t for o in longest)]
-
-    def text_of(self, continuation: tuple[int, ...]) -> int:
-        """Which text contains the prompt followed by these tokens."""
-        ids = self.prompt.ids + continuation
-        return next(i for i, text in enumerate(self.texts) if text[: len(ids)] == ids)
+def _text_of(asked: Asked, continuation: tuple[int, ...]) -> int:
+    """Which text contains the prompt followed by these tokens."""
+    ids = asked.prompt.ids + continuation
+    return next(i for i, text in enumerate(_texts(asked)) if text[: len(ids)] == ids)
 
 
 def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToken:
-    prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
-    forward.check_ids(model, prompt.ids)
-    notes: list[str] = []
-    answer, answer_moves = _in_place(model, prompt, e.answer, "answer", notes)
-    distractor, distractor_moves = _in_place(model, prompt, e.distractor, "distractor", notes)
-    decided = _decided(model, answer, distractor)
-    question = _Question(prompt, answer, distractor, decided)
+    question = asked(model, e)
+    prompt, texts = question.prompt, _texts(question)
     start = len(prompt) - 1
-    edits = [edits_of(model, e, prompt, len(text)) for text in question.texts]
+    edits = [edits_of(model, e, prompt, len(text)) for text in texts]
     rows = [
         forward.Row(text, own, tuple(range(start, len(text))))
         for each in ([()] * len(edits), edits)
-        for text, own in zip(question.texts, each, strict=True)
+        for text, own in zip(texts, each, strict=True)
     ]
     results = forward.run(model, rows)
-    n = len(question.texts)
+    n = len(texts)
     logits = [[r.logits for r in results[:n]], [r.logits for r in results[n:]]]
 
-    after = (answer or distractor)[:decided] if at == "answer" else ()
-    clean, ablated = (part[question.text_of(after)][len(after)] for part in logits)
+    after = question.after(at)
     place = len(after)
-    marked = [ids[place] for ids in (answer, distractor) if ids[:place] == after and ids[place:]]
+    clean, ablated = (part[_text_of(question, after)][place] for part in logits)
+    marked = [
+        ids[place]
+        for ids in (question.answer, question.distractor)
+        if ids[:place] == after and ids[place:]
+    ]
     rankings = _rankings(model, clean, ablated, k, list(dict.fromkeys(marked)))
     both = [
         _candidate(model, question, text, ids, moves, logits)
         for text, ids, moves in (
-            (e.answer, answer, answer_moves),
-            (e.distractor, distractor, distractor_moves),
+            (e.answer, question.answer, question.moves[0]),
+            (e.distractor, question.distractor, question.moves[1]),
         )
     ]
-    diffs = _logit_diffs(both, decided)
-    notes += _notes(model, e, prompt, answer, distractor, decided)
+    diffs = _logit_diffs(both, question.decided)
     log_p, log_q = clean.log_softmax(-1), ablated.log_softmax(-1)
     return NextToken(
         tokens=prompt,
@@ -113,42 +101,9 @@ def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToke
         clean_logit_diff=diffs[0],
         ablated_logit_diff=diffs[1],
         kl=max(0.0, float((log_p.exp() * (log_p - log_q)).sum())),
-        notes=tuple(notes),
+        notes=(*question.notes, *_ablation_notes(model, e, question)),
         ablated_sites=len(ablated_sites(e.ablations, model.shape)) if any(edits) else 0,
     )
-
-
-def _in_place(
-    model: Model, prompt: Tokens, text: str, what: str, notes: list[str]
-) -> tuple[tuple[int, ...], bool]:
-    if not text:
-        return (), False
-    ids, moves = model.tokenizer.in_place(prompt, text)
-    if not ids or model.tokenizer.decode(ids).strip() != text.strip():
-        notes.append(
-            f"The {what} “{text[:40]}” is not scored: this tokenizer cannot write it (its tokens "
-            f"read “{model.tokenizer.decode(ids)[:40]}”)."
-        )
-        return (), False
-    if moves:
-        notes.append(
-            f"Writing “{text[:40]}” right after this prompt would change the prompt's own last "
-            f"tokens, so the model has never seen the two joined like this. The {what} is scored "
-            "as tokens of its own; a prompt without its last space usually mends it."
-        )
-    forward.check_ids(model, prompt.ids + ids[:-1], f"prompt with its {what}")
-    forward.check_ids(model, ids[-1:])
-    return ids, moves
-
-
-def _decided(model: Model, answer: tuple[int, ...], distractor: tuple[int, ...]) -> int:
-    if answer and distractor:
-        shared = next(
-            (i for i, (a, d) in enumerate(zip(answer, distractor, strict=False)) if a != d), None
-        )
-        return 0 if shared is None else shared
-    texts = model.tokenizer.texts(answer or distractor)
-    return next((i for i, text in enumerate(texts) if text.strip()), 0)
 
 
 def _rankings(
@@ -190,7 +145,7 @@ def _ranks(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 def _candidate(
     model: Model,
-    question: _Question,
+    question: Asked,
     text: str,
     ids: tuple[int, ...],
     retokenizes: bool,
@@ -200,7 +155,7 @@ def _candidate(
         return None
     scores = []
     for part in logits:
-        rows = part[question.text_of(ids[:-1])][: len(ids)]
+        rows = part[_text_of(question, ids[:-1])][: len(ids)]
         log_probs = rows.log_softmax(-1)[range(len(ids)), list(ids)].double()
         at = min(question.decided, len(ids) - 1)
         logit = rows[at, ids[at]]
@@ -231,36 +186,20 @@ def _logit_diffs(both: list[Candidate | None], decided: int) -> tuple[float | No
     return a.clean.logit - d.clean.logit, a.ablated.logit - d.ablated.logit
 
 
-def _notes(
-    model: Model,
-    e: Experiment,
-    prompt: Tokens,
-    answer: tuple[int, ...],
-    distractor: tuple[int, ...],
-    decided: int,
-) -> list[str]:
+def _ablation_notes(model: Model, e: Experiment, asked: Asked) -> list[str]:
+    """What a reader must know of the method and of where it acts."""
+    if not e.ablations:
+        return []
     told = []
-    if answer and answer == distractor:
-        told.append("Answer and distractor are the same tokens: there is nothing to compare.")
-    elif answer and distractor and answer[decided] == distractor[decided]:
-        told.append(
-            "One of answer and distractor begins with the whole of the other, so no single token "
-            "tells them apart: compare their joint probabilities."
-        )
-    elif answer and distractor and decided:
-        shared = " ".join(model.tokenizer.pieces(answer[:decided]))
-        told.append(
-            f"Answer and distractor both begin with {shared}: they are compared at the next token."
-        )
-    longer = max(len(answer), len(distractor)) > 1
-    if e.ablations and e.positions.which == "generated" and not longer:
+    longer = max(len(asked.answer), len(asked.distractor)) > 1
+    if e.positions.which == "generated" and not longer:
         told.append("Positions are “generated”: nothing in the prompt itself is changed.")
-    elif e.ablations and longer and not has_values_past_the_prompt(e.method.kind):
+    elif longer and not has_values_past_the_prompt(e.method.kind):
         told.append(
             f"{e.method} has values for the prompt's tokens only; those after it are left as they "
             "are."
         )
-    texts = reference_texts(model, e, prompt) if e.ablations else ()
+    texts = reference_texts(model, e, asked.prompt)
     if texts:
         told.append(
             f"{e.method} over {len(texts)} reference prompt{'s' if len(texts) > 1 else ''}, "

@@ -152,3 +152,58 @@ class Activations:
     ablated: dict[tuple[str, int], np.ndarray]
     clean_logits: Float[np.ndarray, "pos d_vocab"]
     ablated_logits: Float[np.ndarray, "pos d_vocab"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One token followed through the layers, shape [layer pos] each.
+
+    `logits`, `log_probs` (natural logarithm), `ranks` (1 is best; equal logits by id).
+    """
+
+    token: str
+    logits: Float[np.ndarray, "layer pos"]
+    log_probs: Float[np.ndarray, "layer pos"]
+    ranks: Int[np.ndarray, "layer pos"]
+
+
+@dataclass(frozen=True)
+class LensRun:
+    """The lens of one run.
+
+    `ids`, `log_probs` (natural logarithm), `probs` (0 to 1, over the whole vocabulary) of the k
+    best tokens, best first, and `moves`, how many places each stands higher than at the layer
+    before (positive: it rose; 0 in the first row): [layer pos k]. `entropy`, in nats, and
+    `divergence` from the model's output, KL(output ‖ lens) in nats: [layer pos]. `answer` and
+    `distractor`: None without them. `leads_from`: the first layer at which the answer ranks first
+    at the last position, None where it never does.
+    """
+
+    ids: Int[np.ndarray, "layer pos k"]
+    log_probs: Float[np.ndarray, "layer pos k"]
+    probs: Float[np.ndarray, "layer pos k"]
+    moves: Int[np.ndarray, "layer pos k"]
+    entropy: Float[np.ndarray, "layer pos"]
+    divergence: Float[np.ndarray, "layer pos"]
+    answer: Trace | None
+    distractor: Trace | None
+    leads_from: int | None
+
+
+@dataclass(frozen=True)
+class Lens:
+    """What a model would say after each of its layers, clean and ablated.
+
+    `tokens`: the prompt. `read`: the ids run, the prompt's and, when asked at the answer, those
+    that come before it; `pieces` of them. `stream`: whose layers are read. `texts`: the text of
+    every token id that appears in either run.
+    """
+
+    tokens: Tokens
+    read: tuple[int, ...]
+    pieces: tuple[str, ...]
+    stream: str
+    clean: LensRun
+    ablated: LensRun
+    texts: dict[int, str]
+    notes: tuple[str, ...]

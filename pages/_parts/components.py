@@ -4,6 +4,8 @@ They get plain data and give plain values; texts are set as text in the browser,
 """
 
 from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import streamlit as st
@@ -11,17 +13,24 @@ import streamlit as st
 from pages._parts.frame import ASSETS
 
 
-def _mounted(name: str) -> Any:
+def _mounted(name: str, *, isolate_styles: bool = True) -> Any:
     folder = ASSETS / "components"
     html, css, js = (
         (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
     )
-    return st.components.v2.component(name, html=html, css=css, js=js)
+    return st.components.v2.component(
+        name, html=html, css=css, js=js, isolate_styles=isolate_styles
+    )
 
 
 _head_grid = _mounted("head_grid")
 _token_strip = _mounted("token_strip")
 _rankings = _mounted("rankings")
+_figure = _mounted("figure", isolate_styles=False)
+_LIBRARIES = {
+    "plotly": ("plotly", "package_data/plotly.min.js", ""),
+    "circuitsvis": ("circuitsvis", "dist/cdn/iife.js", "globalThis.CircuitsVis = CircuitsVis;"),
+}
 
 
 def head_grid(data: dict[str, Any], *, key: str, on_picked: Callable, on_removed: Callable) -> None:
@@ -43,3 +52,25 @@ def token_strip(data: dict[str, Any], *, key: str, on_clicked: Callable) -> None
 def rankings(data: dict[str, Any], *, key: str) -> None:
     """Clean and ablated rankings with what moved, and the numbers above them."""
     _rankings(key=key, data=data)
+
+
+def figure(data: dict[str, Any], *, key: str) -> None:
+    """A plotly figure and its downloads; the page must have the library "plotly"."""
+    _figure(key=key, data=data)
+
+
+def library(name: str) -> None:
+    """Give the page a JavaScript library, once a run: "plotly" or "circuitsvis".
+
+    It comes from the installed package, and is sent once to each browser.
+    """
+    _library(name)(key=f"library_{name}")
+
+
+@cache
+def _library(name: str) -> Any:
+    package, path, after = _LIBRARIES[name]
+    js = files(package).joinpath(path).read_text("utf-8")
+    js += f"\n{after}\nglobalThis.dispatchEvent(new Event('switchboard:{name}'));"
+    js += "\nexport default function () {}"
+    return st.components.v2.component(f"library_{name}", js=js)

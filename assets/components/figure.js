@@ -1,0 +1,73 @@
+// A plotly figure in the page's colours, and its downloads made here: nothing leaves the machine.
+// Downloads are drawn anew on white with dark text, at the figure's own size.
+const FIGURES = new WeakMap();
+
+const whenPlotly = () => new Promise(done => {
+  if (globalThis.Plotly) done(globalThis.Plotly);
+  else globalThis.addEventListener("switchboard:plotly", () => done(globalThis.Plotly), { once: true });
+});
+
+function save(href, name) {
+  const a = document.createElement("a");
+  a.href = href; a.download = name;
+  document.body.append(a); a.click(); a.remove();
+}
+
+const themed = (layout, text, grid) => {
+  const axes = Object.fromEntries(Object.keys(layout).filter(k => /^[xy]axis/.test(k)).map(k =>
+    [k, { gridcolor: grid, zerolinecolor: grid, linecolor: grid, ...layout[k] }]));
+  return {
+    ...layout, ...axes, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { size: 12, ...layout.font, color: text },
+  };
+};
+
+class Drawn {
+  constructor(root) {
+    this.host = root.querySelector(".sb-figure");
+    root.querySelector(".sb-downloads").addEventListener("click", e => {
+      const format = e.target.closest("button")?.dataset.format;
+      if (format) this.download(format);
+    });
+    new ResizeObserver(() => { if (this.shown) globalThis.Plotly.Plots.resize(this.host); }).observe(this.host);
+  }
+
+  async download(format) {
+    const { figure, name, csv } = this.data;
+    if (format === "csv") {
+      const url = URL.createObjectURL(new Blob([csv], { type: "text/csv" }));
+      save(url, `${name}.csv`);
+      setTimeout(() => URL.revokeObjectURL(url), 10_000);
+      return;
+    }
+    const Plotly = await whenPlotly();
+    const layout = { ...themed(figure.layout, "#1f2333", "#e3e5ef"), paper_bgcolor: "#ffffff" };
+    const size = { width: figure.layout.width ?? 900, height: figure.layout.height ?? 450 };
+    const image = await Plotly.toImage({ data: figure.data, layout: { ...layout, ...size } },
+      { format, ...size, scale: format === "png" ? 3 : 1 });
+    save(image, `${name}.${format}`);
+  }
+
+  async update(data) {
+    const says = JSON.stringify(data.figure);
+    this.data = data;
+    const style = getComputedStyle(this.host);
+    const text = style.getPropertyValue("--st-text-color") || style.color;
+    const grid = style.getPropertyValue("--st-border-color") || "#8884";
+    if (says + text === this.says) return;
+    this.says = says + text;
+    const Plotly = await whenPlotly();
+    if (says + text !== this.says) return; // a newer one is on its way
+    const { width, ...layout } = themed(data.figure.layout, text, grid);
+    await Plotly.react(this.host, data.figure.data, { ...layout, autosize: true },
+      { displayModeBar: false, responsive: false });
+    this.shown = true;
+  }
+}
+
+export default function (component) {
+  const root = component.parentElement;
+  if (!FIGURES.has(root)) FIGURES.set(root, new Drawn(root));
+  FIGURES.get(root).update(component.data);
+  return () => FIGURES.delete(root);
+}

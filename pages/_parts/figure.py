@@ -1,0 +1,29 @@
+"""A figure with its downloads: PNG and SVG as drawn, the CSV of its numbers, the Python of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages._parts import components
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def figure(drawn: go.Figure, name: str, *, csv: str, python: str, key: str) -> None:
+    """Draw a plotly figure, whose layout gives its height, on a page with `library("plotly")`.
+
+    `name` is the downloads' file name without its ending; `csv` the numbers drawn; `python` the
+    code that gives the same numbers.
+    """
+    components.figure({"figure": json.loads(drawn.to_json()), "name": name, "csv": csv}, key=key)
+    python_of(python)
+
+
+def python_of(code: str) -> None:
+    """The code that gives a view's numbers, to copy."""
+    with st.expander("Copy as Python"):
+        st.code(code, language="python")

@@ -1,0 +1,121 @@
+"""The lens against the Hugging Face model's own norm and unembedding, and truths it must keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import engine
+from tests.conftest import real
+from tests.reference import Reference
+from tests.tiny_models import CONFIGS, LAYERS
+
+PROMPT = "t1 t5 t9 t2 t7"
+
+
+def probs(logits: np.ndarray) -> np.ndarray:
+    return torch.tensor(logits).double().softmax(-1).numpy()
+
+
+def close(a, b, atol=1e-5):
+    np.testing.assert_allclose(a, b, atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("ablated", ["", "1.2 m0"])
+def test_the_last_row_is_the_models_output(kind, tiny, ablated):
+    e = engine.Experiment(str(tiny(kind)), PROMPT, ablations=ablated)
+    lens = engine.logit_lens(e, k=8)
+    output = engine.activations(e, [])
+    for run, logits in ((lens.clean, output.clean_logits), (lens.ablated, output.ablated_logits)):
+        meant = probs(logits)
+        close(run.probs[-1], np.take_along_axis(meant, run.ids[-1], 1))
+        close(run.divergence[-1], 0)
+        assert (np.diff(run.probs, axis=-1) <= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2", "gptj", "opt", "stablelm"])
+def test_every_row_is_the_norm_and_unembedding_of_hugging_face(kind, tiny):
+    directory = str(tiny(kind))
+    e = engine.Experiment(directory, PROMPT)
+    lens = engine.logit_lens(e, k=64)
+    hf = AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager").eval()
+    ids = torch.tensor([engine.tokenize(directory, PROMPT).ids])
+    with torch.no_grad():
+        states = hf(ids, output_hidden_states=True).hidden_states
+        decoder = hf.get_decoder()
+        norm = next(
+            getattr(decoder, n)
+            for n in ("norm", "ln_f", "final_layer_norm", "final_layernorm")
+            if getattr(decoder, n, None) is not None
+        )
+        for layer in range(LAYERS - 1):  # the last hidden state is normalized already
+            logits = hf.get_output_embeddings()(norm(states[layer + 1]))[0]
+            cap = getattr(hf.config, "final_logit_softcapping", None)
+            logits = logits if cap is None else cap * torch.tanh(logits / cap)
+            meant = probs(logits.numpy())
+            close(lens.clean.probs[layer], np.take_along_axis(meant, lens.clean.ids[layer], 1))
+
+
+def test_an_ablated_lens_is_the_clean_one_before_the_first_change(tiny):
+    e = engine.Experiment(str(tiny("llama")), PROMPT, ablations="1.0 m2")
+    lens = engine.logit_lens(e)
+    close(lens.clean.probs[0], lens.ablated.probs[0], 1e-6)
+    assert (lens.clean.probs[2] != lens.ablated.probs[2]).any()
+    plain = Reference(e.model).logits(lens.read).numpy()
+    close(lens.clean.probs[-1], np.take_along_axis(probs(plain), lens.clean.ids[-1], 1))
+
+
+def test_ranks_moves_entropy_and_divergence_are_what_they_say(tiny):
+    e = engine.Experiment(str(tiny("gpt2")), PROMPT, answer=" t3", distractor=" t4")
+    lens = engine.logit_lens(e, k=64)
+    run = lens.clean
+    order = np.argsort(np.argsort(run.ids, axis=-1), axis=-1)  # a token's place in each cell
+    for layer in range(1, LAYERS):
+        for pos in range(run.ids.shape[1]):
+            before = {int(t): i for i, t in enumerate(run.ids[layer - 1, pos])}
+            moved = [before[int(t)] - i for i, t in enumerate(run.ids[layer, pos])]
+            assert moved == run.moves[layer, pos].tolist()
+    assert (run.moves[0] == 0).all() and order.shape == run.ids.shape
+    close(run.entropy, -(run.probs * run.log_probs).sum(-1), 1e-4)
+    by_id = np.argsort(run.ids, axis=-1)
+    aligned = np.take_along_axis(run.log_probs, by_id, -1)
+    close(run.divergence, (np.exp(aligned[-1]) * (aligned[-1] - aligned)).sum(-1), 1e-4)
+    answer = engine.next_token(e).answer
+    assert answer is not None and run.answer is not None
+    assert run.answer.ranks[-1, -1] == answer.clean.rank
+    close(run.answer.log_probs[-1, -1], answer.clean.log_prob)
+
+
+def test_the_answer_is_followed_where_it_is_decided():
+    e = engine.Experiment("seq-llama", "1 2 3 4", answer=" 5", distractor=" 4")
+    lens = engine.logit_lens(e, at="answer")
+    assert lens.pieces[-1] == "▁" and lens.pieces[:-1] == lens.tokens.pieces
+    assert lens.clean.answer is not None and lens.clean.answer.token == "5"
+    assert lens.clean.answer.ranks[-1, -1] == 1 and lens.clean.leads_from is not None
+    first = lens.clean.answer.ranks[: lens.clean.leads_from, -1]
+    assert (first > 1).all()
+
+
+@pytest.mark.parametrize("stream", ["attn_out", "mlp_out"])
+def test_parts_are_read_alone(tiny, stream):
+    e = engine.Experiment(str(tiny("gpt2")), PROMPT, ablations="a1 m1")
+    lens = engine.logit_lens(e, stream=stream)
+    assert (lens.clean.probs[1] != lens.ablated.probs[1]).any()
+    assert (lens.clean.probs != engine.logit_lens(e).clean.probs).any()
+
+
+def test_what_cannot_be_read_is_refused_in_words(tiny):
+    e = engine.Experiment(str(tiny("gpt2")), PROMPT)
+    for wrong in ({"stream": "z"}, {"at": "end"}, {"k": 0}, {"k": 10**6}):
+        with pytest.raises(engine.ExperimentError):
+            engine.logit_lens(e, **wrong)
+
+
+def test_the_story_model_is_read_as_its_output():
+    e = engine.Experiment(str(real("stories260K")), "Once upon a time, there was a", answer=" little")
+    lens = engine.logit_lens(e)
+    output = probs(engine.activations(e, []).clean_logits)
+    close(lens.clean.probs[-1], np.take_along_axis(output, lens.clean.ids[-1], 1))
