@@ -1,6 +1,8 @@
 """The engine's door: the only names pages and notebooks use."""
 
+from .alignment import compare_sentencepiece, compare_tokenizers
 from .captures import activations
+from .counting import number_lengths
 from .errors import (
     Cancelled,
     EngineError,
@@ -11,10 +13,28 @@ from .errors import (
     TokenError,
 )
 from .experiment import Ablations, Experiment, Kind, Method, Positions, ablations
+from .figures import draw_number_lengths
 from .ranking import next_token
-from .reading import tokenize
+from .reading import token_view, token_views, tokenize, would_change
 from .registry import load, models, release
-from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
+from .results import (
+    Activations,
+    AlignedBlock,
+    Alignment,
+    Candidate,
+    Joined,
+    ModelInfo,
+    NextToken,
+    NumberLengths,
+    Ranking,
+    Score,
+    SentencePieceView,
+    Tokens,
+    TokenView,
+    TokenViews,
+    Twin,
+    Twins,
+)
 from .sites import (
     MLP,
     Head,
@@ -27,11 +47,14 @@ from .sites import (
     print_sites,
     resolve_sites,
 )
+from .twins import twins
 
 __all__ = [
     "MLP",
     "Ablations",
     "Activations",
+    "AlignedBlock",
+    "Alignment",
     "Cancelled",
     "Candidate",
     "EngineError",
@@ -39,6 +62,7 @@ __all__ = [
     "ExperimentError",
     "Head",
     "Heads",
+    "Joined",
     "Kind",
     "LinkError",
     "Method",
@@ -46,23 +70,37 @@ __all__ = [
     "ModelInfo",
     "Neuron",
     "NextToken",
+    "NumberLengths",
     "Positions",
     "Ranking",
     "Score",
+    "SentencePieceView",
     "Shape",
     "Site",
     "SiteError",
     "TokenError",
+    "TokenView",
+    "TokenViews",
     "Tokens",
+    "Twin",
+    "Twins",
     "ablations",
     "activations",
+    "compare_sentencepiece",
+    "compare_tokenizers",
+    "draw_number_lengths",
     "fold_sites",
     "load",
     "models",
     "next_token",
+    "number_lengths",
     "parse_sites",
     "print_sites",
     "release",
     "resolve_sites",
+    "token_view",
+    "token_views",
     "tokenize",
+    "twins",
+    "would_change",
 ]
