@@ -182,7 +182,8 @@ class Tokenizer:
             )
         elif special:
             told.append(
-                f"{special[0]} in the text is read as one special token, not as its letters."
+                f"{special[0]} in the text is read as one special token, not as its letters. Put a "
+                "space inside it if the letters are meant."
             )
         if text.endswith(" "):
             told.append(
@@ -190,14 +191,27 @@ class Tokenizer:
                 f"put the space in front of the next token. Compare “{text.rstrip(' ')[-24:]}”."
             )
         if not special and ids and not self.reads_back(ids, text):
-            told.append(
-                f"The tokens read back as “{_clip(self.decode(ids))}”, not as the prompt: part of "
-                "it is not in this vocabulary, or its spaces are dropped."
-            )
+            told.append(self._not_read_back(text, self.decode(ids)))
         told += hidden_characters(text)
         if not self._plain_default:
-            told.append("By itself this tokenizer adds tokens other than BOS; they are left out.")
+            told.append(
+                "By itself this tokenizer adds tokens other than BOS; they are left out. Write "
+                "them into the prompt if the model needs them."
+            )
         return tuple(told)
+
+    @staticmethod
+    def _not_read_back(text: str, decoded: str) -> str:
+        told = f"The tokens read back as “{_clip(decoded)}”, not as the prompt: "
+        if decoded.strip(" ") == text.strip(" "):
+            return told + (
+                "this tokenizer puts a space in front of every prompt by itself, and drops or "
+                "merges the prompt's own. Write the prompt without spaces in front."
+            )
+        return told + (
+            "part of it is not in this vocabulary, or is normalized away. What the model reads is "
+            "what stands here; write the prompt with characters it knows."
+        )
 
 
 def _byte_table() -> dict[str, int]:

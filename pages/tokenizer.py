@@ -42,6 +42,7 @@ st.segmented_control(
     format_func=lambda name: VIEWS[name][0],
     required=True,
     label_visibility="collapsed",
+    persist_state="session",
 )
 show = st.session_state["show"]
 if readable or show in WITHOUT_PROMPT:

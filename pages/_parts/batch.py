@@ -8,7 +8,7 @@ import streamlit as st
 import engine
 from pages._parts.state import unescaped
 from pages._parts.table import python_for, table
-from pages._parts.text import plain
+from pages._parts.text import plain, visible
 
 _MOST = 2000
 
@@ -17,7 +17,11 @@ def batch(e: engine.Experiment) -> None:
     """A row a prompt, with what is wrong with it where something is."""
     left, right = st.columns([3, 2])
     pasted = left.text_area(
-        "Prompts, one a line", key="batch", height=150, help="\\n is a line break within a prompt."
+        "Prompts, one a line",
+        key="batch",
+        persist_state="session",
+        height=150,
+        help="\\n is a line break within a prompt.",
     )
     file = right.file_uploader(
         "or a file",
@@ -44,9 +48,9 @@ def batch(e: engine.Experiment) -> None:
     shown = [
         {
             "prompt": row["prompt"],
-            "text": row["text"],
+            "text": visible(str(row["text"])),
             "tokens": row["tokens"],
-            "pieces": row["pieces"],
+            "pieces": visible(str(row["pieces"])).replace("␣", " "),
             "ids": row["ids"],
             "reads back": words[row["reads_back"]],
             "same ids again": words[row["same_ids"]],
@@ -54,8 +58,8 @@ def batch(e: engine.Experiment) -> None:
         for row in rows
     ]
     told = [(row["prompt"], row["warnings"]) for row in rows if row["warnings"]]
-    table(rows, "prompts", python_for(f"token_views({e.model!r}, {prompts!r}, {e.prepend_bos})"),
-          shown)  # fmt: skip
+    call = f"token_views({e.model!r}, {prompts!r}, {e.prepend_bos})"
+    table(rows, "prompts", python_for(call), shown=shown)
     for at, warning in told[:10]:
         st.caption(plain(f"Prompt {at}: {warning}"))
     if len(told) > 10:

@@ -24,16 +24,20 @@ def lossless(e: engine.Experiment) -> None:
         {
             "position": row["position"],
             "id": row["id"],
-            "raw piece": row["piece"],
-            "text": row["text"],
+            "raw piece": visible(str(row["piece"])),
+            "text": visible(str(row["text"])),
             "characters": f"{row['start']}–{row['end']}" if row["end"] else "none",
             "bytes": row["bytes"],
-            "holds only part of": row["part_of"],
+            "holds only part of": _named(str(row["part_of"])),
         }
         for row in rows
     ]
-    table(rows, "tokens", python_for(f"token_view({e.model!r}, {e.prompt!r}, {e.prepend_bos})"),
-          shown)  # fmt: skip
+    call = f"token_view({e.model!r}, {e.prompt!r}, {e.prepend_bos})"
+    table(rows, "tokens", python_for(call), shown=shown)
+
+
+def _named(text: str) -> str:
+    return " ".join(c if c.isspace() else f"{visible(c)} U+{ord(c):04X}" for c in text.strip())
 
 
 def _round_trip(view: engine.TokenView) -> str:

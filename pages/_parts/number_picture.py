@@ -4,6 +4,7 @@ import streamlit as st
 
 import engine
 from pages._parts import components
+from pages._parts.chips import count
 from pages._parts.figure import figure
 from pages._parts.table import as_csv, python_for
 
@@ -19,14 +20,19 @@ def number_picture(e: engine.Experiment) -> None:
         key="number_stands",
         default=False,
         required=True,
+        persist_state="session",
         format_func=WRITTEN.__getitem__,
     )
     found = engine.number_lengths(e.model, after_space=bool(after))
     lengths = found.lengths.tolist()
     told = [
-        f"{lengths.count(n):,} take {n} token{'' if n == 1 else 's'}" for n in sorted({*lengths})
+        f"{lengths.count(n):,} take{'s' if lengths.count(n) == 1 else ''} {count(n)}"
+        for n in sorted({*lengths})
     ]
-    st.caption(f"Of the numbers from 0 to {len(lengths) - 1:,}, {', '.join(told)}; no BOS counted.")
+    st.caption(
+        f"Of the numbers from 0 to {len(lengths) - 1:,}, {', '.join(told)}. BOS is not counted; a "
+        "space in front is, also where the tokenizer puts it there."
+    )
     figure(
         engine.draw_number_lengths(found),
         "number_lengths",

@@ -20,6 +20,7 @@ def other_tokenizers(e: engine.Experiment) -> None:
         default=list(dict.fromkeys([e.model, *known])),
         key="tokenizers",
         accept_new_options=True,
+        persist_state="session",
         help="Models that are bundled or loaded; type a directory that holds a tokenizer, or a "
         "hub name, to add one. No weights are loaded for it.",
     )
@@ -72,9 +73,10 @@ def sentencepiece(e: engine.Experiment) -> None:
         st.warning(
             plain(
                 f"SentencePiece ({found.file}) and Hugging Face disagree at {n} "
-                f"place{'' if n == 1 else 's'}, marked below. The model here gets Hugging Face's "
-                "ids; it was most likely trained on SentencePiece's. A prompt that does not begin "
-                "with a space, nor holds special tokens as text, usually mends it."
+                f"place{'' if n == 1 else 's'}, marked below. The model here is given Hugging "
+                "Face's ids; if it was trained on SentencePiece's, it reads another text than it "
+                "learnt. A prompt that does not begin with a space, nor holds special tokens as "
+                "text, usually mends it."
             ),
             icon=":material/warning:",
         )

@@ -50,8 +50,6 @@ def adopt_link() -> str | None:
     widget has changed, that is what the reader did, and the address is left to follow.
     Returns: what is wrong with the link, in a sentence, or None.
     """
-    for name in CHOICES.keys() & st.session_state.keys():
-        st.session_state[name] = st.session_state[name]  # kept while another page is shown
     pairs = _address()
     if pairs and pairs != st.session_state.get("_link") and not _changed():
         try:
