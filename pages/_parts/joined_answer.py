@@ -26,10 +26,10 @@ def _joined(e: engine.Experiment, name: str, text: str) -> None:
         lost = len(found.prompt) - found.kept
         st.warning(
             plain(
-                f"Yes: writing {written} changes the prompt's last {count(lost)}. A model that has "
-                "read the prompt so far has not read what such a text begins with, so its "
-                "prediction here is of something it has hardly seen. Take the space or line end "
-                "from the prompt's end and put it in front of the answer."
+                f"Yes: writing {written} changes the last {'token' if lost == 1 else count(lost)} "
+                "of the prompt. Texts are cut together, so the model has hardly ever seen this "
+                "prompt followed by it, and what it says of it tells little. Take the space or "
+                "line end from the prompt's end and put it in front."
             ),
             icon=":material/warning:",
         )

@@ -12,7 +12,7 @@ Rows = list[dict[str, object]]
 
 def table(rows: Rows, name: str, python: str, *, shown: Rows) -> None:
     """Draw rows as they are `shown` to people, with their downloads."""
-    st.dataframe(shown, hide_index=True, height=min(35 * len(rows) + 37, 492))
+    st.dataframe(shown, hide_index=True, height="content" if len(shown) <= 14 else 500)
     downloads(rows, name, python)
 
 

@@ -6,12 +6,13 @@ import engine
 from pages._parts import components, state
 from pages._parts.chips import block, chips, clipped, count, row
 from pages._parts.table import downloads, python_for
-from pages._parts.text import percent, visible
+from pages._parts.text import percent, plain, visible
 
 
 def twins(e: engine.Experiment) -> None:
     """A row a twin: next tokens, the answer's probability, and the tokens."""
-    st.caption("What a space, a line end or BOS would change. Ranked is the token right after.")
+    ablated = f" Ablated: {e.ablations}, {e.method}." if e.ablations else ""
+    st.caption(plain(f"What a space, a line end or BOS would change right after.{ablated}"))
     found = engine.twins(e, view=state.view())
     runs = ("clean", "ablated") if e.ablations else ("clean",)
     heads = [f"Next token, {run}" for run in runs]
