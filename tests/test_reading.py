@@ -20,15 +20,15 @@ from engine.vocabularies import find_tokenizer
 from tests.conftest import SHARED, real
 
 SETTINGS = {
-    "llama2-tokenizer": ("llama2-tokenizer", {}, None),
-    "llama2-tokenizer legacy=True": ("llama2-tokenizer", {"legacy": True}, None),
-    "llama2-tokenizer add_prefix_space=False": ("llama2-tokenizer", {"add_prefix_space": False}, None),
-    "llama2-tokenizer add_bos_token=False": ("llama2-tokenizer", {}, False),
-    "llama2-tokenizer use_fast=False": ("llama2-tokenizer", {"use_fast": False}, None),
-    "gpt2-tokenizer": ("gpt2-tokenizer", {}, None),
-    "gpt2-tokenizer add_prefix_space=True": ("gpt2-tokenizer", {"add_prefix_space": True}, None),
-}  # fmt: skip
-"""Recorded settings: the files, the options Hugging Face was given, and BOS."""
+    "llama2-tokenizer": ({}, None),
+    "llama2-tokenizer legacy=True": ({"legacy": True}, None),
+    "llama2-tokenizer add_prefix_space=False": ({"add_prefix_space": False}, None),
+    "llama2-tokenizer add_bos_token=False": ({}, False),
+    "llama2-tokenizer use_fast=False": ({"use_fast": False}, None),
+    "gpt2-tokenizer": ({}, None),
+    "gpt2-tokenizer add_prefix_space=True": ({"add_prefix_space": True}, None),
+}
+"""Recorded settings, named for their files: the options Hugging Face was given, and BOS."""
 
 FROM_OTHER_FILES = {
     "llama2-tokenizer-spm-only": "tokenizer.model with its configs, without tokenizer.json",
@@ -40,15 +40,14 @@ LLAMA_DISAGREES = (
     " this is 🦙.cpp", " Hello", "  Hello", "   Hello", "    Hello", "    Hello\n    Hello", " (",
     " discards",
 )  # fmt: skip
-"""Where LlamaTokenizer gives other ids than llama.cpp and SentencePiece: every text that begins
-with a space. Transformers 5.23 rebuilds its normalizer so that the dummy space in front is left out
-before one that is there (▁Hello for “ Hello”, where the others give ▁▁ Hello's own)."""
+"""Where LlamaTokenizer gives other ids than llama.cpp and SentencePiece: the texts that begin with
+a space. As transformers 5.23 builds it, it puts its dummy space in front only where there is none;
+SentencePiece always does, so that “ 13” begins with ▁▁ there and with ▁ here."""
 
 
 def facts(setting: str) -> list[dict]:
-    return json.loads((SHARED / "facts/tokenization_facts.json").read_text("utf-8"))["facts"][
-        setting
-    ]
+    path = SHARED / "facts/tokenization_facts.json"
+    return json.loads(path.read_text("utf-8"))["facts"][setting]
 
 
 def vectors(name: str) -> list[dict]:
@@ -71,12 +70,8 @@ def made(tmp_path_factory) -> dict[str, Path]:
     """The directories that two of the settings were recorded from, made from the files at hand."""
     llama = real("llama2-tokenizer")
     spm, exact = (tmp_path_factory.mktemp(name) for name in ("spm", "exact"))
-    for name in (
-        "tokenizer.model",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "config.json",
-    ):
+    names = "tokenizer.model tokenizer_config.json special_tokens_map.json config.json"
+    for name in names.split():
         shutil.copyfile(llama / name, spm / name)
     shutil.copyfile(llama / "tokenizer.json", exact / "tokenizer.json")
     config = json.loads((llama / "tokenizer_config.json").read_text("utf-8"))
@@ -94,8 +89,9 @@ def test_every_recorded_setting_has_its_test():
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_recorded_setting_is_reproduced(setting):
-    files, options, bos = SETTINGS[setting]
-    hf = AutoTokenizer.from_pretrained(str(real(files)), local_files_only=True, **options)
+    options, bos = SETTINGS[setting]
+    files = str(real(setting.split()[0]))
+    hf = AutoTokenizer.from_pretrained(files, local_files_only=True, **options)
     reproduced(Tokenizer(hf), setting, bos)
 
 
@@ -251,7 +247,7 @@ def test_each_twin_is_the_experiment_with_its_prompt():
     e = engine.Experiment(model="seq-llama", prompt="1 2 3", answer=" 4",
                           ablations=engine.ablations("a0"))  # fmt: skip
     found = engine.twins(e).twins
-    assert [t.name for t in found][0] == "as it is" and found[-1].name == "with BOS off"
+    assert found[0].name == "as it is" and found[-1].name == "with BOS off"
     for twin in found:
         alone = engine.next_token(
             engine.Experiment(model=e.model, prompt=twin.prompt, answer=" 4",
@@ -282,7 +278,7 @@ def test_a_lone_surrogate_is_told_in_its_row_and_stops_no_other():
 
 
 def test_four_thousand_tokens_are_read_in_every_view():
-    text = "13 é🚀 " * 400
+    text = "13 é🚀 " * 500
     view = engine.token_view("seq-llama", text)
     assert len(view.tokens) > 4000 and len(view.table()) == len(view.tokens)
     assert len(engine.compare_tokenizers(text, ["seq-gpt2", "seq-llama"]).blocks) > 1000

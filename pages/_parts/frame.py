@@ -9,6 +9,11 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets"
 _inside = contextvars.ContextVar("inside", default=False)
 
 
+def configure() -> None:
+    """Title, icon and width; before anything else, or a page's own icon is fetched as favicon."""
+    st.set_page_config(page_title="Switchboard", page_icon="🎛️", layout="wide")
+
+
 def run() -> None:
     """Draw the shell, read the engine, then run the page chosen."""
     page = st.navigation(_pages(), position="top")
@@ -32,6 +37,7 @@ def require_app() -> None:
     and runs the page's file alone. Calling st.navigation ends that; the rerun goes through app.py.
     """
     if not _inside.get():
+        configure()
         st.navigation(_pages(), position="hidden")
         st.rerun()
 

@@ -49,7 +49,8 @@ def test_markup_in_tokens_is_shown_and_never_run(page, address):
         expect(page.locator(".chip").first).to_be_visible(timeout=SLOW)
         assert page.title() != "run" and page.locator("img[src=x]").count() == 0
         chips = page.get_by_role("table").first.get_by_role("row").nth(1).locator(".chip > span")
-        assert "script" in "".join(chips.all_inner_texts()) or show == "twins"
+        if show in ("tokenizers", "sentencepiece"):  # the others leave a long middle out
+            assert "script>document" in "".join(chips.all_inner_texts())
 
 
 @pytest.mark.parametrize("prompt", ["a%ED%A0%BDb", "%00%1B%E2%80%8B", quote("🚀مرحبا一")])
