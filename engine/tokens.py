@@ -188,7 +188,8 @@ class Tokenizer:
         if text.endswith(" "):
             told.append(
                 "The prompt ends in a space, which usually changes the answer: most vocabularies "
-                f"put the space in front of the next token. Compare “{text.rstrip(' ')[-24:]}”."
+                "put the space in front of the next token. Leave it out here, and begin the answer "
+                "with it."
             )
         if not special and ids and not self.reads_back(ids, text):
             told.append(self._not_read_back(text, self.decode(ids)))

@@ -1,4 +1,5 @@
 // Rows of tokens to compare: a name, facts, then the tokens, in blocks that stand under each other.
+// Rows without facts that are too wide go on in further tables below, as lines of a text do.
 // Everything is set as text, never as markup.
 const ROWS = new WeakMap();
 
@@ -56,6 +57,28 @@ function row(d, r, i) {
   return tr;
 }
 
+function table(d, label) {
+  const made = make("table"), body = make("tbody");
+  made.setAttribute("aria-label", label);
+  body.append(...d.rows.map((r, i) => row(d, r, i)));
+  made.append(head(d), body);
+  return made;
+}
+
+// The blocks in lines no wider than there is room for, from one table drawn with all of them.
+function lines(all, blocks, room) {
+  const [name, ...cells] = all.tHead.rows[0].cells;
+  const lines = [[]];
+  let left = room - name.offsetWidth;
+  blocks.forEach((block, i) => {
+    const width = cells[i].offsetWidth + 1;
+    if (width > left && lines.at(-1).length) { lines.push([]); left = room - name.offsetWidth; }
+    lines.at(-1).push(block);
+    left -= width;
+  });
+  return lines;
+}
+
 class Rows {
   constructor(root) {
     this.host = root.querySelector(".rows");
@@ -64,17 +87,26 @@ class Rows {
       this.says.textContent = e.target.closest("[data-says]")?.dataset.says ?? this.hint;
     });
     this.host.addEventListener("pointerleave", () => { this.says.textContent = this.hint; });
+    new ResizeObserver(() => { if (this.data && this.host.clientWidth !== this.width) this.draw(); })
+      .observe(this.host);
+  }
+
+  draw() {
+    const d = this.data, first = table(d, d.label);
+    this.width = this.host.clientWidth;
+    this.host.replaceChildren(first);
+    if (d.heads.length || first.offsetWidth <= this.width) return;
+    this.host.replaceChildren(...lines(first, d.blocks, this.width).map((blocks, i) =>
+      table({ ...d, blocks }, i ? `Part ${i + 1}` : d.label)));
+    this.width = this.host.clientWidth; // less, where a scroll bar has come
   }
 
   update(d) {
     this.hint = d.hint;
     this.says.textContent = d.hint;
     this.host.setAttribute("aria-label", d.label);
-    const table = make("table"), body = make("tbody");
-    table.setAttribute("aria-label", d.label);
-    body.append(...d.rows.map((r, i) => row(d, r, i)));
-    table.append(head(d), body);
-    this.host.replaceChildren(table);
+    this.data = d;
+    this.draw();
   }
 }
 

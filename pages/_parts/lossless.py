@@ -4,6 +4,7 @@ import streamlit as st
 
 import engine
 from pages._parts.chips import count
+from pages._parts.experiment_form import model_shape
 from pages._parts.table import python_for, table
 from pages._parts.text import plain, visible
 
@@ -19,6 +20,15 @@ def lossless(e: engine.Experiment) -> None:
             f"bytes. {_round_trip(view)}"
         )
     )
+    most = model_shape().n_ctx
+    if most is not None and len(view.tokens) > most:
+        st.warning(
+            plain(
+                f"{e.model} reads at most {most:,} tokens, so it cannot be run on this prompt. "
+                f"Leave {count(len(view.tokens) - most)} out; the tokens are shown all the same."
+            ),
+            icon=":material/warning:",
+        )
     rows = view.table()
     shown = [
         {

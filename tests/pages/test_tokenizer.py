@@ -132,6 +132,12 @@ def test_any_prompt_is_shown_in_every_view(prompt, model):
         assert not page.exception and not page.error, (show, said(page))
 
 
+def test_a_prompt_longer_than_the_model_reads_is_shown_and_told():
+    page = tokenizer_page(prompt="1 " * 200)
+    assert "seq-gpt2 reads at most 128 tokens" in words(page)
+    assert len(page.dataframe[0].value) > 200
+
+
 def test_hidden_characters_are_named():
     assert "U+200B (zero-width space) at character 1" in words(tokenizer_page(prompt="1\u200b2"))
     assert "U+00A0 (no-break space)" in words(tokenizer_page(prompt="1\u00a02"))
