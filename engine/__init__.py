@@ -1,6 +1,8 @@
 """The engine's door: the only names pages and notebooks use."""
 
+from .alignment import compare_sentencepiece, compare_tokenizers
 from .captures import activations
+from .counting import number_lengths
 from .errors import (
     Cancelled,
     EngineError,
@@ -11,21 +13,31 @@ from .errors import (
     TokenError,
 )
 from .experiment import Ablations, Experiment, Kind, Method, Positions, ablations
+from .figures import draw_number_lengths
 from .lens import logit_lens
 from .ranking import next_token
-from .reading import tokenize
+from .reading import token_view, token_views, tokenize, would_change
 from .registry import load, models, release
 from .results import (
     Activations,
+    AlignedBlock,
+    Alignment,
     Candidate,
+    Joined,
     Lens,
     LensRun,
     ModelInfo,
     NextToken,
+    NumberLengths,
     Ranking,
     Score,
+    SentencePieceView,
     Tokens,
+    TokenView,
+    TokenViews,
     Trace,
+    Twin,
+    Twins,
 )
 from .sites import (
     MLP,
@@ -39,11 +51,14 @@ from .sites import (
     print_sites,
     resolve_sites,
 )
+from .twins import twins
 
 __all__ = [
     "MLP",
     "Ablations",
     "Activations",
+    "AlignedBlock",
+    "Alignment",
     "Cancelled",
     "Candidate",
     "EngineError",
@@ -51,6 +66,7 @@ __all__ = [
     "ExperimentError",
     "Head",
     "Heads",
+    "Joined",
     "Kind",
     "Lens",
     "LensRun",
@@ -60,25 +76,39 @@ __all__ = [
     "ModelInfo",
     "Neuron",
     "NextToken",
+    "NumberLengths",
     "Positions",
     "Ranking",
     "Score",
+    "SentencePieceView",
     "Shape",
     "Site",
     "SiteError",
     "TokenError",
+    "TokenView",
+    "TokenViews",
     "Tokens",
     "Trace",
+    "Twin",
+    "Twins",
     "ablations",
     "activations",
+    "compare_sentencepiece",
+    "compare_tokenizers",
+    "draw_number_lengths",
     "fold_sites",
     "load",
     "logit_lens",
     "models",
     "next_token",
+    "number_lengths",
     "parse_sites",
     "print_sites",
     "release",
     "resolve_sites",
+    "token_view",
+    "token_views",
     "tokenize",
+    "twins",
+    "would_change",
 ]

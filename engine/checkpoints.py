@@ -21,6 +21,12 @@ _WANTED: dict[str, Any] = {
     "allow_patterns": ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
     "ignore_patterns": ["consolidated*", "original/*", "onnx/*"],
 }
+_TOKENIZER: dict[str, Any] = {
+    "allow_patterns": [
+        "tokenizer*", "*.model", "vocab*", "merges.txt", "special_tokens_map.json",
+        "added_tokens.json", "config.json",
+    ],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,16 @@ def find_checkpoint(name: str) -> Checkpoint:
     return Checkpoint(name.strip(), directory, config, sum(sizes.values()), most)
 
 
+def find_tokenizer_directory(name: str) -> Path:
+    """Find where a tokenizer lies, by the name of its model or directory; no weights are wanted.
+
+    Raises: ModelError saying what is wrong with the name.
+    """
+    if not name.strip():
+        raise ModelError(f"No tokenizer is named. Bundled ones are {', '.join(bundled_names())}.")
+    return _directory(name.strip(), _TOKENIZER, "tokenizer*")
+
+
 def _weights(directory: Path) -> list[Path]:
     """The files transformers reads: those of the index, the one file, or all there are."""
     index = directory / "model.safetensors.index.json"
@@ -103,7 +119,7 @@ def _weights(directory: Path) -> list[Path]:
     return [one] if one.is_file() else sorted(directory.glob("*.safetensors"))
 
 
-def _directory(name: str) -> Path:
+def _directory(name: str, wanted: dict[str, Any] = _WANTED, sign: str = "*.safetensors") -> Path:
     if name in bundled_names():
         return BUNDLED / name
     try:
@@ -117,20 +133,21 @@ def _directory(name: str) -> Path:
             f"There is no directory “{name[:200]}” on this machine, and it is no hub name such as "
             f"gpt2. Bundled models are {', '.join(bundled_names())}."
         )
-    return _from_hub(name)
+    return _from_hub(name, wanted, sign)
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, wanted: dict[str, Any], sign: str) -> Path:
+    """What is cached, where it holds a file of that sign; else what the hub gives."""
     from huggingface_hub import snapshot_download
 
     try:
-        cached = Path(snapshot_download(name, **_WANTED, local_files_only=True))
-        if any(cached.glob("*.safetensors")):
+        cached = Path(snapshot_download(name, **wanted, local_files_only=True))
+        if any(cached.glob(sign)):
             return cached
     except Exception:
         cached = None  # not in the cache: ask the hub
     try:
-        return Path(snapshot_download(name, **_WANTED, etag_timeout=5))
+        return Path(snapshot_download(name, **wanted, etag_timeout=5))
     except Exception as wrong:
         raise ModelError(
             f"“{name}” is not bundled ({', '.join(bundled_names())}), is no directory here, is not "

@@ -41,6 +41,11 @@ def load(name: str, device: str | None = None, dtype: str | None = None) -> Mode
     return _registry.load(name.strip(), device, dtype)
 
 
+def loaded(name: str) -> Model | None:
+    """The model of that name if it is loaded now; nothing is loaded for the question."""
+    return _registry.loaded().get(name.strip())
+
+
 def release(name: str) -> None:
     """Let go of a loaded model and its memory; nothing happens if it is not loaded."""
     _registry.release(name.strip())

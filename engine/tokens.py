@@ -17,6 +17,7 @@ from transformers import AutoTokenizer
 
 from .errors import ModelError, TokenError
 from .results import Tokens
+from .surprises import hidden_characters
 
 _ANCHORS = ("\n", "x", ".", "0")
 
@@ -24,11 +25,13 @@ _ANCHORS = ("\n", "x", ".", "0")
 class Tokenizer:
     """A Hugging Face tokenizer, read without loss.
 
-    `adds_bos`: whether it prepends BOS by itself. `bos_id` is None where it has none.
+    `adds_bos`: whether it prepends BOS by itself. `bos_id` is None where it has none. `directory`:
+    where it was read, None where that is not known.
     """
 
-    def __init__(self, hf: Any) -> None:
+    def __init__(self, hf: Any, directory: Path | None = None) -> None:
         self._hf = hf
+        self.directory = directory
         self._lock = threading.Lock()
         self.bos_id: int | None = hf.bos_token_id
         self._added = {int(i): str(t) for i, t in hf.added_tokens_decoder.items()}
@@ -49,7 +52,7 @@ class Tokenizer:
             )
             if len(hf) <= len(hf.all_special_ids):
                 raise ValueError("it has no vocabulary")
-            return Tokenizer(hf)
+            return Tokenizer(hf, directory)
         except Exception as wrong:
             raise ModelError(
                 f"The tokenizer in “{directory}” cannot be read ({_first_line(wrong)}). It needs a "
@@ -117,18 +120,26 @@ class Tokenizer:
 
     def texts(self, ids: Sequence[int]) -> tuple[str, ...]:
         """What each token adds to the text; `�` for each byte of an unfinished character."""
+        return tuple(data.decode("utf-8", errors="replace") for data in self.bytes_of(ids))
+
+    def bytes_of(self, ids: Sequence[int]) -> tuple[bytes, ...]:
+        """The bytes each token adds to the text, in UTF-8: of a character, maybe only a part."""
         return tuple(
-            self._added.get(int(i)) or self._text(piece)
+            self._added[int(i)].encode() if int(i) in self._added else self._bytes(piece)
             for i, piece in zip(ids, self.pieces(ids), strict=True)
         )
 
-    def _text(self, piece: str) -> str:
+    def ids_of(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of many texts, each by itself and without BOS."""
+        with self._lock:
+            return self._hf(list(texts), add_special_tokens=False, verbose=False).input_ids
+
+    def _bytes(self, piece: str) -> bytes:
         if self._byte_level:
-            data = bytes(_BYTES[c] for c in piece if c in _BYTES)
-            return data.decode("utf-8", errors="replace")
+            return bytes(_BYTES[c] for c in piece if c in _BYTES)
         if piece.startswith("<0x") and piece.endswith(">") and len(piece) == 6:
-            return bytes([int(piece[3:5], 16)]).decode("utf-8", errors="replace")
-        return piece.replace("▁", " ")
+            return bytes([int(piece[3:5], 16)])
+        return piece.replace("▁", " ").encode()
 
     @cached_property
     def _byte_level(self) -> bool:
@@ -172,21 +183,37 @@ class Tokenizer:
             )
         elif special:
             told.append(
-                f"{special[0]} in the text is read as one special token, not as its letters."
+                f"{special[0]} in the text is read as one special token, not as its letters. Put a "
+                "space inside it if the letters are meant."
             )
         if text.endswith(" "):
             told.append(
                 "The prompt ends in a space, which usually changes the answer: most vocabularies "
-                f"put the space in front of the next token. Compare “{text.rstrip(' ')[-24:]}”."
+                "put the space in front of the next token. Leave it out here, and begin the answer "
+                "with it."
             )
         if not special and ids and not self.reads_back(ids, text):
-            told.append(
-                f"The tokens read back as “{_clip(self.decode(ids))}”, not as the prompt: part of "
-                "it is not in this vocabulary, or its spaces are dropped."
-            )
+            told.append(self._not_read_back(text, self.decode(ids)))
+        told += hidden_characters(text)
         if not self._plain_default:
-            told.append("By itself this tokenizer adds tokens other than BOS; they are left out.")
+            told.append(
+                "By itself this tokenizer adds tokens other than BOS; they are left out. Write "
+                "them into the prompt if the model needs them."
+            )
         return tuple(told)
+
+    @staticmethod
+    def _not_read_back(text: str, decoded: str) -> str:
+        told = f"The tokens read back as “{_clip(decoded)}”, not as the prompt: "
+        if decoded.strip(" ") == text.strip(" "):
+            return told + (
+                "this tokenizer puts a space in front of every prompt by itself, and drops or "
+                "merges the prompt's own. Write the prompt without spaces in front."
+            )
+        return told + (
+            "part of it is not in this vocabulary, or is normalized away. What the model reads is "
+            "what stands here; write the prompt with characters it knows."
+        )
 
 
 def _byte_table() -> dict[str, int]:

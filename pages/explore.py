@@ -33,6 +33,7 @@ with right:
         key="at",
         format_func=AT.__getitem__,
         required=True,
+        persist_state="session",
     )
     if not errors:
         try:

@@ -21,6 +21,8 @@ WITHOUT_TORCH = {
     "checkpoints",
     "store",
     "tokens",
+    "surprises",
+    "figures",
 }
 
 

@@ -115,7 +115,9 @@ def test_what_cannot_be_read_is_refused_in_words(tiny):
 
 
 def test_the_story_model_is_read_as_its_output():
-    e = engine.Experiment(str(real("stories260K")), "Once upon a time, there was a", answer=" little")
+    e = engine.Experiment(
+        str(real("stories260K")), "Once upon a time, there was a", answer=" little"
+    )
     lens = engine.logit_lens(e)
     output = probs(engine.activations(e, []).clean_logits)
     close(lens.clean.probs[-1], np.take_along_axis(output, lens.clean.ids[-1], 1))

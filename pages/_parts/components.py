@@ -26,6 +26,7 @@ def _mounted(name: str, *, isolate_styles: bool = True) -> Any:
 _head_grid = _mounted("head_grid")
 _token_strip = _mounted("token_strip")
 _rankings = _mounted("rankings")
+_token_rows = _mounted("token_rows")
 _figure = _mounted("figure", isolate_styles=False)
 _LIBRARIES = {
     "plotly": ("plotly", "package_data/plotly.min.js", ""),
@@ -52,6 +53,11 @@ def token_strip(data: dict[str, Any], *, key: str, on_clicked: Callable) -> None
 def rankings(data: dict[str, Any], *, key: str) -> None:
     """Clean and ablated rankings with what moved, and the numbers above them."""
     _rankings(key=key, data=data)
+
+
+def token_rows(data: dict[str, Any], *, key: str) -> None:
+    """Rows of tokens to compare: names, facts, and tokens in blocks under each other."""
+    _token_rows(key=key, data=data)
 
 
 def figure(data: dict[str, Any], *, key: str) -> None:

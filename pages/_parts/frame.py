@@ -43,4 +43,7 @@ def require_app() -> None:
 
 
 def _pages() -> list[st.Page]:
-    return [st.Page("pages/explore.py", title="Explore", icon=":material/toggle_on:", default=True)]
+    return [
+        st.Page("pages/explore.py", title="Explore", icon=":material/toggle_on:", default=True),
+        st.Page("pages/tokenizer.py", title="Tokenizer", icon=":material/text_fields:"),
+    ]

@@ -20,7 +20,10 @@ FIRST = engine.Experiment(prompt="1 2 3 4", answer=" 5", distractor=" 4", corrup
 """What a visitor without a link sees."""
 
 BOS = {"auto": None, "on": True, "off": False}
-CHOICES = {"at": ("answer", "prompt")}
+CHOICES = {
+    "at": ("answer", "prompt"),
+    "show": ("tokens", "twins", "tokenizers", "sentencepiece", "numbers", "answer", "batch"),
+}
 """What else a view is: widgets of the pages and their values, the first being the default."""
 
 _NAMES = {field.name for field in fields(engine.Experiment)} | CHOICES.keys()
@@ -132,7 +135,7 @@ def read() -> Reading:
     lines = ss["references"].split("\n")
     parts: dict[str, Callable[[], Any]] = {
         **{name: partial(_text, name) for name in _TEXTS},
-        "references": lambda: tuple(_unescaped(line) for line in lines if line),
+        "references": lambda: tuple(unescaped(line) for line in lines if line),
         "method": lambda: f"{ss['method']}({ss['number']!r})" if takes_number else ss["method"],
         "positions": lambda: ss["positions"],
         "ablations": lambda: engine.Ablations(
@@ -178,6 +181,7 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def _unescaped(line: str) -> str:
+def unescaped(line: str) -> str:
+    """A prompt written on one line: `\\n` is a line break, two backslashes are one."""
     marks = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
     return re.sub(r"\\[\\nr]", lambda mark: marks[mark[0]], line)

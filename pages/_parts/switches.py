@@ -48,6 +48,7 @@ def switches(
     st.text_input(
         "Sites",
         key="sites",
+        persist_state="session",
         help="9.1 is head 1 of layer 9, m9 its MLP, a9 all its heads, n9.123 one of its neurons; "
         "0-3.5 is a range. The grid and this box follow each other.",
     )

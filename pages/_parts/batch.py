@@ -1,0 +1,81 @@
+"""Many prompts at once: pasted or uploaded, as a table and a CSV."""
+
+import csv
+import io
+
+import streamlit as st
+
+import engine
+from pages._parts.state import unescaped
+from pages._parts.table import python_for, table
+from pages._parts.text import plain, visible
+
+_MOST = 2000
+
+
+def batch(e: engine.Experiment) -> None:
+    """A row a prompt, with what is wrong with it where something is."""
+    left, right = st.columns([3, 2])
+    pasted = left.text_area(
+        "Prompts, one a line",
+        key="batch",
+        persist_state="session",
+        height=150,
+        help="\\n is a line break within a prompt.",
+    )
+    file = right.file_uploader(
+        "or a file",
+        type=["txt", "csv"],
+        key="batch_file",
+        help="UTF-8. A .txt has a prompt a line; a .csv has them in its column “prompt”, or its "
+        "first.",
+        max_upload_size=5,
+    )
+    try:
+        prompts = _pasted(pasted or "") + (_uploaded(file.name, file.getvalue()) if file else [])
+    except (UnicodeDecodeError, csv.Error) as wrong:
+        st.error(plain(f"The file cannot be read as UTF-8 text or CSV: {wrong}."))
+        return
+    if not prompts:
+        st.info("Paste prompts or choose a file.")
+        return
+    if len(prompts) > _MOST:
+        st.error(f"These are {len(prompts):,} prompts; at most {_MOST:,} are read at once.")
+        return
+    found = engine.token_views(e.model, prompts, e.prepend_bos)
+    rows = found.table()
+    words = {True: "yes", False: "no", "": ""}
+    shown = [
+        {
+            "prompt": row["prompt"],
+            "text": visible(str(row["text"])),
+            "tokens": row["tokens"],
+            "pieces": visible(str(row["pieces"])).replace("␣", " "),
+            "ids": row["ids"],
+            "reads back": words[row["reads_back"]],
+            "same ids again": words[row["same_ids"]],
+        }
+        for row in rows
+    ]
+    told = [(row["prompt"], row["warnings"]) for row in rows if row["warnings"]]
+    call = f"token_views({e.model!r}, {prompts!r}, {e.prepend_bos})"
+    table(rows, "prompts", python_for(call), shown=shown)
+    for at, warning in told[:10]:
+        st.caption(plain(f"Prompt {at}: {warning}"))
+    if len(told) > 10:
+        st.caption(f"{len(told) - 10:,} more prompts have warnings; the CSV holds them all.")
+
+
+def _pasted(text: str) -> list[str]:
+    return [unescaped(line) for line in text.split("\n") if line]
+
+
+def _uploaded(name: str, data: bytes) -> list[str]:
+    text = data.decode("utf-8-sig")
+    if not name.lower().endswith(".csv"):
+        return _pasted(text.replace("\r\n", "\n"))
+    rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    if rows and "prompt" in rows[0]:
+        at = rows[0].index("prompt")
+        return [row[at] for row in rows[1:] if len(row) > at]
+    return [row[0] for row in rows]

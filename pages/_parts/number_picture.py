@@ -1,0 +1,42 @@
+"""How many tokens each number from 0 to 1000 takes, as a picture."""
+
+import streamlit as st
+
+import engine
+from pages._parts import components
+from pages._parts.chips import count
+from pages._parts.figure import figure
+from pages._parts.table import as_csv, python_for
+
+WRITTEN = {False: "by itself", True: "after a word and a space"}
+
+
+def number_picture(e: engine.Experiment) -> None:
+    """The picture, with how many numbers take how many tokens above it."""
+    components.library("plotly")
+    after = st.segmented_control(
+        "A number stands",
+        list(WRITTEN),
+        key="number_stands",
+        default=False,
+        required=True,
+        persist_state="session",
+        format_func=WRITTEN.__getitem__,
+    )
+    found = engine.number_lengths(e.model, after_space=bool(after))
+    lengths = found.lengths.tolist()
+    told = [
+        f"{lengths.count(n):,} take{'s' if lengths.count(n) == 1 else ''} {count(n)}"
+        for n in sorted({*lengths})
+    ]
+    st.caption(
+        f"Of the numbers from 0 to {len(lengths) - 1:,}, {', '.join(told)}. BOS is not counted; a "
+        "space in front is, also where the tokenizer puts it there."
+    )
+    figure(
+        engine.draw_number_lengths(found),
+        "number_lengths",
+        csv=as_csv(found.table()),
+        python=python_for(f"number_lengths({e.model!r}, after_space={bool(after)})"),
+        key="number_lengths",
+    )

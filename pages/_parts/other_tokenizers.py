@@ -1,0 +1,121 @@
+"""The prompt under other tokenizers, aligned by characters; SentencePiece beside Hugging Face."""
+
+import streamlit as st
+
+import engine
+from pages._parts import components
+from pages._parts.chips import block, chips, count, row
+from pages._parts.table import downloads, python_for
+from pages._parts.text import plain, visible
+
+_MOST = 400
+
+
+def other_tokenizers(e: engine.Experiment) -> None:
+    """A row a tokenizer; a block is a stretch that all of them begin and end with a token."""
+    known = [model.name for model in engine.models()]
+    chosen = st.multiselect(
+        "Tokenizers",
+        list(dict.fromkeys([e.model, *known])),
+        default=list(dict.fromkeys([e.model, *known])),
+        key="tokenizers",
+        accept_new_options=True,
+        persist_state="session",
+        help="Models that are bundled or loaded; type a directory that holds a tokenizer, or a "
+        "hub name, to add one. No weights are loaded for it.",
+    )
+    found = engine.compare_tokenizers(e.prompt, chosen, e.prepend_bos)
+    if not chosen:
+        st.info("Choose at least one tokenizer.")
+        return
+    _draw(
+        "The prompt under each tokenizer",
+        [
+            row(name, _count(tokens), error=wrong)
+            for name, tokens, wrong in zip(found.names, found.tokens, found.errors, strict=True)
+        ],
+        [
+            block(
+                visible(found.text[b.start : b.end]),
+                [
+                    chips(tokens, *span) if tokens is not None else []
+                    for tokens, span in zip(found.tokens, b.spans, strict=True)
+                ],
+                not b.agree,
+            )
+            for b in found.blocks[:_MOST]
+        ],
+        len(found.blocks),
+        "alignment",
+    )
+    asked = f"compare_tokenizers({e.prompt!r}, {chosen!r}, {e.prepend_bos})"
+    downloads(found.table(), "tokenizers", python_for(asked))
+
+
+def _count(tokens: engine.Tokens | None) -> str:
+    if tokens is None:
+        return ""
+    return f"{count(len(tokens))}, BOS {'on' if tokens.bos else 'off'}"
+
+
+def sentencepiece(e: engine.Experiment) -> None:
+    """SentencePiece's own ids above those the model gets."""
+    found = engine.compare_sentencepiece(e.model, e.prompt)
+    if found is None:
+        st.info(
+            plain(f"{e.model} has no .model file of SentencePiece, so there is nothing to compare.")
+        )
+        return
+    if found.agree:
+        st.success(plain(f"SentencePiece ({found.file}) and Hugging Face give the same ids."))
+    else:
+        n = sum(not same for *_, same in found.blocks)
+        st.warning(
+            plain(
+                f"SentencePiece ({found.file}) and Hugging Face disagree at {n} "
+                f"place{'' if n == 1 else 's'}, marked below. The model here is given Hugging "
+                "Face's ids; if it was trained on SentencePiece's, it reads another text than it "
+                "learnt. A prompt that does not begin with a space, nor holds special tokens as "
+                "text, usually mends it."
+            ),
+            icon=":material/warning:",
+        )
+    own, hf = (found.ids, found.pieces), (found.hf_ids, found.hf_pieces)
+    _draw(
+        "SentencePiece and Hugging Face",
+        [
+            row("SentencePiece", count(len(found.ids))),
+            row("Hugging Face", count(len(found.hf_ids))),
+        ],
+        [
+            block(
+                "" if same else "≠",
+                [
+                    [[visible(pieces[i]), pieces[i], ids[i], False] for i in range(first, last)]
+                    for (ids, pieces), first, last in ((own, a, b), (hf, c, d))
+                ],
+                not same,
+            )
+            for a, b, c, d, same in found.blocks[:_MOST]
+        ],
+        len(found.blocks),
+        "sentencepiece",
+    )
+    asked = f"compare_sentencepiece({e.model!r}, {e.prompt!r})"
+    downloads(found.table(), "sentencepiece", python_for(asked))
+
+
+def _draw(label: str, rows: list, blocks: list, n: int, key: str) -> None:
+    components.token_rows(
+        {
+            "label": label,
+            "hint": "Coloured where they differ; hover a token for its raw piece.",
+            "heads": [],
+            "wrap": False,
+            "rows": rows,
+            "blocks": blocks,
+        },
+        key=key,
+    )
+    if n > _MOST:
+        st.caption(f"The first {_MOST} of {n:,} stretches are drawn; the CSV holds all.")

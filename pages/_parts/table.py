@@ -1,0 +1,46 @@
+"""A table with its downloads: the CSV of its rows as they are, and the Python that gives them."""
+
+import csv
+import io
+
+import streamlit as st
+
+from pages._parts.figure import python_of
+
+Rows = list[dict[str, object]]
+
+
+def table(rows: Rows, name: str, python: str, *, shown: Rows) -> None:
+    """Draw rows as they are `shown` to people, with their downloads."""
+    st.dataframe(shown, hide_index=True, height="content" if len(shown) <= 14 else 500)
+    downloads(rows, name, python)
+
+
+def downloads(rows: Rows, name: str, python: str) -> None:
+    """The CSV of rows, and the Python that gives them."""
+    left, right = st.columns([1, 5], vertical_alignment="top")
+    left.download_button(
+        "CSV",
+        as_csv(rows).encode("utf-8", "backslashreplace"),
+        f"{name}.csv",
+        "text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+    with right:
+        python_of(python)
+
+
+def as_csv(rows: Rows) -> str:
+    """Rows of the same columns as CSV; empty without rows."""
+    written = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return written.getvalue()
+
+
+def python_for(call: str) -> str:
+    """The code that prints the rows of a result of the engine."""
+    return f"import engine\n\nfor row in engine.{call}.table():\n    print(row)"

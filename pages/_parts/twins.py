@@ -1,0 +1,56 @@
+"""The prompt beside prompts that differ by a trifle, with what would come next after each."""
+
+import streamlit as st
+
+import engine
+from pages._parts import components, state
+from pages._parts.chips import block, chips, clipped, count, row
+from pages._parts.table import downloads, python_for
+from pages._parts.text import percent, plain, visible
+
+
+def twins(e: engine.Experiment) -> None:
+    """A row a twin: next tokens, the answer's probability, and the tokens."""
+    ablated = f" Ablated: {e.ablations}, {e.method}." if e.ablations else ""
+    st.caption(plain(f"What a space, a line end or BOS would change right after.{ablated}"))
+    found = engine.twins(e, view=state.view())
+    runs = ("clean", "ablated") if e.ablations else ("clean",)
+    heads = [f"Next token, {run}" for run in runs]
+    if e.answer:
+        heads += [f"P({visible(e.answer[:20])}), {run}" for run in runs]
+    components.token_rows(
+        {
+            "label": "The prompt and its twins",
+            "hint": "Hover a token for its raw piece.",
+            "heads": heads,
+            "wrap": True,
+            "rows": [
+                row(
+                    t.name,
+                    f"{count(len(t.tokens))}, BOS {'on' if t.bos else 'off'}",
+                    _facts(t.next, runs, bool(e.answer)) if t.next else [],
+                    t.error,
+                )
+                for t in found.twins
+            ],
+            "blocks": [block("tokens", [clipped(chips(t.tokens)) for t in found.twins])],
+        },
+        key="twins",
+    )
+    downloads(found.table(), "twins", python_for(f"twins({e.to_python()})"))
+
+
+def _facts(found: engine.NextToken, runs: tuple[str, ...], answer: bool) -> list:
+    facts: list = []
+    for run in runs:
+        best = getattr(found, run)
+        facts.append(
+            [(visible(t), percent(float(p))) for t, p in zip(best.texts, best.probs, strict=True)]
+        )
+    for run in runs if answer else ():
+        told = found.answer
+        lines = [("", percent(getattr(told, run).prob))] if told else [("", "not scored")]
+        if told and told.retokenizes:
+            lines.append(("", "would re-tokenize"))
+        facts.append(lines)
+    return facts

@@ -1,0 +1,173 @@
+"""The Tokenizer page by Streamlit's own AppTest, and the Python it offers to copy."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.testing.v1 import AppTest
+
+from pages._parts.table import as_csv
+from tests.conftest import real
+from tests.pages.test_explore import component, opened, said, unescaped
+from tests.test_architecture import ROOT
+
+VIEWS = ("tokens", "twins", "tokenizers", "sentencepiece", "numbers", "answer", "batch")
+
+
+def tokenizer_page(**query: str | list[str]) -> AppTest:
+    page = opened(**{"model": "seq-gpt2", "prompt": "1 2 3 4", **query})
+    return page.switch_page("pages/tokenizer.py").run()
+
+
+def words(page: AppTest) -> str:
+    told = [*page.caption, *page.info, *page.success, *page.warning, *page.markdown]
+    return unescaped(" ".join(each.value for each in told))
+
+
+def test_it_shows_every_token_with_its_bytes_and_the_way_back():
+    page = tokenizer_page(prompt="5 é🚀")
+    assert not page.exception and not page.error
+    shown = page.dataframe[0].value
+    assert list(shown["position"]) == list(range(len(shown)))
+    assert "".join(shown["bytes"]).replace(" ", "") == "5 é🚀".encode().hex()
+    assert set(shown["holds only part of"]) >= {"🚀 U+1F680"}
+    assert "encoded again, they give the same ids" in words(page)
+
+
+@pytest.mark.parametrize("show", VIEWS)
+def test_every_view_opens_by_its_link_and_stands_with_each_model(show):
+    for model in ("seq-gpt2", "seq-llama"):
+        page = tokenizer_page(model=model, show=show, answer=" 5", distractor=" 4")
+        assert not page.exception and not page.error, (show, model, said(page))
+        assert page.button_group(key="show").value == show
+        assert page.query_params.get("show") == (show if show != "tokens" else None)
+
+
+def test_twins_stand_side_by_side_with_what_each_would_say():
+    page = tokenizer_page(show="twins", answer="5")
+    shown = component(page, "token_rows")
+    names = [row["name"] for row in shown["rows"]]
+    assert names == ["as it is", "with a space at its end", "with a space in front",
+                     "with a line end", "with BOS on"]  # fmt: skip
+    assert shown["heads"] == ["Next token, clean", "P(5), clean"]
+    assert shown["rows"][0]["facts"][0][0][0] == "␣5"
+    assert ["", "would re-tokenize"] in shown["rows"][1]["facts"][1]
+
+
+def test_an_ablated_twin_never_stands_without_its_clean_run():
+    shown = component(tokenizer_page(show="twins", answer=" 5", ablations="a0"), "token_rows")
+    assert [h.split(", ")[1] for h in shown["heads"]] == ["clean", "ablated"] * 2
+    assert shown["rows"][0]["facts"][2] != shown["rows"][0]["facts"][3]
+
+
+def test_a_directory_with_a_tokenizer_alone_can_be_compared():
+    page = tokenizer_page(show="tokenizers", prompt=" 13 a🚀")
+    where = str(real("gpt2-tokenizer"))
+    page.multiselect(key="tokenizers").set_value(["seq-llama", where, "/no/such"]).run()
+    assert not page.exception and not page.error
+    rows = component(page, "token_rows")["rows"]
+    assert [row["name"] for row in rows] == ["seq-llama", where, "/no/such"]
+    assert rows[1]["error"] == "" and "no directory" in rows[2]["error"]
+
+
+def test_sentencepiece_is_set_beside_hugging_face_with_disagreements_marked():
+    page = tokenizer_page(model="seq-llama", show="sentencepiece", prompt=" 13")
+    assert "disagree at 1 place" in words(page)
+    assert [b["differs"] for b in component(page, "token_rows")["blocks"]].count(True) == 1
+    page = tokenizer_page(model="seq-llama", show="sentencepiece", prompt="1 2 3")
+    assert "give the same ids" in words(page)
+    assert "has no .model file" in words(tokenizer_page(show="sentencepiece"))
+
+
+def test_it_says_whether_the_answer_would_change_the_prompts_tokens():
+    page = tokenizer_page(show="answer", prompt="1 2 3 4 ", answer="5", distractor="x")
+    assert "Yes: writing the answer “5” changes the last token of the prompt" in words(page)
+    page = tokenizer_page(show="answer", answer=" 5", distractor="")
+    assert "No: writing the answer “␣5” leaves every token" in words(page)
+
+
+def test_many_prompts_are_read_and_a_bad_one_stops_no_other():
+    page = tokenizer_page(show="batch")
+    page.text_area(key="batch").set_value("1 2 3\na\\nb\n1 2 \n<script>alert(1)</script>").run()
+    assert not page.exception and not page.error
+    shown = page.dataframe[0].value
+    assert list(shown["text"]) == ["1␣2␣3", "a⏎b", "1␣2␣", "<script>alert(1)</script>"]
+    assert "Prompt 3: The prompt ends in a space" in words(page)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "texts"),
+    [
+        ("p.txt", b"1 2\r\na\\nb\n", ["1␣2", "a⏎b"]),
+        ("p.csv", b'\xef\xbb\xbfn,prompt\n1,"a\nb"\n2,x\n', ["a⏎b", "x"]),
+    ],
+)
+def test_prompts_can_be_uploaded(name, data, texts):
+    page = tokenizer_page(show="batch")
+    page.get("file_uploader")[0].upload(name, data, "text/plain").run()
+    assert not page.exception and not page.error
+    assert list(page.dataframe[0].value["text"]) == texts
+
+
+def test_a_file_that_is_no_text_is_told():
+    page = tokenizer_page(show="batch")
+    page.get("file_uploader")[0].upload("p.txt", b"\xff\xfe\x00", "text/plain").run()
+    assert not page.exception and "cannot be read as UTF-8" in unescaped(said(page))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["", "🚀👩‍👩‍👧é", "مرحبا بالعالم", "一二三四", "a\u200bb\x00\x1b\ufeff",
+     "<script>alert(1)</script>", "1 " * 2000, "</s><s>", "\r\n\t \u202e"],
+)  # fmt: skip
+@pytest.mark.parametrize("model", ["seq-gpt2", "seq-llama"])
+def test_any_prompt_is_shown_in_every_view(prompt, model):
+    page = tokenizer_page(model=model, prompt=prompt, answer=" 5")
+    for show in VIEWS:
+        page.button_group(key="show").set_value(show).run()
+        assert not page.exception and not page.error, (show, said(page))
+
+
+def test_a_prompt_longer_than_the_model_reads_is_shown_and_told():
+    page = tokenizer_page(prompt="1 " * 200)
+    assert "seq-gpt2 reads at most 128 tokens" in words(page)
+    assert len(page.dataframe[0].value) > 200
+
+
+def test_hidden_characters_are_named():
+    assert "U+200B (zero-width space) at character 1" in words(tokenizer_page(prompt="1\u200b2"))
+    assert "U+00A0 (no-break space)" in words(tokenizer_page(prompt="1\u00a02"))
+
+
+def test_the_choices_of_a_page_outlive_a_visit_to_another():
+    page = tokenizer_page(show="numbers", at="prompt")
+    page.switch_page("pages/explore.py").run()
+    assert page.button_group(key="at").value == "prompt"
+    page.switch_page("pages/tokenizer.py").run()
+    assert page.button_group(key="show").value == "numbers" and not page.exception
+
+
+def test_the_python_of_every_view_gives_the_numbers_of_its_csv_in_a_fresh_interpreter(monkeypatch):
+    given: list[bytes] = []
+    monkeypatch.setattr(
+        DeltaGenerator, "download_button", lambda _self, _label, data, *_a, **_o: given.append(data)
+    )
+    codes, files = [], []
+    for show in VIEWS:
+        page = tokenizer_page(model="seq-llama", prompt=" 13 x ", answer="5", show=show,
+                              ablations="a0")  # fmt: skip
+        if show == "batch":
+            page.text_area(key="batch").set_value("1 2\n</s>\n 13").run()
+        codes.append(next(c.value for c in reversed(page.code) if ".table()" in c.value))
+        numbers = show == "numbers"
+        files.append(component(page, "figure")["csv"] if numbers else given[-1].decode())
+    script = "\nprint('---')\n".join(codes)
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    for show, printed, expected in zip(VIEWS, ran.stdout.split("---\n"), files, strict=True):
+        rows = [ast.literal_eval(line) for line in printed.splitlines() if line.startswith("{")]
+        assert rows and as_csv(rows) == expected, show
