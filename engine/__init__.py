@@ -1,5 +1,6 @@
 """The engine's door: the only names pages and notebooks use."""
 
+from .attention import attention, attention_overview
 from .captures import activations
 from .errors import (
     Cancelled,
@@ -11,10 +12,24 @@ from .errors import (
     TokenError,
 )
 from .experiment import Ablations, Experiment, Kind, Method, Positions, ablations
+from .head_scores import SCORES, head_scores
 from .ranking import next_token
 from .reading import tokenize
 from .registry import load, models, release
-from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
+from .results import (
+    Activations,
+    Attention,
+    AttentionOverview,
+    AttentionRun,
+    Candidate,
+    HeadScores,
+    ModelInfo,
+    NextToken,
+    Ranking,
+    Score,
+    Thumbnails,
+    Tokens,
+)
 from .sites import (
     MLP,
     Head,
@@ -30,14 +45,19 @@ from .sites import (
 
 __all__ = [
     "MLP",
+    "SCORES",
     "Ablations",
     "Activations",
+    "Attention",
+    "AttentionOverview",
+    "AttentionRun",
     "Cancelled",
     "Candidate",
     "EngineError",
     "Experiment",
     "ExperimentError",
     "Head",
+    "HeadScores",
     "Heads",
     "Kind",
     "LinkError",
@@ -52,11 +72,15 @@ __all__ = [
     "Shape",
     "Site",
     "SiteError",
+    "Thumbnails",
     "TokenError",
     "Tokens",
     "ablations",
     "activations",
+    "attention",
+    "attention_overview",
     "fold_sites",
+    "head_scores",
     "load",
     "models",
     "next_token",

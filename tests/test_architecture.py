@@ -21,6 +21,8 @@ WITHOUT_TORCH = {
     "checkpoints",
     "store",
     "tokens",
+    "head_scores",
+    "thumbnails",
 }
 
 
