@@ -9,6 +9,11 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets"
 _inside = contextvars.ContextVar("inside", default=False)
 
 
+def configure() -> None:
+    """Title and icon of the browser's tab, and the page's width."""
+    st.set_page_config(page_title="Switchboard", page_icon="🎛️", layout="wide")
+
+
 def run() -> None:
     """Draw the shell, read the engine, then run the page chosen."""
     page = st.navigation(_pages(), position="top")
@@ -32,9 +37,13 @@ def require_app() -> None:
     and runs the page's file alone. Calling st.navigation ends that; the rerun goes through app.py.
     """
     if not _inside.get():
+        configure()  # else the page's own icon is the browser's, and comes from fonts.gstatic.com
         st.navigation(_pages(), position="hidden")
         st.rerun()
 
 
 def _pages() -> list[st.Page]:
-    return [st.Page("pages/explore.py", title="Explore", icon=":material/toggle_on:", default=True)]
+    return [
+        st.Page("pages/explore.py", title="Explore", icon=":material/toggle_on:", default=True),
+        st.Page("pages/attention.py", title="Attention", icon=":material/grid_on:"),
+    ]
