@@ -20,7 +20,8 @@ def run() -> None:
     st.html(ASSETS / "style.css")
     st.logo(ASSETS / "logo.svg", size="large")
     with st.spinner("Reading PyTorch and TransformerLens…", show_time=True):
-        from pages._parts import experiment_form
+        from pages._parts import experiment_form, state
+    state.turn_to(page.url_path)
     mark = _inside.set(True)
     try:
         with experiment_form.shown() as ready:

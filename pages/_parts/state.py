@@ -110,6 +110,16 @@ def settle() -> None:
             st.session_state[name] = value
 
 
+def turn_to(page: str) -> None:
+    """Where the reader turned to another page, carry the widgets' values over to it: Streamlit
+    takes a widget on another page for a new one."""
+    ss = st.session_state
+    if ss.get("_page") != page:
+        for name, value in ss.get("_values", {}).items():
+            ss[name] = ss.get(name, value)
+    ss["_page"] = page
+
+
 def _changed() -> bool:
     before = st.session_state.get("_values", {})
     return any(st.session_state.get(name, value) != value for name, value in before.items())
