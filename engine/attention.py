@@ -86,11 +86,11 @@ def _attention(model: Model, e: Experiment, heads: tuple[Head, ...] | None) -> S
     layers = sorted({head.layer for head in every})
     patterns = np.empty((2, len(every), n, n), np.float32)
     norms = np.empty((2, len(every), n), np.float32)
-    for done, (layer, both) in enumerate(_by_layer(model, prompt, edits, layers), 1):
+    for done, (layer, taken) in enumerate(_by_layer(model, prompt, edits, layers), 1):
         for h in range(s.n_heads):
             i = place.get(Head(layer, h))
             if i is not None:
-                for run, (pattern, norm) in enumerate(both):
+                for run, (pattern, norm) in enumerate((taken[0], taken[-1])):
                     patterns[run, i], norms[run, i] = pattern[h], norm[h]
         yield done / len(layers)
     axes = (len(every),) if heads else (s.n_layers, s.n_heads)
@@ -115,12 +115,15 @@ def _overview(model: Model, e: Experiment, size: int, weighted: bool) -> Steps[A
     layers = range(model.shape.n_layers)
     small: tuple[list, list, list] = ([], [], [])
     scores: tuple[list[HeadScores], list[HeadScores]] = ([], [])
-    for layer, both in _by_layer(model, prompt, edits, layers):
-        for (pattern, _), scored in zip(both, scores, strict=True):
-            scored.append(head_scores(pattern, prompt.ids))
-        clean, ablated = (p * v[:, None, :] if weighted else p for p, v in both)
-        for into, shown in zip(small, (clean, ablated, ablated - clean), strict=True):
-            into.append(pooled(shown, size))
+    for layer, taken in _by_layer(model, prompt, edits, layers):
+        scored = [head_scores(pattern, prompt.ids) for pattern, _ in taken]
+        drawn = [p * norms[:, None, :] if weighted else p for p, norms in taken]
+        each = [pooled(pattern, size) for pattern in drawn]
+        change = pooled(drawn[1] - drawn[0], size) if len(drawn) > 1 else np.zeros_like(each[0])
+        for kept_small, one in zip(small, (each[0], each[-1], change), strict=True):
+            kept_small.append(one)
+        for kept_scores, score in zip(scores, (scored[0], scored[-1]), strict=True):
+            kept_scores.append(score)
         yield (layer + 1) / len(layers)
     most = None if not weighted else max(float(np.abs(x).max()) for x in small[0] + small[1])
     found = AttentionOverview(
@@ -153,10 +156,11 @@ def _check_room(n_patterns: int, n: int) -> None:
 
 def _by_layer(
     model: Model, prompt: Tokens, edits: tuple[Edit, ...], layers: Sequence[int]
-) -> Iterator[tuple[int, tuple[_Layer, _Layer]]]:
+) -> Iterator[tuple[int, list[_Layer]]]:
     """Each layer in turn, clean and ablated, captured a group of layers a pass.
 
-    With nothing ablated one row is both runs. Raises: EngineError for a layer without patterns.
+    With nothing ablated there is the clean run alone.
+    Raises: EngineError for a layer without patterns.
     """
     for layer in layers:
         for name in ("pattern", "v"):
@@ -173,8 +177,7 @@ def _by_layer(
         names = frozenset((name, layer) for name in ("pattern", "v") for layer in group)
         found = forward.run(model, [forward.Row(prompt.ids, own, (), names) for own in runs])
         for layer in group:
-            taken = [_taken(model, result, layer) for result in found]
-            yield layer, (taken[0], taken[-1])
+            yield layer, [_taken(model, result, layer) for result in found]
 
 
 def _taken(model: Model, result: forward.RowResult, layer: int) -> _Layer:

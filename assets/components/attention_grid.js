@@ -45,10 +45,12 @@ class Thumbnails {
 
   act(i, switches) {
     const set = switches ? this.picked : this.chosen;
-    set.has(i) ? set.delete(i) : set.add(i);
+    if (set.has(i)) set.delete(i);
+    else if (switches) set.add(i);
+    else this.chosen = new Set([i, ...set]); // the newest is the one that is zoomed
     this.mark(i);
     this.tell(i);
-    this.api.setStateValue(switches ? "picked" : "chosen", switches ? [...set].sort((a, b) => a - b) : [...set]);
+    this.api.setStateValue(switches ? "picked" : "chosen", switches ? [...set].sort((a, b) => a - b) : [...this.chosen]);
   }
 
   key_pressed(e) {

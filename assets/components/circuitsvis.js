@@ -58,6 +58,7 @@ class View {
     this.host.replaceChildren(place);
     CircuitsVis.render(place.id, CircuitsVis.AttentionHeads, {
       tokens: data.tokens, attention: data.values, maxValue: data.most, minValue: -data.most,
+      positiveColor: `rgb(${BLUE})`, negativeColor: `rgb(${RED})`,
       attentionHeadNames: data.heads.map(([layer, head]) => `L${layer}H${head}`),
     });
   }

@@ -61,7 +61,7 @@ def attention_grid(
         "run": run,
         "scores": {name: _plain(values) for name, values in scores_of(seen, run).items()},
         "score": ss["score"],
-        "hint": _HINT,
+        "hint": f"{_HINT} The numbers: {ss['score'].replace('_', ' ')}.",
         "name": f"attention-{run}",
         "title": f"{e.model}: {RUNS[run].lower()} attention"
         + (", weighted by value length" if weight == "value" else ""),

@@ -11,24 +11,24 @@ from pages._parts.attention_grid import RUNS, WEIGHTS
 from pages._parts.figure import python_of
 from pages._parts.text import visible
 
+MOST_TOKENS = 400
 MOST_HEADS = 24
-MOST_CELLS = 250_000
-"""Numbers CircuitsVis is given at once: it draws each as a rectangle of its own."""
+MOST_CELLS = 60_000
+"""Numbers CircuitsVis is given at once, which draws each as a rectangle of its own: about 1 s."""
 
 
 def attention_patterns(e: engine.Experiment, n: int, chosen: Sequence[engine.Head]) -> None:
     """Draw the heads chosen, for a prompt of `n` tokens, in the run the page's widgets say."""
-    most = min(MOST_HEADS, MOST_CELLS // n**2)
+    most = max(1, min(MOST_HEADS, MOST_CELLS // n**2)) if n <= MOST_TOKENS else 0
     heads = list(chosen)[:most]
+    if not chosen:
+        st.caption("Click heads to look closer.")
+        return
     if len(heads) < len(chosen):
         st.caption(
-            f"{len(heads)} of the {len(chosen)} heads chosen are drawn: with {n:,} tokens "
-            f"CircuitsVis is given at most {most} at once."
+            f"{len(heads)} of the {len(chosen)} heads chosen are drawn: CircuitsVis is slow, so "
+            f"with {n:,} tokens it is given {most} at once. The code below gives any."
         )
-    if not heads:
-        st.caption("Click heads to look closer." if most else "The code below gives them all.")
-        if not chosen:
-            return
     run, weighted = st.session_state["run"], st.session_state["weight"] == "value"
     if heads:
         _draw(e, engine.attention(e, heads, view=state.view()), run, weighted)
