@@ -150,7 +150,7 @@ class Thumbnails {
     const { layers, heads, title, name, score } = this.data, cell = Math.max(48, this.cell), step = cell + 16;
     const width = 50 + heads * step, height = 64 + layers * step;
     const parts = [label(12, 22, title, { anchor: "start", size: 13, weight: 600 }),
-      label(12, 38, `numbers: ${score.replace("_", " ")}; crossed: off`, { anchor: "start" })];
+      label(12, 38, `${scaleSays(this.data.most, this.data.signed)}; numbers: ${score.replace("_", " ")}; crossed: off`, { anchor: "start" })];
     for (let h = 0; h < heads; h++) parts.push(label(44 + h * step + cell / 2, 56, `H${h}`));
     for (let l = 0; l < layers; l++) parts.push(label(36, 62 + l * step + cell / 2, `L${l}`, { anchor: "end" }));
     this.buttons.forEach((_, i) => {

@@ -30,7 +30,7 @@ class View {
     const { tokens, heads, values, most, title, name } = this.data, n = tokens.length;
     const cell = Math.max(4, Math.min(18, 540 / n)), side = n * cell, margin = 90, step = side + margin + 20;
     const columns = Math.min(heads.length, Math.max(1, Math.floor(1400 / step))), rows = Math.ceil(heads.length / columns);
-    const parts = [label(12, 22, title, { anchor: "start", size: 13, weight: 600 })];
+    const parts = [label(12, 22, `${title}; ${scaleSays(most, this.data.signed)}`, { anchor: "start", size: 12, weight: 600 })];
     heads.forEach(([layer, head], i) => {
       const x = margin + i % columns * step, y = 52 + Math.floor(i / columns) * (step + 16);
       const size = Math.min(10, cell * .9);
@@ -42,7 +42,7 @@ class View {
         parts.push(label(x + at, y + side + 5, token.slice(0, 14), { anchor: "end", size, turn: -90 }));
       });
     });
-    const width = Math.max(420, columns * step + 20), height = 52 + rows * (step + 16);
+    const width = Math.max(620, columns * step + 20), height = 52 + rows * (step + 16);
     await saveDrawing(svgOf(width, height, parts), width, height, name, format);
   }
 

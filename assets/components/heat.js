@@ -36,6 +36,12 @@ const label = (x, y, text, { anchor = "middle", size = 10, turn = 0, weight = 40
   `<text x="${x}" y="${y}" text-anchor="${anchor}" font-size="${size}" font-weight="${weight}"` +
   (turn ? ` transform="rotate(${turn} ${x} ${y})"` : "") + `>${escaped(text)}</text>`;
 
+// What the colours of a download stand for.
+const scaleSays = (most, signed) => {
+  const written = Number(most.toPrecision(3));
+  return signed ? `strongest blue +${written}, strongest red −${written}` : `strongest blue ${written}`;
+};
+
 const picture = (canvas, x, y, width, height) =>
   `<image x="${x}" y="${y}" width="${width}" height="${height}" preserveAspectRatio="none" ` +
   `style="image-rendering:pixelated" href="${canvas.toDataURL()}"/>` +

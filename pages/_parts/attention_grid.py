@@ -63,8 +63,7 @@ def attention_grid(
         "score": ss["score"],
         "hint": f"{_HINT} The numbers: {ss['score'].replace('_', ' ')}.",
         "name": f"attention-{run}",
-        "title": f"{e.model}: {RUNS[run].lower()} attention"
-        + (", weighted by value length" if weight == "value" else ""),
+        "title": title(e, run, weight),
         "csv": _csv(seen),
     }
     components.attention_grid(
@@ -75,6 +74,13 @@ def attention_grid(
         on_chosen=lambda: _on_chosen(shape),
     )
     python_of(overview_python(e, run, weight == "value", pixels(shape)))
+
+
+def title(e: engine.Experiment, run: str, weight: str) -> str:
+    """What a download says above its drawing."""
+    weighted = " × length of the value" if weight == "value" else ""
+    told = "ablated − clean" if run == "difference" else run
+    return f"{e.model}: attention{weighted}, {told}"
 
 
 def overview_python(e: engine.Experiment, run: str, weighted: bool, size: int) -> str:

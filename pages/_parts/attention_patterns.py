@@ -7,7 +7,7 @@ import streamlit as st
 
 import engine
 from pages._parts import components, state
-from pages._parts.attention_grid import RUNS, WEIGHTS
+from pages._parts.attention_grid import title
 from pages._parts.figure import python_of
 from pages._parts.text import visible
 
@@ -38,15 +38,15 @@ def attention_patterns(e: engine.Experiment, n: int, chosen: Sequence[engine.Hea
 def _draw(e: engine.Experiment, found: engine.Attention, run: str, weighted: bool) -> None:
     values = _values(found, run, weighted)
     most = float(np.abs(values).max()) if weighted or run == "difference" else 1.0
-    weight = WEIGHTS["value"] if weighted else "attention"
     components.circuitsvis(
         {
             "tokens": [visible(text) or "∅" for text in found.tokens.texts],
             "heads": [[head.layer, head.head] for head in found.heads],
             "values": values.astype(float).round(4).tolist(),
             "most": most or 1.0,
+            "signed": run == "difference",
             "column": f"{run}_{'value_weighted' if weighted else 'pattern'}",
-            "title": f"{e.model}: {RUNS[run].lower()}, {weight}",
+            "title": title(e, run, "value" if weighted else "pattern"),
             "name": f"attention-{run}-heads",
         },
         key="circuitsvis",
