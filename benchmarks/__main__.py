@@ -2,9 +2,14 @@
 
 import sys
 
-from benchmarks import click, start, toggle
+from benchmarks import attention, click, start, toggle
 
-EACH = {"toggle": toggle.measure, "click": click.measure, "start": start.measure}
+EACH = {
+    "toggle": toggle.measure,
+    "attention": attention.measure,
+    "click": click.measure,
+    "start": start.measure,
+}
 
 for name in sys.argv[1:] or EACH:
     print(f"── {name}", flush=True)

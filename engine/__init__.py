@@ -1,6 +1,7 @@
 """The engine's door: the only names pages and notebooks use."""
 
 from .alignment import compare_sentencepiece, compare_tokenizers
+from .attention import attention, attention_overview
 from .captures import activations
 from .counting import number_lengths
 from .errors import (
@@ -14,6 +15,7 @@ from .errors import (
 )
 from .experiment import Ablations, Experiment, Kind, Method, Positions, ablations
 from .figures import draw_number_lengths
+from .head_scores import SCORES, head_scores
 from .lens import logit_lens
 from .ranking import next_token
 from .reading import token_view, token_views, tokenize, would_change
@@ -22,7 +24,11 @@ from .results import (
     Activations,
     AlignedBlock,
     Alignment,
+    Attention,
+    AttentionOverview,
+    AttentionRun,
     Candidate,
+    HeadScores,
     Joined,
     Lens,
     LensRun,
@@ -32,6 +38,7 @@ from .results import (
     Ranking,
     Score,
     SentencePieceView,
+    Thumbnails,
     Tokens,
     TokenView,
     TokenViews,
@@ -55,16 +62,21 @@ from .twins import twins
 
 __all__ = [
     "MLP",
+    "SCORES",
     "Ablations",
     "Activations",
     "AlignedBlock",
     "Alignment",
+    "Attention",
+    "AttentionOverview",
+    "AttentionRun",
     "Cancelled",
     "Candidate",
     "EngineError",
     "Experiment",
     "ExperimentError",
     "Head",
+    "HeadScores",
     "Heads",
     "Joined",
     "Kind",
@@ -84,6 +96,7 @@ __all__ = [
     "Shape",
     "Site",
     "SiteError",
+    "Thumbnails",
     "TokenError",
     "TokenView",
     "TokenViews",
@@ -93,10 +106,13 @@ __all__ = [
     "Twins",
     "ablations",
     "activations",
+    "attention",
+    "attention_overview",
     "compare_sentencepiece",
     "compare_tokenizers",
     "draw_number_lengths",
     "fold_sites",
+    "head_scores",
     "load",
     "logit_lens",
     "models",

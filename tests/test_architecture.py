@@ -23,6 +23,8 @@ WITHOUT_TORCH = {
     "tokens",
     "surprises",
     "figures",
+    "head_scores",
+    "thumbnails",
 }
 
 

@@ -3,6 +3,7 @@
 They get plain data and give plain values; texts are set as text in the browser, never as markup.
 """
 
+import json
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
@@ -13,11 +14,14 @@ import streamlit as st
 from pages._parts.frame import ASSETS
 
 
-def _mounted(name: str, *, isolate_styles: bool = True) -> Any:
+def _mounted(name: str, *, isolate_styles: bool = True, after: str = "") -> Any:
+    """A component of the files of that name; its JavaScript follows that of `after`."""
     folder = ASSETS / "components"
     html, css, js = (
         (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
     )
+    if after:
+        js = (folder / f"{after}.js").read_text("utf-8") + js
     return st.components.v2.component(
         name, html=html, css=css, js=js, isolate_styles=isolate_styles
     )
@@ -28,6 +32,8 @@ _token_strip = _mounted("token_strip")
 _rankings = _mounted("rankings")
 _token_rows = _mounted("token_rows")
 _figure = _mounted("figure", isolate_styles=False)
+_attention_grid = _mounted("attention_grid", after="heat")
+_circuitsvis = _mounted("circuitsvis", isolate_styles=False, after="heat")
 _LIBRARIES = {
     "plotly": ("plotly", "package_data/plotly.min.js", ""),
     "circuitsvis": ("circuitsvis", "dist/cdn/iife.js", "globalThis.CircuitsVis = CircuitsVis;"),
@@ -63,6 +69,26 @@ def token_rows(data: dict[str, Any], *, key: str) -> None:
 def figure(data: dict[str, Any], *, key: str) -> None:
     """A plotly figure and its downloads; the page must have the library "plotly"."""
     _figure(key=key, data=data)
+
+
+def attention_grid(
+    header: dict[str, Any], shades: bytes, *, key: str, on_picked: Callable, on_chosen: Callable
+) -> None:
+    """Every head's pattern as a thumbnail, one signed byte a pixel; `picked` (the heads named as
+    switched) and `chosen` (those to look at) are in its state, as cells counted layer by layer."""
+    written = json.dumps(header).encode()
+    _attention_grid(
+        key=key,
+        data=len(written).to_bytes(4, "little") + written + shades,
+        default={"picked": header["picked"], "chosen": header["chosen"]},
+        on_picked_change=on_picked,
+        on_chosen_change=on_chosen,
+    )
+
+
+def circuitsvis(data: dict[str, Any], *, key: str) -> None:
+    """Heads drawn by CircuitsVis; the page must have the library "circuitsvis"."""
+    _circuitsvis(key=key, data=data)
 
 
 def library(name: str) -> None:

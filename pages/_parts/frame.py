@@ -20,7 +20,8 @@ def run() -> None:
     st.html(ASSETS / "style.css")
     st.logo(ASSETS / "logo.svg", size="large")
     with st.spinner("Reading PyTorch and TransformerLens…", show_time=True):
-        from pages._parts import experiment_form
+        from pages._parts import experiment_form, state
+    state.turn_to(page.url_path)
     mark = _inside.set(True)
     try:
         with experiment_form.shown() as ready:
@@ -46,4 +47,5 @@ def _pages() -> list[st.Page]:
     return [
         st.Page("pages/explore.py", title="Explore", icon=":material/toggle_on:", default=True),
         st.Page("pages/tokenizer.py", title="Tokenizer", icon=":material/text_fields:"),
+        st.Page("pages/attention.py", title="Attention", icon=":material/grid_on:"),
     ]

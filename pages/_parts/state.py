@@ -4,6 +4,7 @@ The widgets' values are the only state. An Experiment is read from them at the s
 and written to the browser's address at its end, so the address is always the link to the view.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 import engine
 
@@ -20,13 +22,19 @@ FIRST = engine.Experiment(prompt="1 2 3 4", answer=" 5", distractor=" 4", corrup
 """What a visitor without a link sees."""
 
 BOS = {"auto": None, "on": True, "off": False}
-CHOICES = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "at": ("answer", "prompt"),
     "show": ("tokens", "twins", "tokenizers", "sentencepiece", "numbers", "answer", "batch"),
+    "run": ("clean", "ablated", "difference"),
+    "weight": ("pattern", "value"),
+    "score": tuple(engine.SCORES),
 }
 """What else a view is: widgets of the pages and their values, the first being the default."""
+WRITTEN = {"heads": "0.0"}
+"""The same for texts typed into the pages, with their defaults."""
+_MOST_WRITTEN = 10_000
 
-_NAMES = {field.name for field in fields(engine.Experiment)} | CHOICES.keys()
+_NAMES = {f.name for f in fields(engine.Experiment)} | CHOICES.keys() | WRITTEN.keys()
 _TEXTS = ("model", "prompt", "corrupted", "answer", "distractor")
 
 
@@ -54,7 +62,7 @@ def adopt_link() -> str | None:
     if pairs and pairs != st.session_state.get("_link") and not _changed():
         try:
             e = engine.Experiment.from_pairs(pairs)
-            fill(e, {name: value for name, value in pairs if name in CHOICES})
+            fill(e, {n: value for n, value in pairs if n in CHOICES or n in WRITTEN})
         except engine.EngineError as wrong:
             fill(FIRST)
             return f"The link could not be read, so this is the first example. {wrong}"
@@ -67,7 +75,9 @@ def link(e: engine.Experiment) -> list[tuple[str, str]]:
     """The names and values of the address of this view."""
     pairs = parse_qsl(e.to_url()[1:], keep_blank_values=True, errors="surrogatepass")
     chosen = [(name, st.session_state.get(name)) for name in CHOICES]
-    return pairs + [(name, value) for name, value in chosen if value in CHOICES[name][1:]]
+    pairs += [(name, value) for name, value in chosen if value in CHOICES[name][1:]]
+    written = [(name, st.session_state.get(name, default)) for name, default in WRITTEN.items()]
+    return pairs + [(name, value) for name, value in written if value != WRITTEN[name]]
 
 
 def write_link(e: engine.Experiment) -> None:
@@ -85,13 +95,30 @@ def _address() -> list[tuple[str, str]]:
 
 
 def settle() -> None:
-    """At a run's end, note the widgets' values, to see in the next which of them changed."""
+    """At a run's end, note the widgets' values, to see in the next which of them changed.
+
+    Streamlit forgets the values of widgets that a page does not draw, so those are set anew.
+    """
     plain = (str, bool, int, float)
     st.session_state["_values"] = {
         name: value
         for name, value in st.session_state.items()
         if not str(name).startswith("_") and isinstance(value, plain)
     }
+
+    for name, value in st.session_state["_values"].items():
+        with contextlib.suppress(StreamlitAPIException):  # this page draws it: it keeps its value
+            st.session_state[name] = value
+
+
+def turn_to(page: str) -> None:
+    """Where the reader turned to another page, carry the widgets' values over to it: Streamlit
+    takes a widget on another page for a new one."""
+    ss = st.session_state
+    if ss.get("_page") != page:
+        for name, value in ss.get("_values", {}).items():
+            ss[name] = ss.get(name, value)
+    ss["_page"] = page
 
 
 def _changed() -> bool:
@@ -104,6 +131,8 @@ def fill(e: engine.Experiment, choices: dict[str, str] | None = None) -> None:
     for name, values in CHOICES.items():
         asked = (choices or {}).get(name)
         st.session_state[name] = asked if asked in values else values[0]
+    for name, default in WRITTEN.items():
+        st.session_state[name] = (choices or {}).get(name, default)[:_MOST_WRITTEN]
     for name in _TEXTS:
         st.session_state[name] = getattr(e, name)
     st.session_state["references"] = "\n".join(_escaped(text) for text in e.references)

@@ -1,7 +1,7 @@
 """The head grid, its list of what is switched, and undo and clear, around an experiment's sites."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import streamlit as st
 
@@ -45,6 +45,11 @@ def switches(
     )
     if len(folded) > _MOST_CHIPS:
         st.caption(f"… and {len(folded) - _MOST_CHIPS} more; the box below names all.")
+    sites_box(ablations)
+
+
+def sites_box(ablations: engine.Ablations) -> None:
+    """The sites as text, with undo and clear."""
     st.text_input(
         "Sites",
         key="sites",
@@ -57,6 +62,15 @@ def switches(
             "Undo", on_click=state.undo, disabled=not state.can_undo(), icon=":material/undo:"
         )
         st.button("Clear", on_click=_clear, disabled=not ablations, icon=":material/backspace:")
+
+
+def set_heads(heads: Iterable[engine.Head], shape: engine.Shape) -> None:
+    """Set which heads are named; MLPs, neurons and what the model does not have stay."""
+    named = _named()
+    present = _present(named, shape)
+    others = [s for s in engine.resolve_sites(present, shape) if not isinstance(s, engine.Head)]
+    absent = [site for site in named if site not in present]
+    state.set_sites([*engine.fold_sites([*heads, *others], shape), *absent])
 
 
 def _cells(sites: Sequence[engine.Site], shape: engine.Shape) -> list[int]:

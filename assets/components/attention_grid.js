@@ -1,0 +1,180 @@
+// Every head's attention pattern as a thumbnail: one canvas under a grid of buttons.
+// The data is bytes: the length of a JSON header (4 bytes, little-endian), the header, one signed
+// byte a pixel. As in the head grid, clicks act here at once and Python's own sets are adopted only
+// when its `rev` changes.
+const GRIDS = new WeakMap(); // parentElement -> Thumbnails (the module is shared by every instance)
+const NAMES = 34, HEADINGS = 14, GAP = 3;
+
+function unpacked(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), n = view.getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + n)));
+  return [header, new Int8Array(bytes.buffer, bytes.byteOffset + 4 + n, bytes.byteLength - 4 - n)];
+}
+
+class Thumbnails {
+  constructor(root) {
+    for (const name of ["bar", "frame", "all", "grid", "says", "key", "modes"]) this[name] = root.querySelector("." + name);
+    this.mode = "look";
+    this.buttons = [];
+    this.grid.addEventListener("click", e => {
+      const head = e.target.closest("[data-i]");
+      if (head) this.act(+head.dataset.i, (this.mode === "switch") !== (e.altKey || e.shiftKey));
+    });
+    this.grid.addEventListener("keydown", e => this.key_pressed(e));
+    for (const kind of ["pointerover", "focusin"])
+      this.grid.addEventListener(kind, e => {
+        const head = e.target.closest?.("[data-i]");
+        if (head) this.tell(+head.dataset.i);
+      });
+    this.grid.addEventListener("pointerleave", () => this.tell(null));
+    this.modes.addEventListener("click", e => this.choose(e.target.closest("button")?.dataset.mode));
+    root.querySelector(".downloads").addEventListener("click", e => {
+      const format = e.target.closest("button")?.dataset.format;
+      if (format === "csv") save(new Blob([this.data.csv], { type: "text/csv" }), `${this.data.name}.csv`);
+      else if (format) this.download(format);
+    });
+    new ResizeObserver(() => { if (this.data && this.fits() !== this.cell) this.build(); }).observe(this.bar);
+    this.choose("look");
+  }
+
+  choose(mode) {
+    if (!mode) return;
+    this.mode = mode;
+    this.modes.querySelectorAll("button").forEach(b => b.setAttribute("aria-checked", String(b.dataset.mode === mode)));
+  }
+
+  act(i, switches) {
+    const set = switches ? this.picked : this.chosen;
+    if (set.has(i)) set.delete(i);
+    else if (switches) set.add(i);
+    else this.chosen = new Set([i, ...set]); // the newest is the one that is zoomed
+    this.mark(i);
+    this.tell(i);
+    this.api.setStateValue(switches ? "picked" : "chosen", switches ? [...set].sort((a, b) => a - b) : [...this.chosen]);
+  }
+
+  key_pressed(e) {
+    const head = e.target.closest("[data-i]");
+    if (!head) return;
+    const i = +head.dataset.i, { heads } = this.data;
+    if (e.key === "x" || e.key === "Delete") { e.preventDefault(); this.act(i, true); return; }
+    const to = { ArrowRight: i + 1, ArrowLeft: i - 1, ArrowDown: i + heads, ArrowUp: i - heads }[e.key];
+    if (to === undefined || !this.buttons[to]) return;
+    e.preventDefault();
+    head.tabIndex = -1;
+    this.buttons[to].tabIndex = 0;
+    this.buttons[to].focus();
+  }
+
+  name(i) { return `L${Math.floor(i / this.data.heads)}H${i % this.data.heads}`; }
+
+  off(i) { return this.picked.has(i) !== (this.data.verb === "keep"); }
+
+  written(name, value) {
+    if (value === null || value === undefined) return "–";
+    return (this.data.signed && value > 0 ? "+" : "") + value.toFixed(2).replace("-", "−") + (name === "entropy" ? " nats" : "");
+  }
+
+  tell(i) {
+    if (i === null) { this.says.textContent = this.data.hint; return; }
+    const scores = Object.entries(this.data.scores).map(([name, of]) => `${name.replace("_", " ")} ${this.written(name, of[i])}`);
+    this.says.textContent = `${this.name(i)} · ${this.off(i) ? "off" : "on"} · ${this.data.run}: ${scores.join(" · ")}`;
+  }
+
+  mark(i) {
+    this.buttons[i].classList.toggle("off", this.off(i));
+    this.buttons[i].setAttribute("aria-pressed", String(this.chosen.has(i)));
+    this.buttons[i].setAttribute("aria-label", this.name(i) + (this.off(i) ? ", off" : ""));
+  }
+
+  fits() { // the width of a thumbnail that lets the layers fit a screen and the heads the page
+    const { layers, heads } = this.data, width = this.bar.clientWidth || 800;
+    return Math.max(12, Math.floor(Math.min((width - NAMES) / heads - GAP, Math.max(24, 660 / layers), 92)));
+  }
+
+  build() {
+    const { layers, heads } = this.data, parts = document.createDocumentFragment();
+    this.cell = this.fits();
+    this.numbers = this.cell >= 34;
+    const cut = (name, text) => { const e = document.createElement("span"); e.className = name; e.textContent = text; parts.append(e); return e; };
+    this.grid.style.gridTemplateColumns = `${NAMES}px repeat(${heads}, ${this.cell}px)`;
+    this.grid.style.gridTemplateRows = `${HEADINGS}px repeat(${layers}, ${this.cell}px${this.numbers ? " 10px" : ""})`;
+    this.grid.style.gap = `${this.numbers ? 1 : GAP}px ${GAP}px`;
+    this.grid.style.fontSize = this.cell < 20 ? "8px" : "10px";
+    this.buttons = []; this.labels = [];
+    cut("name", "");
+    for (let h = 0; h < heads; h++) cut("name", h);
+    for (let l = 0; l < layers; l++) {
+      cut("name", "L" + l);
+      for (let h = 0; h < heads; h++) {
+        const b = document.createElement("button");
+        b.type = "button"; b.className = "head"; b.dataset.i = this.buttons.length;
+        b.tabIndex = this.buttons.length ? -1 : 0;
+        this.buttons.push(b);
+        parts.append(b);
+      }
+      if (this.numbers) { cut("number", ""); for (let h = 0; h < heads; h++) this.labels.push(cut("number", "")); }
+    }
+    this.grid.replaceChildren(parts);
+    this.paint();
+  }
+
+  head(i, dark) {
+    const { size } = this.data, from = i * size * size;
+    return heat(this.shades.subarray(from, from + size * size), size, size, 127, dark);
+  }
+
+  paint() {
+    const ratio = globalThis.devicePixelRatio || 1, dark = isDark(this.grid);
+    this.dark = dark;
+    const box = this.grid.getBoundingClientRect();
+    this.all.width = Math.round(box.width * ratio); this.all.height = Math.round(box.height * ratio);
+    const context = this.all.getContext("2d");
+    context.imageSmoothingEnabled = this.data.size > this.cell * ratio;
+    this.buttons.forEach((b, i) => {
+      const [x, y] = [b.offsetLeft * ratio, b.offsetTop * ratio];
+      context.drawImage(this.head(i, dark), x, y, this.cell * ratio, this.cell * ratio);
+      this.mark(i);
+      if (this.numbers) this.labels[i].textContent = this.written("", this.data.scores[this.data.score][i]);
+    });
+    const ramp = Array.from({ length: 96 }, (_, i) => this.data.signed ? i / 47.5 - 1 : i / 95);
+    const key = this.key.querySelector("canvas").getContext("2d");
+    key.clearRect(0, 0, 96, 8);
+    key.drawImage(heat(ramp, 1, 96, 1, dark), 0, 0, 96, 8);
+    const most = Number(this.data.most.toPrecision(2));
+    this.key.querySelector("i").textContent = this.data.signed ? `−${most}` : "0";
+    this.key.querySelector("b").textContent = `${this.data.signed ? "+" : ""}${most} ${this.data.unit}`;
+  }
+
+  async download(format) {
+    const { layers, heads, title, name, score } = this.data, cell = Math.max(48, this.cell), step = cell + 16;
+    const width = 50 + heads * step, height = 64 + layers * step;
+    const parts = [label(12, 22, title, { anchor: "start", size: 13, weight: 600 }),
+      label(12, 38, `${scaleSays(this.data.most, this.data.signed)}; numbers: ${score.replace("_", " ")}; crossed: off`, { anchor: "start" })];
+    for (let h = 0; h < heads; h++) parts.push(label(44 + h * step + cell / 2, 56, `H${h}`));
+    for (let l = 0; l < layers; l++) parts.push(label(36, 62 + l * step + cell / 2, `L${l}`, { anchor: "end" }));
+    this.buttons.forEach((_, i) => {
+      const x = 44 + i % heads * step, y = 62 + Math.floor(i / heads) * step;
+      parts.push(picture(this.head(i, false), x, y, cell, cell));
+      if (this.off(i)) parts.push(`<path d="M${x} ${y}l${cell} ${cell}m0 ${-cell}l${-cell} ${cell}" stroke="#1f2333" opacity=".7"/>`);
+      parts.push(label(x + cell / 2, y + cell + 10, this.written("", this.data.scores[score][i]), { size: 9 }));
+    });
+    await saveDrawing(svgOf(width, height, parts), width, height, name, format);
+  }
+
+  update(api) {
+    const [d, shades] = unpacked(api.data), was = this.data;
+    this.api = api; this.data = d; this.shades = shades;
+    if (was?.rev !== d.rev) { this.picked = new Set(d.picked); this.chosen = new Set(d.chosen); }
+    if (was?.layers !== d.layers || was?.heads !== d.heads || this.fits() !== this.cell) this.build();
+    else this.paint();
+    this.says.textContent = d.hint;
+  }
+}
+
+export default function (component) {
+  const root = component.parentElement;
+  if (!GRIDS.has(root)) GRIDS.set(root, new Thumbnails(root));
+  GRIDS.get(root).update(component);
+  return () => GRIDS.delete(root);
+}

@@ -1,0 +1,189 @@
+"""Every head's pattern as a thumbnail: what is drawn, and what clicks on it do."""
+
+import contextlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+import engine
+from pages._parts import components
+from pages._parts.figure import python_of
+from pages._parts.switches import set_heads
+
+RUNS = {"clean": "Clean", "ablated": "Ablated", "difference": "Difference"}
+WEIGHTS = {"pattern": "Attention", "value": "× length of the value"}
+_GRID = "attention_grid"
+_HINT = (
+    "Rows ask, columns are looked at. Click heads to look closer; shift-click, or x, switches one "
+    "off. A head that is off (crossed) still shows where it would look."
+)
+
+
+def pixels(shape: engine.Shape) -> int:
+    """How large thumbnails are: more heads, each smaller on the screen."""
+    return 48 if shape.n_heads <= 16 else 32
+
+
+def scores_of(seen: engine.AttentionOverview, run: str) -> dict[str, np.ndarray]:
+    """Each score [layer head_index] in one run, or ablated − clean."""
+    clean, ablated = vars(seen.clean_scores), vars(seen.ablated_scores)
+    if run == "difference":
+        return {name: ablated[name] - clean[name] for name in engine.SCORES}
+    return {name: (ablated if run == "ablated" else clean)[name] for name in engine.SCORES}
+
+
+def attention_grid(
+    e: engine.Experiment,
+    shape: engine.Shape,
+    seen: engine.AttentionOverview,
+    chosen: Sequence[engine.Head],
+) -> None:
+    """Draw the thumbnails of the run and weights that the page's widgets say."""
+    ss = st.session_state
+    run, weight = ss["run"], ss["weight"]
+    shown: engine.Thumbnails = getattr(seen, run)
+    sets = {"picked": _cells(_named_heads(e, shape), shape), "chosen": _cells(chosen, shape)}
+    if sets != ss.get("_attention_told"):
+        ss["_attention_rev"] = ss.get("_attention_rev", 0) + 1
+        ss["_attention_told"] = sets
+    header = {
+        **sets,
+        "rev": ss["_attention_rev"],
+        "layers": shape.n_layers,
+        "heads": shape.n_heads,
+        "size": shown.shade.shape[-1],
+        "most": shown.most,
+        "signed": run == "difference",
+        "unit": "ablated − clean" if run == "difference" else WEIGHTS[weight].lower(),
+        "verb": e.ablations.verb,
+        "run": run,
+        "scores": {name: _plain(values) for name, values in scores_of(seen, run).items()},
+        "score": ss["score"],
+        "hint": f"{_HINT} The numbers: {ss['score'].replace('_', ' ')}.",
+        "name": f"attention-{run}",
+        "title": title(e, run, weight),
+        "csv": _csv(seen),
+    }
+    components.attention_grid(
+        header,
+        shown.shade.tobytes(),
+        key=_GRID,
+        on_picked=lambda: _on_picked(shape),
+        on_chosen=lambda: _on_chosen(shape),
+    )
+    python_of(overview_python(e, run, weight == "value", pixels(shape)))
+
+
+def title(e: engine.Experiment, run: str, weight: str) -> str:
+    """What a download says above its drawing."""
+    weighted = " × length of the value" if weight == "value" else ""
+    told = "ablated − clean" if run == "difference" else run
+    return f"{e.model}: attention{weighted}, {told}"
+
+
+def overview_python(e: engine.Experiment, run: str, weighted: bool, size: int) -> str:
+    """Code whose `shown` holds the thumbnails and `scores` the scores that are drawn."""
+    scores = (
+        "{\n    name: getattr(seen.ablated_scores, name) - getattr(seen.clean_scores, name)\n"
+        "    for name in engine.SCORES\n}"
+        if run == "difference"
+        else f"vars(seen.{run}_scores)"
+    )
+    return (
+        f"import engine\n\ne = {e.to_python()}\n"
+        f"seen = engine.attention_overview(e, size={size}, weighted={weighted})\n"
+        f"shown = seen.{run}  # .shade [layer head_index row col], 127 stands for .most\n"
+        f"scores = {scores}  # each [layer head_index]\n"
+    )
+
+
+def _named_heads(e: engine.Experiment, shape: engine.Shape) -> list[engine.Head]:
+    sites = engine.resolve_sites(e.ablations.sites, shape)
+    return [site for site in sites if isinstance(site, engine.Head)]
+
+
+def _cells(heads: Sequence[engine.Head], shape: engine.Shape) -> list[int]:
+    return sorted(head.layer * shape.n_heads + head.head for head in heads)
+
+
+def _heads(cells: object, shape: engine.Shape) -> list[engine.Head]:
+    """The heads of cells as the browser tells them; what is no cell is left out."""
+    found = []
+    for cell in cells if isinstance(cells, list) else ():
+        with contextlib.suppress(TypeError, ValueError):
+            layer, head = divmod(int(cell), shape.n_heads)
+            if 0 <= layer < shape.n_layers:
+                found.append(engine.Head(layer, head))
+    return list(dict.fromkeys(found))
+
+
+def _on_picked(shape: engine.Shape) -> None:
+    heads = _heads(st.session_state[_GRID]["picked"], shape)
+    _told("picked", heads, shape)
+    set_heads(heads, shape)
+
+
+def _on_chosen(shape: engine.Shape) -> None:
+    heads = _heads(st.session_state[_GRID]["chosen"], shape)
+    _told("chosen", heads, shape)
+    st.session_state["heads"] = engine.print_sites(heads)
+
+
+def _told(name: str, heads: list[engine.Head], shape: engine.Shape) -> None:
+    """Note what the grid already shows, so that it is not told back to it."""
+    told = st.session_state.get("_attention_told", {})
+    st.session_state["_attention_told"] = {**told, name: _cells(heads, shape)}
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    return [None if math.isnan(x) else round(float(x), 4) for x in values.ravel()]
+
+
+def _csv(seen: engine.AttentionOverview) -> str:
+    """Every score of every head, clean and ablated; empty where the prompt has no such token."""
+    columns = {
+        f"{run}_{name}": values
+        for run in ("clean", "ablated")
+        for name, values in scores_of(seen, run).items()
+    }
+    lines = [",".join(["layer", "head", *columns])]
+    for layer, head in np.ndindex(seen.clean_scores.entropy.shape):
+        cells = (values[layer, head] for values in columns.values())
+        written = ("" if math.isnan(x) else f"{x:.6g}" for x in cells)
+        lines.append(",".join([str(layer), str(head), *written]))
+    return "\n".join(lines) + "\n"
+
+
+def score_table(seen: engine.AttentionOverview, e: engine.Experiment, shape: engine.Shape) -> None:
+    """Every head's scores in the run shown; a click on a column's name sorts by it."""
+    run = st.session_state["run"]
+    named, keeps = set(_named_heads(e, shape)), e.ablations.verb == "keep"
+    every = [engine.Head(i, h) for i in range(shape.n_layers) for h in range(shape.n_heads)]
+    scores = scores_of(seen, run)
+    st.dataframe(
+        {
+            "layer": [head.layer for head in every],
+            "head": [head.head for head in every],
+            "off": [(head in named) != keeps for head in every],
+            **{name: values.ravel() for name, values in scores.items()},
+        },
+        column_config={
+            name: st.column_config.NumberColumn(
+                name.replace("_", " "), format="%.3f", help=f"{about}."
+            )
+            for name, about in engine.SCORES.items()
+        },
+        hide_index=True,
+        height=320,
+    )
+
+
+def chosen_heads(shape: engine.Shape) -> list[engine.Head]:
+    """The heads named in the page's box. Raises: SiteError for what is no head of the model."""
+    sites = engine.resolve_sites(engine.parse_sites(st.session_state["heads"] or ""), shape)
+    for site in sites:
+        if not isinstance(site, engine.Head):
+            raise engine.SiteError(f"{site} has no attention pattern; name heads, such as 2.1.")
+    return [site for site in sites if isinstance(site, engine.Head)]

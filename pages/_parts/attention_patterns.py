@@ -1,0 +1,78 @@
+"""Chosen heads large, drawn by CircuitsVis."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+import engine
+from pages._parts import components, state
+from pages._parts.attention_grid import title
+from pages._parts.figure import python_of
+from pages._parts.text import visible
+
+MOST_TOKENS = 400
+MOST_HEADS = 24
+MOST_CELLS = 60_000
+"""Numbers CircuitsVis is given at once, which draws each as a rectangle of its own: about 1 s."""
+
+
+def attention_patterns(e: engine.Experiment, n: int, chosen: Sequence[engine.Head]) -> None:
+    """Draw the heads chosen, for a prompt of `n` tokens, in the run the page's widgets say."""
+    most = max(1, min(MOST_HEADS, MOST_CELLS // n**2)) if n <= MOST_TOKENS else 0
+    heads = list(chosen)[:most]
+    if not chosen:
+        st.caption("Click heads to look closer.")
+        return
+    if len(heads) < len(chosen):
+        st.caption(
+            f"{len(heads)} of the {len(chosen)} heads chosen are drawn: CircuitsVis is slow, so "
+            f"with {n:,} tokens it is given {most} at once. The code below gives any."
+        )
+    run, weighted = st.session_state["run"], st.session_state["weight"] == "value"
+    if heads:
+        _draw(e, engine.attention(e, heads, view=state.view()), run, weighted)
+    python_of(patterns_python(e, heads or chosen, run, weighted))
+
+
+def _draw(e: engine.Experiment, found: engine.Attention, run: str, weighted: bool) -> None:
+    values = _values(found, run, weighted)
+    most = float(np.abs(values).max()) if weighted or run == "difference" else 1.0
+    components.circuitsvis(
+        {
+            "tokens": [visible(text) or "∅" for text in found.tokens.texts],
+            "heads": [[head.layer, head.head] for head in found.heads],
+            "values": values.astype(float).round(4).tolist(),
+            "most": most or 1.0,
+            "signed": run == "difference",
+            "column": f"{run}_{'value_weighted' if weighted else 'pattern'}",
+            "title": title(e, run, "value" if weighted else "pattern"),
+            "name": f"attention-{run}-heads",
+        },
+        key="circuitsvis",
+    )
+
+
+def _values(found: engine.Attention, run: str, weighted: bool) -> np.ndarray:
+    """[head query_pos key_pos] of one run, or ablated − clean."""
+    clean, ablated = (r.value_weighted if weighted else r.pattern for r in
+                      (found.clean, found.ablated))  # fmt: skip
+    return {"clean": clean, "ablated": ablated, "difference": ablated - clean}[run]
+
+
+def patterns_python(
+    e: engine.Experiment, heads: Sequence[engine.Head], run: str, weighted: bool
+) -> str:
+    """Code whose `shown` is what is drawn, [head query_pos key_pos]."""
+    field = "value_weighted" if weighted else "pattern"
+    shown = (
+        f"found.ablated.{field} - found.clean.{field}"
+        if run == "difference"
+        else f"found.{run}.{field}"
+    )
+    named = ", ".join(f"engine.Head({head.layer}, {head.head})" for head in heads)
+    return (
+        f"import engine\n\ne = {e.to_python()}\n"
+        f"found = engine.attention(e, [{named}])\n"
+        f"shown = {shown}  # [head query_pos key_pos]\n"
+    )

@@ -1,0 +1,100 @@
+"""What only a browser can show of the Attention page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from benchmarks.driving import serving, wait_until_up
+
+SLOW = 60_000
+QUERY = "?model=seq-gpt2&prompt=1+2+3+1+2+3"
+DRAWN = ".sb-circuitsvis canvas"
+
+
+def open_page(page: Page, address: str, query: str = QUERY) -> None:
+    page.goto(f"{address}/attention{query}")
+    expect(page.locator(DRAWN).first).to_be_visible(timeout=SLOW)
+
+
+def thumbnail(page: Page, name: str):
+    return page.get_by_role("button", name=re.compile(rf"^{name}(, off)?$"))
+
+
+def painted(page: Page, selector: str) -> bool:
+    """Whether a canvas has anything on it."""
+    return page.locator(selector).first.evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v)"
+    )
+
+
+def test_a_deep_link_to_a_cold_server_draws_and_asks_nothing_of_others(page):
+    with serving() as cold:
+        wait_until_up(cold)
+        open_page(page, cold)
+        expect(page.get_by_text("L0H0 Zoomed")).to_be_visible()
+        page.wait_for_timeout(500)
+        assert painted(page, DRAWN) and painted(page, "canvas.all")
+
+
+def test_a_click_looks_closer_and_shift_click_switches_off(page, address):
+    open_page(page, address)
+    thumbnail(page, "L2H3").click()
+    expect(thumbnail(page, "L2H3")).to_have_attribute("aria-pressed", "true")
+    expect(page).to_have_url(re.compile(r"heads=2\.3\+0\.0"))
+    expect(page.get_by_text("L2H3 Zoomed")).to_be_visible()
+    thumbnail(page, "L1H1").click(modifiers=["Shift"])
+    expect(page).to_have_url(re.compile(r"ablations=1\.1"))
+    expect(page.get_by_role("button", name="L1H1, off")).to_be_visible()
+    page.get_by_role("radio", name="Click to switch off").click()
+    thumbnail(page, "L1H1").click()
+    thumbnail(page, "L0H4").click()
+    expect(page).to_have_url(re.compile(r"ablations=0\.4"))
+    expect(page.get_by_role("textbox", name="Sites")).to_have_value("0.4")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_role("button", name="L0H4", exact=True)).to_be_visible()
+
+
+def test_the_keyboard_reaches_and_switches_heads(page, address):
+    open_page(page, address)
+    thumbnail(page, "L0H0").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("L1H1 · on · clean: previous token")).to_be_visible()
+    page.keyboard.press("x")
+    expect(page).to_have_url(re.compile(r"ablations=1\.1"))
+
+
+def test_markup_is_shown_and_never_run(page, address):
+    text = "%3Cscript%3Ewindow.ran%3D1%3C%2Fscript%3E%3Cimg+src%3Dx+onerror%3Dwindow.ran%3D1%3E"
+    open_page(page, address, f"?model=seq-gpt2&prompt={text}&ablations=0.1")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.ran") is None and page.locator("img[src=x]").count() == 0
+
+
+@pytest.mark.parametrize("view", [".downloads", ".sb-downloads"])
+def test_every_view_downloads(page, address, view):
+    open_page(page, address)
+    starts = {"PNG": b"\x89PNG", "SVG": b"<svg", "CSV": b"layer,head,"}
+    for format_, start in starts.items():
+        with page.expect_download() as told:
+            page.locator(view).get_by_role("button", name=format_, exact=True).click()
+        content = Path(told.value.path()).read_bytes()
+        assert content.startswith(start) and len(content) > 500
+        if format_ == "SVG":
+            assert (b">H7<" if view == ".downloads" else b">L0H0<") in content
+        if format_ == "CSV":
+            assert len(content.splitlines()) == 1 + (6 * 8 if view == ".downloads" else 6 * 7 / 2)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 1920])
+def test_nothing_runs_past_the_edge(browser, address, scheme, width):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    one = context.new_page()
+    open_page(one, address)
+    assert one.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
