@@ -18,8 +18,6 @@ from training.card import accuracy, families
 from training.corpus import held_out
 
 NAMES = ("seq-gpt2", "seq-llama")
-BELOW = {"seq-gpt2": {"numerals", "ordinals"}}
-"""Families that fall short of 98%; their cards tell by how much."""
 
 TEXTS = (
     "1 2 3 4", "5 3 9", "January February", " leading", "trailing ", "two  spaces", "a\nb\n",
@@ -128,8 +126,8 @@ def test_the_card_tells_what_the_model_does(name):
     assert told == measured
     plain = {f: told[f]["share"] for f in told if f in LADDERS or f.startswith("done in")}
     assert len(plain) == 18
-    below = {family: share for family, share in plain.items() if share < 0.98}
-    assert below.keys() == BELOW.get(name, set()), below
+    assert not {family: share for family, share in plain.items() if share < 0.98}
+    assert told["dates"]["share"] > 0.9 and told["ages"]["share"] > 0.9
     text = Path(BUNDLED / name / "README.md").read_text("utf-8")
     for family, found in told.items():
         assert f"| {family} | {100 * found['share']:.1f}% |" in text

@@ -109,7 +109,7 @@ def test_a_run_is_cut_before_a_held_out_window_and_not_ended(held):
 def test_held_out_prompts_continue_their_ladder(held):
     for family in LADDERS:
         for example in held.examples[family]:
-            terms = re.split(r" -> |, |\s", example.prompt.rstrip(" ->,\n"))
+            terms = re.split(r" -> | / |[,;] |\s", example.prompt.rstrip(" ->,;/\n"))
             answer = example.answer.strip()
             ladder = LADDERS[family]
             runs = [" ".join(ladder.run(s, len(terms) + 1)).lower() for s in ladder.starts]
@@ -165,7 +165,7 @@ def test_training_is_the_same_twice_and_learns(tmp_path, held, stream):
              for _ in range(30)]
         )  # fmt: skip
         with tqdm(total=30, disable=True) as bar:
-            losses = fit(model, data, 30, 1.5e-3, bar)
+            losses = fit(model, data, 30, bar)
         return losses, model.state_dict()
 
     (one, weights), (two, again) = trained(), trained()

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from engine.checkpoints import BUNDLED
-from training.train import CYCLES, train
+from training.train import STEPS, train
 
 
 def main(names: list[str]) -> None:
@@ -24,4 +24,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(CYCLES))
+    main(sys.argv[1:] or list(STEPS))

@@ -177,8 +177,8 @@ def _text(name: str, card: dict[str, Any]) -> str:
         "",
         "## Training",
         "",
-        f"`make models`, seed {t['seed']}: {t['steps']:,} steps in {t['cycles']} cycles, of at "
-        f"most {t['tokens_a_batch']:,} tokens, one thread, {t['minutes']} minutes, final loss "
+        f"`make models`, seed {t['seed']}: {t['steps']:,} steps of at most "
+        f"{t['tokens_a_batch']:,} tokens, one thread, {t['minutes']} minutes, final loss "
         f"{t['final_loss']} nats a token. The corpus "
         "(`training/corpus.py`) is an endless stream of short "
         "lines: runs of numerals, number words, months, weekdays, letters, ordinals, Spanish "

@@ -15,16 +15,18 @@ from random import Random
 
 from engine.tasks import FAMILIES, LADDERS, Example, Ladder, age_line, date_line, done_in, shuffled
 
-SEPARATORS = (" ", ", ", "\n", " -> ")
-LATER_SEPARATORS = ("; ", " / ")
-"""What a second cycle of training also writes, so that no family is bound to its separators."""
+SEPARATORS = (" ", ", ", "\n", " -> ", "; ", " / ")
+_LINE_BREAKS = 2
+"""How often line breaks are written beside any other separator: only after them are terms written
+without a space, which makes them other tokens."""
 _HELD_OUT_SEED = 20_000
 _SENTENCES = 200
 _WEIGHTS = {
-    "numerals": 4.0,
-    "number words": 1.5,
+    "numerals": 5.0,
+    "number words": 2.0,
     "months": 1.5,
     "ordinal words": 1.5,
+    "ordinals": 2.0,
     "steps of 2": 1.5,
     "steps of 3": 1.5,
     "steps of 5": 1.5,
@@ -126,22 +128,21 @@ def styles(ladder: Ladder) -> list[Style]:
     return [Style(s, c) for c in cases for s in SEPARATORS]
 
 
-def lines(seed: int, held: HeldOut, later: bool = False) -> Iterator[Line]:
-    """Training lines without end, none of which holds a held-out text.
-
-    `later`: a share of the runs is written with the later separators, and ordinals, the slowest to
-    learn, come three times as often.
-    """
+def lines(seed: int, held: HeldOut) -> Iterator[Line]:
+    """Training lines without end, none of which holds a held-out text."""
     rng = Random(seed)
     written = {
-        name: [s for s in styles(ladder) if s not in held.styles[name]]
+        name: [
+            s
+            for s in styles(ladder)
+            if s not in held.styles[name]
+            for _ in range(_LINE_BREAKS if s.separator == "\n" else 1)
+        ]
         for name, ladder in LADDERS.items()
     }
     weights = {name: _WEIGHTS.get(name, 1.0) for name in LADDERS}
-    if later:
-        weights["ordinals"] *= 3.0
     while True:
-        line = held.spare(_line(rng, written, weights, LATER_SEPARATORS if later else ()))
+        line = held.spare(_line(rng, written, weights))
         if line is not None:
             yield line
 
@@ -172,27 +173,20 @@ def _ending_in(ladder: Ladder, style: Style, start: int, before: int) -> Example
     return None
 
 
-def _line(
-    rng: Random,
-    written: dict[str, list[Style]],
-    weights: dict[str, float],
-    later: tuple[str, ...],
-) -> Line:
+def _line(rng: Random, written: dict[str, list[Style]], weights: dict[str, float]) -> Line:
     """A line; it ends where its sentence or its ladder does, and else is broken off."""
     kind = rng.random()
-    if kind < 0.18:
+    if kind < 0.16:
         return _sentence(date_line(rng))
-    if kind < 0.30:
+    if kind < 0.25:
         return _sentence(age_line(rng))
-    if kind < 0.38:
+    if kind < 0.32:
         ladder = LADDERS[rng.choice(("numerals", "numerals", "number words", "months"))]
         terms = ladder.run(rng.choice(ladder.starts[:20]), rng.randint(4, 9))
         return Line(done_in(rng, terms, 0)[1], ends=False)
     name = rng.choices(list(weights), list(weights.values()))[0]
     ladder = LADDERS[name]
-    style = rng.choice(written[name]) if rng.random() < 0.55 else Style()
-    if later and rng.random() < 0.35:
-        style = Style(rng.choice(later), style.case)
+    style = rng.choice(written[name]) if rng.random() < 0.65 else Style()
     if rng.random() < 0.14:
         terms = shuffled(rng, ladder, rng.randint(3, 8))
         if len(terms) < 6 and rng.random() < 0.4:

@@ -26,15 +26,9 @@ from training.corpus import held_out, lines
 from training.tokenizing import CONTEXT, save_gpt2_tokenizer, save_llama_tokenizer
 
 SEED = 2026
-CYCLES = {
-    "seq-gpt2": ((10_000, 1.5e-3), (2_400, 7e-4)),
-    "seq-llama": ((11_000, 1.5e-3), (2_000, 7e-4)),
-}
-"""Steps and peak learning rate of each cycle: warm restarts (Loshchilov & Hutter, 2017) mend what
-the first cycle leaves unsure."""
-LATER = {"seq-gpt2": True, "seq-llama": False}
-"""Whether later cycles write more separators (see `corpus.lines`): GPT-2's whole-number tokens
-tie ordinals to the separators they were seen with."""
+STEPS = {"seq-gpt2": 14_000, "seq-llama": 14_000}
+RATE = 1.5e-3
+"""The learning rate's peak."""
 TOKENS_A_BATCH = 1024
 _TOKENIZER_LINES = 20_000
 
@@ -73,9 +67,9 @@ def new_model(name: str, vocab_size: int, bos: int, eos: int) -> PreTrainedModel
     )
 
 
-def batches(tokenizer: Any, seed: int, later: bool = False) -> Iterator[torch.Tensor]:
+def batches(tokenizer: Any, seed: int) -> Iterator[torch.Tensor]:
     """Padded batches [rows pos] of lines of like length, each line alone in its row; −100 pads."""
-    stream, rng = lines(seed, held_out(), later), Random(seed)
+    stream, rng = lines(seed, held_out()), Random(seed)
     while True:
         pool = list(islice(stream, 2048))
         ids = tokenizer([line.text for line in pool]).input_ids
@@ -98,19 +92,17 @@ def batches(tokenizer: Any, seed: int, later: bool = False) -> Iterator[torch.Te
             yield torch.tensor([row + [-100] * (longest - len(row)) for row in batch])
 
 
-def fit(
-    model: PreTrainedModel, data: Iterator[torch.Tensor], steps: int, rate: float, bar: Any
-) -> list[float]:
-    """Train in place, one cycle up to a peak rate. Returns: each step's loss, nats a token."""
+def fit(model: PreTrainedModel, data: Iterator[torch.Tensor], steps: int, bar: Any) -> list[float]:
+    """Train in place. Returns: each step's loss, nats a token."""
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}],
-        lr=rate,
+        lr=RATE,
         betas=(0.9, 0.98),
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rate, total_steps=steps, pct_start=0.05, anneal_strategy="cos"
+        optimizer, RATE, total_steps=steps, pct_start=0.05, anneal_strategy="cos"
     )
     losses = []
     model.train()
@@ -133,7 +125,6 @@ def fit(
 def train(name: str, target: Path) -> dict[str, Any]:
     """Make one model in a directory, tokenizer and all. Returns: the facts of its training."""
     torch.set_num_threads(1)
-    steps = sum(n for n, _ in CYCLES[name])
     start = time.perf_counter()
     work = target.with_name(target.name + ".new")
     shutil.rmtree(work, ignore_errors=True)
@@ -141,15 +132,11 @@ def train(name: str, target: Path) -> dict[str, Any]:
     (save_gpt2_tokenizer if name == "seq-gpt2" else save_llama_tokenizer)(sample, work)
     tokenizer = AutoTokenizer.from_pretrained(work) if name == "seq-gpt2" else _llama(work)
     model = new_model(name, len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id)
-    losses: list[float] = []
-    with tqdm(total=steps, desc=name, position=int(name == "seq-llama")) as bar:
-        for cycle, (n, rate) in enumerate(CYCLES[name]):
-            data = batches(tokenizer, SEED + cycle, LATER[name] and cycle > 0)
-            losses += fit(model, data, n, rate, bar)
+    with tqdm(total=STEPS[name], desc=name, position=int(name == "seq-llama")) as bar:
+        losses = fit(model, batches(tokenizer, SEED), STEPS[name], bar)
     model.save_pretrained(work)
     facts = {
-        "steps": steps,
-        "cycles": len(CYCLES[name]),
+        "steps": STEPS[name],
         "tokens_a_batch": TOKENS_A_BATCH,
         "seed": SEED,
         "parameters": sum(p.numel() for p in model.parameters()),
