@@ -2,12 +2,16 @@
 
 import sys
 
-from benchmarks import attention, click, start, toggle
+from benchmarks import attention, busy, click, generation, lens, start, sweep, toggle
 
 EACH = {
     "toggle": toggle.measure,
+    "lens": lens.measure,
     "attention": attention.measure,
+    "generation": generation.measure,
+    "sweep": sweep.measure,
     "click": click.measure,
+    "busy": busy.measure,
     "start": start.measure,
 }
 

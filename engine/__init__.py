@@ -1,9 +1,17 @@
 """The engine's door: the only names pages and notebooks use."""
 
 from .alignment import compare_sentencepiece, compare_tokenizers
+from .answer_ranking import rank_answers
 from .attention import attention, attention_overview
+from .attention_results import Attention, AttentionOverview, AttentionRun, HeadScores, Thumbnails
 from .captures import activations
+from .circuit_results import Controls, Evaluation
+from .circuits import Circuit
+from .controls import random_controls
 from .counting import number_lengths
+from .drafts import pair_families
+from .drawing import task
+from .edges import Edge, EdgeCircuit, prune_edges
 from .errors import (
     Cancelled,
     EngineError,
@@ -13,39 +21,38 @@ from .errors import (
     SiteError,
     TokenError,
 )
+from .evaluation import evaluate, evaluating
 from .experiment import Ablations, Experiment, Kind, Method, Positions, ablations
-from .figures import draw_number_lengths
+from .generation import Generation, generate
+from .generation_figures import ANSWERS_DRAWN, STEP_NUMBERS, draw_answers, draw_shares, draw_steps
+from .generation_results import (
+    AnswerScore,
+    Continuation,
+    GeneratedMany,
+    ManyRow,
+    RankedAnswer,
+    RankedAnswers,
+    Run,
+    RunTotals,
+    Step,
+    StepRun,
+)
+from .generation_tables import answer_table, many_table, step_table, totals_table
 from .head_scores import SCORES, head_scores
-from .lens import logit_lens
+from .lens import STREAMS, logit_lens
+from .lens_figures import MEASURES, TRACES, draw_lens, draw_traces
+from .lens_results import Lens, LensRun, Trace
+from .many_prompts import Many, generate_many, run_totals
+from .overlaps import Overlap, overlap
+from .pairs import Pair, Task, read_task, write_task
+from .path_results import PathMatrix, PathPatch
+from .paths import path_mapping, path_matrix, path_patch, path_patching
 from .ranking import next_token
 from .reading import token_view, token_views, tokenize, would_change
+from .receivers import Receiver
 from .registry import load, models, release
-from .results import (
-    Activations,
-    AlignedBlock,
-    Alignment,
-    Attention,
-    AttentionOverview,
-    AttentionRun,
-    Candidate,
-    HeadScores,
-    Joined,
-    Lens,
-    LensRun,
-    ModelInfo,
-    NextToken,
-    NumberLengths,
-    Ranking,
-    Score,
-    SentencePieceView,
-    Thumbnails,
-    Tokens,
-    TokenView,
-    TokenViews,
-    Trace,
-    Twin,
-    Twins,
-)
+from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
+from .shelf import shelf
 from .sites import (
     MLP,
     Head,
@@ -58,44 +65,104 @@ from .sites import (
     print_sites,
     resolve_sites,
 )
+from .sweep import Sweeping, sweep, sweeping
+from .sweep_figures import METRIC_NAMES, draw_sweep, draw_sweep_positions, sweep_map
+from .sweep_results import ASPECTS, METRICS, Agreement, Estimate, Sweep
+from .sweep_tables import sweep_prompts_table, sweep_table
+from .task_results import PairScores, TaskScore
+from .task_scores import score_task, scoring
+from .tasks import Example, examples, read_examples, task_families
+from .token_figures import draw_number_lengths
+from .token_results import (
+    AlignedBlock,
+    Alignment,
+    Joined,
+    NumberLengths,
+    SentencePieceView,
+    TokenView,
+    TokenViews,
+    Twin,
+    Twins,
+)
 from .twins import twins
+from .worker import Job
+from .writing import percent, signed, visible
 
 __all__ = [
+    "ANSWERS_DRAWN",
+    "ASPECTS",
+    "MEASURES",
+    "METRICS",
+    "METRIC_NAMES",
     "MLP",
     "SCORES",
+    "STEP_NUMBERS",
+    "STREAMS",
+    "TRACES",
     "Ablations",
     "Activations",
+    "Agreement",
     "AlignedBlock",
     "Alignment",
+    "AnswerScore",
     "Attention",
     "AttentionOverview",
     "AttentionRun",
     "Cancelled",
     "Candidate",
+    "Circuit",
+    "Continuation",
+    "Controls",
+    "Edge",
+    "EdgeCircuit",
     "EngineError",
+    "Estimate",
+    "Evaluation",
+    "Example",
     "Experiment",
     "ExperimentError",
+    "GeneratedMany",
+    "Generation",
     "Head",
     "HeadScores",
     "Heads",
+    "Job",
     "Joined",
     "Kind",
     "Lens",
     "LensRun",
     "LinkError",
+    "Many",
+    "ManyRow",
     "Method",
     "ModelError",
     "ModelInfo",
     "Neuron",
     "NextToken",
     "NumberLengths",
+    "Overlap",
+    "Pair",
+    "PairScores",
+    "PathMatrix",
+    "PathPatch",
     "Positions",
+    "RankedAnswer",
+    "RankedAnswers",
     "Ranking",
+    "Receiver",
+    "Run",
+    "RunTotals",
     "Score",
     "SentencePieceView",
     "Shape",
     "Site",
     "SiteError",
+    "Step",
+    "StepRun",
+    "Sweep",
+    "Sweeping",
+    "Task",
+    "TaskScore",
     "Thumbnails",
     "TokenError",
     "TokenView",
@@ -106,25 +173,67 @@ __all__ = [
     "Twins",
     "ablations",
     "activations",
+    "answer_table",
     "attention",
     "attention_overview",
     "compare_sentencepiece",
     "compare_tokenizers",
+    "draw_answers",
+    "draw_lens",
     "draw_number_lengths",
+    "draw_shares",
+    "draw_steps",
+    "draw_sweep",
+    "draw_sweep_positions",
+    "draw_traces",
+    "evaluate",
+    "evaluating",
+    "examples",
     "fold_sites",
+    "generate",
+    "generate_many",
     "head_scores",
     "load",
     "logit_lens",
+    "many_table",
     "models",
     "next_token",
     "number_lengths",
+    "overlap",
+    "pair_families",
     "parse_sites",
+    "path_mapping",
+    "path_matrix",
+    "path_patch",
+    "path_patching",
+    "percent",
     "print_sites",
+    "prune_edges",
+    "random_controls",
+    "rank_answers",
+    "read_examples",
+    "read_task",
     "release",
     "resolve_sites",
+    "run_totals",
+    "score_task",
+    "scoring",
+    "shelf",
+    "signed",
+    "step_table",
+    "sweep",
+    "sweep_map",
+    "sweep_prompts_table",
+    "sweep_table",
+    "sweeping",
+    "task",
+    "task_families",
     "token_view",
     "token_views",
     "tokenize",
+    "totals_table",
     "twins",
+    "visible",
     "would_change",
+    "write_task",
 ]

@@ -20,7 +20,7 @@ from .experiment import Experiment, Kind
 from .hooks import Edit, ablated_sites, edit, grouped
 from .model import Model
 from .results import Tokens
-from .worker import Steps
+from .worker import Steps, finished
 
 _BY_POSITION = (Kind.MEAN_BY_POSITION, Kind.RESAMPLE)
 _REFERENCE_TOKENS = 512
@@ -32,11 +32,23 @@ def edits_of(model: Model, e: Experiment, prompt: Tokens, n_tokens: int) -> tupl
 
     Raises: SiteError, ExperimentError or TokenError saying what does not fit.
     """
+    if not grouped(ablated_sites(e.ablations, model.shape)):
+        return ()
+    return edits_at(model, e, prompt, e.positions.at(len(prompt), n_tokens))
+
+
+def edits_at(
+    model: Model, e: Experiment, prompt: Tokens, positions: tuple[int, ...]
+) -> tuple[Edit, ...]:
+    """The edits at these positions of a text that begins with the prompt, whatever the
+    experiment's own positions are; past the prompt only where the method has values there.
+
+    Raises: as `edits_of` does.
+    """
     sites = grouped(ablated_sites(e.ablations, model.shape))
     if not sites:
         return ()
     kind = e.method.kind
-    positions = e.positions.at(len(prompt), n_tokens)
     if kind in _BY_POSITION:
         positions = tuple(p for p in positions if p < len(prompt))
     texts = reference_texts(model, e, prompt)
@@ -58,6 +70,19 @@ def prepared(model: Model, e: Experiment) -> Iterator[float]:
         texts = reference_texts(model, e, prompt)
         if texts:
             yield from _take(model, texts, e.method.kind, set(sites))
+
+
+def site_values(
+    model: Model, e: Experiment, prompt: Tokens
+) -> Steps[dict[forward.Capture, Tensor]]:
+    """What the method puts in the place of every head's `z` and every MLP's `mlp_out`, by hook
+    point and layer, as `hooks.edit` takes it; empty for methods that need no references.
+
+    Raises: as `edits_of` does.
+    """
+    texts = reference_texts(model, e, prompt)
+    every = {(point, i) for point in ("z", "mlp_out") for i in range(model.shape.n_layers)}
+    return (yield from _take(model, texts, e.method.kind, every)) if texts else {}
 
 
 def has_values_past_the_prompt(kind: Kind) -> bool:
@@ -106,12 +131,7 @@ def _references(
     model: Model, texts: tuple[tuple[int, ...], ...], kind: Kind, wanted: set[forward.Capture]
 ) -> dict[forward.Capture, Tensor]:
     """Reference values by hook point and layer: averages, or the corrupted prompt's own."""
-    taking = _take(model, texts, kind, wanted)
-    while True:
-        try:
-            next(taking)
-        except StopIteration as end:
-            return end.value
+    return finished(_take(model, texts, kind, wanted))
 
 
 def _take(

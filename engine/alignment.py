@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import EngineError, ModelError
-from .results import AlignedBlock, Alignment, SentencePieceView, Tokens
+from .results import Tokens
+from .token_results import AlignedBlock, Alignment, SentencePieceView
 from .vocabularies import find_tokenizer
 
 _MOST_COMPARED = 500

@@ -22,13 +22,14 @@ import numpy as np
 
 from . import forward
 from .ablation import edits_of, prepared
+from .attention_results import Attention, AttentionOverview, AttentionRun, HeadScores
 from .errors import EngineError
 from .experiment import Experiment
 from .head_scores import head_scores
 from .hooks import Edit
 from .model import Model
 from .registry import load
-from .results import Attention, AttentionOverview, AttentionRun, HeadScores, Tokens
+from .results import Tokens
 from .sites import Head, resolve_sites
 from .thumbnails import pooled, shaded
 from .worker import Steps

@@ -9,24 +9,24 @@ import contextlib
 import json
 import re
 import struct
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelError
+from . import hub
+from .errors import EngineError, ModelError
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "models"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_WANTED: dict[str, Any] = {
-    "allow_patterns": ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"],
-    "ignore_patterns": ["consolidated*", "original/*", "onnx/*"],
-}
-_TOKENIZER: dict[str, Any] = {
-    "allow_patterns": [
-        "tokenizer*", "*.model", "vocab*", "merges.txt", "special_tokens_map.json",
-        "added_tokens.json", "config.json",
-    ],
-}  # fmt: skip
+_INDEX = "model.safetensors.index.json"
+_WHOLE = "model.safetensors"
+_TOKENIZER = [
+    "tokenizer*", "*.model", "vocab*", "merges.txt", "special_tokens_map.json",
+    "added_tokens.json", "config.json",
+]  # fmt: skip
+_BESIDE_WEIGHTS = [*_TOKENIZER, "*.json", "*.txt", "*.jinja"]
+_WIDTHS = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2)}
 
 
 @dataclass(frozen=True)
@@ -68,33 +68,27 @@ def bundled_names() -> tuple[str, ...]:
     return tuple(sorted(d.name for d in BUNDLED.iterdir() if (d / "config.json").is_file()))
 
 
-def find_checkpoint(name: str) -> Checkpoint:
+def find_checkpoint(
+    name: str, vet: Callable[[Checkpoint], None] = lambda found: None
+) -> Checkpoint:
     """Find a model by bundled name, directory or hub name, and check that it may be loaded.
 
+    A model that has to be fetched from the hub is given to `vet` by what the hub says of it,
+    before any of its weights are fetched; what `vet` raises ends it there.
     Raises: ModelError saying what is wrong with the name or the directory, and what would do.
     """
     if not name.strip():
         raise ModelError(f"No model is named. Bundled ones are {', '.join(bundled_names())}.")
-    directory = _directory(name.strip())
+    name = name.strip()
+    directory = _here(name) or _cached(name) or _fetched(name, vet)
     config = _config(name, directory)
-    weights = _weights(directory)
-    if not weights:
-        pickles = sorted(p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth"))
-        if pickles:
-            raise ModelError(
-                f"“{name}” stores its weights as a pickle ({pickles[0]}), which can run any code "
-                "when opened. Save it again as safetensors: "
-                "model.save_pretrained(directory, safe_serialization=True)."
-            )
-        raise ModelError(f"“{name}” has a config.json but no *.safetensors with weights in it.")
-    sizes: dict[str, int] = {}
-    for path in weights:
-        for dtype, count in _tensors(path):
-            sizes[dtype] = sizes.get(dtype, 0) + count
-    if not sizes:
+    stored: dict[str, int] = {}
+    for file in _weights(name, directory, _names(directory)):
+        for dtype, count in _tensors(directory / file):
+            stored[dtype] = stored.get(dtype, 0) + count
+    if not stored:
         raise ModelError(f"The safetensors of “{name}” hold no weights.")
-    most = max(sizes, key=lambda dtype: sizes[dtype])
-    return Checkpoint(name.strip(), directory, config, sum(sizes.values()), most)
+    return _checkpoint(name, directory, config, stored)
 
 
 def find_tokenizer_directory(name: str) -> Path:
@@ -104,22 +98,55 @@ def find_tokenizer_directory(name: str) -> Path:
     """
     if not name.strip():
         raise ModelError(f"No tokenizer is named. Bundled ones are {', '.join(bundled_names())}.")
-    return _directory(name.strip(), _TOKENIZER, "tokenizer*")
+    name = name.strip()
+    here = _here(name)
+    if here is not None:
+        return here
+    cached = hub.cached(name, _TOKENIZER)
+    if cached is not None and any(cached.glob("tokenizer*")):
+        return cached
+    with _telling(name):
+        return hub.fetch(name, _TOKENIZER)
 
 
-def _weights(directory: Path) -> list[Path]:
-    """The files transformers reads: those of the index, the one file, or all there are."""
-    index = directory / "model.safetensors.index.json"
-    if index.is_file():
-        named = _read_json(index).get("weight_map")
-        if not isinstance(named, dict):
-            raise ModelError(f"“{index.name}” names no weights.")
-        return sorted(directory / Path(str(n)).name for n in {*map(str, named.values())})
-    one = directory / "model.safetensors"
-    return [one] if one.is_file() else sorted(directory.glob("*.safetensors"))
+def _checkpoint(
+    name: str, directory: Path, config: dict[str, Any], stored: dict[str, int]
+) -> Checkpoint:
+    most = max(stored, key=lambda dtype: stored[dtype])
+    return Checkpoint(name, directory, config, sum(stored.values()), most)
 
 
-def _directory(name: str, wanted: dict[str, Any] = _WANTED, sign: str = "*.safetensors") -> Path:
+def _names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def _weights(name: str, directory: Path, files: Collection[str]) -> list[str]:
+    """Which of the files transformers reads weights from: the one, or those its index names.
+
+    Raises: ModelError where there are none, naming a pickle that stands in their place.
+    """
+    if _WHOLE in files:
+        return [_WHOLE]
+    if _INDEX in files:
+        named = _read_json(directory / _INDEX).get("weight_map")
+        if not isinstance(named, dict) or not named:
+            raise ModelError(f"“{_INDEX}” names no weights.")
+        return sorted(Path(str(n)).name for n in {*map(str, named.values())})
+    pickles = sorted(f for f in files if f.endswith((".bin", ".pt", ".pth")))
+    if pickles:
+        raise ModelError(
+            f"“{name}” stores its weights as a pickle ({pickles[0]}), which can run any code "
+            "when opened. Save it again as safetensors: "
+            "model.save_pretrained(directory, safe_serialization=True)."
+        )
+    raise ModelError(
+        f"“{name}” has a config.json but no *.safetensors with its weights: neither {_WHOLE} nor "
+        f"parts of it with a {_INDEX}."
+    )
+
+
+def _here(name: str) -> Path | None:
+    """A bundled model's directory or a local one; None for what can be a name on the hub."""
     if name in bundled_names():
         return BUNDLED / name
     try:
@@ -133,21 +160,50 @@ def _directory(name: str, wanted: dict[str, Any] = _WANTED, sign: str = "*.safet
             f"There is no directory “{name[:200]}” on this machine, and it is no hub name such as "
             f"gpt2. Bundled models are {', '.join(bundled_names())}."
         )
-    return _from_hub(name, wanted, sign)
+    return None
 
 
-def _from_hub(name: str, wanted: dict[str, Any], sign: str) -> Path:
-    """What is cached, where it holds a file of that sign; else what the hub gives."""
-    from huggingface_hub import snapshot_download
+def _cached(name: str) -> Path | None:
+    """A hub model's directory in the cache, if all of its weights are there."""
+    found = hub.cached(name, [])
+    with contextlib.suppress(ModelError):
+        if found is not None:
+            weights = _weights(name, found, _names(found))
+            return found if all((found / file).is_file() for file in weights) else None
+    return None
 
+
+def _fetched(name: str, vet: Callable[[Checkpoint], None]) -> Path:
+    """A hub model's directory, once what is small has been read and the weights were found to fit.
+
+    Only one set of weights is fetched, and nothing in folders within the model's.
+    """
+    with _telling(name):
+        directory = hub.fetch(name, _BESIDE_WEIGHTS)
+        config = _config(name, directory)
+        listing = hub.look(name)
+        weights = _weights(name, directory, listing.sizes)
+        sizes = {file: listing.sizes.get(file, 0) for file in weights}
+        missing = [file for file in weights if not (directory / file).is_file()]
+        hub.check_disk(name, sum(sizes[file] for file in missing))
+        vet(_checkpoint(name, directory, config, listing.stored or _guess(config, sizes)))
+        return hub.fetch(name, missing) if missing else directory
+
+
+def _guess(config: dict[str, Any], sizes: dict[str, int]) -> dict[str, int]:
+    """How many numbers files of these sizes hold, in the dtype that the config names."""
+    named = str(config.get("dtype") or config.get("torch_dtype"))
+    dtype, width = _WIDTHS.get(named, _WIDTHS["float32"])
+    return {dtype: sum(sizes.values()) // width}
+
+
+@contextlib.contextmanager
+def _telling(name: str) -> Iterator[None]:
+    """Say in words that the hub did not give a model, whatever the reason."""
     try:
-        cached = Path(snapshot_download(name, **wanted, local_files_only=True))
-        if any(cached.glob(sign)):
-            return cached
-    except Exception:
-        cached = None  # not in the cache: ask the hub
-    try:
-        return Path(snapshot_download(name, **wanted, etag_timeout=5))
+        yield
+    except EngineError:
+        raise
     except Exception as wrong:
         raise ModelError(
             f"“{name}” is not bundled ({', '.join(bundled_names())}), is no directory here, is not "

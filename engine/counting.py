@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .errors import TokenError
-from .results import NumberLengths
+from .token_results import NumberLengths
 from .tokens import Tokenizer
 from .vocabularies import find_tokenizer
 

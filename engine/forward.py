@@ -83,11 +83,22 @@ def run(model: Model, rows: Sequence[Row]) -> list[RowResult]:
     return [results[i] for i in range(len(rows))]
 
 
+def clean_stream(model: Model, ids: tuple[int, ...]) -> Tensor:
+    """The clean residual stream of a text, entering each layer and leaving the last:
+    [n_layers + 1, pos, d_model]. Kept in the store, so not to be changed.
+
+    Raises: TokenError for ids the model cannot read.
+    """
+    check_ids(model, ids)
+    return _residuals(model, [ids])[ids].stream
+
+
 def unembed(model: Model, vectors: Tensor) -> Tensor:
     """What the model would say of residual vectors [n d_model] if its blocks ended there.
 
     All that the architecture does after its blocks is done, by its own code: final norm,
     unembedding, scaling, softcapping. Returns: logits [n d_vocab], float32.
+    Raises: EngineError where they overflow.
     """
     driver = torch.zeros(1, 1, dtype=torch.long, device=model.device)
     with ExitStack() as stack:
@@ -96,7 +107,9 @@ def unembed(model: Model, vectors: Tensor) -> Tensor:
         stack.enter_context(
             _joined(model, model.shape.n_layers, vectors.to(model.dtype)[:, None], first=True)
         )
-        return model(driver)[:, 0].float()
+        logits = model(driver)[:, 0].float()
+    _check_numbers(model, logits)
+    return logits
 
 
 def check_ids(model: Model, ids: Sequence[int], what: str = "prompt") -> None:
@@ -119,8 +132,19 @@ def check_ids(model: Model, ids: Sequence[int], what: str = "prompt") -> None:
 
 def _joins(model: Model, row: Row) -> int:
     """The layer at which a row first differs from what the store can give."""
-    layers = [e.layer for e in row.edits] + [layer for _, layer in row.captures]
-    return min(layers, default=model.shape.n_layers)
+    return min(_layers(row), default=model.shape.n_layers)
+
+
+def _last(model: Model, rows: Sequence[Row]) -> int:
+    """The last layer that must be run: beyond it nothing is wanted where no row wants logits."""
+    if any(row.logits_at for row in rows):
+        return model.shape.n_layers
+    return max(layer for row in rows for layer in (*_layers(row), _joins(model, row)))
+
+
+def _layers(row: Row) -> list[int]:
+    """The layers a row edits or captures."""
+    return [e.layer for e in row.edits] + [layer for _, layer in row.captures]
 
 
 def _chunks(model: Model, rows: Sequence[Row], order: list[int]) -> Iterator[list[int]]:
@@ -128,7 +152,7 @@ def _chunks(model: Model, rows: Sequence[Row], order: list[int]) -> Iterator[lis
     chunk: list[int] = []
     held = 0
     for i in order:
-        cost = _row_bytes(model, rows[i])
+        cost = row_bytes(model, rows[i])
         if chunk and (len(rows[i].ids) != len(rows[chunk[0]].ids) or held + cost > CHUNK_BYTES):
             yield chunk
             chunk, held = [], 0
@@ -138,7 +162,8 @@ def _chunks(model: Model, rows: Sequence[Row], order: list[int]) -> Iterator[lis
         yield chunk
 
 
-def _row_bytes(model: Model, row: Row) -> int:
+def row_bytes(model: Model, row: Row) -> int:
+    """Activations a row holds at most at once, in bytes."""
     s, n = model.shape, len(row.ids)
     widest = 6 * s.d_model + 3 * (s.d_mlp or 8 * s.d_model) + 3 * s.n_heads * n
     kept = len(row.captures) * (s.d_model + s.n_heads * n)
@@ -153,7 +178,7 @@ def _halving(
         results.update(zip(chunk, _pass(model, [rows[i] for i in chunk]), strict=True))
         return
     except (torch.OutOfMemoryError, RuntimeError) as wrong:
-        if not _is_out_of_memory(wrong):
+        if not is_out_of_memory(wrong):
             raise
         if len(chunk) == 1:
             raise EngineError(
@@ -167,7 +192,8 @@ def _halving(
     _halving(model, rows, chunk[half:], results)
 
 
-def _is_out_of_memory(wrong: Exception) -> bool:
+def is_out_of_memory(wrong: Exception) -> bool:
+    """Whether an error is the device's memory giving out, however torch words it."""
     told = str(wrong).lower()
     return isinstance(wrong, torch.OutOfMemoryError) or "can't allocate memory" in told
 
@@ -175,11 +201,12 @@ def _is_out_of_memory(wrong: Exception) -> bool:
 def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
     """One forward pass over rows of one length, ordered by the layer where they join."""
     joins = [_joins(model, row) for row in rows]
+    last = _last(model, rows)
     clean = _residuals(model, list(dict.fromkeys(row.ids for row in rows)))
     results = [RowResult(torch.empty(0)) for _ in rows]
     with ExitStack() as stack:
         for layer, block in enumerate(model.blocks):
-            if layer < joins[0]:
+            if layer < joins[0] or layer > last:
                 stack.enter_context(_skipped(block, model.block_gives_tuple))
         for layer in sorted(set(joins)):
             new = [
@@ -192,12 +219,8 @@ def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
         picked = [(r, p) for r, row in enumerate(rows) for p in row.logits_at]
         stack.enter_context(_trimmed(model.unembed, picked))
         logits = model(torch.tensor([rows[0].ids], device=model.device))
-    _check_fired(fired)
-    if logits.isnan().any() or (logits == torch.inf).any():
-        raise EngineError(
-            f"The model's numbers overflow in this run ({model.dtype}), so there is nothing to "
-            "rank. Scale or set by less, or load it in another dtype."
-        )
+    check_fired(fired)
+    _check_numbers(model, logits)
     parts = logits[0, : len(picked)].float().split([len(row.logits_at) for row in rows])
     for result, part in zip(results, parts, strict=True):
         result.logits = part
@@ -208,7 +231,7 @@ def _residuals(model: Model, texts: list[tuple[int, ...]]) -> dict[tuple[int, ..
     """The clean residuals of texts of one length: from the store, else by running them."""
     found = {ids: model.store.find(ids) for ids in texts}
     missing = [ids for ids, kept in found.items() if kept is None]
-    each = max(1, CHUNK_BYTES // _row_bytes(model, Row(texts[0])))
+    each = max(1, CHUNK_BYTES // row_bytes(model, Row(texts[0])))
     for start in range(0, len(missing), each):
         part = missing[start : start + each]
         for ids, residuals in zip(part, _run_clean(model, part), strict=True):
@@ -333,7 +356,17 @@ def _trimmed(unembed: nn.Module, picked: list[tuple[int, int]]) -> Iterator[None
         handle.remove()
 
 
-def _check_fired(fired: dict[Capture, bool]) -> None:
+def _check_numbers(model: Model, logits: Tensor) -> None:
+    worst = logits.max() if logits.numel() else logits.new_zeros(())
+    if not worst < torch.inf:  # NaN is the largest of all
+        raise EngineError(
+            f"The model's numbers overflow in this run ({model.dtype}), so there is nothing to "
+            "rank. Scale or set by less, or load it in another dtype."
+        )
+
+
+def check_fired(fired: dict[Capture, bool]) -> None:
+    """Refuse a pass in which a hook point was never passed. Raises: EngineError naming it."""
     missed = [f"{name} of layer {layer}" for (name, layer), yes in fired.items() if not yes]
     if missed:
         raise EngineError(

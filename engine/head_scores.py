@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .results import HeadScores
+from .attention_results import HeadScores
 
 SCORES = {
     "previous_token": "attention to the token just before (Elhage et al. 2021); on the second "

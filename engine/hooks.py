@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,7 +24,8 @@ class Edit:
 
     `point` is "z", "mlp_out" or "post"; `index` the heads or neurons changed, None where the
     whole vector is. `positions` are token indices. The activation there becomes `value`
-    (broadcast to [positions, index, ...]), or is multiplied by it where `scales`.
+    (broadcast to [positions, index, ...]), or is multiplied by it where `scales`, or has it added
+    where `adds`.
     """
 
     point: str
@@ -32,6 +34,7 @@ class Edit:
     positions: tuple[int, ...]
     value: Tensor | float
     scales: bool = False
+    adds: bool = False
 
 
 def ablated_sites(ablations: Ablations, shape: Shape) -> tuple[Site, ...]:
@@ -99,16 +102,32 @@ def edit(
 
 
 def apply(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
-    """Make the changes of each row in a copy of an activation [batch pos ...]."""
+    """Make the changes of each row in a copy of an activation [batch pos ...].
+
+    Rows that share an edit are changed together.
+    """
     changed = activation.clone()
+    sharing: dict[Edit, list[int]] = {}
     for row, one in edits:
-        here = changed[row]
-        where = torch.tensor(one.positions, device=here.device)
-        value = one.value if isinstance(one.value, float) else one.value.to(here.dtype)
-        if one.index is None:
-            here[where] = here[where] * value if one.scales else value
-            continue
-        index = torch.tensor(one.index, device=here.device)
-        cells = (where.unsqueeze(1), index)
-        here[cells] = here[cells] * value if one.scales else value
+        sharing.setdefault(one, []).append(row)
+    for one, rows in sharing.items():
+        axes = [tuple(rows), one.positions, *([one.index] if one.index is not None else [])]
+        cells = _cells(tuple(axes), changed.device)
+        value = one.value if isinstance(one.value, float) else one.value.to(changed.dtype)
+        if one.scales:
+            changed[cells] = changed[cells] * value
+        elif one.adds:
+            changed[cells] = changed[cells] + value
+        else:
+            changed[cells] = value
     return changed
+
+
+@lru_cache(maxsize=2048)
+def _cells(axes: tuple[tuple[int, ...], ...], device: torch.device) -> tuple[Tensor, ...]:
+    """Every combination of these indices, an axis each, ready to index with."""
+    n = len(axes)
+    return tuple(
+        torch.tensor(axis, device=device).view([-1 if i == j else 1 for j in range(n)])
+        for i, axis in enumerate(axes)
+    )

@@ -9,6 +9,9 @@ and a part read alone is normalized by its own length, not by that of the stream
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -17,13 +20,20 @@ from .ablation import edits_of, prepared
 from .answers import Asked, asked
 from .errors import EngineError, ExperimentError
 from .experiment import Experiment
+from .hooks import Edit
+from .lens_cells import Cells, Logits, Output, cells
+from .lens_results import Lens, LensRun, Trace
 from .model import Model
 from .registry import load
-from .results import Lens, LensRun, Trace
 from .worker import Steps
 
 STREAMS = ("resid_post", "attn_out", "mlp_out")
 _PARTS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
+_COLUMNS = 64
+"""Positions read at a time: of a layer's logits only what is shown is kept."""
+_ROWS = 128
+"""Vectors unembedded at a time: with fewer the unembedding's weights are read more often, with
+more their logits take more memory."""
 
 
 def logit_lens(
@@ -31,12 +41,14 @@ def logit_lens(
     k: int = 5,
     stream: str = "resid_post",
     at: str = "prompt",
+    last: int | None = None,
     view: str | None = None,
 ) -> Lens:
     """Read every layer through the unembedding, at every position, clean and ablated.
 
     `k`: how many tokens of each cell. `at` "answer" appends the tokens answer and distractor share
-    to the prompt, so that its last position is where they are decided.
+    to the prompt, so that its last position is where they are decided. `last`: how many positions
+    are read, the last ones; all without it.
     Returns: Lens; its docstring gives axes, units and signs.
     Raises: EngineError in words, also for an architecture the lens does not fit.
     """
@@ -44,20 +56,52 @@ def logit_lens(
         raise ExperimentError(f"The lens reads {', '.join(STREAMS)}, not “{stream[:40]}”.")
     if at not in ("prompt", "answer"):
         raise ExperimentError(f"The lens ends at the prompt or the answer, not at “{at[:40]}”.")
+    if last is not None and last < 1:
+        raise ExperimentError(f"The lens reads at least one position, not {last}.")
     model = load(e.model)
     if not 1 <= k <= model.shape.d_vocab:
         raise ExperimentError(f"A cell can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")
 
     def steps() -> Steps[Lens]:
         yield from prepared(model, e)
-        return (yield from _lens(model, e, k, stream, at))
+        return (yield from _lens(model, e, k, stream, at, last))
 
     return model.worker.submit(steps(), view=view).result()
 
 
-def _lens(model: Model, e: Experiment, k: int, stream: str, at: str) -> Steps[Lens]:
-    n_layers = model.shape.n_layers
-    if not model.reaches("ln_final", n_layers):
+@dataclass(frozen=True)
+class _Stream:
+    """One run's vectors [pos d_model]: those of each layer, and what the last layer leaves."""
+
+    layers: list[Tensor]
+    end: Tensor
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which positions are read, [first, end), and what is shown of each cell."""
+
+    first: int
+    end: int
+    k: int
+    followed: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The cells of a clean run at some positions, layer by layer, kept for the next toggle."""
+
+    cells: list[Cells]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(value.nbytes for layer in self.cells for value in layer.values())
+
+
+def _lens(
+    model: Model, e: Experiment, k: int, stream: str, at: str, last: int | None
+) -> Steps[Lens]:
+    if not model.reaches("ln_final", model.shape.n_layers):
         raise EngineError(
             f"{model.checkpoint.architecture} normalizes inside its blocks and not after them, so "
             "its layers cannot be read through the unembedding: a lens would show numbers that "
@@ -65,31 +109,60 @@ def _lens(model: Model, e: Experiment, k: int, stream: str, at: str) -> Steps[Le
         )
     question = asked(model, e)
     ids = question.prompt.ids + question.after(at)
-    names = ("resid_post",) if stream == "resid_post" else _PARTS
-    captures = frozenset((name, i) for name in names for i in range(n_layers))
-    edits = edits_of(model, e, question.prompt, len(ids))
-    rows = [
-        forward.Row(ids, own, tuple(range(len(ids))), captures)
-        for own in dict.fromkeys(((), edits))
-    ]
-    results = forward.run(model, rows)
-    for result in results if stream != "resid_post" else ():
-        _check_parts(model, result.captured, stream)
-    runs: list[LensRun] = []
-    for result in results:
-        layers = [result.captured[(stream, i)] for i in range(n_layers)]
-        runs.append((yield from _read(model, layers, result.logits, k, question, at)))
+    first = 0 if last is None else max(0, len(ids) - last)
+    clean, ablated = _streams(model, ids, edits_of(model, e, question.prompt, len(ids)), stream)
+    followed = _followed(question, at)
+    parts: list[tuple[list[Cells], list[Cells]]] = []
+    starts = range(first, len(ids), _COLUMNS)
+    for n, start in enumerate(starts):
+        wanted = _Wanted(start, min(start + _COLUMNS, len(ids)), k, followed)
+        reading = _read(model, clean, ablated, wanted, (ids, stream, wanted))
+        while True:
+            try:
+                yield (n + next(reading)) / len(starts)
+            except StopIteration as done:
+                parts.append(done.value)
+                break
+    runs = [_run(model, [part[r] for part in parts], followed) for r in range(2)]
     shown = {int(i) for run in runs for i in run.ids.ravel()}
     return Lens(
         tokens=question.prompt,
         read=ids,
         pieces=model.tokenizer.pieces(ids),
+        first=first,
         stream=stream,
         clean=runs[0],
-        ablated=runs[-1],
+        ablated=runs[1],
         texts=dict(zip(shown, model.tokenizer.texts(tuple(shown)), strict=True)),
         notes=question.notes,
     )
+
+
+def _streams(
+    model: Model, ids: tuple[int, ...], edits: tuple[Edit, ...], stream: str
+) -> tuple[_Stream, _Stream]:
+    """The clean and the ablated run, the same tensors up to the first edit."""
+    n_layers = model.shape.n_layers
+    names = ("resid_post",) if stream == "resid_post" else _PARTS
+    if stream == "resid_post":
+        left = forward.clean_stream(model, ids)[1:]
+        clean = {("resid_post", i): vectors for i, vectors in enumerate(left)}
+    else:
+        every = frozenset((name, i) for name in names for i in range(n_layers))
+        clean = forward.run(model, [forward.Row(ids, captures=every)])[0].captured
+    ablated = clean
+    if edits:
+        changed = range(min(edit.layer for edit in edits), n_layers)
+        captures = frozenset((name, i) for name in names for i in changed)
+        ablated = clean | forward.run(model, [forward.Row(ids, edits, (), captures)])[0].captured
+    if stream != "resid_post":
+        _check_parts(model, clean, stream)
+        _check_parts(model, ablated, stream)
+    one, other = (
+        _Stream([run[(stream, i)] for i in range(n_layers)], run[("resid_post", n_layers - 1)])
+        for run in (clean, ablated)
+    )
+    return one, other
 
 
 def _check_parts(model: Model, captured: dict[forward.Capture, Tensor], stream: str) -> None:
@@ -107,96 +180,86 @@ def _check_parts(model: Model, captured: dict[forward.Capture, Tensor], stream: 
             )
 
 
-def _read(
-    model: Model,
-    layers: list[Tensor],
-    output: Tensor,
-    k: int,
-    question: Asked,
-    at: str,
-) -> Steps[LensRun]:
-    """Unembed the layers one by one and keep of each only what is shown."""
-    place = len(question.after(at))
-    followed = [
-        ids[place] if len(ids) > place and ids[:place] == question.after(at) else None
+def _followed(question: Asked, at: str) -> tuple[int | None, int | None]:
+    """The token of the answer, and of the distractor, that would come next."""
+    after = question.after(at)
+    n = len(after)
+    answer, distractor = (
+        ids[n] if len(ids) > n and ids[:n] == after else None
         for ids in (question.answer, question.distractor)
-    ]
-    meant = output.log_softmax(-1)
-    rows: list[dict[str, Tensor]] = []
-    before: Tensor | None = None
-    for i, layer in enumerate(layers):
-        row, before = _row(forward.unembed(model, layer), meant, k, followed, before)
-        rows.append(row)
+    )
+    return answer, distractor
+
+
+def _read(
+    model: Model, clean: _Stream, ablated: _Stream, wanted: _Wanted, key: Hashable
+) -> Steps[tuple[list[Cells], list[Cells]]]:
+    """The cells of both runs at some positions, layer by layer.
+
+    Layers that both share are unembedded once, and a clean run that is kept under `key` only where
+    the ablated one shares it: how far it is from the ablated output is new.
+    """
+    n_layers = model.shape.n_layers
+    pairs = enumerate(zip(clean.layers, ablated.layers, strict=True))
+    apart = next((i for i, (one, other) in pairs if one is not other), n_layers)
+    kept = model.lenses.find(key)
+    if kept is not None and apart == n_layers:
+        return kept.cells, kept.cells
+    ends = [ablated.end] if kept or apart == n_layers else [clean.end, ablated.end]
+    outputs = [Output.of(logits) for logits in _unembedded(model, ends, wanted)]
+    cells_of_clean: list[Cells] = kept.cells if kept else []
+    cells_of_ablated: list[Cells] = []
+    fresh = apart if kept else n_layers
+    layers = clean.layers[:fresh] + ablated.layers[apart:]
+    before = fork = None
+    for i, logits in enumerate(_unembedded(model, layers, wanted)):
+        if kept and i < fresh:
+            own = kept.cells[i]
+        else:
+            own = cells(logits, wanted.k, wanted.followed, fork if i == fresh else before)
+        if i < fresh and not kept:
+            cells_of_clean.append({**own, "divergence": outputs[0].divergence(logits)})
+        if i < apart or i >= fresh:
+            cells_of_ablated.append({**own, "divergence": outputs[-1].divergence(logits)})
+        before = logits
+        if i == apart - 1:
+            fork = logits
         yield (i + 1) / len(layers)
-    of = {name: torch.stack([row[name] for row in rows]).cpu().numpy() for name in rows[0]}
-    traces = [
+    model.lenses.keep(key, _Kept(cells_of_clean))
+    return cells_of_clean, cells_of_ablated
+
+
+def _unembedded(model: Model, layers: list[Tensor], wanted: _Wanted) -> Iterator[Logits]:
+    """The logits of the positions wanted of each layer [pos d_model], several layers at a time."""
+    n = wanted.end - wanted.first
+    each = max(1, _ROWS // n)
+    for start in range(0, len(layers), each):
+        some = layers[start : start + each]
+        vectors = torch.cat([layer[wanted.first : wanted.end] for layer in some])
+        yield from map(Logits, forward.unembed(model, vectors).split(n))
+
+
+def _run(model: Model, chunks: list[list[Cells]], followed: tuple[int | None, ...]) -> LensRun:
+    """The cells of one run, chunk by chunk and layer by layer, as one result."""
+    of = {
+        name: torch.cat(
+            [torch.stack([cells[name] for cells in layers]) for layers in chunks], dim=1
+        )
+        .cpu()
+        .numpy()
+        for name in chunks[0][0]
+    }
+    answer, distractor = (
         None
         if token is None
         else Trace(
             model.tokenizer.pieces((token,))[0],
-            of[f"logits {t}"],
-            of[f"log_probs {t}"],
-            of[f"ranks {t}"],
+            model.tokenizer.texts((token,))[0],
+            *(of.pop(f"{name} {t}") for name in ("logits", "log_probs", "ranks")),
         )
         for t, token in enumerate(followed)
-    ]
-    answer = traces[0]
+    )
     leads = [] if answer is None else [i for i, r in enumerate(answer.ranks[:, -1]) if r == 1]
     return LensRun(
-        ids=of["ids"],
-        log_probs=of["best"],
-        probs=of["probs"],
-        moves=of["moves"],
-        entropy=of["entropy"],
-        divergence=of["divergence"],
-        answer=answer,
-        distractor=traces[1],
-        leads_from=leads[0] if leads else None,
+        **of, answer=answer, distractor=distractor, leads_from=leads[0] if leads else None
     )
-
-
-def _row(
-    logits: Tensor, meant: Tensor, k: int, followed: list[int | None], before: Tensor | None
-) -> tuple[dict[str, Tensor], Tensor]:
-    """What is shown of one layer's logits [pos d_vocab], and they, for the next row's moves."""
-    log_probs = logits.log_softmax(-1)
-    probs = log_probs.exp()
-    best = _best(logits, k)
-    here = torch.arange(1, k + 1, device=logits.device).expand_as(best)
-    row = {
-        "ids": best,
-        "best": log_probs.gather(1, best),
-        "probs": probs.gather(1, best),
-        "moves": torch.zeros_like(best) if before is None else _ranks(before, best) - here,
-        "entropy": -(probs * log_probs).nan_to_num().sum(-1),
-        "divergence": (meant.exp() * (meant - log_probs)).nan_to_num().sum(-1).clamp(min=0),
-    }
-    for t, token in enumerate(followed):
-        if token is not None:
-            ids = torch.full_like(best[:, :1], token)
-            row[f"logits {t}"] = logits[:, token]
-            row[f"log_probs {t}"] = log_probs[:, token]
-            row[f"ranks {t}"] = _ranks(logits, ids)[:, 0]
-    return row, logits
-
-
-def _best(logits: Tensor, k: int) -> Tensor:
-    """The ids [pos k] of the k highest logits, best first; equal logits by id."""
-    values, ids = logits.topk(k)
-    order = torch.argsort(ids, dim=-1)
-    values, ids = values.gather(1, order), ids.gather(1, order)
-    return ids.gather(1, torch.argsort(values, dim=-1, descending=True, stable=True))
-
-
-def _ranks(logits: Tensor, ids: Tensor) -> Tensor:
-    """Ranks [pos n] of ids [pos n] among logits [pos d_vocab]; equal logits by id."""
-    every = torch.arange(logits.shape[-1], device=logits.device)
-    found = []
-    for column in ids.T:
-        own = logits.gather(1, column[:, None])
-        higher = (logits > own).sum(-1)
-        same = (logits == own).sum(-1) > 1
-        if same.any():
-            higher += ((logits == own) & (every < column[:, None])).sum(-1)
-        found.append(higher + 1)
-    return torch.stack(found, dim=1)

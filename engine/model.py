@@ -1,7 +1,8 @@
 """One model, read and hooked. The only module that knows TransformerBridge.
 
-A `Model` offers the rest of the engine four things: its shape and tokenizer, its hook points by
-TransformerLens name, one way to run it on ids, and the worker that alone may do so.
+A `Model` offers the rest of the engine: its shape and tokenizer, its hook points by
+TransformerLens name, one way to run it on ids, the same weights without the bridge (`plain`), and
+the worker that alone may run either.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from .checkpoints import Checkpoint
 from .errors import EngineError, ModelError
+from .plain import Plain
 from .results import ModelInfo
 from .sites import Shape
 from .store import Store
@@ -56,12 +58,17 @@ class Model:
     """A loaded model. Everything that runs it does so on `worker`'s thread."""
 
     def __init__(
-        self, checkpoint: Checkpoint, bridge: TransformerBridge, tokenizer: Tokenizer
+        self,
+        checkpoint: Checkpoint,
+        bridge: TransformerBridge,
+        tokenizer: Tokenizer,
+        plain: Plain,
     ) -> None:
         self.name = checkpoint.name
         self.checkpoint = checkpoint
         self.tokenizer = tokenizer
         self._bridge = bridge
+        self.plain = plain
         self.blocks: list[nn.Module] = list(bridge.blocks)
         self.unembed: nn.Module = bridge.unembed
         first = next(bridge.original_model.parameters())
@@ -69,9 +76,11 @@ class Model:
         self.nbytes = sum(p.nbytes for p in bridge.original_model.parameters())
         self.shape = _shape(bridge)
         self.block_gives_tuple = False
+        self._passing: dict[tuple[str, int], tuple[nn.Module, bool]] = {}
         self.worker = Worker(checkpoint.name)
         self.store: Store = Store(STORE_BYTES)
         self.means: Store = Store(STORE_BYTES)
+        self.lenses: Store = Store(STORE_BYTES // 4)
 
     @contextlib.contextmanager
     def hooked(self, name: str, layer: int, act: Callable[[Tensor], Tensor | None]) -> Iterator:
@@ -91,6 +100,36 @@ class Model:
         finally:
             handle.hook.remove()
             found.fwd_hooks.remove(handle)
+
+    def passing(self, name: str, layer: int) -> tuple[nn.Module, bool]:
+        """The module of `plain` through which an activation passes, and whether it goes in there
+        (else it comes out). Raises: EngineError where the architecture has no such place."""
+        if (name, layer) not in self._passing:
+            self._passing[(name, layer)] = self._find_passing(name, layer)
+        return self._passing[(name, layer)]
+
+    def _find_passing(self, name: str, layer: int) -> tuple[nn.Module, bool]:
+        point = self._point(name, layer)
+        for component in self._bridge.modules() if point is not None else ():
+            for side in ("hook_in", "hook_out"):
+                if component._modules.get(side) is point:
+                    found = self.plain.twin_of(getattr(component, "original_component", None))
+                    if found is not None:
+                        return found, side == "hook_in"
+        raise EngineError(
+            f"{self.checkpoint.architecture} has no {name} in layer {layer} that can be changed "
+            "while it generates."
+        )
+
+    def plain_part(self, layer: int, name: str = "") -> nn.Module | None:
+        """A block of `plain`, or its part of that name in TransformerLens ("mlp"); None where the
+        architecture has no such module of its own."""
+        block = self.blocks[layer]
+        part = getattr(block, name, None) if name else block
+        found = self.plain.twin_of(getattr(part, "original_component", None))
+        if name and found is self.plain.twin_of(getattr(block, "original_component", None)):
+            return None
+        return found
 
     def reaches(self, name: str, layer: int) -> bool:
         """Whether there is an activation of that name in that layer to hook."""
@@ -130,7 +169,8 @@ class Model:
         self.store.clear()
         self.means.clear()
         self.blocks.clear()
-        del self._bridge, self.unembed
+        self._passing.clear()
+        del self._bridge, self.plain, self.unembed
 
 
 def read(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Model:
@@ -155,6 +195,7 @@ def read(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Mo
         hf, report = read_with_report
         _check_weights(checkpoint, report)
         hf = nn.Module.to(hf, device).eval().requires_grad_(False)
+        plain = Plain(hf)  # before the bridge puts its own parts in the modules' places
         with contextlib.redirect_stdout(io.StringIO()):
             bridge = TransformerBridge.boot_transformers(
                 where,
@@ -164,7 +205,7 @@ def read(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Mo
                 # The bridge adds tokens to the tokenizer it is given, so it gets its own.
                 tokenizer=copy.deepcopy(tokenizer.hf),
             )
-        model = Model(checkpoint, bridge, tokenizer)
+        model = Model(checkpoint, bridge, tokenizer, plain)
         model.worker.run(lambda: _look(model))
         return model
     except Exception as wrong:

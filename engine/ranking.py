@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from . import forward
+from . import forward, ordering
 from .ablation import edits_of, has_values_past_the_prompt, prepared, reference_texts
 from .answers import Asked, asked
 from .errors import ExperimentError
@@ -14,7 +13,8 @@ from .experiment import Experiment
 from .hooks import ablated_sites
 from .model import Model
 from .registry import load
-from .results import Candidate, NextToken, Ranking, Score
+from .results import Candidate, NextToken, Ranking
+from .scoring import logit_diff, rows_of, score, text_with, texts_of
 from .worker import Steps
 
 
@@ -43,43 +43,25 @@ def _steps(model: Model, e: Experiment, k: int | None, at: str) -> Steps[NextTok
     return _next_token(model, e, k, at)
 
 
-def _texts(asked: Asked) -> list[tuple[int, ...]]:
-    """The texts to run: the prompt with each answer but its last token, none within another."""
-    base = asked.prompt.ids
-    texts = {base + c[:-1]: None for c in (asked.answer, asked.distractor) if c}
-    longest = list(texts) or [base]
-    return [t for t in longest if not any(o != t and o[: len(t)] == t for o in longest)]
-
-
-def _text_of(asked: Asked, continuation: tuple[int, ...]) -> int:
-    """Which text contains the prompt followed by these tokens."""
-    ids = asked.prompt.ids + continuation
-    return next(i for i, text in enumerate(_texts(asked)) if text[: len(ids)] == ids)
-
-
 def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToken:
     question = asked(model, e)
-    prompt, texts = question.prompt, _texts(question)
-    start = len(prompt) - 1
+    prompt, texts = question.prompt, texts_of(question)
     edits = [edits_of(model, e, prompt, len(text)) for text in texts]
-    rows = [
-        forward.Row(text, own, tuple(range(start, len(text))))
-        for each in ([()] * len(edits), edits)
-        for text, own in zip(texts, each, strict=True)
-    ]
+    rows = rows_of(question, [()] * len(texts)) + rows_of(question, edits)
     results = forward.run(model, rows)
     n = len(texts)
     logits = [[r.logits for r in results[:n]], [r.logits for r in results[n:]]]
 
     after = question.after(at)
     place = len(after)
-    clean, ablated = (part[_text_of(question, after)][place] for part in logits)
+    compared = torch.stack([part[text_with(question, after)][place] for part in logits])
+    log_probs = compared.log_softmax(-1)
     marked = [
         ids[place]
         for ids in (question.answer, question.distractor)
         if ids[:place] == after and ids[place:]
     ]
-    rankings = _rankings(model, clean, ablated, k, list(dict.fromkeys(marked)))
+    rankings = _rankings(model, compared, log_probs, k, list(dict.fromkeys(marked)))
     both = [
         _candidate(model, question, text, ids, moves, logits)
         for text, ids, moves in (
@@ -87,8 +69,11 @@ def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToke
             (e.distractor, question.distractor, question.moves[1]),
         )
     ]
-    diffs = _logit_diffs(both, question.decided)
-    log_p, log_q = clean.log_softmax(-1), ablated.log_softmax(-1)
+    diffs = [
+        logit_diff(question, *(getattr(c, run) if c is not None else None for c in both))
+        for run in ("clean", "ablated")
+    ]
+    log_p, log_q = log_probs
     return NextToken(
         tokens=prompt,
         after=model.tokenizer.pieces(after),
@@ -107,40 +92,32 @@ def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToke
 
 
 def _rankings(
-    model: Model, clean: Tensor, ablated: Tensor, k: int | None, marked: list[int]
+    model: Model, logits: Tensor, log_probs: Tensor, k: int | None, marked: list[int]
 ) -> list[Ranking]:
-    """The k best of both runs, then the lines of the marked ids in both."""
-    orders = [_ranks(logits) for logits in (clean, ablated)]
-    logits = (clean, ablated)
-    log_probs = [one.log_softmax(-1) for one in logits]
-    chosen = torch.tensor(marked, dtype=torch.long, device=clean.device)
+    """The k best of both runs, then the lines of the marked ids in both.
+
+    `logits` and `log_probs`: [2 d_vocab], clean and ablated.
+    """
+    best = ordering.best(logits, k)
+    chosen = torch.tensor(marked, dtype=torch.long, device=logits.device).expand(2, -1)
     found = []
-    for ids_of in (lambda best: best[:k], lambda _: chosen):
-        for this, twin in ((0, 1), (1, 0)):
-            best, ranks = orders[this]
-            ids = ids_of(best)
-            plain = ids.tolist()
+    for ids in (best, chosen):
+        for run, twin in ((0, 1), (1, 0)):
+            ranks = ordering.ranks(logits, ids[[run, run]])
+            plain = ids[run].tolist()
             found.append(
                 Ranking(
-                    ids=ids.cpu().numpy(),
+                    ids=ids[run].cpu().numpy(),
                     tokens=model.tokenizer.pieces(plain),
                     texts=model.tokenizer.texts(plain),
-                    logits=logits[this][ids].cpu().numpy(),
-                    log_probs=log_probs[this][ids].cpu().numpy(),
-                    probs=log_probs[this][ids].exp().cpu().numpy(),
-                    ranks=ranks[ids].cpu().numpy(),
-                    moves=(orders[twin][1][ids] - ranks[ids]).cpu().numpy(),
+                    logits=logits[run][ids[run]].cpu().numpy(),
+                    log_probs=log_probs[run][ids[run]].cpu().numpy(),
+                    probs=log_probs[run][ids[run]].exp().cpu().numpy(),
+                    ranks=ranks[run].cpu().numpy(),
+                    moves=(ranks[twin] - ranks[run]).cpu().numpy(),
                 )
             )
     return found
-
-
-def _ranks(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Ids best first, and the rank of every id (1 is best; equal logits by id)."""
-    best = torch.sort(logits, descending=True, stable=True).indices
-    ranks = torch.empty_like(best)
-    ranks[best] = torch.arange(1, len(best) + 1, device=best.device)
-    return best, ranks
 
 
 def _candidate(
@@ -153,37 +130,8 @@ def _candidate(
 ) -> Candidate | None:
     if not ids:
         return None
-    scores = []
-    for part in logits:
-        rows = part[_text_of(question, ids[:-1])][: len(ids)]
-        log_probs = rows.log_softmax(-1)[range(len(ids)), list(ids)].double()
-        at = min(question.decided, len(ids) - 1)
-        logit = rows[at, ids[at]]
-        higher = (rows[at] > logit) | ((rows[at] == logit) & _before(rows[at], ids[at]))
-        total = float(log_probs.sum())
-        scores.append(
-            Score(
-                log_probs=log_probs.cpu().numpy(),
-                log_prob=total,
-                prob=float(np.exp(total)),
-                logit=float(logit),
-                rank=int(higher.sum()) + 1,
-            )
-        )
-    return Candidate(text, ids, model.tokenizer.pieces(ids), retokenizes, scores[0], scores[1])
-
-
-def _before(logits: Tensor, index: int) -> Tensor:
-    return torch.arange(len(logits), device=logits.device) < index
-
-
-def _logit_diffs(both: list[Candidate | None], decided: int) -> tuple[float | None, float | None]:
-    a, d = both
-    if a is None or d is None or a.ids[decided : decided + 1] == d.ids[decided : decided + 1]:
-        return None, None
-    if decided >= min(len(a.ids), len(d.ids)):
-        return None, None
-    return a.clean.logit - d.clean.logit, a.ablated.logit - d.ablated.logit
+    clean, ablated = (score(question, ids, part) for part in logits)
+    return Candidate(text, ids, model.tokenizer.pieces(ids), retokenizes, clean, ablated)
 
 
 def _ablation_notes(model: Model, e: Experiment, asked: Asked) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .errors import EngineError, TokenError
-from .results import Joined, Tokens, TokenView, TokenViews
+from .results import Tokens
+from .token_results import Joined, TokenView, TokenViews
 from .tokens import Tokenizer
 from .vocabularies import find_tokenizer
 

@@ -78,7 +78,9 @@ class _Registry:
             if model is not None:
                 return model
             where = _device(device)
-            checkpoint = find_checkpoint(name)
+            checkpoint = find_checkpoint(
+                name, lambda found: self._check_size(found, where, _dtype(dtype, found, where))
+            )
             kind = _dtype(dtype, checkpoint, where)
             with self._reading:
                 self.release(name)
@@ -114,20 +116,26 @@ class _Registry:
             self._models.move_to_end(name)
             return model
 
-    def _make_room(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+    def _check_size(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        """Raises: ModelError where the model would not fit if every other were released."""
         needed = checkpoint.n_parameters * dtype.itemsize
         held = sum(m.nbytes for m in self.loaded().values() if m.device == device)
-        others = [n for n, m in self.loaded().items() if m.device == device]
-        if _free_bytes(device) + held >= needed * _ROOM:  # else releasing them would not help
-            while others and _free_bytes(device) < needed * _ROOM:
-                self.release(others.pop(0))
-        free = _free_bytes(device)
+        free = _free_bytes(device) + held
         if free < needed * _ROOM:
             raise ModelError(
                 f"“{checkpoint.name}” needs {needed / 2**30:.1f} GiB for its weights in "
-                f"{str(dtype).removeprefix('torch.')}; {free / 2**30:.1f} GiB are free on {device}."
+                f"{str(dtype).removeprefix('torch.')}, and some room beside them; "
+                f"{free / 2**30:.1f} GiB are free on {device}."
                 + (" Loading it in bfloat16 halves that." if dtype == torch.float32 else "")
             )
+
+    def _make_room(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        self._check_size(checkpoint, device, dtype)  # else releasing others would not help
+        needed = checkpoint.n_parameters * dtype.itemsize
+        others = [n for n, m in self.loaded().items() if m.device == device]
+        while others and _free_bytes(device) < needed * _ROOM:
+            self.release(others.pop(0))
+        self._check_size(checkpoint, device, dtype)
 
 
 def _suits(model: Model, device: str | None, dtype: str | None) -> bool:

@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from .errors import EngineError
+
+MOST_EXAMPLES = 10_000
+"""Prompts that are drawn or read at once."""
+
 MONTHS = (
     "January February March April May June July August September October November December"
 ).split()
@@ -49,6 +54,8 @@ NAMES = (
     "Bob Steve Alice Carol Dave Emma Frank Grace Henry Iris Jack Kate Liam Mary Nick Olive Paul "
     "Rose Sam Tom Uma Vera Walt Zoe"
 ).split()
+DATE = "If today is {} {}, then in {} days it will be"
+AGE = "{} is {} {} {} than {}. {} is {} and {} is"
 FIBONACCI = (0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987)
 
 
@@ -58,8 +65,8 @@ class Example:
 
     family: str
     prompt: str
-    answer: str
-    distractor: str
+    answer: str = ""
+    distractor: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,8 @@ def _counted(name: str, starts: range, step: int) -> Ladder:
     return Ladder(name, starts, term, counted=True)
 
 
-def _ordinal(n: int) -> str:
+def ordinal(n: int) -> str:
+    """A numeral as an ordinal: 1st, 2nd, 11th."""
     ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
     return f"{n}{ending}"
 
@@ -116,7 +124,7 @@ LADDERS: dict[str, Ladder] = {
         _listed("weekdays", WEEKDAYS, cyclic=True, shown=3),
         _listed("letters", LETTERS),
         _listed("ordinal words", ORDINAL_WORDS),
-        _listed("ordinals", [_ordinal(n) for n in range(1, 32)]),
+        _listed("ordinals", [ordinal(n) for n in range(1, 32)]),
         _listed("Spanish numbers", SPANISH_NUMBERS),
         _listed("Spanish months", SPANISH_MONTHS, cyclic=True),
         _counted("steps of 2", range(101), 2),
@@ -154,16 +162,20 @@ def _sample_done_in(name: str, ladder: Ladder, rng: Random) -> Example:
             return Example(name, gap, f" {run[3]}", f" {run[2]}")
 
 
+def days_after(month: str, day: int, days: int) -> tuple[str, int]:
+    """Month and day so many days later, up to a month, in a year that is no leap year."""
+    if day + days <= DAYS_IN[month]:
+        return month, day + days
+    return MONTHS[(MONTHS.index(month) + 1) % 12], day + days - DAYS_IN[month]
+
+
 def date_line(rng: Random) -> Example:
     """“If today is April 12th, then in 15 days it will be” and the date, over month ends too."""
     month = rng.choice(MONTHS)
     day, days = rng.randint(1, DAYS_IN[month]), rng.randint(1, 20)
-    later, then = day + days, month
-    if later > DAYS_IN[month]:
-        later -= DAYS_IN[month]
-        then = MONTHS[(MONTHS.index(month) + 1) % 12]
-    prompt = f"If today is {month} {_ordinal(day)}, then in {days} days it will be"
-    return Example("dates", prompt, f" {then} {_ordinal(later)}", f" {month} {_ordinal(day)}")
+    then, later = days_after(month, day, days)
+    prompt = DATE.format(month, ordinal(day), days)
+    return Example("dates", prompt, f" {then} {ordinal(later)}", f" {month} {ordinal(day)}")
 
 
 def age_line(rng: Random) -> Example:
@@ -174,7 +186,7 @@ def age_line(rng: Random) -> Example:
     ages = (younger + years, younger) if older_first else (younger, younger + years)
     unit = "year" if years == 1 else "years"
     word = "older" if older_first else "younger"
-    prompt = f"{a} is {UNITS[years - 1]} {unit} {word} than {b}. {a} is {ages[0]} and {b} is"
+    prompt = AGE.format(a, UNITS[years - 1], unit, word, b, a, ages[0], b)
     return Example("ages", prompt, f" {ages[1]}", f" {ages[0]}")
 
 
@@ -201,3 +213,39 @@ def shuffled(rng: Random, ladder: Ladder, n: int) -> list[str]:
         steps = {b - a for a, b in itertools.pairwise(order)}
         if len(steps) > 1 or n < 3:
             return terms
+
+
+def task_families() -> tuple[str, ...]:
+    """The names of the families that examples can be drawn of."""
+    return tuple(FAMILIES)
+
+
+def examples(family: str, n: int, seed: int = 0) -> tuple[Example, ...]:
+    """Draw n examples of a family, each once while it has so many.
+
+    Raises: EngineError for a family there is not.
+    """
+    if family not in FAMILIES:
+        raise EngineError(f"There is no family “{family[:40]}”; there are {', '.join(FAMILIES)}.")
+    if not 0 <= n <= MOST_EXAMPLES:
+        raise EngineError(f"0 to {MOST_EXAMPLES:,} examples can be drawn, not {n:,}.")
+    rng = Random(seed)
+    found: dict[Example, None] = {}
+    for _ in range(50 * n):
+        if len(found) == n:
+            break
+        found[FAMILIES[family](rng)] = None
+    return tuple(found)
+
+
+def read_examples(text: str) -> tuple[Example, ...]:
+    """Read pasted or uploaded prompts: one a line, its answer behind a tab if it has one.
+
+    Empty lines are left out. An answer is taken as it stands, so its leading space belongs to it.
+    Raises: EngineError for more lines than are run at once.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > MOST_EXAMPLES:
+        raise EngineError(f"{len(lines):,} prompts are given; at most {MOST_EXAMPLES:,}.")
+    parts = [line.split("\t") for line in lines]
+    return tuple(Example("", part[0], *part[1:2]) for part in parts)

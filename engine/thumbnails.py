@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from .results import Thumbnails
+from .attention_results import Thumbnails
 
 
 def pooled(

@@ -7,6 +7,7 @@ spaces (Llama's id 29871 decodes to ''); a token's text is worked out from its r
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,6 +20,9 @@ from .errors import ModelError, TokenError
 from .results import Tokens
 from .surprises import hidden_characters
 
+SPACE_BETWEEN = re.compile(r"(?<=\S) (?=\S)")
+"""A single space with something on either side."""
+_SPACED = "a b c' d 1 2 12 345 . , -- é 日 本 's t' _ _ = a1 b2 ) ("
 _ANCHORS = ("\n", "x", ".", "0")
 
 
@@ -133,6 +137,21 @@ class Tokenizer:
         """The ids of many texts, each by itself and without BOS."""
         with self._lock:
             return self._hf(list(texts), add_special_tokens=False, verbose=False).input_ids
+
+    @cached_property
+    def splits_at_spaces(self) -> bool:
+        """Whether a text can be cut before any single space between two words, and its parts
+        tokenized each by itself: no token ever reaches over such a place, in either direction."""
+        backend = getattr(self._hf, "backend_tokenizer", None)
+        if backend is None or backend.pre_tokenizer is None or not self._byte_level:
+            return False
+        added = self._hf.added_tokens_decoder.values()
+        if any(t.rstrip or t.single_word or SPACE_BETWEEN.search(str(t)) for t in added):
+            return False
+        if backend.normalizer is not None and type(backend.normalizer).__name__ != "NFC":
+            return False
+        cut = [at for _, (at, _) in backend.pre_tokenizer.pre_tokenize_str(_SPACED)]
+        return {match.start() for match in SPACE_BETWEEN.finditer(_SPACED)} <= set(cut)
 
     def _bytes(self, piece: str) -> bytes:
         if self._byte_level:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from .errors import Cancelled, EngineError
 from .experiment import Experiment
 from .ranking import next_token
-from .results import Twin, Twins
+from .token_results import Twin, Twins
 from .vocabularies import find_tokenizer
 
 

@@ -44,6 +44,10 @@ class Job(Generic[T]):
         """Stop before the next step; waiting for the result then raises Cancelled."""
         self._stop.set()
 
+    def when_done(self, tell: Callable[[], object]) -> None:
+        """Call `tell` once the work is over, however it ends; at once if it is."""
+        self._future.add_done_callback(lambda _: tell())
+
     def result(self, timeout: float | None = None) -> T:
         """Wait for the result. Raises: what the work raised, or Cancelled."""
         return self._future.result(timeout)
@@ -136,6 +140,15 @@ class Worker:
             job.cancel()
             job.step()
         self._queue.clear()
+
+
+def finished(steps: Steps[T]) -> T:
+    """Do all the steps of a piece of work at once. Returns: its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def _single(work: Callable[[], T]) -> Steps[T]:

@@ -18,10 +18,7 @@ from pages._parts.text import plain
 components.library("circuitsvis")
 e, errors = (reading := state.read()).experiment, reading.errors
 shape = model_shape()
-try:
-    prompt_tokens(e, engine.tokenize(e.model, e.prompt, e.prepend_bos))
-except engine.EngineError as wrong:
-    st.error(plain(wrong))
+prompt_tokens(e)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     for label, key, names in (("Run", "run", grid.RUNS), ("Drawn", "weight", grid.WEIGHTS)):
         st.segmented_control(
@@ -43,16 +40,22 @@ try:
     chosen = grid.chosen_heads(shape)
 except engine.EngineError as wrong:
     st.error(plain(wrong))
+seen = None
 if not errors:
     try:
         seen = engine.attention_overview(
             e, grid.pixels(shape), st.session_state["weight"] == "value", view=state.view()
         )
-        with sides[0]:
-            grid.attention_grid(e, shape, seen, chosen)
-            sites_box(e.ablations)
-        with sides[1]:
-            attention_patterns(e, len(seen.tokens), chosen)
-        grid.score_table(seen, e, shape)
     except engine.EngineError as wrong:
         st.error(plain(wrong))
+with sides[0]:
+    if seen is not None:
+        grid.attention_grid(e, shape, seen, chosen)
+    sites_box(e.ablations)
+if seen is not None:
+    with sides[1]:
+        try:
+            attention_patterns(e, len(seen.tokens), chosen)
+        except engine.EngineError as wrong:
+            st.error(plain(wrong))
+    grid.score_table(seen, e, shape)

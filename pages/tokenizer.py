@@ -29,12 +29,8 @@ VIEWS = {
 
 WITHOUT_PROMPT = ("numbers", "batch")
 
-e, readable = state.read().experiment, True
-try:
-    prompt_tokens(e, engine.tokenize(e.model, e.prompt, e.prepend_bos))
-except engine.EngineError as wrong:
-    st.error(plain(wrong))
-    readable = False
+e = state.read().experiment
+tokens = prompt_tokens(e)
 st.segmented_control(
     "View",
     state.CHOICES["show"],
@@ -42,10 +38,9 @@ st.segmented_control(
     format_func=lambda name: VIEWS[name][0],
     required=True,
     label_visibility="collapsed",
-    persist_state="session",
 )
 show = st.session_state["show"]
-if readable or show in WITHOUT_PROMPT:
+if tokens is not None or show in WITHOUT_PROMPT:
     try:
         VIEWS[show][1](e)
     except engine.EngineError as wrong:

@@ -264,3 +264,23 @@ def test_a_ranking_is_cut_without_changing_what_is_left(directory):
         assert whole.ablated.moves[i] == clean_rank[token_id] - whole.ablated.ranks[i]
     assert cut.ablated_marked.ids.tolist() == [cut.answer.ids[0]]
     assert cut.ablated_marked.ranks[0] == cut.answer.ablated.rank
+
+
+def test_a_pass_without_logits_ends_with_the_last_layer_that_is_asked_for(directory):
+    def work(loaded):
+        ids = loaded.tokenizer.encode(PROMPT).ids
+        captures = frozenset({("z", 0), ("resid_post", 1)})
+        whole = forward.Row(ids, logits_at=(1,), captures=captures)
+        cut = replace(whole, logits_at=())
+        ran = []
+        expected = forward.run(loaded, [whole])[0].captured
+        handle = loaded.unembed.register_forward_pre_hook(lambda _m, args: ran.append(args))
+        with loaded.hooked("z", LAYERS - 1, ran.append):
+            found = forward.run(loaded, [cut])[0].captured
+        handle.remove()
+        assert len(ran) == 1  # the unembedding of a single position, and nothing of the last layer
+        assert set(found) == set(expected)
+        for at, value in found.items():
+            torch.testing.assert_close(value, expected[at], atol=0, rtol=0)
+
+    in_worker(directory, work)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 import engine
+from engine.lens_cells import Logits
 from tests.conftest import real
 from tests.reference import Reference
 from tests.tiny_models import CONFIGS, LAYERS
@@ -121,3 +124,75 @@ def test_the_story_model_is_read_as_its_output():
     lens = engine.logit_lens(e)
     output = probs(engine.activations(e, []).clean_logits)
     close(lens.clean.probs[-1], np.take_along_axis(output, lens.clean.ids[-1], 1))
+
+
+def test_a_kept_clean_run_gives_the_same_lens(tiny):
+    first = engine.Experiment(str(tiny("gpt2")), PROMPT, answer=" t3")
+    for ablated in ("", "1.2", "m2", "0.1 m1", ""):
+        e = replace(first, ablations=engine.ablations(ablated))
+        again = engine.logit_lens(e)
+        engine.load(e.model).lenses.clear()
+        new = engine.logit_lens(e)
+        for run in ("clean", "ablated"):
+            one, other = getattr(again, run), getattr(new, run)
+            assert (one.ids == other.ids).all() and (one.moves == other.moves).all()
+            for measure in ("prob", "entropy", "divergence", "rank"):
+                close(one.values(measure), other.values(measure))
+        engine.logit_lens(first)
+
+
+def test_only_the_last_positions_are_read_where_asked(tiny):
+    e = engine.Experiment(str(tiny("gpt2")), PROMPT, ablations="1.2", answer=" t3")
+    whole, part = engine.logit_lens(e), engine.logit_lens(e, last=2)
+    assert (whole.first, part.first, engine.logit_lens(e, last=99).first) == (0, 4, 0)
+    assert part.pieces == whole.pieces
+    for run in ("clean", "ablated"):
+        for measure in ("prob", "entropy", "divergence", "rank"):
+            close(part.values(run, measure), whole.values(run, measure)[:, 4:])
+    assert part.text("ablated") == whole.text("ablated")
+
+
+def test_a_long_prompt_is_read_in_parts_to_the_same_end(tiny, monkeypatch):
+    monkeypatch.setattr("engine.lens._COLUMNS", 2)
+    monkeypatch.setattr("engine.lens_cells.TOP", 3)
+    e = engine.Experiment(
+        str(tiny("llama")), PROMPT, ablations="1.2 m2", answer=" t3", distractor=" t4"
+    )
+    parts = engine.logit_lens(e, k=7)
+    monkeypatch.undo()
+    engine.load(e.model).lenses.clear()
+    whole = engine.logit_lens(e, k=7)
+    for run in ("clean", "ablated"):
+        one, other = getattr(parts, run), getattr(whole, run)
+        assert (one.ids == other.ids).all() and (one.moves == other.moves).all()
+        assert (one.answer.ranks == other.answer.ranks).all()
+        assert (one.distractor.ranks == other.distractor.ranks).all()
+        close(one.divergence, other.divergence)
+
+
+def test_ranks_among_equal_logits_are_by_id(monkeypatch):
+    logits = torch.tensor([[1.0, 3.0, 1.0, 3.0, 1.0, 2.0]])
+    for top in (2, 4, 6):
+        monkeypatch.setattr("engine.lens_cells.TOP", top)
+        found = Logits(logits)
+        assert found.ranks(torch.arange(6)[None]).tolist() == [[4, 1, 5, 2, 6, 3]], top
+        assert [int(found.ranks_of(token)) for token in range(6)] == [4, 1, 5, 2, 6, 3]
+
+
+def test_the_difference_is_ablated_minus_clean_and_the_table_is_text():
+    e = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", ablations="a0")
+    lens = engine.logit_lens(e)
+    for measure in ("prob", "entropy", "divergence", "rank"):
+        clean, ablated = lens.values("clean", measure), lens.values("ablated", measure)
+        assert (lens.values("difference", measure) == ablated - clean).all()
+    lines = lens.text("clean").split("\n")
+    assert lines[0].split() == ["layer", "1", "2", "3", "4", "5"] and len(lines) == 7
+    assert lines[-1].split()[:2] == ["5", "␣5"]
+    last = lens.table("clean", "rank")[-1]
+    assert [last[name] for name in ("layer", "position", "read", "rank", "token1")] == [
+        5, 3, "Ġ4", 1, " 5"
+    ]  # fmt: skip
+    last = lens.table("difference", "prob")[-1]
+    assert (
+        last["clean_token1"] == " 5" and last["prob"] == lens.values("difference", "prob")[-1, -1]
+    )

@@ -28,12 +28,8 @@ class Thumbnails {
       });
     this.grid.addEventListener("pointerleave", () => this.tell(null));
     this.modes.addEventListener("click", e => this.choose(e.target.closest("button")?.dataset.mode));
-    root.querySelector(".downloads").addEventListener("click", e => {
-      const format = e.target.closest("button")?.dataset.format;
-      if (format === "csv") save(new Blob([this.data.csv], { type: "text/csv" }), `${this.data.name}.csv`);
-      else if (format) this.download(format);
-    });
-    new ResizeObserver(() => { if (this.data && this.fits() !== this.cell) this.build(); }).observe(this.bar);
+    offerDownloads(root, this);
+    new ResizeObserver(() => { if (this.data && this.bar.isConnected && this.fits() !== this.cell) this.build(); }).observe(this.bar);
     this.choose("look");
   }
 
@@ -146,7 +142,9 @@ class Thumbnails {
     this.key.querySelector("b").textContent = `${this.data.signed ? "+" : ""}${most} ${this.data.unit}`;
   }
 
-  async download(format) {
+  csv() { return this.data.csv; }
+
+  async draw(format) {
     const { layers, heads, title, name, score } = this.data, cell = Math.max(48, this.cell), step = cell + 16;
     const width = 50 + heads * step, height = 64 + layers * step;
     const parts = [label(12, 22, title, { anchor: "start", size: 13, weight: 600 }),

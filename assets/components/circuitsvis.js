@@ -11,22 +11,18 @@ const whenCircuitsVis = () => new Promise(done => {
 class View {
   constructor(root) {
     this.host = root.querySelector(".sb-circuitsvis");
-    root.querySelector(".sb-downloads").addEventListener("click", e => {
-      const format = e.target.closest("button")?.dataset.format;
-      if (format === "csv") this.csv();
-      else if (format) this.download(format);
-    });
+    offerDownloads(root, this);
   }
 
   csv() {
-    const { tokens, heads, values, column, name } = this.data;
+    const { tokens, heads, values, column } = this.data;
     const lines = [["layer", "head", "query_pos", "query_token", "key_pos", "key_token", column]];
     heads.forEach(([layer, head], i) => values[i].forEach((row, q) => row.slice(0, q + 1).forEach((value, k) =>
       lines.push([layer, head, q, tokens[q], k, tokens[k], value]))));
-    save(new Blob([lines.map(line => line.map(csvField).join(",")).join("\n") + "\n"], { type: "text/csv" }), `${name}.csv`);
+    return lines.map(line => line.map(csvField).join(",")).join("\n") + "\n";
   }
 
-  async download(format) {
+  async draw(format) {
     const { tokens, heads, values, most, title, name } = this.data, n = tokens.length;
     const cell = Math.max(4, Math.min(18, 540 / n)), side = n * cell, margin = 90, step = side + margin + 20;
     const columns = Math.min(heads.length, Math.max(1, Math.floor(1400 / step))), rows = Math.ceil(heads.length / columns);
@@ -52,7 +48,7 @@ class View {
     if (says === this.says) return;
     this.says = says;
     const CircuitsVis = await whenCircuitsVis();
-    if (says !== this.says) return; // newer ones are on their way
+    if (says !== this.says || !this.host.isConnected) return; // newer ones are on their way, or the page is left
     const place = document.createElement("div");
     place.id = `sb-circuitsvis-${drawn++}`;
     this.host.replaceChildren(place);

@@ -7,12 +7,6 @@ const whenPlotly = () => new Promise(done => {
   else globalThis.addEventListener("switchboard:plotly", () => done(globalThis.Plotly), { once: true });
 });
 
-function save(href, name) {
-  const a = document.createElement("a");
-  a.href = href; a.download = name;
-  document.body.append(a); a.click(); a.remove();
-}
-
 const themed = (layout, text, grid) => {
   const axes = Object.fromEntries(Object.keys(layout).filter(k => /^[xy]axis/.test(k)).map(k =>
     [k, { gridcolor: grid, zerolinecolor: grid, linecolor: grid, ...layout[k] }]));
@@ -25,27 +19,19 @@ const themed = (layout, text, grid) => {
 class Drawn {
   constructor(root) {
     this.host = root.querySelector(".sb-figure");
-    root.querySelector(".sb-downloads").addEventListener("click", e => {
-      const format = e.target.closest("button")?.dataset.format;
-      if (format) this.download(format);
-    });
-    new ResizeObserver(() => { if (this.shown) globalThis.Plotly.Plots.resize(this.host); }).observe(this.host);
+    offerDownloads(root, this);
+    new ResizeObserver(() => { if (this.shown && !this.fixed) globalThis.Plotly.Plots.resize(this.host); }).observe(this.host);
   }
 
-  async download(format) {
-    const { figure, name, csv } = this.data;
-    if (format === "csv") {
-      const url = URL.createObjectURL(new Blob([csv], { type: "text/csv" }));
-      save(url, `${name}.csv`);
-      setTimeout(() => URL.revokeObjectURL(url), 10_000);
-      return;
-    }
-    const Plotly = await whenPlotly();
+  csv() { return this.data.csv; }
+
+  async draw(format) {
+    const { figure, name } = this.data, Plotly = await whenPlotly();
     const layout = { ...themed(figure.layout, "#1f2333", "#e3e5ef"), paper_bgcolor: "#ffffff" };
     const size = { width: figure.layout.width ?? 900, height: figure.layout.height ?? 450 };
     const image = await Plotly.toImage({ data: figure.data, layout: { ...layout, ...size } },
       { format, ...size, scale: format === "png" ? 3 : 1 });
-    save(image, `${name}.${format}`);
+    save(await (await fetch(image)).blob(), `${name}.${format}`);
   }
 
   async update(data) {
@@ -59,8 +45,10 @@ class Drawn {
     const Plotly = await whenPlotly();
     if (says + text !== this.says) return; // a newer one is on its way
     const { width, ...layout } = themed(data.figure.layout, text, grid);
-    await Plotly.react(this.host, data.figure.data, { ...layout, autosize: true },
+    this.fixed = layout.autosize === false; // its own width, scrolled where the page is narrower
+    await Plotly.react(this.host, data.figure.data, this.fixed ? { ...layout, width } : { ...layout, autosize: true },
       { displayModeBar: false, responsive: false });
+    if (this.fixed && !this.shown) this.host.scrollLeft = this.host.scrollWidth; // where it is decided
     this.shown = true;
   }
 }

@@ -210,7 +210,7 @@ class Grid {
     this.values = d.values;
     const most = d.values ? Math.max(...d.values.map(v => Math.abs(v ?? 0))) : 0;
     this.cells.forEach((cell, i) => {
-      const color = tint(d.values?.[i], most);
+      const value = d.values?.[i], color = tint(d.flipped && value ? -value : value, most);
       color ? cell.style.setProperty("--tint", color) : cell.style.removeProperty("--tint");
     });
     this.chips.replaceChildren(...d.chips.map(c => this.chip(c)));

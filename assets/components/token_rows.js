@@ -1,14 +1,6 @@
 // Rows of tokens to compare: a name, facts, then the tokens, in blocks that stand under each other.
 // Rows without facts that are too wide go on in further tables below, as lines of a text do.
-// Everything is set as text, never as markup.
 const ROWS = new WeakMap();
-
-const make = (tag, name, text) => {
-  const e = document.createElement(tag);
-  if (name) e.className = name;
-  if (text !== undefined) e.textContent = text;
-  return e;
-};
 
 function chip(given) {
   if (given === null) return make("span", "gap", "…");

@@ -1,5 +1,5 @@
 // The prompt as the tokens the model sees. Hover tells id and raw piece; a click chooses the
-// positions at which the ablation acts. Token texts are set as text, never as markup.
+// positions at which the ablation acts.
 const STRIPS = new WeakMap();
 
 class Strip {
@@ -25,20 +25,12 @@ class Strip {
   }
 
   token([i, text, piece, id, special]) {
-    const b = document.createElement("button");
-    b.type = "button"; b.dataset.i = i; b.className = "token";
+    const b = make("button", "token");
+    b.type = "button"; b.dataset.i = i;
     b.classList.toggle("special", special);
     b.setAttribute("aria-label", `Token ${i}: ${piece}, id ${id}`);
     b.title = `id ${id}`;
-    const shown = document.createElement("span");
-    for (const part of text.split(/([␣⏎⇥])/)) {
-      if (!part) continue;
-      if ("␣⏎⇥".includes(part)) { const mark = document.createElement("i"); mark.textContent = part; shown.append(mark); }
-      else shown.append(part);
-    }
-    const where = document.createElement("small");
-    where.textContent = i;
-    b.append(shown, where);
+    b.append(marked(text), make("small", "", i));
     return b;
   }
 
@@ -47,9 +39,7 @@ class Strip {
     tokens.forEach((t, k) => {
       const left_out = t[0] - (k ? tokens[k - 1][0] + 1 : 0);
       if (left_out) {
-        const gap = document.createElement("span");
-        gap.className = "gap"; gap.textContent = `… ${left_out.toLocaleString("en")} more …`;
-        parts.push(gap);
+        parts.push(make("span", "gap", `… ${left_out.toLocaleString("en")} more …`));
       }
       parts.push(this.token(t));
     });

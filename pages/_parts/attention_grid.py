@@ -178,6 +178,7 @@ def score_table(seen: engine.AttentionOverview, e: engine.Experiment, shape: eng
         hide_index=True,
         height=320,
     )
+    st.caption("The CSV and the Python of the grid above hold these scores, clean and ablated.")
 
 
 def chosen_heads(shape: engine.Shape) -> list[engine.Head]:

@@ -19,7 +19,6 @@ def batch(e: engine.Experiment) -> None:
     pasted = left.text_area(
         "Prompts, one a line",
         key="batch",
-        persist_state="session",
         height=150,
         help="\\n is a line break within a prompt.",
     )

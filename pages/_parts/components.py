@@ -1,4 +1,4 @@
-"""The dashboard's own widgets (components v2), each an HTML, CSS and JS file in assets/components.
+"""The dashboard's own widgets (components v2), made of HTML, CSS and JS files in assets/components.
 
 They get plain data and give plain values; texts are set as text in the browser, never as markup.
 """
@@ -14,26 +14,32 @@ import streamlit as st
 from pages._parts.frame import ASSETS
 
 
-def _mounted(name: str, *, isolate_styles: bool = True, after: str = "") -> Any:
-    """A component of the files of that name; its JavaScript follows that of `after`."""
-    folder = ASSETS / "components"
-    html, css, js = (
-        (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
-    )
-    if after:
-        js = (folder / f"{after}.js").read_text("utf-8") + js
+def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:
+    """A component of the files of that name and those it shares with others: their HTML stands
+    below its own, their JavaScript and styles come before."""
+
+    def joined(kind: str, *names: str) -> str:
+        paths = [ASSETS / "components" / f"{each}.{kind}" for each in names]
+        return "".join(path.read_text("utf-8") for path in paths if path.exists())
+
     return st.components.v2.component(
-        name, html=html, css=css, js=js, isolate_styles=isolate_styles
+        name,
+        html=joined("html", name, *shared),
+        css=joined("css", *shared, name),
+        js=joined("js", *shared, name),
+        isolate_styles=isolate_styles,
     )
 
 
 _head_grid = _mounted("head_grid")
-_token_strip = _mounted("token_strip")
-_rankings = _mounted("rankings")
-_token_rows = _mounted("token_rows")
-_figure = _mounted("figure", isolate_styles=False)
-_attention_grid = _mounted("attention_grid", after="heat")
-_circuitsvis = _mounted("circuitsvis", isolate_styles=False, after="heat")
+_token_strip = _mounted("token_strip", "elements")
+_rankings = _mounted("rankings", "elements", "drawing", "downloads")
+_token_rows = _mounted("token_rows", "elements")
+_figure = _mounted("figure", "downloads", isolate_styles=False)
+_attention_grid = _mounted("attention_grid", "heat", "drawing", "downloads")
+_circuitsvis = _mounted("circuitsvis", "heat", "drawing", "downloads", isolate_styles=False)
+_generation = _mounted("generation", "elements", "drawing", "downloads")
+_steps_feed = _mounted("steps_feed")
 _LIBRARIES = {
     "plotly": ("plotly", "package_data/plotly.min.js", ""),
     "circuitsvis": ("circuitsvis", "dist/cdn/iife.js", "globalThis.CircuitsVis = CircuitsVis;"),
@@ -57,7 +63,7 @@ def token_strip(data: dict[str, Any], *, key: str, on_clicked: Callable) -> None
 
 
 def rankings(data: dict[str, Any], *, key: str) -> None:
-    """Clean and ablated rankings with what moved, and the numbers above them."""
+    """Clean and ablated rankings with what moved, the numbers above them, and their downloads."""
     _rankings(key=key, data=data)
 
 
@@ -89,6 +95,18 @@ def attention_grid(
 def circuitsvis(data: dict[str, Any], *, key: str) -> None:
     """Heads drawn by CircuitsVis; the page must have the library "circuitsvis"."""
     _circuitsvis(key=key, data=data)
+
+
+def generation(data: dict[str, Any], *, key: str, on_held: Callable, on_branched: Callable) -> None:
+    """A text token by token, clean and ablated, with each step's best tokens; `held` (the step
+    clicked, −1 to let go) and `branched` (a token clicked: run, step, id) are in its state."""
+    _generation(key=key, data=data, on_held_change=on_held, on_branched_change=on_branched)
+
+
+def steps_feed(data: dict[str, Any], *, key: str) -> None:
+    """Further steps for the generation on the page that has this `stream`: a component without
+    anything to see, as one that is drawn already cannot be drawn anew in the same run."""
+    _steps_feed(key=key, data=data)
 
 
 def library(name: str) -> None:

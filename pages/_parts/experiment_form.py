@@ -1,8 +1,9 @@
 """The experiment's widgets around every page: model and method at the side, prompt on top."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -14,6 +15,7 @@ from pages._parts.text import plain
 
 EXAMPLES = {e["name"]: e for e in json.loads((ASSETS / "prompts.json").read_text("utf-8"))}
 VERBS = {"ablate": "Ablate these", "keep": "Keep only these"}
+_SHARE = "share"
 METHODS = {kind.word: kind.definition for kind in engine.Kind}
 
 
@@ -29,8 +31,9 @@ def shown() -> Iterator[bool]:
     reading = state.read()
     model = st.session_state["_shape"]
     missing = (str(model),) if isinstance(model, engine.EngineError) else ()
-    for told in (*((wrong,) if wrong else ()), *reading.errors, *missing):
-        st.error(plain(told))
+    with st.container():  # one place whatever is told, so that parts that run alone keep theirs
+        for told in (*((wrong,) if wrong else ()), *reading.errors, *missing):
+            st.error(plain(told))
     with st.sidebar:
         _share(reading.experiment)
     if not reading.errors:
@@ -41,6 +44,30 @@ def shown() -> Iterator[bool]:
         if not reading.errors:
             state.write_link(reading.experiment)
         state.settle()
+        state.carry()
+
+
+def quick(part: Callable[[state.Reading], None], every: float | None = None) -> None:
+    """Draw a part of a page that its own widgets run anew alone, so that a click sends no more;
+    and, given `every`, that is drawn anew every so many seconds.
+
+    Where what is told outside of it would no longer be true, the whole page follows.
+    """
+    told, runs = bool(state.wrong_link() or state.read().errors), count()
+
+    @st.fragment(run_every=None if told else every)
+    def run() -> None:
+        alone, reading = next(runs) > 0, state.read()
+        if alone and (told or reading.errors or st.session_state.get(_SHARE)):
+            st.rerun()
+        if alone:
+            state.remember(reading.experiment.ablations)
+            state.write_link(reading.experiment)
+        part(reading)
+        if alone:
+            state.settle()
+
+    run()
 
 
 def model_shape() -> engine.Shape:
@@ -159,15 +186,14 @@ def _take_example() -> None:
 
 
 def _share(e: engine.Experiment) -> None:
-    with st.expander("Link, JSON, Python"):
+    box = st.expander("Link, JSON, Python", key=_SHARE, on_change="rerun")
+    if not box.open:
+        return
+    with box:
         base = (st.context.url or "").split("?")[0]
         st.caption("This view")
         query = urlencode(state.link(e), errors="surrogatepass")
         st.code(f"{base}?{query}", language=None, wrap_lines=True)
         st.caption("The experiment")
         st.code(e.to_json(), language="json", wrap_lines=True)
-        st.code(
-            f"import engine\n\ne = {e.to_python()}\nprint(engine.next_token(e, k=10))",
-            language="python",
-            wrap_lines=True,
-        )
+        st.code(f"import engine\n\ne = {e.to_python()}", language="python", wrap_lines=True)

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def figure(drawn: go.Figure, name: str, *, csv: str, python: str, key: str) -> None:
+def figure(drawn: go.Figure, name: str, *, csv: str, key: str, python: str = "") -> None:
     """Draw a plotly figure, whose layout gives its height, on a page with `library("plotly")`.
 
     `name` is the downloads' file name without its ending; `csv` the numbers drawn; `python` the
-    code that gives the same numbers.
+    code that gives the same numbers, where it does not stand elsewhere on the page.
     """
     components.figure({"figure": json.loads(drawn.to_json()), "name": name, "csv": csv}, key=key)
-    python_of(python)
+    if python:
+        python_of(python)
 
 
 def python_of(code: str) -> None:

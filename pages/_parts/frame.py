@@ -47,5 +47,8 @@ def _pages() -> list[st.Page]:
     return [
         st.Page("pages/explore.py", title="Explore", icon=":material/toggle_on:", default=True),
         st.Page("pages/tokenizer.py", title="Tokenizer", icon=":material/text_fields:"),
+        st.Page("pages/lens.py", title="Logit lens", icon=":material/layers:"),
         st.Page("pages/attention.py", title="Attention", icon=":material/grid_on:"),
+        st.Page("pages/sweep.py", title="Sweep", icon=":material/radar:"),
+        st.Page("pages/generate.py", title="Generate", icon=":material/notes:"),
     ]

@@ -14,13 +14,12 @@ WRITTEN = {False: "by itself", True: "after a word and a space"}
 def number_picture(e: engine.Experiment) -> None:
     """The picture, with how many numbers take how many tokens above it."""
     components.library("plotly")
+    st.session_state.setdefault("number_stands", False)
     after = st.segmented_control(
         "A number stands",
         list(WRITTEN),
         key="number_stands",
-        default=False,
         required=True,
-        persist_state="session",
         format_func=WRITTEN.__getitem__,
     )
     found = engine.number_lengths(e.model, after_space=bool(after))

@@ -13,14 +13,13 @@ _MOST = 400
 
 def other_tokenizers(e: engine.Experiment) -> None:
     """A row a tokenizer; a block is a stretch that all of them begin and end with a token."""
-    known = [model.name for model in engine.models()]
+    known = list(dict.fromkeys([e.model, *(model.name for model in engine.models())]))
+    named = st.session_state.setdefault("tokenizers", known)
     chosen = st.multiselect(
         "Tokenizers",
-        list(dict.fromkeys([e.model, *known])),
-        default=list(dict.fromkeys([e.model, *known])),
+        list(dict.fromkeys([*known, *named])),
         key="tokenizers",
         accept_new_options=True,
-        persist_state="session",
         help="Models that are bundled or loaded; type a directory that holds a tokenizer, or a "
         "hub name, to add one. No weights are loaded for it.",
     )

@@ -10,8 +10,16 @@ _STRIP = "token_strip"
 _FIRST, _LAST = 700, 300
 
 
-def prompt_tokens(e: engine.Experiment, tokens: engine.Tokens) -> None:
-    """Draw the tokens; a click chooses positions. Warnings follow in words."""
+def prompt_tokens(e: engine.Experiment) -> engine.Tokens | None:
+    """Draw the prompt's tokens; a click chooses positions. Warnings follow in words.
+
+    Returns: the tokens; None where the prompt has none, which is said there.
+    """
+    try:
+        tokens = engine.tokenize(e.model, e.prompt, e.prepend_bos)
+    except engine.EngineError as wrong:
+        st.error(plain(wrong))
+        return None
     n = len(tokens)
     shown = [at for at in range(n) if at < _FIRST or at >= n - _LAST]
     try:
@@ -40,6 +48,7 @@ def prompt_tokens(e: engine.Experiment, tokens: engine.Tokens) -> None:
     )
     for warning in tokens.warnings:
         st.warning(plain(warning), icon=":material/warning:")
+    return tokens
 
 
 def _on_clicked(n: int) -> None:

@@ -28,9 +28,49 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "run": ("clean", "ablated", "difference"),
     "weight": ("pattern", "value"),
     "score": tuple(engine.SCORES),
+    "stream": engine.STREAMS,
+    "by": tuple(engine.MEASURES),
+    "span": ("last", "all"),
+    "top": ("5", "10", "20"),
+    "follow": tuple(engine.TRACES),
+    "generate": ("text", "many", "answers"),
+    "ids": ("append", "retokenize"),
+    "acts": ("start", "here"),
+    "branch": ("both", "one"),
+    "number_of": tuple(engine.STEP_NUMBERS),
+    "source": ("family", "written"),
+    "family": engine.task_families(),
+    "matched": ("layer", "anywhere"),
+    "over": ("prompt", "family", "written"),
+    "task": engine.pair_families(),
+    "which": ("all", "right"),
+    "metric": tuple(engine.METRICS),
+    "aspect": tuple(engine.ASPECTS),
+    "baseline": ("clean", "given"),
+    "per": ("site", "position"),
 }
 """What else a view is: widgets of the pages and their values, the first being the default."""
-WRITTEN = {"heads": "0.0"}
+WRITTEN = {
+    "heads": "0.0",
+    "new_tokens": "20",
+    "temperature": "0",
+    "top_k": "",
+    "top_p": "",
+    "seed": "0",
+    "from_step": "0",
+    "until_step": "",
+    "earlier": "",
+    "prefix": "",
+    "ablated_prefix": "",
+    "step": "",
+    "prompts": "",
+    "n_prompts": "20",
+    "sets": "",
+    "controls": "0",
+    "candidates": " 13\n 14\n 21",
+    "n_pairs": "12",
+    "pairs": "",
+}
 """The same for texts typed into the pages, with their defaults."""
 _MOST_WRITTEN = 10_000
 
@@ -56,19 +96,22 @@ def adopt_link() -> str | None:
 
     A quick click can bring an address along that the last run has since replaced. So where a
     widget has changed, that is what the reader did, and the address is left to follow.
-    Returns: what is wrong with the link, in a sentence, or None.
+    Returns: what is wrong with the link, in a sentence, until a widget changes; or None.
     """
-    pairs = _address()
-    if pairs and pairs != st.session_state.get("_link") and not _changed():
+    ss, pairs = st.session_state, _address()
+    if pairs and pairs != ss.get("_link") and not _changed():
+        ss["_wrong_link"] = None
         try:
             e = engine.Experiment.from_pairs(pairs)
             fill(e, {n: value for n, value in pairs if n in CHOICES or n in WRITTEN})
         except engine.EngineError as wrong:
             fill(FIRST)
-            return f"The link could not be read, so this is the first example. {wrong}"
-    elif "model" not in st.session_state:
+            ss["_wrong_link"] = f"The link could not be read, so this is the first example. {wrong}"
+    elif "model" not in ss:
         fill(FIRST)
-    return None
+    elif _changed():
+        ss["_wrong_link"] = None
+    return wrong_link()
 
 
 def link(e: engine.Experiment) -> list[tuple[str, str]]:
@@ -77,7 +120,11 @@ def link(e: engine.Experiment) -> list[tuple[str, str]]:
     chosen = [(name, st.session_state.get(name)) for name in CHOICES]
     pairs += [(name, value) for name, value in chosen if value in CHOICES[name][1:]]
     written = [(name, st.session_state.get(name, default)) for name, default in WRITTEN.items()]
-    return pairs + [(name, value) for name, value in written if value != WRITTEN[name]]
+    return pairs + [
+        (name, value)
+        for name, value in written
+        if value != WRITTEN[name] and len(value) <= _MOST_WRITTEN
+    ]
 
 
 def write_link(e: engine.Experiment) -> None:
@@ -94,18 +141,26 @@ def _address() -> list[tuple[str, str]]:
     return [(name, value) for name in own for value in st.query_params.get_all(name)]
 
 
-def settle() -> None:
-    """At a run's end, note the widgets' values, to see in the next which of them changed.
+def wrong_link() -> str | None:
+    """What is wrong with the link that this view came by, until a widget changes; or None."""
+    return st.session_state.get("_wrong_link")
 
-    Streamlit forgets the values of widgets that a page does not draw, so those are set anew.
-    """
-    plain = (str, bool, int, float)
+
+def settle() -> None:
+    """At a run's end, note the widgets' values, to see in the next which of them changed."""
+    kept = (str, bool, int, float, list)
     st.session_state["_values"] = {
         name: value
         for name, value in st.session_state.items()
-        if not str(name).startswith("_") and isinstance(value, plain)
+        if not str(name).startswith("_") and isinstance(value, kept)
     }
 
+
+def carry() -> None:
+    """At a page's end, set the values noted of widgets that it does not draw, which Streamlit
+    would forget. (Its `persist_state` does not do: a widget that two pages draw comes up empty on
+    the second.)
+    """
     for name, value in st.session_state["_values"].items():
         with contextlib.suppress(StreamlitAPIException):  # this page draws it: it keeps its value
             st.session_state[name] = value

@@ -17,8 +17,10 @@ def switches(
     shape: engine.Shape,
     values: Sequence[float | None] | None = None,
     value_name: str = "",
+    flipped: bool = False,
 ) -> None:
-    """Draw the switches. `values` tints the cells, layer by layer, the MLP last in each."""
+    """Draw the switches. `values` tints the cells, layer by layer, the MLP last in each: blue what
+    is above 0, red what is below; where less is better, `flipped`."""
     ss = st.session_state
     folded = engine.fold_sites(_present(ablations.sites, shape), shape)
     picked = _cells(folded, shape)
@@ -36,6 +38,7 @@ def switches(
             "mlps": ablations.mlps,
             "values": values,
             "value_name": value_name,
+            "flipped": flipped,
             "chips": chips,
             "hint": "Click, drag or shift-click cells; row and column names switch them all.",
         },
@@ -53,7 +56,6 @@ def sites_box(ablations: engine.Ablations) -> None:
     st.text_input(
         "Sites",
         key="sites",
-        persist_state="session",
         help="9.1 is head 1 of layer 9, m9 its MLP, a9 all its heads, n9.123 one of its neurons; "
         "0-3.5 is a range. The grid and this box follow each other.",
     )

@@ -1,30 +1,12 @@
-"""How texts and numbers are written for people."""
+"""How texts and numbers are written for people: the engine's way, and Markdown's."""
 
 import re
 
+from engine import percent, signed, visible
 
-def visible(text: str) -> str:
-    """A token's text with its white space to be seen: ␣, ⏎, ⇥; control characters as U+…."""
-    shown = text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥")
-    return "".join(c if c.isprintable() else f"⟨{ord(c):04X}⟩" for c in shown)
+__all__ = ["percent", "plain", "signed", "visible"]
 
 
 def plain(text: object) -> str:
     """A text that Streamlit's Markdown shows letter by letter: no images, formulas or colours."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))
-
-
-def percent(p: float) -> str:
-    """A probability from 0 to 1 as a percentage of two or three figures that matter."""
-    if p >= 0.9995:
-        return "100%"
-    if p >= 0.0995:
-        return f"{100 * p:.1f}%"
-    if p < 0.00001:
-        return "<0.001%"
-    return f"{100 * p:.{2 if p >= 0.00095 else 3 if p >= 0.000095 else 4}f}%"
-
-
-def signed(x: float) -> str:
-    """A number with its sign and two decimals, with a real minus."""
-    return f"{x:+.2f}".replace("-", "−")

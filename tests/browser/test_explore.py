@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+import engine
 from benchmarks.driving import serving, wait_until_up
 
 SLOW = 60_000
@@ -55,11 +59,11 @@ def test_switching_heads_of_the_first_layer_off_costs_the_answer_its_place(page,
     open_page(page, address)
     page.get_by_role("button", name="Switch layer 0").click()
     expect(page.get_by_text("9 sites changed")).to_be_visible()
-    for name in ("MLP0", "L0H5", "L0H6", "L0H7"):
+    for name in ("MLP0", "L0H4", "L0H5", "L0H6", "L0H7"):
         cell(page, name).click()
-    expect(page.get_by_text("5 sites changed")).to_be_visible()
+    expect(page.get_by_text("4 sites changed")).to_be_visible()
     first = page.get_by_role("table", name="Ablated").get_by_role("row").first
-    expect(first).to_contain_text("␣4")
+    expect(first).to_contain_text("13")
     expect(page.get_by_role("table", name="Clean").get_by_role("row").first).to_contain_text("␣5")
 
 
@@ -119,6 +123,25 @@ def test_a_deep_link_on_a_cold_server_enters_through_the_app(page):
         off(page, "L0H1")
 
 
+def test_what_stands_around_the_grid_follows_a_click(page, address):
+    open_page(page, address)
+    page.get_by_text("Link, JSON, Python").click()
+    link = page.get_by_test_id("stSidebar").get_by_test_id("stCode").first
+    expect(link).to_contain_text("prompt=1+2+3+4")
+    cell(page, "L0H3").click()
+    expect(link).to_contain_text("ablations=0.3")
+    sites = page.get_by_role("textbox", name="Sites", exact=True)
+    sites.fill("nonsense")
+    sites.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("nonsense")
+    sites.fill("0.2")
+    sites.press("Enter")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    off(page, "L0H2")
+    on(page, "L0H3")
+    expect(link).to_contain_text("ablations=0.2")
+
+
 def test_rapid_clicks_lose_nothing(page, address):
     open_page(page, address)
     names = [f"L{i % 6}H{i // 6}" for i in range(24)]
@@ -142,15 +165,34 @@ def test_reload_a_fresh_tab_and_back_follow_the_address(page, address):
     other.close()
 
 
+def test_what_the_widgets_say_outlives_turning_pages(page, address):
+    open_page(page, address, "?model=seq-gpt2&prompt=1+2+3&ablations=keep%2Bmlps+0.1"
+              "&method=scale(0.25)&positions=0-1&heads=1.1&show=twins&at=prompt")  # fmt: skip
+    for name in ("Attention", "Tokenizer", "Explore", "Attention"):
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_role("link", name=name)).to_have_attribute("aria-current", "page")
+        own = {"Attention": "Heads to look at", "Explore": "Sites"}.get(name)
+        boxes = {"Prompt": "1 2 3", "Positions": "0-1", "Sites": "0.1", "Heads to look at": "1.1"}
+        for label in ("Prompt", "Positions", *([own, "Sites"] if own else [])):
+            box = page.get_by_role("textbox", name=label, exact=True)
+            expect(box).to_have_value(boxes[label], timeout=SLOW)
+        expect(page.get_by_role("spinbutton", name="By")).to_have_value("0.25")
+        expect(page.get_by_role("checkbox", name="MLPs not named are off too")).to_be_checked()
+        if name == "Tokenizer":
+            expect(page.get_by_role("radio", name="Twins")).to_be_checked(timeout=SLOW)
+
+
 def test_back_undoes_a_click(page, address):
     open_page(page, address)
     cell(page, "L0H1").click()
     expect(page.get_by_text("1 site changed")).to_be_visible()
     cell(page, "L0H2").click()
     expect(page.get_by_text("2 sites changed")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"ablations=0\.1\+0\.2"))
     page.go_back()
     on(page, "L0H2")
     off(page, "L0H1")
+    expect(page.get_by_text("1 site changed")).to_be_visible()
 
 
 def test_clicked_tokens_are_where_the_ablation_acts(page, address):
@@ -172,6 +214,33 @@ def test_markup_is_shown_and_never_run(page, address):
     assert page.evaluate("window.ran") is None
 
 
+def test_the_rankings_download_as_drawings_and_as_the_engines_numbers(page, address):
+    e = engine.Experiment(prompt="1 2 3 4", answer=" 5", distractor=" 4", ablations="a0 m1")
+    open_page(page, address, e.to_url())
+    got = {}
+    for format_ in ("PNG", "SVG", "CSV"):
+        with page.expect_download() as told:
+            page.get_by_role("button", name=format_, exact=True).click()
+        assert told.value.suggested_filename == f"next-token.{format_.lower()}"
+        got[format_] = Path(told.value.path()).read_bytes()
+    assert got["PNG"].startswith(b"\x89PNG") and len(got["PNG"]) > 20_000
+    drawn = got["SVG"].decode()
+    assert drawn.startswith("<svg") and drawn.endswith("</svg>")
+    for text in ("seq-gpt2 after “1 2 3 4”", "Ablated: a0 m1 (zero)", "Clean", "KL divergence",
+                 "9 sites changed", "answer ␣5"):  # fmt: skip
+        assert f">{text}</text>" in drawn
+    rows = list(csv.DictReader(got["CSV"].decode().splitlines()))
+    found = engine.next_token(e, k=10, at="answer")
+    for run in ("clean", "ablated"):
+        best, lines = vars(found)[run], [row for row in rows if row["run"] == run]
+        assert {"5", "4"} <= {line["text"].strip() for line in lines}
+        for name, values in (("rank", best.ranks), ("token_id", best.ids), ("logit", best.logits),
+                             ("log_prob", best.log_probs), ("prob", best.probs),
+                             ("move", best.moves)):  # fmt: skip
+            told_values = [float(line[name]) for line in lines[:10]]
+            np.testing.assert_allclose(told_values, values, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "query", ["?model=/no/such/place", "?ablations=13.40", "?prompt=a&prompt=b"]
 )
@@ -181,17 +250,17 @@ def test_a_broken_link_is_told_and_the_page_stands(page, address, query):
     expect(page.get_by_label("Prompt", exact=True)).to_be_visible()
 
 
+def test_what_was_wrong_with_a_link_is_told_until_a_click(page, address):
+    page.goto(f"{address}/?model=seq-gpt2&method=nonsense")
+    told = page.get_by_text("The link could not be read")
+    expect(told).to_be_visible(timeout=SLOW)
+    cell(page, "L0H1").click()
+    off(page, "L0H1")
+    expect(told).to_have_count(0)
+    expect(page.get_by_text("1 site changed")).to_be_visible()
+
+
 def test_the_llama_model_decides_the_answer_after_its_bare_space(page, address):
     open_page(page, address, "?model=seq-llama&prompt=1+2+3+4&answer=+5&distractor=+4")
     expect(page.get_by_text("after ▁")).to_be_visible()
     expect(page.get_by_role("table", name="Clean").get_by_role("row").first).to_contain_text("5")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 1920])
-def test_nothing_runs_past_the_edge(browser, address, scheme, width):
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    one = context.new_page()
-    open_page(one, address)
-    assert one.evaluate("document.documentElement.scrollWidth") <= width
-    context.close()

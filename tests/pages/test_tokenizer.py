@@ -143,6 +143,15 @@ def test_hidden_characters_are_named():
     assert "U+00A0 (no-break space)" in words(tokenizer_page(prompt="1\u00a02"))
 
 
+def test_the_tokenizers_compared_outlive_a_visit_to_another_page():
+    page = tokenizer_page(show="tokenizers")
+    page.multiselect(key="tokenizers").set_value(["seq-llama", "/no/such"]).run()
+    page.switch_page("pages/explore.py").run().switch_page("pages/tokenizer.py").run()
+    assert page.multiselect(key="tokenizers").value == ["seq-llama", "/no/such"]
+    rows = component(page, "token_rows")["rows"]
+    assert [row["name"] for row in rows] == ["seq-llama", "/no/such"] and not page.warning
+
+
 def test_the_choices_of_a_page_outlive_a_visit_to_another():
     page = tokenizer_page(show="numbers", at="prompt")
     page.switch_page("pages/explore.py").run()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .results import NumberLengths
+from .token_results import NumberLengths
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

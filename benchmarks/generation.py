@@ -1,0 +1,157 @@
+"""Generation, clean and ablated together, beside Hugging Face's own `generate` of a batch of two
+with the same attention kernel: whole runs in turn, then the cost of a token by length, then 200
+prompts. At GPT-2-small's shape, and where there is a GPU at Llama-2-7B's in bfloat16. Weights are
+random: speed does not depend on them; texts do not end by themselves."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+
+import engine
+from benchmarks.timing import percentile, seconds, told
+from engine.checkpoints import BUNDLED
+
+NEW = 48
+ROUNDS = 8
+LENGTHS = (16, 128, 512, 900)
+PROMPTS, EACH = 200, 20
+
+
+def measure() -> None:
+    """Print it for each shape this machine can hold."""
+    on_gpu = torch.cuda.is_available()
+    gpt2 = GPT2Config(eos_token_id=None, bos_token_id=None)
+    _measure("GPT-2-small's shape, float32", gpt2, "seq-gpt2", "m3 6.0", "cpu", "float32")
+    if on_gpu:
+        llama = LlamaConfig(eos_token_id=None, bos_token_id=1, max_position_embeddings=4096)
+        _measure("Llama-2-7B's shape, bfloat16", llama, "seq-llama", "m9 16.3", "cuda", "bfloat16")
+    else:
+        print("no GPU on this machine: Llama-2-7B's shape is left out")
+
+
+def _measure(title: str, config: Any, tokenizer: str, sites: str, device: str, dtype: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _save(config, Path(folder), tokenizer, device, dtype)
+        engine.load(folder, device=device, dtype=dtype)
+        plain = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+        plain = plain.to(device).eval()
+        print(f"{title}, on {device}, attention by {plain.config._attn_implementation}:")
+        _runs(folder, plain, sites)
+        _lengths(folder, plain, sites)
+        _many(folder, plain, sites)
+        engine.release(folder)
+
+
+def _runs(folder: str, plain: Any, sites: str) -> None:
+    ours, rival = [], []
+    for i in range(ROUNDS + 1):
+        e = engine.Experiment(folder, _prompt(16, seed=i), ablations=sites)
+        two = seconds(lambda e=e: _theirs(plain, e, NEW))
+        one = seconds(lambda e=e: list(engine.generate(e, NEW)))
+        if i:
+            ours.append(one / NEW)
+            rival.append(two / NEW)
+    ratios = [a / b for a, b in zip(ours, rival, strict=True)]
+    print(told(f"  a token, clean and ablated ({sites})", ours))
+    print(told("  a token of generate, a batch of two", rival))
+    print(f"  ratio, run by run: median {percentile(ratios, 50):.2f}, claimed at most 1.25")
+
+
+def _lengths(folder: str, plain: Any, sites: str) -> None:
+    """What a token costs behind prompts of several lengths, the reading of the prompt left out."""
+    for n in LENGTHS:
+        e = engine.Experiment(folder, _prompt(n, seed=n), ablations=sites)
+        ours, rival = [], []
+        for _ in range(4):
+            rival.append((_seconds_of(plain, e, NEW) - _seconds_of(plain, e, 1)) / (NEW - 1))
+            ours.append((_ours(e, NEW) - _ours(e, 1)) / (NEW - 1))
+        a, b = percentile(ours, 50), percentile(rival, 50)
+        print(
+            f"  a token behind {n:4} others: {1000 * a:7.1f} ms, of generate {1000 * b:7.1f} ms, "
+            f"ratio {a / b:.2f}"
+        )
+
+
+def _many(folder: str, plain: Any, sites: str) -> None:
+    rng = random.Random(0)
+    prompts = [_prompt(rng.randrange(4, 24), seed=i) for i in range(PROMPTS)]
+    e = engine.Experiment(folder, ablations=sites)
+    with _peak(plain.device) as peak:
+        start = time.perf_counter()
+        found = engine.generate_many(e, prompts, EACH).collected()
+        ours = time.perf_counter() - start
+    assert len(found.rows) == PROMPTS
+    some = [engine.Experiment(folder, p) for p in prompts[:10]]
+    rival = sum(seconds(lambda one=one: _theirs(plain, one, EACH)) for one in some) * PROMPTS / 10
+    print(
+        f"  {PROMPTS} prompts x {EACH} tokens, clean and ablated: {ours:.1f} s, "
+        f"{2 * PROMPTS * EACH / ours:,.0f} tokens a second; one after the other with generate "
+        f"{rival:.1f} s"
+    )
+    print(f"  memory at its peak, beyond what was held before: {peak[0] / 2**20:,.0f} MiB")
+
+
+def _save(config: Any, directory: Path, tokenizer: str, device: str, dtype: str) -> None:
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    model.generation_config.eos_token_id = None
+    model.save_pretrained(directory)
+    for path in (BUNDLED / tokenizer).glob("token*"):
+        shutil.copy(path, directory)
+
+
+def _prompt(n: int, seed: int) -> str:
+    rng = random.Random(seed)
+    return " ".join(str(rng.randrange(10)) for _ in range(n))
+
+
+def _theirs(plain: Any, e: engine.Experiment, n: int) -> None:
+    ids = torch.tensor([engine.tokenize(e.model, e.prompt).ids] * 2, device=plain.device)
+    plain.generate(ids, max_new_tokens=n, do_sample=False, pad_token_id=0)
+
+
+def _seconds_of(plain: Any, e: engine.Experiment, n: int) -> float:
+    return seconds(lambda: _theirs(plain, e, n))
+
+
+def _ours(e: engine.Experiment, n: int) -> float:
+    return seconds(lambda: list(engine.generate(e, n)))
+
+
+@contextmanager
+def _peak(device: torch.device) -> Iterator[list[int]]:
+    """The most memory held within a block, beyond what was held before, in bytes."""
+    found, stop = [0], threading.Event()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        yield found
+        found[0] = torch.cuda.max_memory_allocated() - before
+        return
+    process = psutil.Process()
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not stop.wait(0.01):
+            found[0] = max(found[0], process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        watcher.join()

@@ -1,0 +1,168 @@
+"""Whether a circuit is one: faithful, complete, minimal, and beside random circuits of its size.
+
+Faithfulness keeps only the circuit, completeness removes it, minimality removes one member more
+(Wang et al. 2022, section 4), each by the mean logit difference over a task's pairs. What that does
+not show: that the members work together as a circuit, or do the same on other tasks; and a high
+share may be the average of pairs that are overdone and pairs that are lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from .circuit_results import Controls, Evaluation
+from .circuits import Circuit
+from .controls import random_controls
+from .errors import EngineError, ExperimentError
+from .experiment import Ablations, Experiment
+from .model import Model
+from .pairs import Task, asked_of
+from .registry import load
+from .sites import MLP, Site
+from .task_results import PairScores
+from .task_scores import late_notes, scores
+from .worker import SWEEP, Job, Steps
+
+
+def evaluate(
+    circuit: Circuit,
+    task: Task,
+    controls: int = 20,
+    seed: int = 0,
+    *,
+    layer_matched: bool = True,
+    minimality: bool = True,
+    model: str | None = None,
+    view: str | None = None,
+) -> Evaluation:
+    """Keep a circuit, remove it, remove each member, and do the same to random ones.
+
+    `controls`: how many random circuits, without overlap with it, with as many heads in each layer
+    if `layer_matched`. `minimality` False leaves the members out. `model`: another one of the
+    circuit's shape. Averages are over the task's corrupted prompts, taken once.
+    Returns: Evaluation; where controls cannot be drawn, its notes say why.
+    Raises: EngineError for a model of another shape, or pairs that cannot be scored.
+    """
+    return evaluating(
+        circuit,
+        task,
+        controls,
+        seed,
+        layer_matched=layer_matched,
+        minimality=minimality,
+        model=model,
+        view=view,
+    ).result()
+
+
+def evaluating(
+    circuit: Circuit,
+    task: Task,
+    controls: int = 20,
+    seed: int = 0,
+    *,
+    layer_matched: bool = True,
+    minimality: bool = True,
+    model: str | None = None,
+    view: str | None = None,
+) -> Job[Evaluation]:
+    """`evaluate` as a job: its progress, a way to cancel it, and its result."""
+    loaded = load(model or circuit.model)
+    _check_shape(circuit, loaded)
+    notes = list(task.notes)
+    drawn, same_mlps = _controls(circuit, loaded, controls, seed, layer_matched, notes)
+    members = circuit.sites if minimality else ()
+    e = Experiment(loaded.name, method=circuit.method)
+
+    def run(one: Circuit, removed: bool = False) -> Experiment:
+        return replace(e, ablations=one.removed if removed else one.kept)
+
+    without = [
+        replace(circuit, sites=tuple(s for s in circuit.sites if s != member)) for member in members
+    ]
+    others = [replace(circuit, sites=sites) for sites in drawn]
+    everything = Ablations((), "keep", mlps=not circuit.all_mlps)
+    runs = [
+        e,
+        run(circuit),
+        run(circuit, removed=True),
+        replace(e, ablations=everything),
+        *map(run, without),
+        *map(run, others),
+        *(run(other, removed=True) for other in others),
+    ]
+
+    def steps() -> Steps[Evaluation]:
+        found = yield from scores(loaded, task, runs)
+        _check_scores(task, found[0])
+        notes.extend(late_notes(loaded, [asked_of(e, pair) for pair in task.pairs]))
+        means = np.array([one.mean_logit_diff for one in found[4:]])
+        a, b = len(members), len(members) + len(drawn)
+        return Evaluation(
+            circuit=circuit,
+            task=task.name,
+            model=loaded.name,
+            clean=found[0],
+            kept=found[1],
+            removed=found[2],
+            empty=found[3],
+            members=members,
+            without=means[:a],
+            controls=Controls(drawn, means[a:b], means[b:], seed, layer_matched, same_mlps)
+            if drawn
+            else None,
+            notes=tuple(notes),
+        )
+
+    return loaded.worker.submit(steps(), priority=SWEEP, view=view)
+
+
+def _check_shape(circuit: Circuit, model: Model) -> None:
+    s = model.shape
+    if (s.n_layers, s.n_heads) != (circuit.n_layers, circuit.n_heads):
+        raise EngineError(
+            f"“{circuit.name[:60]}” is of a model of {circuit.n_layers} layers of "
+            f"{circuit.n_heads} heads; {model.name} has {s.n_layers} of {s.n_heads}."
+        )
+
+
+def _controls(
+    circuit: Circuit, model: Model, n: int, seed: int, layer_matched: bool, notes: list[str]
+) -> tuple[tuple[tuple[Site, ...], ...], bool]:
+    """Random circuits of the same size, and whether they have the circuit's own MLPs."""
+    if not n:
+        return (), False
+    mlps = tuple(site for site in circuit.sites if isinstance(site, MLP))
+    same = 2 * len(mlps) > circuit.n_layers
+    asked: Sequence[Site] = circuit.heads if same else circuit.sites
+    if same:
+        notes.append(
+            f"The circuit keeps {len(mlps)} of {circuit.n_layers} MLPs, too many for others to be "
+            "drawn without overlap: its controls have the same MLPs and other heads."
+        )
+    try:
+        drawn = random_controls(asked, model.shape, n, seed, layer_matched)
+    except ExperimentError as wrong:
+        notes.append(f"No controls: {wrong}")
+        return (), False
+    if len(set(drawn)) < n:
+        notes.append(f"There are only {len(set(drawn))} different controls; some come again.")
+    return tuple((*one, *(mlps if same else ())) for one in drawn), same
+
+
+def _check_scores(task: Task, clean: PairScores) -> None:
+    undecided = np.flatnonzero(np.isnan(clean.logit_diff))
+    if len(undecided):
+        raise EngineError(
+            f"Pair {undecided[0] + 1} of “{task.name[:60]}” has no logit difference: it needs an "
+            "answer and a distractor that a token tells apart."
+        )
+    mean = clean.mean_logit_diff
+    if mean is None or mean <= 0:
+        raise EngineError(
+            f"The whole model does not do “{task.name[:60]}”: its mean logit difference is "
+            f"{mean:.2f}. Leave out the pairs it gets wrong, or choose another task."
+        )

@@ -1,0 +1,94 @@
+"""The numbers in a lens' cells, from the logits of one layer. Knows tensors, but no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .ordering import best, count, ranks
+
+TOP = 128
+"""Of each layer, how many tokens are sorted: the ranks of nearly all that rise later are there."""
+
+Cells = dict[str, Tensor]
+"""What is shown of one layer in one run, by the names of LensRun's fields, [pos ...] each; of the
+tokens followed `logits 0`, `log_probs 0` and `ranks 0` for the first, and so on."""
+
+
+class Logits:
+    """A layer's logits [pos d_vocab], their best sorted when first asked for."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.all = logits
+
+    @cached_property
+    def log_probs(self) -> Tensor:
+        """Natural logarithms [pos d_vocab], finite where a logit is −inf: 0 times it is 0."""
+        return self.all.log_softmax(-1).clamp_(min=-1e9)
+
+    @cached_property
+    def top(self) -> tuple[Tensor, Tensor]:
+        """The highest logits and their ids, [pos top] each."""
+        ids = best(self.all, TOP)
+        return self.all.gather(1, ids), ids
+
+    def ranks(self, ids: Tensor) -> Tensor:
+        """Ranks [pos n] of ids [pos n]; 1 is best, equal logits by id."""
+        top, top_ids = self.top
+        own = self.all.gather(1, ids)
+        same = (top[:, None] == own[..., None]) & (top_ids[:, None] < ids[..., None])
+        found = ((top[:, None] > own[..., None]) | same).sum(-1) + 1
+        for n, unsure in enumerate((own <= top[:, -1:]).T):
+            if unsure.any():
+                found[unsure, n] = ranks(self.all[unsure], ids[unsure, n, None])[:, 0]
+        return found
+
+    def ranks_of(self, token: int) -> Tensor:
+        """The rank [pos] of one id; equal logits by id."""
+        own = self.all[:, token, None]
+        return count(self.all[:, :token] >= own) + count(self.all[:, token:] > own) + 1
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a run ends in: its probabilities [pos d_vocab] and their negative entropy [pos]."""
+
+    probs: Tensor
+    negative_entropy: Tensor
+
+    @classmethod
+    def of(cls, logits: Logits) -> Output:
+        """The output of a run's last logits."""
+        probs = logits.log_probs.exp()
+        return cls(probs, torch.linalg.vecdot(probs, logits.log_probs))
+
+    def divergence(self, other: Logits) -> Tensor:
+        """KL(output ‖ other) in nats, [pos]."""
+        cross = torch.linalg.vecdot(self.probs, other.log_probs)
+        return (self.negative_entropy - cross).clamp(min=0)
+
+
+def cells(logits: Logits, k: int, followed: tuple[int | None, ...], before: Logits | None) -> Cells:
+    """What is shown of a layer's logits but the divergence.
+
+    `before`: the layer above, against which tokens rise; None in the first.
+    """
+    log_probs = logits.log_probs
+    ids = best(logits.all, k) if k > TOP else logits.top[1][:, :k]
+    places = torch.arange(1, k + 1, device=ids.device)
+    found = {
+        "ids": ids,
+        "log_probs": log_probs.gather(1, ids),
+        "moves": torch.zeros_like(ids) if before is None else before.ranks(ids) - places,
+        "entropy": -torch.linalg.vecdot(log_probs.exp(), log_probs),
+    }
+    found["probs"] = found["log_probs"].exp()
+    for t, token in enumerate(followed):
+        if token is not None:
+            found[f"logits {t}"] = logits.all[:, token].clone()
+            found[f"log_probs {t}"] = log_probs[:, token].clone()
+            found[f"ranks {t}"] = logits.ranks_of(token)
+    return found

@@ -1,0 +1,50 @@
+"""Tokens in order of their logits: the highest first, equal ones by id."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_FEW = 64
+"""The ranks of so many ids are counted faster than the whole vocabulary is ordered."""
+
+
+def best(logits: Tensor, k: int | None) -> Tensor:
+    """The ids [rows k] of the k highest of logits [rows d_vocab], best first; all if k is None."""
+    if k is None or 4 * k > logits.shape[-1]:
+        return torch.sort(logits, descending=True, stable=True).indices[:, :k]
+    values, ids = logits.topk(k + 1)
+    if (values[:, -1] == values[:, -2]).any():
+        # as high as the last one in, and topk takes any of them
+        return torch.sort(logits, descending=True, stable=True).indices[:, :k]
+    values, ids = values[:, :k], ids[:, :k]
+    order = torch.argsort(ids, dim=-1)
+    values, ids = values.gather(1, order), ids.gather(1, order)
+    return ids.gather(1, torch.argsort(values, dim=-1, descending=True, stable=True))
+
+
+def highest(logits: Tensor) -> Tensor:
+    """The id [rows] of the highest of logits [rows d_vocab]."""
+    n = logits.shape[-1]
+    every = torch.arange(n, device=logits.device)
+    return torch.where(logits == logits.amax(-1, keepdim=True), every, n - 1).amin(-1)
+
+
+def ranks(logits: Tensor, ids: Tensor) -> Tensor:
+    """The ranks [rows n] of ids [rows n] among logits [rows d_vocab]; 1 is the highest."""
+    n = logits.shape[-1]
+    if ids.shape[-1] > _FEW:
+        places = torch.arange(1, n + 1, device=logits.device).expand_as(logits)
+        return torch.empty_like(places).scatter(1, best(logits, None), places).gather(1, ids)
+    every, own = logits[:, None], logits.gather(1, ids)[:, :, None]
+    found = count(every > own) + 1
+    same = every == own
+    if (count(same) > 1).any():
+        lower = torch.arange(n, device=logits.device) < ids[:, :, None]
+        found = found + count(same & lower)
+    return found
+
+
+def count(true: Tensor) -> Tensor:
+    """How many are true along the last axis; as bytes, which a CPU adds up several times faster."""
+    return true.view(torch.uint8).sum(-1, dtype=torch.int32).long()

@@ -1,0 +1,99 @@
+"""Whole answers, of however many tokens, ranked by their joint log-probability."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import engine
+from pages._parts import components, state
+from pages._parts.figure import figure
+from pages._parts.state import unescaped
+from pages._parts.switches import switches
+from pages._parts.table import as_csv, downloads
+from pages._parts.text import percent, plain, visible
+
+
+def answers(e: engine.Experiment, shape: engine.Shape) -> None:
+    """The whole view. Raises: EngineError."""
+    left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    with left:
+        st.text_area(
+            "Candidate answers, one a line",
+            key="candidates",
+            height=140,
+            help="Each is written right after the prompt, so a leading space counts; \\n is a line "
+            "break. The answer and the distractor are always among them.",
+        )
+        st.caption(
+            "What share of a task's prompts gets its expected answer under the ablation is told in "
+            "the view “Many prompts”."
+        )
+        switches(e.ablations, shape)
+    given = [unescaped(line) for line in (st.session_state["candidates"] or "").split("\n")]
+    candidates = [e.answer, e.distractor, *given]
+    candidates = list(dict.fromkeys(one for one in candidates if one))
+    with right:
+        if not candidates:
+            st.info("Type candidate answers, one a line, or an answer beside the prompt.")
+            return
+        found = engine.rank_answers(e, candidates, view=state.view())
+        _drawn(found)
+    python = (
+        f"import engine\n\ne = {e.to_python()}\n"
+        f"found = engine.rank_answers(e, {candidates!r})\n"
+        "for row in engine.answer_table(found):\n    print(row)\n"
+    )
+    _every_answer(found, python)
+
+
+def _drawn(found: engine.RankedAnswers) -> None:
+    scored = [one for one in found.answers if one.clean is not None]
+    if not scored:
+        return
+    components.library("plotly")
+    csv = as_csv(engine.answer_table(found))
+    figure(engine.draw_answers(found), "answers", csv=csv, key="answers")
+    if len(scored) > engine.ANSWERS_DRAWN:
+        st.caption(f"The best {engine.ANSWERS_DRAWN} of {len(scored):,} are drawn.")
+
+
+def _every_answer(found: engine.RankedAnswers, python: str) -> None:
+    shown = [_shown(one) for one in found.answers]
+    st.dataframe(shown, hide_index=True, height="content" if len(shown) <= 14 else 500)
+    st.caption(
+        plain(
+            "Best first in the clean run; ▲▼ places risen or fallen when ablated. The score is the "
+            "sum of the tokens' log-probabilities, given the prompt and the tokens before; the "
+            "share is that among these candidates. " + " ".join(found.notes)
+        )
+    )
+    for one in found.answers:
+        if one.error:
+            st.warning(plain(f"“{visible(one.text[:40])}” is not scored. {one.error}"))
+    downloads(engine.answer_table(found), "answers-table", python)
+
+
+def _shown(one: engine.RankedAnswer) -> dict[str, object]:
+    told: dict[str, object] = {"answer": visible(one.text)}
+    clean, ablated = one.clean, one.ablated
+    if clean is None or ablated is None:
+        return told
+    move = "" if not one.move else f" {'▲' if one.move > 0 else '▼'}{abs(one.move)}"
+    return told | {
+        "rank": f"{clean.rank} → {ablated.rank}{move}",
+        "clean": f"{_number(clean.log_prob)} ({percent(clean.prob)})",
+        "ablated": f"{_number(ablated.log_prob)} ({percent(ablated.prob)})",
+        "clean, by token": _by_token(one, clean),
+        "ablated, by token": _by_token(one, ablated),
+        "clean share": percent(clean.share),
+        "ablated share": percent(ablated.share),
+    }
+
+
+def _by_token(one: engine.RankedAnswer, score: engine.AnswerScore) -> str:
+    both = zip(one.tokens, score.log_probs, strict=True)
+    return "  ".join(f"{visible(token)} {_number(float(x))}" for token, x in both)
+
+
+def _number(log_prob: float) -> str:
+    return f"{log_prob:.3f}".replace("-", "−")

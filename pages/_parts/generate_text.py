@@ -1,0 +1,370 @@
+"""One text, clean and ablated side by side, token by token while the model makes them.
+
+The script that draws the page reads the steps as they come, and hands each to the browser. Whatever
+ends that script (Stop, a click elsewhere, a closed tab) ends the generation with it; the steps it
+made are kept, and the next run goes on from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import count
+from time import monotonic
+from typing import Any
+
+import streamlit as st
+
+import engine
+from pages._parts import components, state
+from pages._parts import generate_settings as settings
+from pages._parts.figure import figure
+from pages._parts.generate_settings import Asked
+from pages._parts.generate_steps import shown_steps, step_data
+from pages._parts.rankings import about, title
+from pages._parts.switches import switches
+from pages._parts.table import Rows, as_csv, downloads
+from pages._parts.text import plain
+
+_VIEW = "generation"
+_MORE = 20
+_EVERY = 0.05
+"""Seconds between what the browser is told while tokens come."""
+_PARCEL = 12
+RUNS = ("clean", "ablated", "unswitched")
+_streams = count()
+
+
+@dataclass
+class Record:
+    """The steps of a generation so far. `ended`: how it ended, empty while there may be more;
+    `held`: the reader stopped it; `failed`: what went wrong, and of how many steps."""
+
+    asked: Asked
+    steps: list[engine.Step] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    ended: str = ""
+    held: bool = False
+    failed: tuple[int, str] | None = None
+
+    def lacks(self, total: int) -> bool:
+        """Whether a text of `total` steps needs more than there are."""
+        return len(self.steps) < total and not (self.ended and self.wanted > len(self.steps))
+
+    wanted: int = 0
+
+    def failure(self, total: int) -> str:
+        """What went wrong where a text of `total` steps was asked for, if anything did."""
+        return self.failed[1] if self.failed is not None and self.failed[0] == total else ""
+
+
+def text(e: engine.Experiment, shape: engine.Shape) -> None:
+    """The whole view. Raises: EngineError."""
+    ss = st.session_state
+    _switch_here(e)
+    problem, n, asked = "", 0, None
+    try:
+        asked, n = settings.asked(e), settings.n_tokens()
+    except engine.EngineError as wrong:
+        problem = str(wrong)
+    record = _record(asked) if asked is not None else None
+    total = n + (len(asked.prefix) if asked is not None else 0)
+    nothing = asked is not None and n < (0 if asked.prefix else 1)  # which the engine tells
+    failed = record.failure(total) if record is not None else ""
+    running = (
+        record is not None and not (record.held or failed) and (nothing or record.lacks(total))
+    )
+    settings.sampling_row(lambda: _buttons(running, bool(failed), record, total))
+    settings.when_and_where(asked)
+    left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    with left:
+        switches(e.ablations, shape)
+    with right:
+        if record is None or asked is None:
+            st.error(plain(problem))
+            return
+        stream = f"{state.view()}-{next(_streams)}"
+        if running or record.steps:
+            _draw(record, total, stream if running else "")
+        if failed:
+            st.error(plain(failed))
+        if running:
+            state.write_link(e)  # the script is long here, and the address must not wait
+            try:
+                _read_on(record, n, total, stream)
+            except engine.EngineError as wrong:
+                st.container()  # goes no further where another run has taken this one's place
+                record.failed = (total, str(wrong))
+            st.rerun()
+    _numbers(record, total)
+    ss["_text"] = record
+
+
+def _record(asked: Asked) -> Record:
+    """What there is of this generation. One that may still be read by a run that is being ended
+    is not touched: a copy goes on."""
+    old = st.session_state.get("_text")
+    if isinstance(old, Record) and old.asked == asked:
+        record = replace(old, steps=list(old.steps))
+    else:
+        record = Record(asked)
+    st.session_state["_text"] = record
+    return record
+
+
+def _switch_here(e: engine.Experiment) -> None:
+    """Where heads were switched to act from this step on, keep the text up to there."""
+    ss, record = st.session_state, st.session_state.get("_text")
+    if ss["acts"] != "here" or not isinstance(record, Record) or not record.steps:
+        return
+    old = record.asked
+    if e == old.e or e != replace(old.e, ablations=e.ablations):
+        return
+    held = settings.count_in("step")
+    at = len(record.steps) if held is None or held > len(record.steps) else held
+    if at == 0:
+        return
+    spans = [span for span in old.earlier if span[0] < at]
+    settings.write_earlier([*spans, (at, str(old.e.ablations))])
+    if at >= settings.n_tokens() + len(old.prefix):
+        ss["new_tokens"] = str(at - len(old.prefix) + _MORE)
+    asked = replace(old, e=e, earlier=(*spans, (at, str(old.e.ablations))))
+    steps = [replace(step, unswitched=step.ablated) for step in record.steps[:at]]
+    ss["_text"] = Record(asked, steps, record.notes)
+
+
+def _read_on(record: Record, n: int, total: int, stream: str) -> None:
+    """Let the model go on, telling the browser of each step as it is there."""
+    e, options = record.asked.call()
+    resume = _resume(record)
+    if resume is not None:
+        n = total - len(record.steps)
+        options |= resume
+    going = engine.generate(e, n, **options, view=state.view())
+    st.session_state["_going"] = going
+    record.notes, record.ended, record.wanted = going.notes, "", total
+    feed, told = _Feed(stream), 0.0
+    try:
+        for step in going:
+            if step.index < len(record.steps):
+                continue
+            record.steps.append(step)
+            feed.add(step)
+            if monotonic() - told > _EVERY:
+                feed.tell()
+                told = monotonic()
+        if not record.held:
+            record.ended = going.ended
+    finally:
+        going.cancel()
+
+
+class _Feed:
+    """Steps on their way to the browser. A slow one draws only the last of what a place was given,
+    so steps go in parcels, each with a place of its own, told with all it holds."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._places = st.container(gap=None)
+        self._place = self._places.empty()
+        self._parcel: list[dict[str, Any]] = []
+
+    def add(self, step: engine.Step) -> None:
+        """Put a step behind the others."""
+        if len(self._parcel) == _PARCEL:
+            self.tell()
+            self._parcel, self._place = [], self._places.empty()
+        self._parcel.append(step_data(step))
+
+    def tell(self) -> None:
+        """Send what the parcel holds."""
+        data = {"stream": self._stream, "steps": self._parcel}
+        with self._place:
+            components.steps_feed(data, key=f"{self._stream}-{next(_streams)}")
+
+
+def _resume(record: Record) -> dict[str, list[int]] | None:
+    """Every run's ids so far, to go on from; None where they must be made anew."""
+    if not record.steps or record.asked.retokenize:
+        return None
+    names = {"clean": "prefix", "ablated": "ablated_prefix"}
+    if record.asked.earlier:
+        names["unswitched"] = "unswitched_prefix"
+    found = {}
+    for run, option in names.items():
+        steps = [getattr(step, run) for step in record.steps]
+        if any(one is None or one.ends for one in steps):
+            return None
+        found[option] = [one.token_id for one in steps]
+    return found
+
+
+def _buttons(running: bool, failed: bool, record: Record | None, total: int) -> None:
+    if running:
+        st.button("Stop", key="_stop", on_click=_stop, icon=":material/stop:", type="primary")
+        return
+    st.button(
+        "Try again" if failed else "Go on",
+        key="_go_on",
+        on_click=_go_on,
+        args=(total,),
+        disabled=record is None or bool(record.ended and record.wanted > len(record.steps)),
+        icon=":material/play_arrow:",
+    )
+    if record is not None and record.asked.temperature:
+        st.button("Another seed", key="_reseed", on_click=_reseed, icon=":material/casino:")
+
+
+def _stop() -> None:
+    record, going = st.session_state.get("_text"), st.session_state.get("_going")
+    if isinstance(record, Record):
+        record.held = True
+    if going is not None:
+        going.cancel()
+
+
+def _go_on(total: int) -> None:
+    record = st.session_state.get("_text")
+    if isinstance(record, Record) and (record.held or record.failed):
+        record.held, record.failed = False, None
+        if record.lacks(total):
+            return
+    st.session_state["new_tokens"] = str((settings.count_in("new_tokens") or 0) + _MORE)
+
+
+def _reseed() -> None:
+    seed = settings.count_in("seed")
+    st.session_state["seed"] = "0" if seed is None else str(seed + 1)
+
+
+def _draw(record: Record, total: int, stream: str) -> None:
+    """The component, with all steps there are; `stream` names where more will come from."""
+    steps, asked = record.steps[:total], record.asked
+    e = asked.e
+    name = "generation"
+    first, shown = shown_steps(steps)
+    done = "" if stream else _told(record, total)
+    components.generation(
+        {
+            "stream": stream,
+            "first": first,
+            "steps": shown,
+            "held": settings.count_in("step"),
+            "name": name,
+            "title": title(e),
+            "about": f"{about(e)} {_how(asked)}",
+            "acts": _acts(asked, e.ablations),
+            "unswitched": _acts(asked, asked.earlier[-1][1], "still ") if asked.earlier else "",
+            "switches": [[step, own or "nothing"] for step, own in asked.switches.items()],
+            "says": done,
+        },
+        key=_VIEW,
+        on_held=_on_held,
+        on_branched=_on_branched,
+    )
+    for note in record.notes:
+        st.caption(plain(note))
+
+
+def _acts(asked: Asked, own: object, still: str = "") -> str:
+    told = f"{own} ({asked.e.method})" if str(own) else "nothing is switched off"
+    return f"{still}{told} from step {asked.earlier[-1][0]} on" if asked.earlier else told
+
+
+def _how(asked: Asked) -> str:
+    told = []
+    if asked.temperature:
+        told.append(", ".join(f"{n.replace('_', '-')} {v}" for n, v in asked.sampling.items()))
+    if asked.from_step or asked.until_step is not None:
+        until = "" if asked.until_step is None else f" until step {asked.until_step}"
+        told.append(f"from step {asked.from_step}{until}")
+    told += [f"until step {step}: {own or 'nothing'}" for step, own in asked.earlier]
+    return f"({'; '.join(told)})" if told else "(greedy)"
+
+
+def _told(record: Record, total: int) -> str:
+    n = len(record.steps[:total])
+    flagged = [
+        sum(bool(run and run.retokenizes) for run in (getattr(s, name) for s in record.steps))
+        for name in ("clean", "ablated")
+    ]
+    told = "Stopped. " if record.held and n < total else ""
+    if record.ended and n < record.wanted:
+        told += f"{record.ended} "
+    if any(flagged):
+        told += (
+            f"After {flagged[0]} clean and {flagged[1]} ablated steps (marked ↻), tokenizing the "
+            "text so far would give other ids than the model has read. "
+        )
+    return told.strip()
+
+
+def _on_held() -> None:
+    held = st.session_state[_VIEW]["held"]
+    st.session_state["step"] = str(held) if isinstance(held, int) and held >= 0 else ""
+
+
+def _on_branched() -> None:
+    """Go on from the step with the token clicked, in its own run or in both."""
+    ss, record = st.session_state, st.session_state.get("_text")
+    told = ss[_VIEW]["branched"]
+    if not isinstance(told, dict) or not isinstance(record, Record):
+        return
+    run, step, token = told.get("run"), told.get("step"), told.get("id")
+    if run not in RUNS or not isinstance(step, int) or not isinstance(token, int):
+        return
+    steps = record.steps[: step + 1]
+    runs = {name: [getattr(s, name) for s in steps] for name in ("clean", "ablated")}
+    if run == "unswitched":  # which goes on from the same text as the ablated run
+        run, runs["ablated"] = "ablated", [s.unswitched for s in steps]
+    both = ss["branch"] == "both"
+    texts = {}
+    for name, own in runs.items():
+        chosen = both or name == run
+        kept = own[:step] if chosen else own
+        if any(one is None or (one.ends and chosen) for one in kept):
+            st.toast(f"The {name} text ends before step {step}, so it cannot go on there.")
+            return
+        texts[name] = [one.token_id for one in kept if one is not None]
+        texts[name] += [token] if chosen else []
+    same = texts["clean"] == texts["ablated"]
+    ss["prefix"] = " ".join(map(str, texts["clean"]))
+    ss["ablated_prefix"] = "" if same else " ".join(map(str, texts["ablated"]))
+    ss["step"] = str(step)
+
+
+def _numbers(record: Record, total: int) -> None:
+    """The steps' numbers as lines, with the CSV and the Python of everything."""
+    steps = record.steps[:total]
+    if not steps:
+        return
+    code = record.asked.python(len(steps) - len(record.asked.prefix))
+    st.segmented_control(
+        "Step by step",
+        state.CHOICES["number_of"],
+        key="number_of",
+        format_func=engine.STEP_NUMBERS.__getitem__,
+        required=True,
+    )
+    number = st.session_state["number_of"]
+    shown = RUNS if record.asked.earlier else RUNS[:2]
+    rows: Rows = [
+        {
+            "step": step.index,
+            **{
+                f"{name}_{number}": "" if run is None else float(getattr(run, number))
+                for name, run in ((name, getattr(step, name)) for name in shown)
+            },
+        }
+        if number != "kl"
+        else {"step": step.index, "kl": "" if step.kl is None else float(step.kl)}
+        for step in steps
+    ]
+    components.library("plotly")
+    figure(
+        engine.draw_steps(steps, number),
+        f"generation-{number}",
+        csv=as_csv(rows),
+        key="generation_numbers",
+    )
+    st.caption("Every step with its best tokens:")
+    downloads(engine.step_table(steps), "generation", code)

@@ -1,0 +1,134 @@
+"""The logit lens' widgets and views: the grid, the tokens followed, the last position as text."""
+
+from typing import Any
+
+import streamlit as st
+
+import engine
+from pages._parts import state
+from pages._parts.figure import figure
+from pages._parts.table import as_csv
+from pages._parts.text import plain, visible
+
+RUNS = {"clean": "Clean", "ablated": "Ablated", "difference": "Difference"}
+MEASURES = {
+    "prob": "probability of the best token",
+    "entropy": "entropy of the distribution",
+    "rank": "rank of the answer; 1 is best",
+    "divergence": "KL divergence of this layer from the output",
+}
+SPANS = {"last": "last 32", "all": "all"}
+MOST_CELLS = 6_000
+"""Cells drawn at once, each a rectangle of its own in the browser."""
+_LAST = 32
+
+
+def options(shape: engine.Shape) -> dict[str, Any]:
+    """Draw the widgets. Returns: what `engine.logit_lens` is asked for."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        _choice("Run", "run", RUNS)
+        _choice("Read", "stream", {name: name for name in engine.STREAMS})
+        st.selectbox(
+            "Colour",
+            state.CHOICES["by"],
+            key="by",
+            format_func=lambda name: engine.MEASURES[name],
+            width=150,
+            help="\n\n".join(f"**{engine.MEASURES[n]}**: {t}." for n, t in MEASURES.items()),
+        )
+        _choice("Positions", "span", SPANS)
+        _choice("Top", "top", {k: k for k in state.CHOICES["top"]})
+    ss = st.session_state
+    return {
+        "k": min(int(ss["top"]), shape.d_vocab),
+        "stream": ss["stream"],
+        "at": ss["at"],
+        "last": _LAST if ss["span"] == "last" else max(1, MOST_CELLS // shape.n_layers),
+    }
+
+
+def _choice(label: str, key: str, names: dict[str, str]) -> None:
+    st.segmented_control(
+        label, state.CHOICES[key], key=key, format_func=names.__getitem__, required=True
+    )
+
+
+def grid(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> None:
+    """Layers down, positions across, in the run and colours that the widgets say."""
+    run, measure = st.session_state["run"], st.session_state["by"]
+    if measure == "rank" and seen.clean.answer is None:
+        st.info("There is no answer whose rank could be shown; type one above.")
+        measure = "prob"
+    figure(
+        engine.draw_lens(seen, run, measure),
+        f"lens-{run}-{measure}",
+        csv=as_csv(seen.table(run, measure)),
+        python=lens_python(e, asked, f'lens.values("{run}", "{measure}")  # [layer pos]'),
+        key="lens_grid",
+    )
+    told = ["Hover a cell for its best tokens; ▲▼ places risen or fallen against the layer above."]
+    if run == "difference":
+        told.append("A token is written where the ablated run's best is another than the clean's.")
+    if seen.first:
+        told.append(f"The last {len(seen.read) - seen.first} of {len(seen.read)} positions.")
+    if len(seen.read) > len(seen.tokens):
+        after = " ".join(seen.pieces[len(seen.tokens) :])
+        told.append(f"Answer and distractor part after {after}, which the last columns read.")
+    st.caption(plain(" ".join((*told, *seen.notes))))
+
+
+def traces(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> None:
+    """The answer and the distractor followed through the layers at the last position."""
+    if seen.clean.answer is None and seen.clean.distractor is None:
+        st.caption("With an answer or a distractor, their way through the layers is drawn here.")
+        return
+    _choice("Answer and distractor at the last position", "follow", engine.TRACES)
+    quantity = st.session_state["follow"]
+    runs = ("clean", "ablated") if e.ablations else ("clean",)
+    names = [n for n in ("answer", "distractor") if getattr(seen.clean, n) is not None]
+    columns = {
+        f"{run}_{name}": getattr(getattr(getattr(seen, run), name), quantity)[:, -1]
+        for run in runs
+        for name in names
+    }
+    rows: list[dict[str, object]] = [
+        {"layer": layer, **{name: values[layer].item() for name, values in columns.items()}}
+        for layer in range(len(seen.clean.entropy))
+    ]
+    shown = ", ".join(
+        f'"{run}_{name}": lens.{run}.{name}.{quantity}[:, -1]' for run in runs for name in names
+    )
+    figure(
+        engine.draw_traces(seen, quantity, runs),
+        f"lens-{quantity}",
+        csv=as_csv(rows),
+        python=lens_python(e, asked, f"{{{shown}}}  # [layer] each"),
+        key="lens_traces",
+    )
+    if seen.clean.answer is not None:
+        told = "; ".join(f"{run}, {_leads(getattr(seen, run).leads_from)}" for run in runs)
+        st.caption(plain(f"The answer {visible(e.answer)} first leads: {told}."))
+
+
+def _leads(layer: int | None) -> str:
+    return "after no layer" if layer is None else f"after layer {layer}"
+
+
+def last_position(seen: engine.Lens) -> None:
+    """The plain table of the last position's best tokens, to copy."""
+    run = st.session_state["run"]
+    names = ("clean", "ablated") if run == "difference" else (run,)
+    with st.expander("The last position as text"):
+        for name in names:
+            if len(names) > 1:
+                st.caption(RUNS[name])
+            st.code(seen.text(name), language=None)
+
+
+def lens_python(e: engine.Experiment, asked: dict[str, Any], shown: str) -> str:
+    """Code whose `shown` is what is drawn."""
+    written = ", ".join(f"{name}={value!r}" for name, value in asked.items())
+    return (
+        f"import engine\n\ne = {e.to_python()}\n"
+        f"lens = engine.logit_lens(e, {written})\nshown = {shown}\n"
+    )

@@ -1,0 +1,85 @@
+"""What comes next, clean and ablated, with its downloads and the Python that gives its numbers."""
+
+import streamlit as st
+
+import engine
+from pages._parts import components, state
+from pages._parts.comparison import comparison
+from pages._parts.figure import python_of
+from pages._parts.table import as_csv
+from pages._parts.text import plain, visible
+
+SHOWN = 10
+_MOST_PROMPT = 300
+_COLUMNS = "run rank token_id piece text logit log_prob prob move".split()
+
+
+def rankings(e: engine.Experiment, at: str) -> None:
+    """Draw both rankings, made `at` the answer or the prompt's end. Raises: EngineError."""
+    result = engine.next_token(e, k=SHOWN, at=at, view=state.view())
+    downloads = {"name": "next-token", "title": title(e), "about": about(e), "csv": csv_of(result)}
+    components.rankings({**comparison(result), **downloads}, key="rankings")
+    for note in result.notes:
+        st.caption(plain(note))
+    python_of(rankings_python(e, at))
+
+
+def title(e: engine.Experiment) -> str:
+    """What a download says above its drawing: the model, and the prompt or its end."""
+    prompt = e.prompt if len(e.prompt) <= _MOST_PROMPT else f"…{e.prompt[-_MOST_PROMPT:]}"
+    return f"{e.model} after “{visible(prompt).replace('␣', ' ')}”"
+
+
+def about(e: engine.Experiment) -> str:
+    """What is switched off, how and where."""
+    if not e.ablations:
+        return "Nothing is ablated."
+    where = "" if str(e.positions) == "all" else f", positions {e.positions}"
+    return f"Ablated: {e.ablations} ({e.method}{where})"
+
+
+def csv_of(result: engine.NextToken) -> str:
+    """A line a token: the best of each run, then answer and distractor if not among them."""
+    rows: list[dict[str, object]] = []
+    for run, best, marked in (
+        ("clean", result.clean, result.clean_marked),
+        ("ablated", result.ablated, result.ablated_marked),
+    ):
+        for ranking, among in ((best, ()), (marked, best.ids)):
+            columns = (
+                ranking.ranks, ranking.ids, ranking.tokens, ranking.texts,
+                ranking.logits, ranking.log_probs, ranking.probs, ranking.moves,
+            )  # fmt: skip
+            rows += [
+                dict(zip(_COLUMNS, (run, *line), strict=True))
+                for line in zip(*columns, strict=True)
+                if line[1] not in among
+            ]
+    return as_csv(rows)
+
+
+def rankings_python(e: engine.Experiment, at: str) -> str:
+    """Code that prints the numbers above the rankings, clean and ablated, and then their CSV."""
+    return f"""import csv
+import sys
+
+import engine
+
+e = {e.to_python()}
+found = engine.next_token(e, k={SHOWN}, at={at!r})
+print("logit difference", found.clean_logit_diff, found.ablated_logit_diff)
+for each in filter(None, (found.answer, found.distractor)):
+    print("probability of", repr(each.text), each.clean.prob, each.ablated.prob)
+    print("rank of", repr(each.text), each.clean.rank, each.ablated.rank)
+print("KL divergence", found.kl)
+
+rows = csv.writer(sys.stdout, lineterminator="\\n")
+rows.writerow({_COLUMNS!r})
+for run, best, marked in (
+    ("clean", found.clean, found.clean_marked),
+    ("ablated", found.ablated, found.ablated_marked),
+):
+    for r, among in ((best, ()), (marked, best.ids)):
+        columns = r.ranks, r.ids, r.tokens, r.texts, r.logits, r.log_probs, r.probs, r.moves
+        rows.writerows((run, *line) for line in zip(*columns) if line[1] not in among)
+"""

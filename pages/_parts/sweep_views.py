@@ -1,0 +1,284 @@
+"""The sweep as a page shows it: the work kept beside the page, its widgets, and what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+import streamlit as st
+
+import engine
+from pages._parts import state
+from pages._parts.figure import figure
+from pages._parts.pairs_form import Chosen
+from pages._parts.table import as_csv
+from pages._parts.text import plain, visible
+
+BASELINES = {"clean": "the clean model", "given": "what is off now"}
+PER = {"site": "everywhere", "position": "at each position"}
+EVERY = 0.4
+"""Seconds between what the browser is told while a sweep runs."""
+_AT_FIRST = 0.6
+"""Seconds that a page waits for a sweep it has begun: most of small models end in that."""
+_LESS_IS_BETTER = ("rank", "kl")
+_MOST_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A sweep as it is asked for."""
+
+    e: engine.Experiment
+    pairs: tuple[engine.Pair, ...]
+    per_position: bool
+
+    def python(self, chosen: Chosen, printed: str) -> str:
+        """Code that prints the rows of `printed`, an expression of `found`."""
+        options = ", per_position=True" if self.per_position else ""
+        return (
+            f"import engine\n\ne = {self.e.to_python()}\n{chosen.python}\n"
+            f"found = engine.sweep(e, task.pairs{options}, estimate=True)\n"
+            f"for row in {printed}:\n    print(row)\n"
+        )
+
+
+@dataclass
+class Kept:
+    """A sweep and what of it is known; it goes on while no script runs. `failed`: why it ended."""
+
+    asked: Asked
+    going: engine.Sweeping | None
+    found: engine.Sweep | None = None
+    failed: str = ""
+
+    def follow(self, seconds: float = 0.0) -> None:
+        """Take over what has come since, and what comes within so many seconds."""
+        if self.going is None:
+            return
+        until = monotonic() + seconds
+        try:
+            for found in self.going.within(min(seconds, EVERY)):
+                self.found = found or self.found
+                if monotonic() >= until and found is None:
+                    return
+        except engine.EngineError as wrong:
+            self.failed = str(wrong)
+        self.going = None
+
+
+def options(e: engine.Experiment, chosen: Chosen) -> Asked:
+    """Draw the widgets. Returns: what the engine is asked."""
+    ss = st.session_state
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        _choice("On top of", "baseline", BASELINES)
+        _choice("Each site is ablated", "per", PER)
+        st.selectbox(
+            "Metric",
+            state.CHOICES["metric"],
+            key="metric",
+            format_func=engine.METRIC_NAMES.__getitem__,
+            width=200,
+            help="\n\n".join(
+                f"**{engine.METRIC_NAMES[m]}**: {told}." for m, told in engine.METRICS.items()
+            ),
+        )
+        st.selectbox(
+            "Show",
+            state.CHOICES["aspect"],
+            key="aspect",
+            format_func=engine.ASPECTS.__getitem__,
+            width=210,
+        )
+    given = e.ablations if ss["baseline"] == "given" else engine.Ablations()
+    own = replace(e, prompt="", corrupted="", answer="", distractor="", ablations=given)
+    return Asked(own, chosen.task.pairs, ss["per"] == "position")
+
+
+def kept(asked: Asked) -> Kept:
+    """The sweep of this question: the one that is there, or one begun now. Raises: EngineError."""
+    ss = st.session_state
+    found = ss.get("_sweep")
+    if not isinstance(found, Kept) or found.asked != asked:
+        if isinstance(found, Kept) and found.going is not None:
+            found.going.cancel()
+        ss["_sweep"] = None
+        going = engine.sweeping(
+            asked.e,
+            asked.pairs,
+            asked.per_position,
+            estimate=True,
+            at="answer",
+            view=f"{state.view()} sweep",
+        )
+        found = ss["_sweep"] = Kept(asked, going)
+        found.follow(_AT_FIRST)
+    found.follow()
+    return found
+
+
+def is_going() -> bool:
+    """Whether there is a sweep that still runs."""
+    found = st.session_state.get("_sweep")
+    return isinstance(found, Kept) and found.going is not None
+
+
+def progress(one: Kept) -> None:
+    """How far a sweep is, with a way to stop it; once it is over, how it ended."""
+    if one.going is not None:
+        share = min(1.0, one.going.progress)
+        left = one.found.seconds_left if one.found is not None else None
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("Stop", key="_stop_sweep", on_click=one.going.cancel, icon=":material/stop:")
+            st.progress(share, f"{share:.0%}" + (f", {left:.0f} s left" if left else ""))
+    elif one.failed:
+        st.error(plain(one.failed))
+    elif one.found is not None and not one.found.done:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("Begin again", on_click=_forget, icon=":material/replay:")
+            st.caption(f"Stopped at {one.found.progress:.0%}; what is not known is blank.")
+
+
+def _forget() -> None:
+    st.session_state["_sweep"] = None
+
+
+def seen(found: engine.Sweep) -> tuple[str, str]:
+    """The metric and the aspect to be shown: those chosen, or what this sweep has instead."""
+    ss = st.session_state
+    metric = ss["metric"] if ss["metric"] in found.metrics else found.metric
+    aspect = ss["aspect"]
+    if aspect == "estimate":
+        return (found.estimate.metric, aspect) if found.estimate else (metric, "change")
+    return metric, aspect
+
+
+def tints(found: engine.Sweep) -> dict[str, Any]:
+    """The values that the switches are tinted by: estimates where nothing exact is known yet."""
+    metric, aspect = seen(found)
+    heads, mlps = ([*_known(found, of, metric, aspect)] for of in ("heads", "mlps"))
+    values: list[float | None] = []
+    for row, mlp in zip(heads, mlps, strict=True):
+        values += [None if one != one else float(one) for one in (*row, mlp)]
+    return {
+        "values": values,
+        "value_name": f"{engine.METRIC_NAMES[metric]}, {engine.ASPECTS[aspect]}",
+        "flipped": metric in _LESS_IS_BETTER and aspect in ("change", "estimate"),
+    }
+
+
+def _known(found: engine.Sweep, of: str, metric: str, aspect: str) -> Any:
+    values = engine.sweep_map(found, of, metric, aspect)
+    if aspect != "change" or found.estimate is None or found.estimate.metric != metric:
+        return values
+    guessed = engine.sweep_map(found, of, metric, "estimate")
+    unknown = values != values
+    values[unknown] = guessed[unknown]
+    return values
+
+
+def summary(found: engine.Sweep, together: engine.TaskScore | None) -> None:
+    """The baseline, how far the estimate can be trusted, and what all that is off does together."""
+    metric, _ = seen(found)
+    name = engine.METRIC_NAMES[metric]
+    n = len(found.pairs)
+    over = f"mean of {n:,} prompts" if n > 1 else "this prompt"
+    clean, given = (float(found.mean(of, metric)) for of in ("clean", "given"))
+    columns = st.columns(3)
+    columns[0].metric(f"Clean {name}", f"{clean:.3f}", help=f"{engine.METRICS[metric]}; {over}")
+    if found.experiment.ablations:
+        columns[1].metric(f"Baseline {name}", f"{given:.3f}", f"{given - clean:+.3f}")
+    elif together is not None and together.ablated is not None:
+        mean, whole = together.ablated.mean_logit_diff, together.clean.mean_logit_diff
+        if mean is not None and whole is not None:
+            columns[1].metric(
+                "All that is off, together",
+                f"{mean:.3f}",
+                f"{mean - whole:+.3f}",
+                help="Mean logit difference with every site that is off ablated at once",
+            )
+    if (agreement := found.agreement) is not None and agreement.n > 2:
+        columns[2].metric(
+            "Estimate against exact, r",
+            f"{agreement.pearson:.2f}",
+            help=f"Pearson's correlation over {agreement.n} sites; Spearman's "
+            f"{agreement.spearman:.2f}. The estimate is first order: attribution patching.",
+        )
+
+
+def together(e: engine.Experiment, found: engine.Sweep, chosen: Chosen) -> engine.TaskScore | None:
+    """How the task fares with all that is off, at once; None where nothing is, or the sweep is on
+    top of it, or still runs."""
+    if not e.ablations or found.experiment.ablations or not found.done:
+        return None
+    ss, asked = st.session_state, (found.experiment, e.ablations, chosen.task)
+    if ss.get("_together_of") != asked:
+        own = replace(found.experiment, ablations=e.ablations)
+        ss["_together"] = engine.score_task(e.model, chosen.task, own, view=f"{state.view()} task")
+        ss["_together_of"] = asked
+    together: engine.TaskScore = ss["_together"]
+    return together
+
+
+def told(found: engine.Sweep) -> str:
+    """What the numbers are: sign, method, what was averaged over, how many prompts."""
+    e, n, wrong = found.experiment, len(found.pairs), len(found.wrong)
+    text = (
+        f"Each head and MLP ablated alone ({e.method}, positions {e.positions}), {n} "
+        f"prompt{'s' if n != 1 else ''}. Change is ablated − baseline: where a site helps the "
+        "answer, it falls (rank and divergence rise)."
+    )
+    if found.references:
+        text += f" Averages are over {len(found.references)} reference prompts."
+    if e.ablations:
+        text += f" The baseline is the run without {e.ablations}."
+    if wrong:
+        text += f" The model gets {wrong} of the prompts wrong clean."
+    return text
+
+
+def sites(found: engine.Sweep) -> None:
+    """The sites that change most, with their numbers."""
+    metric, _ = seen(found)
+    guess = found.estimate is not None and found.estimate.metric == metric
+    shown = []
+    for row in engine.sweep_table(found, by=metric, most=_MOST_ROWS):
+        if row[f"{metric}_change"] == "":
+            continue
+        line: dict[str, object] = {"site": row["site"]}
+        if "position" in row:
+            line["at"] = f"{row['position']} {visible(str(row['piece']))}"
+        numbers = {"change": "_change", engine.METRIC_NAMES[metric]: "", "±": "_std"}
+        if guess:
+            numbers["estimate"] = "_estimated_change"
+        line |= {name: _rounded(row[f"{metric}{end}"]) for name, end in numbers.items()}
+        shown.append(line)
+    if shown:
+        st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
+
+
+def _rounded(value: object) -> float | None:
+    return round(value, 4) if isinstance(value, float) else None
+
+
+def picture(found: engine.Sweep, asked: Asked, chosen: Chosen) -> None:
+    """The sweep as a figure with its downloads."""
+    metric, aspect = seen(found)
+    drawn = (
+        engine.draw_sweep_positions(found, metric, aspect)
+        if found.positions is not None
+        else engine.draw_sweep(found, metric, aspect)
+    )
+    figure(
+        drawn,
+        "sweep",
+        csv=as_csv(engine.sweep_table(found)),
+        python=asked.python(chosen, "engine.sweep_table(found)"),
+        key="sweep_figure",
+    )
+
+
+def _choice(label: str, key: str, names: dict[str, str]) -> None:
+    st.segmented_control(
+        label, state.CHOICES[key], key=key, format_func=names.__getitem__, required=True
+    )

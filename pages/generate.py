@@ -1,0 +1,40 @@
+"""What the model goes on to say, clean and ablated: token by token, many prompts, whole answers."""
+
+import streamlit as st
+
+from pages._parts.frame import require_app
+
+require_app()
+
+import engine
+from pages._parts import state
+from pages._parts.experiment_form import model_shape
+from pages._parts.generate_answers import answers
+from pages._parts.generate_many import many
+from pages._parts.generate_text import text
+from pages._parts.prompt_tokens import prompt_tokens
+from pages._parts.text import plain
+
+VIEWS = {
+    "text": ("Text", text),
+    "many": ("Many prompts", many),
+    "answers": ("Whole answers", answers),
+}
+
+e, errors = (reading := state.read()).experiment, reading.errors
+shape = model_shape()
+if st.session_state["generate"] != "many":
+    prompt_tokens(e)
+st.segmented_control(
+    "View",
+    state.CHOICES["generate"],
+    key="generate",
+    format_func=lambda name: VIEWS[name][0],
+    required=True,
+    label_visibility="collapsed",
+)
+if not errors:
+    try:
+        VIEWS[st.session_state["generate"]][1](e, shape)
+    except engine.EngineError as wrong:
+        st.error(plain(wrong))

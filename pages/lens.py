@@ -1,0 +1,34 @@
+"""Logit lens: what the model would say after each layer, clean and ablated."""
+
+import streamlit as st
+
+from pages._parts.frame import require_app
+
+require_app()
+
+import engine
+from pages._parts import components, state
+from pages._parts.experiment_form import model_shape
+from pages._parts.lens_views import grid, last_position, options, traces
+from pages._parts.prompt_tokens import prompt_tokens
+from pages._parts.switches import switches
+from pages._parts.text import plain
+
+components.library("plotly")
+e, errors = (reading := state.read()).experiment, reading.errors
+shape = model_shape()
+prompt_tokens(e)
+asked, seen = options(shape), None
+if not errors:
+    try:
+        seen = engine.logit_lens(e, **asked, view=state.view())
+        grid(e, seen, asked)
+    except engine.EngineError as wrong:
+        st.error(plain(wrong))
+left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+with left:
+    switches(e.ablations, shape)
+if seen is not None:
+    with right:
+        traces(e, seen, asked)
+        last_position(seen)

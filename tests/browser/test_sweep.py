@@ -1,0 +1,68 @@
+"""What only a browser can show of the Sweep page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from benchmarks.toggle import save_gpt2_small
+
+SLOW = 60_000
+QUERY = "?model=seq-gpt2&over=family&task=months&n_pairs=6&method=mean_by_position"
+MAP = ".sb-figure .heatmaplayer"
+
+
+def open_page(page: Page, address: str, query: str = QUERY) -> None:
+    page.goto(f"{address}/sweep{query}")
+    expect(page.locator(MAP)).to_be_visible(timeout=SLOW)
+
+
+def cell(page: Page, name: str):
+    return page.get_by_role("checkbox", name=name, exact=True)
+
+
+def test_the_map_is_the_selector_and_tells_what_all_that_is_off_does(page, address):
+    open_page(page, address)
+    cell(page, "L0H0").hover()
+    expect(page.get_by_text(re.compile(r"L0H0 · on · logit difference.* of 54\)"))).to_be_visible()
+    cell(page, "L0H0").click()
+    cell(page, "MLP2").click()
+    expect(page).to_have_url(re.compile(r"ablations=0\.0\+m2"))
+    expect(page.get_by_text("All that is off, together")).to_be_visible()
+    expect(page.locator(MAP)).to_be_visible()
+
+
+def test_another_metric_is_shown_at_once_and_stays_in_the_link(page, address):
+    open_page(page, address, QUERY + "&metric=kl")
+    expect(page.get_by_text("Clean divergence, nats")).to_be_visible()
+    expect(page).to_have_url(re.compile("metric=kl"))
+
+
+def test_a_long_sweep_shows_estimates_goes_on_beside_clicks_and_stops(page, address, tmp_path):
+    save_gpt2_small(tmp_path)
+    numbers = "+".join(map(str, range(1, 31)))
+    page.goto(
+        f"{address}/sweep?model={tmp_path}&prompt={numbers}&answer=+31&distractor=+30&per=position"
+    )
+    stop = page.get_by_role("button", name="Stop")
+    expect(stop).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(re.compile(r"^\d+%"))).to_be_visible(timeout=SLOW)
+    cell(page, "L3H3").click()
+    expect(page).to_have_url(re.compile(r"ablations=3\.3"), timeout=SLOW)
+    expect(stop).to_be_visible()
+    stop.click()
+    expect(page.get_by_text(re.compile("Stopped at"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Begin again")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("CSV", b"site,")]
+)
+def test_the_map_downloads(page, address, name, start):
+    open_page(page, address)
+    with page.expect_download() as told:
+        page.get_by_role("button", name=name, exact=True).click()
+    assert Path(told.value.path()).read_bytes().startswith(start)

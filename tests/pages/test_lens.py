@@ -1,0 +1,180 @@
+"""The lens page by Streamlit's own AppTest: what needs no browser."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import engine
+from pages._parts import lens_views
+from tests.test_architecture import ROOT
+
+E = engine.Experiment(
+    model="seq-gpt2", prompt="1 2 3 4", answer=" 5", distractor=" 4", ablations="a0"
+)
+
+
+def opened(**query: str) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    asked = {"model": E.model, "prompt": E.prompt, "answer": E.answer, "distractor": E.distractor}
+    for name, value in {**asked, **query}.items():
+        page.query_params[name] = value
+    return page.run().switch_page("pages/lens.py").run()
+
+
+def figures(page: AppTest) -> list[dict]:
+    sent = [c.proto for c in page.get("bidi_component")]
+    return [json.loads(p.json) for p in sent if p.component_name.split(".")[-1] == "figure"]
+
+
+def numbers(z: object) -> np.ndarray:
+    """Plotly's own way of sending an array."""
+    if isinstance(z, dict):
+        import base64
+
+        shape = [int(n) for n in z["shape"].split(",")]
+        return np.frombuffer(base64.b64decode(z["bdata"]), z["dtype"]).reshape(shape)
+    return np.array(z, float)
+
+
+def shown_by(page: AppTest, nth: int) -> object:
+    """What the nth code to copy has in `shown`."""
+    names: dict = {}
+    code = [c.value for c in page.code if "engine.logit_lens(" in c.value][nth]
+    exec(code, names)
+    return names["shown"]
+
+
+def said(page: AppTest) -> str:
+    parts = [*page.error, *page.info, *page.caption]
+    return " ".join(p.value for p in parts).replace("\\", "")
+
+
+@pytest.mark.parametrize("run", ["clean", "ablated", "difference"])
+@pytest.mark.parametrize("by", ["prob", "entropy", "rank", "divergence"])
+def test_the_grid_its_csv_and_its_python_are_the_engines_numbers(run, by):
+    page = opened(ablations="a0", run=run, by=by)
+    assert not page.exception and not page.error
+    meant = engine.logit_lens(E, at="answer").values(run, by)
+    drawn = figures(page)[0]
+    z = numbers(drawn["figure"]["data"][0]["z"])
+    if by == "rank":
+        z = np.sign(z) * (10 ** abs(z) - 1) if run == "difference" else 10**z
+    np.testing.assert_allclose(z, meant, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(shown_by(page, 0), meant, atol=1e-6)
+    rows = list(csv.DictReader(io.StringIO(drawn["csv"])))
+    assert list(rows[0])[:4] == ["layer", "position", "read", by]
+    written = np.array([float(row[by]) for row in rows]).reshape(meant.shape)
+    np.testing.assert_allclose(written, meant, rtol=1e-6)
+
+
+@pytest.mark.parametrize("follow", ["log_probs", "logits", "ranks"])
+def test_answer_and_distractor_are_followed(follow):
+    page = opened(ablations="a0", follow=follow)
+    lens = engine.logit_lens(E, at="answer")
+    drawn = figures(page)[1]
+    lines = [line for line in drawn["figure"]["data"] if line["mode"] == "lines+markers"]
+    meant = [
+        getattr(getattr(run, name), follow)[:, -1]
+        for run in (lens.clean, lens.ablated)
+        for name in ("answer", "distractor")
+    ]
+    for line, values in zip(lines, meant, strict=True):
+        np.testing.assert_allclose(numbers(line["y"]), values, rtol=1e-5)
+    shown = shown_by(page, 1)
+    assert isinstance(shown, dict)
+    for values, own in zip(shown.values(), meant, strict=True):
+        np.testing.assert_allclose(values, own)
+    first = drawn["csv"].splitlines()[0]
+    assert first == "layer,clean_answer,clean_distractor,ablated_answer,ablated_distractor"
+    assert f"clean, after layer {lens.clean.leads_from}" in said(page)
+
+
+def test_nothing_ablated_is_one_pair_of_lines():
+    page = opened()
+    assert len(figures(page)[1]["figure"]["data"]) == 2
+    assert "ablated" not in figures(page)[1]["csv"]
+
+
+def test_the_plain_table_is_there_to_copy():
+    page = opened(run="difference", ablations="a0", top="10")
+    lens = engine.logit_lens(E, k=10, at="answer")
+    texts = [c.value for c in page.code if c.value.lstrip().startswith("layer")]
+    assert texts == [lens.text("clean"), lens.text("ablated")]
+
+
+def test_the_choices_are_in_the_link_and_stay_between_pages():
+    page = opened(ablations="a0")
+    page.button_group(key="stream").set_value("mlp_out").run()
+    page.button_group(key="run").set_value("ablated").run()
+    page.selectbox(key="by").set_value("entropy").run()
+    told = {"stream": "mlp_out", "run": "ablated", "by": "entropy"}
+    assert {name: page.query_params[name] for name in told} == told or {
+        name: page.query_params[name][0] for name in told
+    } == told
+    page.switch_page("pages/attention.py").run().switch_page("pages/lens.py").run().run()
+    assert page.button_group(key="stream").value == "mlp_out"
+    np.testing.assert_allclose(
+        shown_by(page, 0),
+        engine.logit_lens(E, stream="mlp_out", at="answer").values("ablated", "entropy"),
+    )
+
+
+def test_a_long_prompt_shows_its_end_and_all_of_it_when_asked():
+    prompt = " ".join(str(n) for n in range(1, 61))
+    page = opened(prompt=prompt, answer=" 61", distractor="")
+    assert len(figures(page)[0]["figure"]["data"][0]["x"]) == 32 or "32" in said(page)
+    assert "The last 32 of 60 positions" in said(page)
+    page.button_group(key="span").set_value("all").run()
+    assert numbers(figures(page)[0]["figure"]["data"][0]["z"]).shape == (6, 60)
+    assert "positions." not in said(page)
+
+
+def test_more_cells_than_a_browser_can_draw_are_not_sent(monkeypatch):
+    monkeypatch.setattr(lens_views, "MOST_CELLS", 60)
+    page = opened(prompt=" ".join(["1"] * 40), span="all")
+    assert numbers(figures(page)[0]["figure"]["data"][0]["z"]).shape == (6, 10)
+    assert "The last 10 of 40 positions" in said(page)
+
+
+def test_without_an_answer_there_is_no_rank_and_no_line():
+    page = opened(answer="", distractor="", by="rank")
+    assert not page.exception and "no answer whose rank" in said(page)
+    assert len(figures(page)) == 1
+    meant = engine.logit_lens(engine.Experiment(E.model, E.prompt)).values("clean", "prob")
+    np.testing.assert_allclose(numbers(figures(page)[0]["figure"]["data"][0]["z"]), meant)
+
+
+def test_llamas_space_before_the_answer_is_told():
+    page = opened(model="seq-llama")
+    assert "part after ▁" in said(page) and not page.exception
+    z = figures(page)[0]["figure"]["data"][0]["z"]
+    assert numbers(z).shape == (6, len(engine.tokenize("seq-llama", E.prompt)) + 1)
+
+
+def test_markup_in_tokens_stays_text():
+    page = opened(prompt="<b>1</b> & <script>", answer=" <i>", distractor="")
+    assert not page.exception
+    drawn = json.dumps(figures(page)[0]["figure"])
+    assert "<script" not in drawn and "<i>" not in drawn and "&lt;" in drawn
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"prompt": ""}, "The prompt is empty"),
+        ({"prompt": "1 " * 200}, "this model reads at most 128"),
+        ({"ablations": "13.40"}, "layers are 0 to 5"),
+        ({"ablations": "0.1", "method": "resample"}, "corrupted prompt"),
+    ],
+)
+def test_what_goes_wrong_is_said_and_the_page_stands(query, told):
+    page = opened(**query)
+    assert not page.exception and told in said(page)
+    page.text_area(key="prompt").set_value("1 2 1 2").run()
+    assert not page.exception

@@ -1,0 +1,137 @@
+"""The Sweep page by Streamlit's own AppTest: what needs no browser."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from contextlib import redirect_stdout
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import engine
+from tests.test_architecture import ROOT
+
+E = engine.Experiment(model="seq-gpt2", method="mean_by_position")
+TASK = engine.task("months", "seq-gpt2", 6, seed=1)
+ASKED = {"over": "family", "model": E.model, "method": "mean_by_position", "task": "months"}
+ASKED |= {"n_pairs": "6", "seed": "1"}
+
+
+def opened(**query: str) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for name, value in {**ASKED, **query}.items():
+        page.query_params[name] = value
+    page.run().switch_page("pages/sweep.py").run()
+    for _ in range(100):  # AppTest has no clock to run a fragment by
+        one = page.session_state.get("_sweep", None)
+        if one is None or one.going is None:
+            break
+        page.run()
+    return page.run()
+
+
+def sent(page: AppTest, name: str) -> dict:
+    protos = [c.proto for c in page.get("bidi_component")]
+    return next(json.loads(p.json) for p in protos if p.component_name.split(".")[-1] == name)
+
+
+def said(page: AppTest) -> str:
+    parts = [*page.error, *page.info, *page.caption]
+    return " ".join(p.value for p in parts).replace("\\", "")
+
+
+def cells(heads: np.ndarray, mlps: np.ndarray) -> np.ndarray:
+    return np.concatenate([heads, mlps[:, None]], axis=1).ravel()
+
+
+@pytest.mark.parametrize("metric", engine.METRICS)
+def test_the_switches_are_tinted_by_the_engines_numbers(metric):
+    grid = sent(opened(metric=metric), "head_grid")
+    found = engine.sweep(E, TASK.pairs, at="answer")
+    heads, mlps = (found.shown(of, metric, "change") for of in ("heads", "mlps"))
+    np.testing.assert_allclose(grid["values"], cells(heads, mlps), atol=1e-4)
+    assert grid["flipped"] == (metric in ("rank", "kl"))
+
+
+def test_the_csv_and_the_python_are_the_same_numbers():
+    page = opened()
+    rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
+    assert [row["site"] for row in rows[:9]] == [*(f"0.{h}" for h in range(8)), "m0"]
+    code = next(c.value for c in page.code if "engine.sweep(" in c.value)
+    names: dict = {}
+    with redirect_stdout(io.StringIO()) as printed:
+        exec(code, names)
+    assert len(printed.getvalue().splitlines()) == len(rows)
+    mine = [row["logit_diff"] for row in engine.sweep_table(names["found"])]
+    np.testing.assert_allclose([float(row["logit_diff"]) for row in rows], mine, atol=1e-4)
+
+
+def test_what_is_off_is_given_only_where_asked():
+    alone, given = opened(ablations="m4"), opened(ablations="m4", baseline="given")
+    one, two = (engine.sweep(e, TASK.pairs) for e in (E, replace(E, ablations="m4")))
+    for page, found in ((alone, one), (given, two)):
+        values = cells(*(found.shown(of, "logit_diff", "change") for of in ("heads", "mlps")))
+        np.testing.assert_allclose(sent(page, "head_grid")["values"], values, atol=1e-4)
+    together = engine.score_task(E.model, TASK, replace(E, ablations="m4")).ablated
+    assert together is not None and together.mean_logit_diff is not None
+    shown = {m.label: m.value for m in alone.metric}
+    assert shown["All that is off, together"] == f"{together.mean_logit_diff:.3f}"
+    assert "All that is off, together" not in {m.label for m in given.metric}
+    assert "without m4" in said(given)
+
+
+def test_position_by_position_names_the_tokens():
+    page = opened(per="position")
+    rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
+    assert len(rows) == 54 * TASK.n_tokens and rows[0]["position"] == "0"
+
+
+def test_a_change_of_metric_sweeps_nothing_anew():
+    page = opened()
+    before = page.session_state["_sweep"].found
+    page.selectbox(key="metric").set_value("rank").run()
+    assert page.session_state["_sweep"].found is before
+    page.selectbox(key="method").set_value("zero").run()
+    assert page.session_state["_sweep"].found is not before
+
+
+def test_prompts_the_model_gets_wrong_are_told_and_dropped():
+    pairs = "\n".join(
+        json.dumps({"prompt": "1 2 3 4", "corrupted": "7 1 9 3", "answer": a, "distractor": d})
+        for a, d in ((" 5", " 4"), (" 9", " 4"))
+    )
+    page = opened(over="written", pairs=pairs)
+    assert any("1 of 2 right" in e.label for e in page.expander)
+    assert "gets 1 of the prompts wrong clean" in said(page)
+    kept = opened(over="written", pairs=pairs, which="right")
+    assert kept.session_state["_sweep"].found.pairs[0].answer == " 5"
+    assert len(kept.session_state["_sweep"].found.pairs) == 1
+
+
+def test_every_number_says_its_sign_method_references_and_how_many():
+    told = said(opened())
+    for part in ("ablated − baseline", "mean_by_position", "6 reference prompts", "6 prompts"):
+        assert part in told
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({"n_pairs": "many"}, "Pairs"),
+        ({"n_pairs": "0"}, "1 to 1,000"),
+        ({"task": "greater than"}, "with equal numbers of tokens"),
+        ({"over": "written", "pairs": ""}, "Paste pairs"),
+        ({"over": "written", "pairs": "a,b\n1,2"}, "columns"),
+        ({"over": "written", "pairs": "prompt,answer\n1 2 3, 4", "method": "resample"}, "corrupt"),
+        ({"over": "prompt", "prompt": "1 2 3", "answer": ""}, "answer"),
+        ({"positions": "generated", "per": "position"}, "generated"),
+    ],
+)
+def test_what_cannot_be_swept_is_said_and_the_page_stands(query, says):
+    page = opened(**query)
+    assert says in said(page) and not page.exception
+    assert sent(page, "head_grid")["layers"] == 6
