@@ -62,7 +62,8 @@ def quick(part: Callable[[state.Reading], None], every: float | None = None) -> 
             st.rerun()
         if alone:
             state.remember(reading.experiment.ablations)
-            state.write_link(reading.experiment)
+        if not reading.errors:
+            state.write_link(reading.experiment)  # a part that runs the page anew takes it along
         part(reading)
         if alone:
             state.settle()

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.navigation import PAGES
 from tests.pages.test_explore import said, unescaped
+from tests.pages.waiting import waited
 from tests.test_architecture import ROOT
 
 TOKENIZES_ONLY = {"tokenizer"}
@@ -55,7 +56,7 @@ def page_of(name: str, **query: str | bytes | list[str]) -> AppTest:
     whole = {"model": "seq-gpt2", "prompt": "1 2 3 4", "answer": " 5", "distractor": " 4"}
     for field, value in {**whole, **query}.items():
         page.query_params[field] = value
-    return (page.switch_page(PAGES[name].file) if PAGES[name].path else page).run()
+    return waited((page.switch_page(PAGES[name].file) if PAGES[name].path else page).run())
 
 
 def stands(page: AppTest) -> None:
@@ -67,7 +68,7 @@ def stands(page: AppTest) -> None:
         if box.key == "sites":
             box.set_value("")
     page.selectbox(key="method").set_value("zero")
-    page.selectbox(key="model").set_value("seq-gpt2").run()
+    waited(page.selectbox(key="model").set_value("seq-gpt2").run())
     assert not page.exception and not page.error, said(page)
 
 

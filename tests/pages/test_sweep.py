@@ -13,6 +13,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
+from pages._parts import sweep_views
+from tests.pages.waiting import waited
 from tests.test_architecture import ROOT
 
 E = engine.Experiment(model="seq-gpt2", method="mean_by_position")
@@ -26,12 +28,7 @@ def opened(**query: str) -> AppTest:
     for name, value in {**ASKED, **query}.items():
         page.query_params[name] = value
     page.run().switch_page("pages/sweep.py").run()
-    for _ in range(100):  # AppTest has no clock to run a fragment by
-        one = page.session_state.get("_sweep", None)
-        if one is None or one.going is None:
-            break
-        page.run()
-    return page.run()
+    return waited(page).run()
 
 
 def sent(page: AppTest, name: str) -> dict:
@@ -135,3 +132,11 @@ def test_what_cannot_be_swept_is_said_and_the_page_stands(query, says):
     page = opened(**query)
     assert says in said(page) and not page.exception
     assert sent(page, "head_grid")["layers"] == 6
+
+
+def test_a_sweep_that_goes_on_leaves_the_reader_what_was_typed(monkeypatch):
+    monkeypatch.setattr(sweep_views, "_AT_FIRST", 0.0)
+    page = opened(over="prompt", prompt="1 2 3 4", answer=" 5", distractor=" 4", method="zero")
+    page.text_area(key="prompt").set_value("1 2 1 2").run()
+    assert page.text_area(key="prompt").value == "1 2 1 2"
+    assert page.query_params["prompt"] == "1 2 1 2"
