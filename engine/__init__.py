@@ -5,13 +5,23 @@ from .answer_ranking import rank_answers
 from .attention import attention, attention_overview
 from .attention_results import Attention, AttentionOverview, AttentionRun, HeadScores, Thumbnails
 from .captures import activations
+from .circuit_figures import draw_circuit, draw_counts, draw_overlap, draw_overlaps
+from .circuit_files import circuit_left, read_circuits, write_circuits
 from .circuit_results import Controls, Evaluation
+from .circuit_tables import (
+    circuit_table,
+    edge_table,
+    evaluation_table,
+    member_table,
+    overlap_table,
+    path_table,
+)
 from .circuits import Circuit
 from .controls import random_controls
 from .counting import number_lengths
 from .drafts import pair_families
 from .drawing import task
-from .edges import Edge, EdgeCircuit, prune_edges
+from .edges import MOST_NODES, Edge, EdgeCircuit, prune_edges
 from .errors import (
     Cancelled,
     EngineError,
@@ -22,6 +32,7 @@ from .errors import (
     TokenError,
 )
 from .evaluation import evaluate, evaluating
+from .evaluation_figures import draw_evaluation, draw_members
 from .experiment import Ablations, Experiment, Kind, Method, Positions, ablations
 from .generation import Generation, generate
 from .generation_figures import ANSWERS_DRAWN, STEP_NUMBERS, draw_answers, draw_shares, draw_steps
@@ -43,13 +54,14 @@ from .lens import STREAMS, logit_lens
 from .lens_figures import MEASURES, TRACES, draw_lens, draw_traces
 from .lens_results import Lens, LensRun, Trace
 from .many_prompts import Many, generate_many, run_totals
-from .overlaps import Overlap, overlap
+from .overlaps import Overlap, overlap, overlaps
 from .pairs import Pair, Task, read_task, write_task
+from .path_figures import draw_path_patch, draw_paths
 from .path_results import PathMatrix, PathPatch
 from .paths import path_mapping, path_matrix, path_patch, path_patching
 from .ranking import next_token
 from .reading import token_view, token_views, tokenize, would_change
-from .receivers import Receiver
+from .receivers import Receiver, print_receivers
 from .registry import load, models, release
 from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
 from .shelf import shelf
@@ -95,6 +107,7 @@ __all__ = [
     "METRICS",
     "METRIC_NAMES",
     "MLP",
+    "MOST_NODES",
     "SCORES",
     "STEP_NUMBERS",
     "STREAMS",
@@ -176,18 +189,30 @@ __all__ = [
     "answer_table",
     "attention",
     "attention_overview",
+    "circuit_left",
+    "circuit_table",
     "compare_sentencepiece",
     "compare_tokenizers",
     "draw_answers",
+    "draw_circuit",
+    "draw_counts",
+    "draw_evaluation",
     "draw_lens",
+    "draw_members",
     "draw_number_lengths",
+    "draw_overlap",
+    "draw_overlaps",
+    "draw_path_patch",
+    "draw_paths",
     "draw_shares",
     "draw_steps",
     "draw_sweep",
     "draw_sweep_positions",
     "draw_traces",
+    "edge_table",
     "evaluate",
     "evaluating",
+    "evaluation_table",
     "examples",
     "fold_sites",
     "generate",
@@ -196,21 +221,27 @@ __all__ = [
     "load",
     "logit_lens",
     "many_table",
+    "member_table",
     "models",
     "next_token",
     "number_lengths",
     "overlap",
+    "overlap_table",
+    "overlaps",
     "pair_families",
     "parse_sites",
     "path_mapping",
     "path_matrix",
     "path_patch",
     "path_patching",
+    "path_table",
     "percent",
+    "print_receivers",
     "print_sites",
     "prune_edges",
     "random_controls",
     "rank_answers",
+    "read_circuits",
     "read_examples",
     "read_task",
     "release",
@@ -235,5 +266,6 @@ __all__ = [
     "twins",
     "visible",
     "would_change",
+    "write_circuits",
     "write_task",
 ]

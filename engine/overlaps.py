@@ -8,11 +8,14 @@ does not show: whether what is shared does the same in both tasks.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .circuits import Circuit, check_same_shape
+from .errors import EngineError
 from .sites import MLP, Head, Site
 
 
@@ -66,6 +69,17 @@ def overlap(a: Circuit, b: Circuit, layer_matched: bool = False) -> Overlap:
         layer_matched=layer_matched,
         notes=tuple(notes),
     )
+
+
+def overlaps(circuits: Sequence[Circuit], layer_matched: bool = False) -> tuple[Overlap, ...]:
+    """Compare every two of several circuits: the first with each, then the second with those after
+    it, and so on.
+
+    Raises: EngineError for fewer than two, or for circuits of models of other shapes.
+    """
+    if len(circuits) < 2:
+        raise EngineError("It takes two circuits to compare: choose another.")
+    return tuple(overlap(a, b, layer_matched) for a, b in itertools.combinations(circuits, 2))
 
 
 def _jaccard(shared: int, sizes: int) -> float:

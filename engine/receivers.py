@@ -87,6 +87,20 @@ def parse_receivers(text: str | Iterable[Receiver], shape: Shape) -> tuple[Recei
     return _some(tuple(named))
 
 
+def print_receivers(receivers: Iterable[Receiver]) -> str:
+    """Write receivers so that `parse_receivers` reads the same ones back: a head's three inputs,
+    where they stand together, by its name alone."""
+    left, words = list(receivers), []
+    while left:
+        whole = inputs_of(site_of(left[0])) if left[0].part == PARTS[0] else ()
+        if whole and tuple(left[: len(whole)]) == whole:
+            words.append(str(site_of(left[0])))
+            del left[: len(whole)]
+        else:
+            words.append(str(left.pop(0)))
+    return " ".join(words)
+
+
 def site_of(receiver: Receiver) -> Head | MLP:
     """The head or MLP whose input it is. Raises: SiteError for the logits."""
     if receiver.layer is None:

@@ -48,6 +48,12 @@ WITHOUT_TORCH = {
     "sweep_results",
     "sweep_figures",
     "sweep_tables",
+    "circuit_figures",
+    "circuit_files",
+    "circuit_tables",
+    "evaluation_figures",
+    "path_figures",
+    "site_grid",
 }
 
 
