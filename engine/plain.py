@@ -10,6 +10,7 @@ operations is done in one.
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,6 +32,7 @@ class Plain:
             {module: copied[id(module)] for module in hf.modules()}
         )
         self.unembed: nn.Module = self._hf.get_output_embeddings()
+        self._cached = _name_of_cache(hf)
         _fuse(self._hf)
         self.ends: frozenset[int] = _ends(hf)
         self.vouched = self.vouched_by_block = False
@@ -45,8 +47,8 @@ class Plain:
         Returns: logits as its own forward gives them, and the cache with these ids in it.
         """
         with torch.no_grad():
-            out = self._hf(input_ids=ids, past_key_values=cache, use_cache=True)
-        return out.logits, out.past_key_values
+            out = self._hf(input_ids=ids, use_cache=True, **{self._cached: cache})
+        return out.logits, out[self._cached]
 
     def uncached(self, ids: Tensor) -> Tensor:
         """Read ids [batch pos], keeping nothing. Returns: logits as its own forward gives them."""
@@ -61,6 +63,11 @@ def _fuse(hf: Any) -> None:
         for name, child in module.named_children():
             if type(child).__name__ in written_out:
                 setattr(module, name, nn.GELU(approximate="tanh"))
+
+
+def _name_of_cache(hf: Any) -> str:
+    """What the model's own forward calls its cache; transformers renamed it in the fifth series."""
+    return "cache" if "cache" in inspect.signature(hf.forward).parameters else "past_key_values"
 
 
 def _ends(hf: Any) -> frozenset[int]:
