@@ -48,6 +48,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "aspect": tuple(engine.ASPECTS),
     "baseline": ("clean", "given"),
     "per": ("site", "position"),
+    "do": ("evaluate", "compare", "edges"),
+    "whose": ("circuit", "sidebar"),
+    "members": ("each", "none"),
+    "third": ("no", "yes"),
+    "paths": ("members", "chosen"),
+    "inputs": ("whole", "split"),
 }
 """What else a view is: widgets of the pages and their values, the first being the default."""
 WRITTEN = {
@@ -70,6 +76,14 @@ WRITTEN = {
     "candidates": " 13\n 14\n 21",
     "n_pairs": "12",
     "pairs": "",
+    "circuits": "",
+    "circuit": "",
+    "compared": "",
+    "n_controls": "20",
+    "control_seed": "0",
+    "edge_threshold": "0.02",
+    "senders": "",
+    "receivers": "logits",
 }
 """The same for texts typed into the pages, with their defaults."""
 _MOST_WRITTEN = 10_000
@@ -123,8 +137,13 @@ def link(e: engine.Experiment) -> list[tuple[str, str]]:
     return pairs + [
         (name, value)
         for name, value in written
-        if value != WRITTEN[name] and len(value) <= _MOST_WRITTEN
+        if value != WRITTEN[name] and fits_link(value)
     ]
+
+
+def fits_link(text: str) -> bool:
+    """Whether a text is short enough to be part of the link."""
+    return len(text) <= _MOST_WRITTEN
 
 
 def write_link(e: engine.Experiment) -> None:
