@@ -20,7 +20,7 @@ from .circuits import Circuit
 from .controls import random_controls
 from .counting import number_lengths
 from .drafts import pair_families
-from .drawing import task
+from .drawing import fresh_task, task
 from .edges import MOST_NODES, Edge, EdgeCircuit, prune_edges
 from .errors import (
     Cancelled,
@@ -64,6 +64,10 @@ from .reading import token_view, token_views, tokenize, would_change
 from .receivers import Receiver, print_receivers
 from .registry import load, models, release
 from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
+from .saved_searches import search_path
+from .search import Discovering, discover, discovering
+from .search_results import Discovery
+from .searches import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
 from .shelf import shelf
 from .sites import (
     MLP,
@@ -103,13 +107,16 @@ from .writing import percent, signed, visible
 __all__ = [
     "ANSWERS_DRAWN",
     "ASPECTS",
+    "DIRECTIONS",
     "MEASURES",
     "METRICS",
     "METRIC_NAMES",
     "MLP",
     "MOST_NODES",
     "SCORES",
+    "SEARCH_METRICS",
     "STEP_NUMBERS",
+    "STRATEGIES",
     "STREAMS",
     "TRACES",
     "Ablations",
@@ -126,6 +133,8 @@ __all__ = [
     "Circuit",
     "Continuation",
     "Controls",
+    "Discovering",
+    "Discovery",
     "Edge",
     "EdgeCircuit",
     "EngineError",
@@ -152,6 +161,7 @@ __all__ = [
     "ModelInfo",
     "Neuron",
     "NextToken",
+    "Node",
     "NumberLengths",
     "Overlap",
     "Pair",
@@ -166,6 +176,7 @@ __all__ = [
     "Run",
     "RunTotals",
     "Score",
+    "Search",
     "SentencePieceView",
     "Shape",
     "Site",
@@ -182,6 +193,7 @@ __all__ = [
     "TokenViews",
     "Tokens",
     "Trace",
+    "Trial",
     "Twin",
     "Twins",
     "ablations",
@@ -193,6 +205,8 @@ __all__ = [
     "circuit_table",
     "compare_sentencepiece",
     "compare_tokenizers",
+    "discover",
+    "discovering",
     "draw_answers",
     "draw_circuit",
     "draw_counts",
@@ -215,6 +229,7 @@ __all__ = [
     "evaluation_table",
     "examples",
     "fold_sites",
+    "fresh_task",
     "generate",
     "generate_many",
     "head_scores",
@@ -249,6 +264,7 @@ __all__ = [
     "run_totals",
     "score_task",
     "scoring",
+    "search_path",
     "shelf",
     "signed",
     "step_table",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 
@@ -26,6 +26,8 @@ from .vocabularies import find_tokenizer
 MOST_PAIRS = 1_000
 _DRAFTS_EACH = 40
 """Drafts looked at for each pair asked for, before it is said that there are not so many."""
+_FRESH_DRAWS = 8
+"""Draws that are looked through for pairs a task does not have."""
 _FILLS = 60
 """Ways of filling a draft's gaps that are tried."""
 
@@ -74,6 +76,34 @@ def task(family: str, model: str, n: int = 12, seed: int = 0) -> Task:
         n_tokens=n_tokens,
         notes=tuple(_notes(pairs, in_step, uniform)),
     )
+
+
+def fresh_task(drawn: Task, n: int | None = None) -> Task | None:
+    """Pairs of a drawn task's family whose prompts it does not have, with as many tokens: to judge
+    what was found on the task.
+
+    Returns: at most n of them (by itself as many as the task has); None where the task was not
+    drawn, or its family has no others.
+    """
+    seen = {pair.prompt for pair in drawn.pairs}
+    most = len(drawn.pairs) if n is None else n
+    found: dict[str, Pair] = {}
+    if drawn.family not in DRAFTS:
+        return None
+    for i in range(1, _FRESH_DRAWS + 1):
+        try:
+            other = task(drawn.family, drawn.model, len(drawn.pairs), (drawn.seed or 0) + 1_000 * i)
+        except EngineError:
+            return None
+        for pair in other.pairs if other.n_tokens == drawn.n_tokens else ():
+            if pair.prompt not in seen:
+                found.setdefault(pair.prompt, pair)
+        if len(found) >= most:
+            break
+    if not found:
+        return None
+    name = f"{drawn.name}, fresh pairs"
+    return replace(drawn, name=name, pairs=tuple(found.values())[:most], notes=())
 
 
 _Groups = dict[Hashable, dict[Pair, None]]

@@ -72,10 +72,25 @@ def evaluating(
     """`evaluate` as a job: its progress, a way to cancel it, and its result."""
     loaded = load(model or circuit.model)
     _check_shape(circuit, loaded)
+    steps = evaluated(loaded, circuit, task, controls, seed, layer_matched, minimality)
+    return loaded.worker.submit(steps, priority=SWEEP, view=view)
+
+
+def evaluated(
+    model: Model,
+    circuit: Circuit,
+    task: Task,
+    controls: int,
+    seed: int,
+    layer_matched: bool | None,
+    minimality: bool,
+) -> Steps[Evaluation]:
+    """`evaluate`, on the worker's thread. `layer_matched` None: where such controls can be drawn,
+    else any."""
     notes = list(task.notes)
-    drawn, same_mlps = _controls(circuit, loaded, controls, seed, layer_matched, notes)
+    drawn, matched, same_mlps = _controls(circuit, model, controls, seed, layer_matched, notes)
     members = circuit.sites if minimality else ()
-    e = Experiment(loaded.name, method=circuit.method)
+    e = Experiment(model.name, method=circuit.method)
 
     def run(one: Circuit, removed: bool = False) -> Experiment:
         return replace(e, ablations=one.removed if removed else one.kept)
@@ -85,39 +100,38 @@ def evaluating(
     ]
     others = [replace(circuit, sites=sites) for sites in drawn]
     everything = Ablations((), "keep", mlps=not circuit.all_mlps)
-    runs = [
-        e,
-        run(circuit),
-        run(circuit, removed=True),
-        replace(e, ablations=everything),
-        *map(run, without),
-        *map(run, others),
-        *(run(other, removed=True) for other in others),
-    ]
-
-    def steps() -> Steps[Evaluation]:
-        found = yield from scores(loaded, task, runs)
-        _check_scores(task, found[0])
-        notes.extend(late_notes(loaded, [asked_of(e, pair) for pair in task.pairs]))
-        means = np.array([one.mean_logit_diff for one in found[4:]])
-        a, b = len(members), len(members) + len(drawn)
-        return Evaluation(
-            circuit=circuit,
-            task=task.name,
-            model=loaded.name,
-            clean=found[0],
-            kept=found[1],
-            removed=found[2],
-            empty=found[3],
-            members=members,
-            without=means[:a],
-            controls=Controls(drawn, means[a:b], means[b:], seed, layer_matched, same_mlps)
-            if drawn
-            else None,
-            notes=tuple(notes),
-        )
-
-    return loaded.worker.submit(steps(), priority=SWEEP, view=view)
+    found = yield from scores(
+        model,
+        task,
+        [
+            e,
+            run(circuit),
+            run(circuit, removed=True),
+            replace(e, ablations=everything),
+            *map(run, without),
+            *map(run, others),
+            *(run(other, removed=True) for other in others),
+        ],
+    )
+    _check_scores(task, found[0])
+    notes.extend(late_notes(model, [asked_of(e, pair) for pair in task.pairs]))
+    means = np.array([one.mean_logit_diff for one in found[4:]])
+    a, b = len(members), len(members) + len(drawn)
+    return Evaluation(
+        circuit=circuit,
+        task=task.name,
+        model=model.name,
+        clean=found[0],
+        kept=found[1],
+        removed=found[2],
+        empty=found[3],
+        members=members,
+        without=means[:a],
+        controls=Controls(drawn, means[a:b], means[b:], seed, matched, same_mlps)
+        if drawn
+        else None,
+        notes=tuple(notes),
+    )
 
 
 def _check_shape(circuit: Circuit, model: Model) -> None:
@@ -130,11 +144,17 @@ def _check_shape(circuit: Circuit, model: Model) -> None:
 
 
 def _controls(
-    circuit: Circuit, model: Model, n: int, seed: int, layer_matched: bool, notes: list[str]
-) -> tuple[tuple[tuple[Site, ...], ...], bool]:
-    """Random circuits of the same size, and whether they have the circuit's own MLPs."""
+    circuit: Circuit,
+    model: Model,
+    n: int,
+    seed: int,
+    layer_matched: bool | None,
+    notes: list[str],
+) -> tuple[tuple[tuple[Site, ...], ...], bool, bool]:
+    """Random circuits of the same size, whether they are layer-matched, and whether they have the
+    circuit's own MLPs."""
     if not n:
-        return (), False
+        return (), False, False
     mlps = tuple(site for site in circuit.sites if isinstance(site, MLP))
     same = 2 * len(mlps) > circuit.n_layers
     asked: Sequence[Site] = circuit.heads if same else circuit.sites
@@ -143,14 +163,18 @@ def _controls(
             f"The circuit keeps {len(mlps)} of {circuit.n_layers} MLPs, too many for others to be "
             "drawn without overlap: its controls have the same MLPs and other heads."
         )
-    try:
-        drawn = random_controls(asked, model.shape, n, seed, layer_matched)
-    except ExperimentError as wrong:
-        notes.append(f"No controls: {wrong}")
-        return (), False
+    for matched in (True, False) if layer_matched is None else (layer_matched,):
+        try:
+            drawn = random_controls(asked, model.shape, n, seed, matched)
+            break
+        except ExperimentError as wrong:
+            told = f"No controls: {wrong}"
+    else:
+        notes.append(told)
+        return (), False, False
     if len(set(drawn)) < n:
         notes.append(f"There are only {len(set(drawn))} different controls; some come again.")
-    return tuple((*one, *(mlps if same else ())) for one in drawn), same
+    return tuple((*one, *(mlps if same else ())) for one in drawn), matched, same
 
 
 def _check_scores(task: Task, clean: PairScores) -> None:

@@ -78,21 +78,27 @@ def base(
 ) -> Steps[Base]:
     """Run texts of one length with their given edits."""
     blocks = Blocks(model, texts) if blocks is None else blocks
-    n = blocks.n_tokens
-    stream = [blocks.embedded]
-    nbytes = forward.row_bytes(model, forward.Row(texts[0]))
-    for layer in range(model.shape.n_layers):
-        entering = stream[-1]
+    run = Base(blocks, tuple(texts), tuple(given), places, [blocks.embedded])
+    yield from run_layers(model, pace, run, 0, model.shape.n_layers)
+    return run
+
+
+def run_layers(model: Model, pace: Pace, run: Base, first: int, last: int) -> Steps[None]:
+    """Run the layers from `first` to the one before `last` anew, over what enters the first."""
+    n = run.blocks.n_tokens
+    nbytes = forward.row_bytes(model, forward.Row(run.texts[0]))
+    for layer in range(first, last):
+        entering = run.stream[layer]
         leaving = torch.empty_like(entering)
 
         def work(start: int, stop: int, layer=layer, entering=entering, leaving=leaving) -> None:
-            wanted = _wanted(layer, [(edits, None) for edits in given[start:stop]])
-            leaving[start:stop] = blocks.call(layer, entering[start:stop], wanted)
+            wanted = _wanted(layer, [(edits, None) for edits in run.given[start:stop]])
+            leaving[start:stop] = run.blocks.call(layer, entering[start:stop], wanted)
 
-        yield from pace.steps(len(texts), n * pace.block_cost[layer], nbytes, work)
-        stream.append(leaving)
-    stream[-1] = stream[-1][:, list(places)]
-    return Base(blocks, tuple(texts), tuple(given), places, stream)
+        yield from pace.steps(len(run.texts), n * pace.block_cost[layer], nbytes, work)
+        if layer == model.shape.n_layers - 1:
+            leaving = leaving[:, list(run.places)]
+        run.stream[layer + 1 : layer + 2] = [leaving]
 
 
 def grown(

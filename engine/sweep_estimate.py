@@ -170,7 +170,7 @@ def _change(
     if point == "z":
         sites = [Head(layer, head) for head in range(model.shape.n_heads)]
     edits = [
-        (row, prompt.edit(site, prompt.positions))
+        (row, prompt.edit((site,), prompt.positions))
         for row, prompt in enumerate(prompts)
         if prompt.positions
         for site in sites

@@ -38,9 +38,9 @@ class Prompt:
     positions: tuple[int, ...]
     values: dict[forward.Capture, Tensor]
 
-    def edit(self, site: Site, positions: tuple[int, ...]) -> Edit:
-        """One site ablated at these positions."""
-        ((at, index),) = grouped((site,)).items()
+    def edit(self, sites: Sequence[Site], positions: tuple[int, ...]) -> Edit:
+        """Heads of one layer, or one MLP, ablated at these positions."""
+        ((at, index),) = grouped(sites).items()
         method = self.e.method
         return edit(at, index, method.kind, method.number, positions, self.values.get(at))
 
@@ -192,7 +192,7 @@ def _rows(
                 if positions:
                     key = (site, positions, id(one.values))
                     if key not in made:
-                        made[key] = one.edit(site, positions)
+                        made[key] = one.edit((site,), positions)
                     rows.append((Branch(text, made[key]), (i, k, site)))
     return rows
 

@@ -54,6 +54,11 @@ WITHOUT_TORCH = {
     "evaluation_figures",
     "path_figures",
     "site_grid",
+    "pruning",
+    "saved_searches",
+    "search_found",
+    "search_results",
+    "searches",
 }
 
 
