@@ -50,5 +50,6 @@ def _pages() -> list[st.Page]:
         st.Page("pages/lens.py", title="Logit lens", icon=":material/layers:"),
         st.Page("pages/attention.py", title="Attention", icon=":material/grid_on:"),
         st.Page("pages/sweep.py", title="Sweep", icon=":material/radar:"),
+        st.Page("pages/circuits.py", title="Circuits", icon=":material/schema:"),
         st.Page("pages/generate.py", title="Generate", icon=":material/notes:"),
     ]

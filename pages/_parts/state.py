@@ -135,9 +135,7 @@ def link(e: engine.Experiment) -> list[tuple[str, str]]:
     pairs += [(name, value) for name, value in chosen if value in CHOICES[name][1:]]
     written = [(name, st.session_state.get(name, default)) for name, default in WRITTEN.items()]
     return pairs + [
-        (name, value)
-        for name, value in written
-        if value != WRITTEN[name] and fits_link(value)
+        (name, value) for name, value in written if value != WRITTEN[name] and fits_link(value)
     ]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-GOES_ON = ("_sweep",)
+from pages._parts import circuit_job
+
+GOES_ON = ("_sweep", *circuit_job.KEYS)
 """Where a session keeps work that goes on while no script runs."""
 
 

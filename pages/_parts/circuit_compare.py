@@ -1,0 +1,140 @@
+"""Circuits beside each other, as a page shows it, and what they share put to a task."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import engine
+from pages._parts import circuit_evaluate, circuit_forms, state
+from pages._parts import circuit_library as shelf
+from pages._parts.circuit_evaluate import choice
+from pages._parts.experiment_form import model_shape
+from pages._parts.figure import figure
+from pages._parts.generate_many import MATCHED
+from pages._parts.pairs_form import pairs_form
+from pages._parts.table import as_csv
+from pages._parts.text import plain
+
+THIRD = {"no": "Not on a task", "yes": "Put to a task"}
+
+
+def compare(reading: state.Reading) -> None:
+    """The whole view. Raises: EngineError."""
+    e, shape = reading.experiment, model_shape()
+    some = shelf.pick_some()
+    circuit_forms.forms(e, shape, some[0] if some else None)
+    if len(some) < 2:
+        st.info("Choose two circuits or more.")
+        return
+    choice("The chance level's circuits are drawn", "matched", MATCHED)
+    found = engine.overlaps(some, st.session_state["matched"] == "layer")
+    common = circuit_forms.joined(some, "intersection")
+    if len(some) == 2:
+        _two(found)
+    else:
+        _many(some, found, common)
+    st.caption(plain(_told(found)))
+    _add(some)
+    _on_a_task(reading, common)
+
+
+def _two(found: tuple[engine.Overlap, ...]) -> None:
+    one = found[0]
+    left, right = st.columns([4, 5], gap="medium")
+    with left:
+        figure(
+            engine.draw_overlap(one),
+            "overlap",
+            csv=as_csv(engine.circuit_table([one.a, one.b])),
+            key="overlap_figure",
+        )
+    with right:
+        columns = st.columns(3)
+        columns[0].metric("Shared", len(one.shared))
+        columns[1].metric("Jaccard index", f"{one.jaccard:.3f}", help="|A ∩ B| / |A ∪ B|, 0 to 1.")
+        columns[2].metric(
+            "Its chance level",
+            f"{one.chance:.3f}",
+            help="What two random circuits of these sizes share on average: an exact expectation.",
+        )
+        for name, sites in (
+            ("Both", one.shared),
+            (f"Only {one.a.name}", one.only_a),
+            (f"Only {one.b.name}", one.only_b),
+        ):
+            st.markdown(f"**{plain(name)}** ({len(sites)})")
+            st.code(engine.print_sites(sites) or "nothing", language=None, wrap_lines=True)
+        _python(found)
+
+
+def _many(
+    some: list[engine.Circuit], found: tuple[engine.Overlap, ...], common: engine.Circuit
+) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        figure(
+            engine.draw_counts(some),
+            "circuits",
+            csv=as_csv(engine.circuit_table(some)),
+            key="counts_figure",
+        )
+        st.markdown(f"**In all {len(some)}** ({len((*common.heads, *common.mlps))})")
+        sites = engine.print_sites((*common.heads, *common.mlps))
+        st.code(sites or "nothing", language=None, wrap_lines=True)
+    with right:
+        figure(
+            engine.draw_overlaps(found),
+            "overlaps",
+            csv=as_csv(engine.overlap_table(found)),
+            key="overlaps_figure",
+        )
+        _python(found)
+
+
+def _python(found: tuple[engine.Overlap, ...]) -> None:
+    circuits = [found[0].a, *(one.b for one in found if one.a is found[0].a)]
+    inside = "".join(f"    {c.to_python()},\n" for c in circuits)
+    with st.expander("Copy as Python"):
+        st.code(
+            f"import engine\n\ncircuits = [\n{inside}]\n"
+            f"found = engine.overlaps(circuits, layer_matched={found[0].layer_matched})\n"
+            "for row in engine.overlap_table(found):\n    print(row)\n",
+            language="python",
+        )
+
+
+def _told(found: tuple[engine.Overlap, ...]) -> str:
+    like = (
+        "as many heads in each layer and as many MLPs"
+        if found[0].layer_matched
+        else "as many heads and MLPs, of any layer"
+    )
+    text = (
+        f"Chance is the Jaccard index that two random circuits with {like} have on average. What "
+        "is shared may still do something else in each task."
+    )
+    return " ".join((text, *dict.fromkeys(note for one in found for note in one.notes)))
+
+
+def _add(some: list[engine.Circuit]) -> None:
+    with st.container(horizontal=True):
+        for title, verb in (("union", "union"), ("intersection", "intersection")):
+            st.button(
+                f"Add the {title} to the library",
+                on_click=shelf.add,
+                args=([circuit_forms.joined(some, verb)],),
+                icon=":material/add:",
+            )
+
+
+def _on_a_task(reading: state.Reading, common: engine.Circuit) -> None:
+    """The intersection on a task of its own, beside controls."""
+    st.subheader("The intersection on a task", divider="gray")
+    choice("It is", "third", THIRD)
+    if st.session_state["third"] == "no" or reading.errors:
+        return
+    chosen = pairs_form(reading.experiment)
+    asked = circuit_evaluate.options(reading.experiment, common, chosen, drawn=False)
+    found = circuit_evaluate.put_to_the_test("_third", asked)
+    if found is not None:
+        circuit_evaluate.figures(found, asked, chosen, "intersection")

@@ -1,0 +1,223 @@
+"""Direct effects along paths, as a page shows them: a circuit's edges, or senders to receivers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+
+import engine
+from pages._parts import circuit_forms, circuit_job, state
+from pages._parts import circuit_library as shelf
+from pages._parts.circuit_evaluate import WHOSE, choice, on_now
+from pages._parts.experiment_form import model_shape
+from pages._parts.figure import figure
+from pages._parts.pairs_form import Chosen
+from pages._parts.table import as_csv
+from pages._parts.text import plain
+
+PATHS = {"members": "between a circuit's members", "chosen": "from senders to receivers"}
+INPUTS = {"whole": "together", "split": "each by itself"}
+_MOST_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Path patching as it is asked for: between `members`, or from `senders` (empty is all) to
+    `receivers`."""
+
+    e: engine.Experiment
+    task: engine.Task
+    members: tuple[engine.Site, ...] = ()
+    split: bool = False
+    senders: str = ""
+    receivers: str = ""
+
+    def begin(self, view: str) -> engine.Job[Any]:
+        """The engine's work on it."""
+        if self.receivers:
+            senders = engine.parse_sites(self.senders) or None
+            return engine.path_patching(self.e, senders, self.receivers, task=self.task, view=view)
+        return engine.path_mapping(
+            self.e, self.members, split=self.split, task=self.task, view=view
+        )
+
+
+def edges(reading: state.Reading, chosen: Chosen) -> None:
+    """The whole view. Raises: EngineError."""
+    e, shape, ss = reading.experiment, model_shape(), st.session_state
+    choice("Paths", "paths", PATHS)
+    if ss["paths"] == "chosen":
+        _senders(reading, chosen)
+        return
+    circuit = shelf.pick_one(shape)
+    circuit_forms.forms(e, shape, circuit)
+    on_now(e, chosen)
+    if circuit is None or reading.errors:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        choice("Method", "whose", {**WHOSE, "circuit": f"its own: {circuit.method}"})
+        choice("Queries, keys, values", "inputs", INPUTS)
+        st.text_input(
+            "Threshold",
+            key="edge_threshold",
+            width=100,
+            help="Edges that change the logit difference by at least this share of the clean one "
+            "are kept, from the logits back; a member without a kept path to them is dropped. "
+            "Nothing is run anew.",
+        )
+    if len(circuit.sites) > engine.MOST_NODES:
+        raise engine.EngineError(
+            f"The circuit has {len(circuit.sites)} members; at most {engine.MOST_NODES} are pruned "
+            "edge by edge. Prune its nodes first."
+        )
+    method = circuit.method if ss["whose"] == "circuit" else e.method
+    asked = Asked(_bare(e, method), chosen.task, circuit.sites, ss["inputs"] == "split")
+    one = circuit_job.kept("_edges", asked, asked.begin)
+    circuit_job.progress("_edges")
+    if one.found is not None:
+        _pruned(circuit, one.found, asked, chosen)
+
+
+def _pruned(
+    circuit: engine.Circuit, matrix: engine.PathMatrix, asked: Asked, chosen: Chosen
+) -> None:
+    threshold = _threshold()
+    found = engine.prune_edges(matrix, threshold)
+    n = int((matrix.effect == matrix.effect).sum())
+    columns = st.columns(4)
+    columns[0].metric("Edges kept", f"{len(found.edges)} of {n}")
+    columns[1].metric("Members left", f"{len(found.members)} of {len(circuit.sites)}")
+    columns[2].metric("Clean logit difference", f"{matrix.clean:.3f}")
+    columns[3].button(
+        "Add what is left to the library",
+        on_click=shelf.add,
+        args=([replace(found.within(circuit), name=f"{circuit.name}, edges")],),
+        disabled=not found.dropped or not found.members,
+        icon=":material/add:",
+    )
+    rows = engine.edge_table(found)
+    figure(
+        engine.draw_paths(circuit, found),
+        "edges",
+        csv=as_csv(rows),
+        key="edges_figure",
+        python=f"import engine\n\n{_python_of(asked, chosen)}"
+        f"matrix = engine.path_matrix(e, {engine.print_sites(asked.members)!r}"
+        f"{', split=True' if asked.split else ''}, task=task)\n"
+        f"found = engine.prune_edges(matrix, {threshold})\n"
+        "for row in engine.edge_table(found):\n    print(row)\n",
+    )
+    apart = (
+        " The circuit keeps all MLPs without having asked: they are no members, and paths through "
+        "them are not seen."
+        if circuit.all_mlps
+        else ""
+    )
+    st.caption(
+        plain(
+            f"{_told(asked)} Each path is judged by itself, with all others whole.{apart} What is "
+            f"left is not scored here: evaluate it. {' '.join(found.notes)}"
+        )
+    )
+    if rows:
+        shown = [
+            {name: _rounded(row[name]) for name in ("sender", "receiver", "effect", "share")}
+            for row in rows[:_MOST_ROWS]
+        ]
+        st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
+
+
+def _senders(reading: state.Reading, chosen: Chosen) -> None:
+    e, shape, ss = reading.experiment, model_shape(), st.session_state
+    left, right = st.columns(2)
+    left.text_input(
+        "Senders",
+        key="senders",
+        placeholder="all heads and MLPs",
+        help="Heads and MLPs, as in 9.1 m4 a3; empty is all of them.",
+    )
+    right.text_input(
+        "Receivers",
+        key="receivers",
+        help="9.6.q is what the queries of head 9.6 are made from (k: keys, v: values), 9.6 all "
+        "three, m10 what an MLP reads, logits what the unembedding reads. Paths lead to all of "
+        "them at once.",
+    )
+    on_now(e, chosen)
+    if reading.errors:
+        return
+    receivers = (ss["receivers"] or "").strip()
+    if not receivers:
+        raise engine.EngineError("No receivers are named; write some, as in 9.6.q m10 logits.")
+    asked = Asked(_bare(e, e.method), chosen.task, senders=ss["senders"] or "", receivers=receivers)
+    one = circuit_job.kept("_path_patch", asked, asked.begin)
+    circuit_job.progress("_path_patch")
+    if one.found is None:
+        return
+    found: engine.PathPatch = one.found
+    rows = engine.path_table(found)
+    named = repr(asked.senders) if asked.senders.strip() else "None"
+    sides = st.columns([3, 2], gap="medium")
+    with sides[0]:
+        figure(
+            engine.draw_path_patch(found, shape),
+            "paths",
+            csv=as_csv(rows),
+            key="paths_figure",
+            python=f"import engine\n\n{_python_of(asked, chosen)}"
+            f"found = engine.path_patch(e, {named}, {receivers!r}, task=task)\n"
+            "for row in engine.path_table(found):\n    print(row)\n",
+        )
+    with sides[1]:
+        shown = [
+            {"sender": row["sender"], "effect": _rounded(row["effect"]), "±": _rounded(row["std"])}
+            for row in rows[:_MOST_ROWS]
+        ]
+        if shown:
+            st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
+    into = engine.print_receivers(found.receivers)
+    st.caption(plain(f"Paths into {into}. {_told(asked)} {' '.join(found.notes)}"))
+
+
+def _bare(e: engine.Experiment, method: engine.Method) -> engine.Experiment:
+    """The experiment with nothing of its own asked or switched."""
+    return replace(
+        e,
+        prompt="",
+        corrupted="",
+        answer="",
+        distractor="",
+        ablations=engine.Ablations(),
+        method=method,
+    )
+
+
+def _python_of(asked: Asked, chosen: Chosen) -> str:
+    return f"e = {asked.e.to_python()}\n{chosen.python}\n"
+
+
+def _told(asked: Asked) -> str:
+    n = len(asked.task.pairs)
+    text = (
+        "An effect is the change of the logit difference (patched − clean) when one direct path "
+        f"alone is patched by {asked.e.method}, mean over {n} pair{'' if n == 1 else 's'}; "
+        "negative (red): the path carries what makes the answer right."
+    )
+    references = asked.e.references or asked.task.references
+    if "mean" in str(asked.e.method):
+        text += f" Averages are over {len(references)} reference prompts."
+    return text
+
+
+def _threshold() -> float:
+    text = (st.session_state["edge_threshold"] or "").strip()
+    try:
+        return float(text)
+    except ValueError:
+        raise engine.EngineError(f"Threshold: “{text[:20]}” is not a number.") from None
+
+
+def _rounded(value: object) -> object:
+    return round(value, 4) if isinstance(value, float) else value

@@ -1,0 +1,287 @@
+"""A circuit put to the test, as a page shows it: its scores beside those of random circuits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+
+import engine
+from pages._parts import circuit_forms, circuit_job, state
+from pages._parts import circuit_library as shelf
+from pages._parts.experiment_form import model_shape
+from pages._parts.figure import figure
+from pages._parts.generate_many import MATCHED
+from pages._parts.generate_settings import whole
+from pages._parts.pairs_form import Chosen
+from pages._parts.switches import switches
+from pages._parts.table import as_csv
+from pages._parts.text import plain
+
+WHOSE = {"circuit": "the circuit's own", "sidebar": "the sidebar's"}
+MEMBERS = {"each": "one by one", "none": "not at all"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An evaluation as it is asked for."""
+
+    circuit: engine.Circuit
+    task: engine.Task
+    model: str
+    controls: int
+    seed: int
+    layer_matched: bool
+    minimality: bool
+
+    def begin(self, view: str) -> engine.Job[engine.Evaluation]:
+        """The engine's work on it."""
+        return engine.evaluating(
+            self.circuit,
+            self.task,
+            self.controls,
+            self.seed,
+            layer_matched=self.layer_matched,
+            minimality=self.minimality,
+            model=self.model,
+            view=view,
+        )
+
+    def python(self, chosen: Chosen) -> str:
+        """Code that prints every row of the evaluation."""
+        told = ""
+        if not self.layer_matched:
+            told += ", layer_matched=False"
+        if not self.minimality:
+            told += ", minimality=False"
+        if self.model != self.circuit.model:
+            told += f", model={self.model!r}"
+        return (
+            f"import engine\n\ncircuit = {self.circuit.to_python()}\n{chosen.python}\n"
+            f"found = engine.evaluate(circuit, task, {self.controls}, seed={self.seed}{told})\n"
+            "for row in engine.evaluation_table(found):\n    print(row)\n"
+        )
+
+
+def evaluate(reading: state.Reading, chosen: Chosen) -> None:
+    """The whole view. Raises: EngineError."""
+    e, shape = reading.experiment, model_shape()
+    circuit = shelf.pick_one(shape)
+    circuit_forms.forms(e, shape, circuit)
+    asked = options(e, circuit, chosen) if circuit is not None else None
+    found = None
+    left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    with right:
+        if asked is not None and not reading.errors:
+            found = put_to_the_test("_evaluation", asked)
+    with left:
+        switches(e.ablations, shape, **(_tints(found, shape) if found else {}))
+        on_now(e, chosen)
+    if found is not None and asked is not None:
+        figures(found, asked, chosen, "evaluation")
+
+
+def options(
+    e: engine.Experiment, circuit: engine.Circuit, chosen: Chosen, drawn: bool = True
+) -> Asked:
+    """Draw the widgets; `drawn`: also that of how controls are drawn, where it is not on the page.
+
+    Returns: what the engine is asked. Raises: EngineError for no number.
+    """
+    ss = st.session_state
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.text_input("Controls", key="n_controls", width=85, help="How many random circuits.")
+        st.text_input("Their seed", key="control_seed", width=90)
+        if drawn:
+            choice("They are drawn", "matched", MATCHED)
+        choice("Members", "members", MEMBERS)
+        choice("Method", "whose", {**WHOSE, "circuit": f"its own: {circuit.method}"})
+    return Asked(
+        circuit if ss["whose"] == "circuit" else replace(circuit, method=e.method),
+        chosen.task,
+        e.model,
+        whole("n_controls", "Controls"),
+        whole("control_seed", "Their seed"),
+        ss["matched"] == "layer",
+        ss["members"] == "each",
+    )
+
+
+def put_to_the_test(key: str, asked: Asked) -> engine.Evaluation | None:
+    """Evaluate, and draw the numbers or how far it is. Raises: EngineError."""
+    one = circuit_job.kept(key, asked, asked.begin)
+    circuit_job.progress(key)
+    found: engine.Evaluation | None = one.found
+    if found is not None:
+        _numbers(found)
+        st.caption(plain(" ".join((told(found, asked.task), *found.notes))))
+        _switch(found.circuit, key)
+    return found
+
+
+def _numbers(found: engine.Evaluation) -> None:
+    columns = st.columns(4)
+    for column, name, run, share, definition in (
+        (columns[0], "Clean", found.clean, None, "Nothing ablated."),
+        (
+            columns[1],
+            "Only the circuit",
+            found.kept,
+            found.faithfulness,
+            "Faithfulness: everything else ablated. 100% of clean is a faithful circuit.",
+        ),
+        (
+            columns[2],
+            "Without the circuit",
+            found.removed,
+            found.completeness,
+            "Completeness: its sites ablated. 0% of clean is a complete circuit.",
+        ),
+        (columns[3], "Nothing kept", found.empty, found.share(_mean(found.empty)), "The floor."),
+    ):
+        column.metric(
+            name,
+            f"{_mean(run):.3f}",
+            None if share is None else f"{share:.1%} of clean",
+            delta_color="off",
+            delta_arrow="off",
+            help=f"{definition} Mean logit difference of {len(run.logit_diff)} pairs.",
+        )
+    controls = found.controls
+    if controls is None:
+        if any(note.startswith("No controls: ") for note in found.notes):
+            st.warning("There are no controls beside these scores: see below why.")
+            if st.session_state["matched"] == "layer":
+                st.button("Draw them from any layer", on_click=_from_anywhere)
+        else:
+            st.warning("No controls were asked for: other heads might do as well.")
+        return
+    n, like = len(controls.kept), "layer-matched " if controls.layer_matched else ""
+    kept, removed = (round(n * (beats or 0)) for beats in (found.kept_beats, found.removed_beats))
+    st.markdown(
+        f"Of **{n} {like}random circuits** of its size (seed {controls.seed}) **{kept}** keep "
+        f"less than it alone does (they keep {_spread(controls.kept)}), and the removal of "
+        f"**{removed}** leaves more (it leaves {_spread(controls.removed)})."
+    )
+
+
+def _spread(scores: Any) -> str:
+    mean, low, high = scores.mean(), scores.min(), scores.max()
+    return f"{mean:.2f} on average, {low:.2f} to {high:.2f}".replace("-", "−")
+
+
+def told(found: engine.Evaluation, task: engine.Task) -> str:
+    """What the numbers are: sign, method, what was averaged over, how many pairs."""
+    c, n = found.circuit, len(found.clean.logit_diff)
+    text = (
+        f"Logit difference is logit(answer) − logit(distractor), positive is right; means over {n} "
+        f"pair{'' if n == 1 else 's'} of “{found.task}” on {found.model}. Ablated by {c.method}"
+    )
+    if "mean" in str(c.method):
+        text += f", averages over {len(task.references)} corrupted prompts"
+    elif str(c.method) == "resample":
+        text += ", from each pair's corrupted prompt"
+    text += "; MLPs were not asked about and stay." if c.all_mlps else "; so are MLPs not named."
+    if found.model != c.model:
+        text += f" The circuit was found in {c.model}."
+    return text
+
+
+def figures(found: engine.Evaluation, asked: Asked, chosen: Chosen, name: str) -> None:
+    """The evaluation over its controls and its members, with the downloads."""
+    figure(
+        engine.draw_evaluation(found),
+        name,
+        csv=as_csv(engine.evaluation_table(found)),
+        python=asked.python(chosen),
+        key=f"{name}_figure",
+    )
+    if found.members:
+        figure(
+            engine.draw_members(found),
+            f"{name}_members",
+            csv=as_csv(engine.member_table(found)),
+            key=f"{name}_members_figure",
+        )
+        st.caption(
+            "Minimality: by how much the score of the circuit alone falls when a member is removed "
+            "too. Near 0, or below, it is not needed."
+        )
+
+
+def on_now(e: engine.Experiment, chosen: Chosen) -> None:
+    """What all that is off now does on the task, by the sidebar's method and positions; or why the
+    prompt cannot be scored."""
+    if not e.ablations:
+        if chosen.problem and st.session_state["over"] == "prompt":
+            st.error(plain(chosen.problem))
+        return
+    ss, asked = st.session_state, (e, chosen.task)
+    try:
+        if ss.get("_on_now_of") != asked:
+            ss["_on_now"] = engine.score_task(e.model, chosen.task, e, f"{state.view()} on now")
+            ss["_on_now_of"] = asked
+        score: engine.TaskScore = ss["_on_now"]
+    except engine.EngineError as wrong:
+        st.error(plain(wrong))
+        return
+    clean = score.clean.mean_logit_diff
+    ablated = score.ablated.mean_logit_diff if score.ablated is not None else None
+    if clean is not None and ablated is not None:
+        st.caption(
+            plain(
+                f"What is on now has a mean logit difference of {ablated:.3f} on this task (clean "
+                f"{clean:.3f}), by {e.method}, positions {e.positions}."
+            )
+        )
+
+
+def choice(label: str, key: str, names: dict[str, str]) -> None:
+    """Draw a choice that lives in the link."""
+    st.segmented_control(
+        label, state.CHOICES[key], key=key, format_func=names.__getitem__, required=True
+    )
+
+
+def _switch(circuit: engine.Circuit, key: str) -> None:
+    with st.container(horizontal=True):
+        for title, sites in (("Keep only it", circuit.kept), ("Ablate it", circuit.removed)):
+            st.button(
+                f"{title} in the grid",
+                key=f"_{title}{key}",
+                on_click=switch,
+                args=(sites,),
+                icon=":material/grid_on:",
+                help="Sets what is switched on every page, by the sidebar's method and positions.",
+            )
+
+
+def switch(ablations: engine.Ablations) -> None:
+    """Set what is switched; in a callback. The whole page follows, the sidebar too."""
+    folded = engine.fold_sites(ablations.sites, model_shape())
+    state.set_ablations(replace(ablations, sites=folded))
+    st.session_state["_whole"] = True
+
+
+def _from_anywhere() -> None:
+    st.session_state["matched"] = "anywhere"
+
+
+def _tints(found: engine.Evaluation, shape: engine.Shape) -> dict[str, Any]:
+    """What each member adds, for the switches to be tinted by."""
+    adds = dict(zip(map(str, found.members), found.minimality.tolist(), strict=True))
+    names = [
+        name
+        for layer in range(shape.n_layers)
+        for name in (*(f"{layer}.{head}" for head in range(shape.n_heads)), f"m{layer}")
+    ]
+    return {
+        "values": [adds.get(name) for name in names],
+        "value_name": "added to the circuit, share of clean",
+    }
+
+
+def _mean(scores: engine.PairScores) -> float:
+    mean = scores.mean_logit_diff
+    return float("nan") if mean is None else mean

@@ -1,0 +1,52 @@
+"""Circuits: kept, removed and compared beside random ones, and the paths within them."""
+
+import streamlit as st
+
+from pages._parts.frame import require_app
+
+require_app()
+
+import engine
+from pages._parts import circuit_job, components, state
+from pages._parts.circuit_compare import compare
+from pages._parts.circuit_edges import edges
+from pages._parts.circuit_evaluate import evaluate
+from pages._parts.experiment_form import quick
+from pages._parts.pairs_form import pairs_form
+from pages._parts.prompt_tokens import prompt_tokens
+from pages._parts.text import plain
+
+MODES = {"evaluate": "Evaluate", "compare": "Compare", "edges": "Edges"}
+VIEWS = {"evaluate": evaluate, "edges": edges}
+
+components.library("plotly")
+
+
+def circuits(reading: state.Reading) -> None:
+    if st.session_state.pop("_whole", False):
+        st.rerun()
+    st.segmented_control(
+        "Do",
+        state.CHOICES["do"],
+        key="do",
+        format_func=MODES.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+    )
+    try:
+        mode = st.session_state["do"]
+        if mode == "compare":
+            compare(reading)
+        else:
+            VIEWS[mode](reading, pairs_form(reading.experiment))
+    except engine.EngineError as wrong:
+        st.error(plain(wrong))
+    if polls != circuit_job.is_going():
+        st.rerun()
+
+
+with st.container():
+    if st.session_state["over"] == "prompt":
+        prompt_tokens(state.read().experiment)
+polls = circuit_job.is_going()
+quick(circuits, circuit_job.EVERY if polls else None)
