@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import attention, busy, click, generation, lens, start, sweep, toggle
+from benchmarks import attention, busy, click, generation, lens, pruning, start, sweep, toggle
 
 EACH = {
     "toggle": toggle.measure,
@@ -10,6 +10,7 @@ EACH = {
     "attention": attention.measure,
     "generation": generation.measure,
     "sweep": sweep.measure,
+    "pruning": pruning.measure,
     "click": click.measure,
     "busy": busy.measure,
     "start": start.measure,

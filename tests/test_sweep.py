@@ -310,7 +310,7 @@ def test_cancel_ends_it_and_leaves_no_hook(tiny, monkeypatch):
     ("e", "pairs", "options", "told"),
     [
         ({}, (), {}, "no prompts to sweep over"),
-        ({}, (engine.Pair("t1 t2"),), {}, "has no answer, and a sweep scores the answer"),
+        ({}, (engine.Pair("t1 t2"),), {}, "has no answer, and it is the answer that is scored"),
         ({}, (engine.Pair("t1", answer="zebra"),), {}, "cannot write it"),
         ({"method": "mean"}, (engine.Pair("t1", answer="t2"),), {}, "there are none"),
         (
