@@ -200,10 +200,13 @@ def _notes(model: Model, plan: Plan, when: tuple[Span, ...], asked: int) -> tupl
     told = list(plan.prompt.warnings)
     e, n = when[0].e if when else None, len(plan.prompt)
     if plan.clipped:
+        most = model.shape.n_ctx
         told.append(
-            f"{plan.n_new:,} of the {asked:,} tokens asked for fit behind the {n + plan.first:,} "
-            "there are."
-        )
+            f"{plan.first + plan.n_new:,} of the {plan.first + asked:,} tokens fit behind the "
+            f"prompt's {n:,}: "
+            + (f"this model reads at most {most:,}, and need not read the last." if most else
+               f"no more than {MOST_TOKENS:,} are made at once.")
+        )  # fmt: skip
     if e is not None and any(span.e.ablations for span in when):
         if not any(span.ever_acts(n, n + plan.first + plan.n_new) for span in when):
             told.append(

@@ -33,8 +33,12 @@ st.segmented_control(
     required=True,
     label_visibility="collapsed",
 )
+chosen = st.session_state["generate"]
+# each has its own place, so that what another drew goes at once, not when a long run ends
+places = {name: st.container() if name == chosen else st.empty() for name in VIEWS}
 if not errors:
-    try:
-        VIEWS[st.session_state["generate"]][1](e, shape)
-    except engine.EngineError as wrong:
-        st.error(plain(wrong))
+    with places[chosen]:
+        try:
+            VIEWS[chosen][1](e, shape)
+        except engine.EngineError as wrong:
+            st.error(plain(wrong))

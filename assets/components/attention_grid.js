@@ -174,5 +174,4 @@ export default function (component) {
   const root = component.parentElement;
   if (!GRIDS.has(root)) GRIDS.set(root, new Thumbnails(root));
   GRIDS.get(root).update(component);
-  return () => GRIDS.delete(root);
 }

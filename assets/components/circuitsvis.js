@@ -64,5 +64,4 @@ export default function (component) {
   const root = component.parentElement;
   if (!VIEWS.has(root)) VIEWS.set(root, new View(root));
   VIEWS.get(root).update(component.data);
-  return () => VIEWS.delete(root);
 }

@@ -20,7 +20,9 @@ class Drawn {
   constructor(root) {
     this.host = root.querySelector(".sb-figure");
     offerDownloads(root, this);
-    new ResizeObserver(() => { if (this.shown && !this.fixed) globalThis.Plotly.Plots.resize(this.host); }).observe(this.host);
+    new ResizeObserver(() => { // told of a figure that is taken away, too, which has no width
+      if (this.shown && !this.fixed && this.host.clientWidth) globalThis.Plotly.Plots.resize(this.host);
+    }).observe(this.host);
   }
 
   csv() { return this.data.csv; }
@@ -57,5 +59,4 @@ export default function (component) {
   const root = component.parentElement;
   if (!FIGURES.has(root)) FIGURES.set(root, new Drawn(root));
   FIGURES.get(root).update(component.data);
-  return () => FIGURES.delete(root);
 }

@@ -160,9 +160,11 @@ class Generation {
       const b = e.target.closest("button"), at = this.steps[this.looked()];
       if (b && at) this.api.setTriggerValue("branched", { run: b.dataset.run, step: at.index, id: +b.dataset.id });
     });
-    const more = e => { if (e.detail === this.data?.stream) this.take(); };
+    const more = e => {
+      if (!this.texts.isConnected) globalThis.removeEventListener("switchboard:steps", more); // gone
+      else if (e.detail === this.data?.stream) this.take();
+    };
     globalThis.addEventListener("switchboard:steps", more);
-    this.end = () => globalThis.removeEventListener("switchboard:steps", more);
   }
 
   // A third text stands there where heads were switched and it is not the clean one.
@@ -274,5 +276,4 @@ export default function (component) {
   const root = component.parentElement;
   if (!VIEWS.has(root)) VIEWS.set(root, new Generation(root));
   VIEWS.get(root).update(component);
-  return () => { VIEWS.get(root)?.end(); VIEWS.delete(root); };
 }

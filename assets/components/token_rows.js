@@ -106,5 +106,4 @@ export default function (component) {
   const root = component.parentElement;
   if (!ROWS.has(root)) ROWS.set(root, new Rows(root));
   ROWS.get(root).update(component.data);
-  return () => ROWS.delete(root);
 }

@@ -67,5 +67,4 @@ export default function (component) {
   const root = component.parentElement;
   if (!STRIPS.has(root)) STRIPS.set(root, new Strip(root));
   STRIPS.get(root).update(component);
-  return () => STRIPS.delete(root);
 }

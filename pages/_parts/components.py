@@ -1,6 +1,8 @@
 """The dashboard's own widgets (components v2), made of HTML, CSS and JS files in assets/components.
 
 They get plain data and give plain values; texts are set as text in the browser, never as markup.
+What one has built it keeps by its place, in a WeakMap, and it hands Streamlit no cleanup: where
+data comes twice in a hurry, Streamlit calls the first run's while the second's view still stands.
 """
 
 import json

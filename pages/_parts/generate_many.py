@@ -413,9 +413,9 @@ def _shown(kept: Kept, row: engine.ManyRow) -> dict[str, object]:
     for run, one, error in zip(kept.runs, row.continuations, row.errors, strict=True):
         if run.control_of:
             continue
-        mark = "" if one is None or one.right is None else "✓ " if one.right else "✗ "
-        told[visible(run.name)] = f"{mark}{visible(one.text)}" if one else f"not run: {error}"
         if run.name != "clean":
             parts = "" if one is None or one.parts_at is None else str(one.parts_at)
             told[f"{visible(run.name)} parts at"] = parts
+        mark = "" if one is None or one.right is None else "✓ " if one.right else "✗ "
+        told[visible(run.name)] = f"{mark}{visible(one.text)}" if one else f"not run: {error}"
     return told

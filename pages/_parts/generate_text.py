@@ -135,7 +135,7 @@ def _switch_here(e: engine.Experiment) -> None:
 def _read_on(record: Record, n: int, total: int, stream: str) -> None:
     """Let the model go on, telling the browser of each step as it is there."""
     e, options = record.asked.call()
-    resume = _resume(record)
+    resume = _resume(record) if n > 0 else None  # of too few, the engine is to tell how many
     if resume is not None:
         n = total - len(record.steps)
         options |= resume

@@ -48,7 +48,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "aspect": tuple(engine.ASPECTS),
     "baseline": ("clean", "given"),
     "per": ("site", "position"),
-    "do": ("evaluate", "compare", "edges"),
+    "do": ("search", "evaluate", "compare", "edges"),
+    "strategy": tuple(engine.STRATEGIES),
+    "search_metric": tuple(engine.SEARCH_METRICS),
+    "search_method": ("mean_by_position", "mean", "resample", "zero"),
+    "direction": engine.DIRECTIONS,
+    "nodes": ("both", "heads"),
+    "judged": ("fresh", "same"),
     "whose": ("circuit", "sidebar"),
     "members": ("each", "none"),
     "third": ("no", "yes"),
@@ -79,6 +85,7 @@ WRITTEN = {
     "circuits": "",
     "circuit": "",
     "compared": "",
+    "threshold": "0.2",
     "n_controls": "20",
     "control_seed": "0",
     "edge_threshold": "0.02",
@@ -178,18 +185,22 @@ def carry() -> None:
     would forget. (Its `persist_state` does not do: a widget that two pages draw comes up empty on
     the second.)
     """
-    for name, value in st.session_state["_values"].items():
+    ss, undrawn = st.session_state, []
+    for name, value in ss["_values"].items():
         with contextlib.suppress(StreamlitAPIException):  # this page draws it: it keeps its value
-            st.session_state[name] = value
+            ss[name] = value
+            undrawn.append(name)
+    ss["_undrawn"] = undrawn
 
 
 def turn_to(page: str) -> None:
-    """Where the reader turned to another page, carry the widgets' values over to it: Streamlit
-    takes a widget on another page for a new one."""
+    """Set the values anew of widgets that the last run did not draw, and, where the reader turned
+    to another page, of all: Streamlit takes one that comes up again for a new one, and the browser
+    shows it empty unless its value was set in that same run."""
     ss = st.session_state
-    if ss.get("_page") != page:
-        for name, value in ss.get("_values", {}).items():
-            ss[name] = ss.get(name, value)
+    noted = ss.get("_values", {})
+    for name in noted if ss.get("_page") != page else ss.get("_undrawn", ()):
+        ss[name] = ss.get(name, noted.get(name))
     ss["_page"] = page
 
 

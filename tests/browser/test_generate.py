@@ -153,6 +153,19 @@ def test_nothing_stands_past_the_edge(page, address, width, view):
         assert place is None or place["x"] + place["width"] <= width
 
 
+def test_the_boxes_of_a_view_keep_what_they_held_while_others_were_shown(page, address):
+    open_page(page, address, f"{QUERY}&temperature=0.5&seed=7")
+    main = page.get_by_test_id("stMain")
+    for name in ("Whole answers", "Many prompts", "Whole answers", "Text"):
+        main.get_by_text(name, exact=True).first.click()
+        expect(main.get_by_role("radio", name=name)).to_be_checked()
+        shown = main.get_by_text("Copy as Python").first
+        expect(shown).to_be_visible()
+    for box, held in (("New tokens", "20"), ("Temperature", "0.5"), ("Seed", "7")):
+        expect(page.get_by_role("textbox", name=box)).to_have_value(held)
+    expect(tokens(page).nth(19)).to_be_visible()
+
+
 def test_markup_stays_text(page, address):
     page.goto(f"{address}/generate?model=seq-gpt2&prompt=%3Cb%3E1%3C/b%3E+%3Cimg+src%3Dx+")
     expect(tokens(page).first).to_be_visible(timeout=SLOW)

@@ -189,6 +189,16 @@ def test_what_goes_wrong_is_said_and_the_page_stands(query, told):
     assert not page.exception
 
 
+def test_too_few_tokens_are_told_as_they_were_asked_for_behind_a_text_too():
+    page = opened(new_tokens="7")
+    for asked in ("0", "-1"):
+        page.text_input(key="new_tokens").set_value(asked).run()
+        assert f" {asked} tokens are nothing to look at" in f" {words(page)}"
+    page.text_input(key="new_tokens").set_value("9" * 12).run()
+    assert "125 of the 999,999,999,999 tokens fit behind the prompt's 4" in words(page)
+    assert len(shown(page)) == 125 and not page.exception
+
+
 @pytest.mark.parametrize("name", ["step", "seed", "new_tokens"])
 def test_what_looks_like_a_number_and_is_none_harms_nothing(name):
     page = opened(temperature="1", **{name: "²"})
