@@ -8,19 +8,17 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 import engine
+from benchmarks.memory import peak
 from benchmarks.timing import percentile, seconds, told
+from engine import forward
 from engine.checkpoints import BUNDLED
 
 NEW = 48
@@ -48,9 +46,9 @@ def _measure(title: str, config: Any, tokenizer: str, sites: str, device: str, d
         plain = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
         plain = plain.to(device).eval()
         print(f"{title}, on {device}, attention by {plain.config._attn_implementation}:")
+        _many(folder, plain, sites)  # first, as its memory is measured
         _runs(folder, plain, sites)
         _lengths(folder, plain, sites)
-        _many(folder, plain, sites)
         engine.release(folder)
 
 
@@ -88,11 +86,13 @@ def _many(folder: str, plain: Any, sites: str) -> None:
     rng = random.Random(0)
     prompts = [_prompt(rng.randrange(4, 24), seed=i) for i in range(PROMPTS)]
     e = engine.Experiment(folder, ablations=sites)
-    with _peak(plain.device) as peak:
-        start = time.perf_counter()
-        found = engine.generate_many(e, prompts, EACH).collected()
-        ours = time.perf_counter() - start
-    assert len(found.rows) == PROMPTS
+    took: list[float] = []
+
+    def run() -> None:
+        took.append(seconds(lambda: engine.generate_many(e, prompts, EACH).collected()))
+
+    memory = _peak(plain.device, run)
+    (ours,) = took
     some = [engine.Experiment(folder, p) for p in prompts[:10]]
     rival = sum(seconds(lambda one=one: _theirs(plain, one, EACH)) for one in some) * PROMPTS / 10
     print(
@@ -100,7 +100,10 @@ def _many(folder: str, plain: Any, sites: str) -> None:
         f"{2 * PROMPTS * EACH / ours:,.0f} tokens a second; one after the other with generate "
         f"{rival:.1f} s"
     )
-    print(f"  memory at its peak, beyond what was held before: {peak[0] / 2**20:,.0f} MiB")
+    print(
+        f"  memory at its peak, beyond the model: {memory}, of a budget of "
+        f"{forward.CHUNK_BYTES / 1e6:.0f} MB a batch"
+    )
 
 
 def _save(config: Any, directory: Path, tokenizer: str, device: str, dtype: str) -> None:
@@ -131,27 +134,11 @@ def _ours(e: engine.Experiment, n: int) -> float:
     return seconds(lambda: list(engine.generate(e, n)))
 
 
-@contextmanager
-def _peak(device: torch.device) -> Iterator[list[int]]:
-    """The most memory held within a block, beyond what was held before, in bytes."""
-    found, stop = [0], threading.Event()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        yield found
-        found[0] = torch.cuda.max_memory_allocated() - before
-        return
-    process = psutil.Process()
-    before = process.memory_info().rss
-
-    def watch() -> None:
-        while not stop.wait(0.01):
-            found[0] = max(found[0], process.memory_info().rss - before)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        watcher.join()
+def _peak(device: torch.device, action: Callable[[], object]) -> str:
+    """Run it once. Returns: the most memory held meanwhile beyond what was held before."""
+    if device.type != "cuda":
+        return peak(action)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    action()
+    return f"{(torch.cuda.max_memory_allocated() - before) / 1e6:.0f} MB"
