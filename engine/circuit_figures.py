@@ -47,8 +47,8 @@ def draw_overlap(found: Overlap) -> go.Figure:
     Where only heads are compared the MLPs are left blank.
     """
     names = {
-        "only_a": f"only {_name(found.a)}: {len(found.only_a)}",
-        "only_b": f"only {_name(found.b)}: {len(found.only_b)}",
+        "only_a": f"only “{_name(found.a)}”: {len(found.only_a)}",
+        "only_b": f"only “{_name(found.b)}”: {len(found.only_b)}",
         "shared": f"both: {len(found.shared)}",
     }
     told: dict[Site, str] = {

@@ -60,7 +60,7 @@ def test_an_overlap_has_a_colour_for_each_part():
     figure = engine.draw_overlap(found)
     parts = [engine.print_sites(some) for some in (found.only_a, found.only_b, found.shared)]
     assert [filled(figure, i) for i in (1, 2, 3)] == parts == ["1.2", "2.3 m1", "0.1 m0"]
-    assert [t.name for t in figure.data[1:]] == ["only mine: 1", "only other: 2", "both: 2"]
+    assert [t.name for t in figure.data[1:]] == ["only “mine”: 1", "only “other”: 2", "both: 2"]
     heads = engine.draw_overlap(engine.overlap(circuit(), circuit("0.1", all_mlps=True)))
     assert np.isnan(np.asarray(heads.data[0].z)[:, -1]).all()
 

@@ -15,18 +15,20 @@ from pages._parts.pairs_form import pairs_form
 from pages._parts.table import as_csv
 from pages._parts.text import plain
 
-THIRD = {"no": "Not on a task", "yes": "Put to a task"}
+THIRD = {"no": "Off", "yes": "Evaluate the intersection"}
 
 
 def compare(reading: state.Reading) -> None:
     """The whole view. Raises: EngineError."""
     e, shape = reading.experiment, model_shape()
     some = shelf.pick_some()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        choice("Chance level of random circuits", "matched", MATCHED)
+        circuit_forms.toggle()
     circuit_forms.forms(e, shape, some[0] if some else None)
     if len(some) < 2:
         st.info("Choose two circuits or more.")
         return
-    choice("The chance level's circuits are drawn", "matched", MATCHED)
     found = engine.overlaps(some, st.session_state["matched"] == "layer")
     common = circuit_forms.joined(some, "intersection")
     if len(some) == 2:
@@ -130,11 +132,11 @@ def _add(some: list[engine.Circuit]) -> None:
 def _on_a_task(reading: state.Reading, common: engine.Circuit) -> None:
     """The intersection on a task of its own, beside controls."""
     st.subheader("The intersection on a task", divider="gray")
-    choice("It is", "third", THIRD)
+    choice("The intersection on a task", "third", THIRD, bare=True)
     if st.session_state["third"] == "no" or reading.errors:
         return
     chosen = pairs_form(reading.experiment)
     asked = circuit_evaluate.options(reading.experiment, common, chosen, drawn=False)
     found = circuit_evaluate.put_to_the_test("_third", asked)
     if found is not None:
-        circuit_evaluate.figures(found, asked, chosen, "intersection")
+        circuit_evaluate.figures(found, "intersection", asked.python(chosen))

@@ -13,6 +13,7 @@ from pages._parts import circuit_library as shelf
 from pages._parts.circuit_evaluate import WHOSE, choice, on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
+from pages._parts.generate_settings import number
 from pages._parts.pairs_form import Chosen
 from pages._parts.table import as_csv
 from pages._parts.text import plain
@@ -51,8 +52,7 @@ def edges(reading: state.Reading, chosen: Chosen) -> None:
     if ss["paths"] == "chosen":
         _senders(reading, chosen)
         return
-    circuit = shelf.pick_one(shape)
-    circuit_forms.forms(e, shape, circuit)
+    circuit = circuit_forms.pick_one(e, shape)
     on_now(e, chosen)
     if circuit is None or reading.errors:
         return
@@ -83,10 +83,10 @@ def edges(reading: state.Reading, chosen: Chosen) -> None:
 def _pruned(
     circuit: engine.Circuit, matrix: engine.PathMatrix, asked: Asked, chosen: Chosen
 ) -> None:
-    threshold = _threshold()
+    threshold = number("edge_threshold", "Threshold")
     found = engine.prune_edges(matrix, threshold)
     n = int((matrix.effect == matrix.effect).sum())
-    columns = st.columns(4)
+    columns = st.columns(4, vertical_alignment="center")
     columns[0].metric("Edges kept", f"{len(found.edges)} of {n}")
     columns[1].metric("Members left", f"{len(found.members)} of {len(circuit.sites)}")
     columns[2].metric("Clean logit difference", f"{matrix.clean:.3f}")
@@ -209,14 +209,6 @@ def _told(asked: Asked) -> str:
     if "mean" in str(asked.e.method):
         text += f" Averages are over {len(references)} reference prompts."
     return text
-
-
-def _threshold() -> float:
-    text = (st.session_state["edge_threshold"] or "").strip()
-    try:
-        return float(text)
-    except ValueError:
-        raise engine.EngineError(f"Threshold: “{text[:20]}” is not a number.") from None
 
 
 def _rounded(value: object) -> object:

@@ -9,7 +9,6 @@ import streamlit as st
 
 import engine
 from pages._parts import circuit_forms, circuit_job, state
-from pages._parts import circuit_library as shelf
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.generate_many import MATCHED
@@ -67,8 +66,7 @@ class Asked:
 def evaluate(reading: state.Reading, chosen: Chosen) -> None:
     """The whole view. Raises: EngineError."""
     e, shape = reading.experiment, model_shape()
-    circuit = shelf.pick_one(shape)
-    circuit_forms.forms(e, shape, circuit)
+    circuit = circuit_forms.pick_one(e, shape)
     asked = options(e, circuit, chosen) if circuit is not None else None
     found = None
     left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
@@ -79,7 +77,7 @@ def evaluate(reading: state.Reading, chosen: Chosen) -> None:
         switches(e.ablations, shape, **(_tints(found, shape) if found else {}))
         on_now(e, chosen)
     if found is not None and asked is not None:
-        figures(found, asked, chosen, "evaluation")
+        figures(found, "evaluation", asked.python(chosen))
 
 
 def options(
@@ -114,26 +112,27 @@ def put_to_the_test(key: str, asked: Asked) -> engine.Evaluation | None:
     circuit_job.progress(key)
     found: engine.Evaluation | None = one.found
     if found is not None:
-        _numbers(found)
+        numbers(found)
         st.caption(plain(" ".join((told(found, asked.task), *found.notes))))
         _switch(found.circuit, key)
     return found
 
 
-def _numbers(found: engine.Evaluation) -> None:
+def numbers(found: engine.Evaluation) -> None:
+    """The scores, and those of the controls beside them."""
     columns = st.columns(4)
     for column, name, run, share, definition in (
         (columns[0], "Clean", found.clean, None, "Nothing ablated."),
         (
             columns[1],
-            "Only the circuit",
+            "Only it",
             found.kept,
             found.faithfulness,
             "Faithfulness: everything else ablated. 100% of clean is a faithful circuit.",
         ),
         (
             columns[2],
-            "Without the circuit",
+            "Without it",
             found.removed,
             found.completeness,
             "Completeness: its sites ablated. 0% of clean is a complete circuit.",
@@ -157,6 +156,10 @@ def _numbers(found: engine.Evaluation) -> None:
         else:
             st.warning("No controls were asked for: other heads might do as well.")
         return
+    st.markdown(
+        f"The circuit alone has **{found.faithfulness:.1%}** of the clean score (faithfulness), "
+        f"and **{found.completeness:.1%}** is left without it (completeness)."
+    )
     n, like = len(controls.kept), "layer-matched " if controls.layer_matched else ""
     kept, removed = (round(n * (beats or 0)) for beats in (found.kept_beats, found.removed_beats))
     st.markdown(
@@ -188,13 +191,13 @@ def told(found: engine.Evaluation, task: engine.Task) -> str:
     return text
 
 
-def figures(found: engine.Evaluation, asked: Asked, chosen: Chosen, name: str) -> None:
+def figures(found: engine.Evaluation, name: str, python: str = "") -> None:
     """The evaluation over its controls and its members, with the downloads."""
     figure(
         engine.draw_evaluation(found),
         name,
         csv=as_csv(engine.evaluation_table(found)),
-        python=asked.python(chosen),
+        python=python,
         key=f"{name}_figure",
     )
     if found.members:
@@ -237,10 +240,15 @@ def on_now(e: engine.Experiment, chosen: Chosen) -> None:
         )
 
 
-def choice(label: str, key: str, names: dict[str, str]) -> None:
-    """Draw a choice that lives in the link."""
+def choice(label: str, key: str, names: dict[str, str], bare: bool = False) -> None:
+    """Draw a choice that lives in the link; `bare`, without its label."""
     st.segmented_control(
-        label, state.CHOICES[key], key=key, format_func=names.__getitem__, required=True
+        label,
+        state.CHOICES[key],
+        key=key,
+        format_func=names.__getitem__,
+        required=True,
+        label_visibility="collapsed" if bare else "visible",
     )
 
 

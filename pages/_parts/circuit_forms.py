@@ -15,12 +15,32 @@ from pages._parts.text import plain
 _HELP = "JSON as saved here, one circuit or one a line."
 
 
-def forms(e: engine.Experiment, shape: engine.Shape, chosen: engine.Circuit | None) -> None:
-    """Draw the library. `chosen`: the circuit that is named, saved or deleted."""
+def pick_one(e: engine.Experiment, shape: engine.Shape) -> engine.Circuit | None:
+    """Draw which circuit is meant, with the library beside it. Returns: it, or None."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = shelf.pick_one(shape)
+        if chosen is not None:
+            toggle()
+    forms(e, shape, chosen)
+    return chosen
+
+
+def toggle() -> None:
+    """Draw whether the library is seen."""
     there = shelf.library()
-    told = f"Library: {len(there.own)} of your own, {len(there.published)} published"
-    with st.expander(told, expanded=chosen is None):
-        wrong = st.session_state.pop("_library_wrong", "")
+    st.toggle(
+        f"Library: {len(there.own)} of your own, {len(there.published)} published", key="library"
+    )
+
+
+def forms(e: engine.Experiment, shape: engine.Shape, chosen: engine.Circuit | None) -> None:
+    """Draw the library, where it is wanted or nothing is `chosen`: the circuit that is named, saved
+    or deleted."""
+    there = shelf.library()
+    if chosen is not None and not st.session_state.get("library"):
+        return
+    with st.container(border=True):
+        wrong = st.session_state.get("_library_wrong", "")
         if wrong:
             st.error(plain(wrong))
         names = ("Circuits", "Make", "Load", "Join", "Name and save")
@@ -148,20 +168,20 @@ def joined(some: list[engine.Circuit], verb: str) -> engine.Circuit:
 
 
 def _save(there: shelf.Library, chosen: engine.Circuit) -> None:
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         figure(engine.draw_circuit(chosen), "circuit", csv=chosen.to_csv(), key="circuit_figure")
     with right:
         own = chosen.name in there.own
-        if st.session_state.get("_named") != chosen.name:
-            st.session_state["_named"] = st.session_state["_name"] = chosen.name
-        st.text_input("Name", key="_name")
+        st.text_input("Name", chosen.name, key=f"_name {chosen.name}")
         with st.container(horizontal=True):
             if own:
                 _button("Rename", _rename(there, chosen), icon=":material/edit:")
                 _button("Delete", _delete(there, chosen), icon=":material/delete:")
             else:
-                _button("Copy under this name", _rename(there, chosen), icon=":material/copy:")
+                _button(
+                    "Copy under this name", _rename(there, chosen), icon=":material/content_copy:"
+                )
             st.download_button(
                 "JSON",
                 chosen.to_json().encode("utf-8", "backslashreplace"),
@@ -189,7 +209,7 @@ def _save(there: shelf.Library, chosen: engine.Circuit) -> None:
 
 def _rename(there: shelf.Library, chosen: engine.Circuit) -> Callable[[], None]:
     def rename() -> None:
-        name = " ".join(st.session_state["_name"].split())
+        name = " ".join(st.session_state[f"_name {chosen.name}"].split())
         if name and name != chosen.name:
             shelf.put(c for n, c in there.own.items() if n != chosen.name)
             shelf.add([replace(chosen, name=name)])
@@ -205,9 +225,10 @@ def _delete(there: shelf.Library, chosen: engine.Circuit) -> Callable[[], None]:
 
 
 def _button(title: str, act: Callable[[], None], **options: object) -> None:
-    """A button whose refusals are told in the library."""
+    """A button whose refusal is told in the library, until another is pressed."""
 
     def pressed() -> None:
+        st.session_state["_library_wrong"] = ""
         try:
             act()
         except engine.EngineError as wrong:

@@ -123,6 +123,11 @@ def whole(name: str, label: str) -> int:
     return _number(name, int, label)
 
 
+def number(name: str, label: str) -> float:
+    """The number in a box. Raises: EngineError for what is none."""
+    return _number(name, float, label)
+
+
 def sampling(e: engine.Experiment) -> Asked:
     """The experiment with how tokens are taken. Raises: EngineError for what is no number."""
     temperature = _number("temperature", float)
