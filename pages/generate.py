@@ -23,8 +23,11 @@ VIEWS = {
 
 e, errors = (reading := state.read()).experiment, reading.errors
 shape = model_shape()
-if st.session_state["generate"] != "many":
-    prompt_tokens(e)
+if st.session_state["generate"] == "many":
+    st.empty()  # which keeps the place, as what follows is known by its own
+else:
+    with st.container():
+        prompt_tokens(e)
 st.segmented_control(
     "View",
     state.CHOICES["generate"],

@@ -10,6 +10,7 @@ import engine
 from engine import forward, registry
 from engine.many_telling import is_right
 from engine.sites import Shape
+from tests.tiny_models import save_model
 
 SHAPE = Shape(4, 6, 6, 48, 8, 40, 64, 64)
 
@@ -58,19 +59,23 @@ def test_many_prompts_equal_one_at_a_time(kind, options, tiny):
     assert parted > 8
 
 
-def test_texts_that_end_early_leave_the_others_as_they_are(tiny):
-    never = str(tiny("llama", eos_token_id=None))
+@pytest.mark.parametrize("kind", ["llama", "mistral", "gemma3_text", "gpt2"])
+def test_texts_that_end_early_leave_the_others_as_they_are(kind, tiny, tmp_path):
+    never = str(tiny(kind, eos_token_id=None))
     prompts = prompts_of(random.Random(1), 24)
     whole = engine.generate_many(engine.Experiment(never, ablations="m1"), prompts, 12).collected()
-    said = [i for row in whole.rows for one in row.continuations for i in one.ids]
-    end = max(set(said), key=said.count)
-    ending = str(tiny("llama", eos_token_id=end))
+    texts = [set(one.ids) for row in whole.rows for one in row.continuations]
+    told = {i: sum(i in text for text in texts) for i in set.union(*texts)}
+    ends: list[int] = []
+    while sum(not text.isdisjoint(ends) for text in texts) <= 16:
+        ends.append(max(told.keys() - ends, key=told.__getitem__))
+    ending = str(save_model(kind, tmp_path, eos_token_id=ends))
     found = engine.generate_many(engine.Experiment(ending, ablations="m1"), prompts, 12).collected()
     ended = 0
     for row, full in zip(found.rows, whole.rows, strict=True):
         for one, other in zip(row.continuations, full.continuations, strict=True):
-            stop = other.ids.index(end) + 1 if end in other.ids else len(other.ids)
-            assert one.ids == other.ids[:stop] and one.ended == (end in other.ids)
+            stop = next((n for n, i in enumerate(other.ids, 1) if i in ends), len(other.ids))
+            assert one.ids == other.ids[:stop] and one.ended == (one.ids[-1] in ends)
             ended += one.ended
     assert 8 < ended < 48
 

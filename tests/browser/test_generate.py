@@ -166,6 +166,20 @@ def test_the_boxes_of_a_view_keep_what_they_held_while_others_were_shown(page, a
     expect(tokens(page).nth(19)).to_be_visible()
 
 
+def test_a_view_left_behind_goes_at_once_and_not_when_the_next_is_done(page, address):
+    open_page(page, address, f"{QUERY}&ablations=0.1&controls=50&n_prompts=100&matched=anywhere")
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    page.get_by_test_id("stMain").get_by_text("Many prompts", exact=True).first.click()
+    stop = page.get_by_role("button", name="Stop")
+    expect(stop).to_be_visible()
+    expect(page.get_by_role("button", name="Go on")).to_have_count(0)
+    expect(tokens(page)).to_have_count(0)
+    expect(page.locator(".sb-figure")).to_have_count(0)
+    expect(stop).to_be_visible()
+    stop.click()
+    expect(page.get_by_text("prompts are done")).to_be_visible()
+
+
 def test_markup_stays_text(page, address):
     page.goto(f"{address}/generate?model=seq-gpt2&prompt=%3Cb%3E1%3C/b%3E+%3Cimg+src%3Dx+")
     expect(tokens(page).first).to_be_visible(timeout=SLOW)
