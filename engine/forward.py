@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from .errors import EngineError, TokenError
 from .hooks import Edit, apply
 from .model import Model
+from .wide_linear import in_blocks
 
 CHUNK_BYTES = 512 * 2**20
 """Activations one pass may hold at once."""
@@ -107,6 +108,7 @@ def unembed(model: Model, vectors: Tensor) -> Tensor:
         stack.enter_context(
             _joined(model, model.shape.n_layers, vectors.to(model.dtype)[:, None], first=True)
         )
+        stack.enter_context(in_blocks(model.unembed))
         logits = model(driver)[:, 0].float()
     _check_numbers(model, logits)
     return logits

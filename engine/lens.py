@@ -9,7 +9,7 @@ and a part read alone is normalized by its own length, not by that of the stream
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import torch
@@ -29,11 +29,10 @@ from .worker import Steps
 
 STREAMS = ("resid_post", "attn_out", "mlp_out")
 _PARTS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
-_COLUMNS = 64
-"""Positions read at a time: of a layer's logits only what is shown is kept."""
 _ROWS = 128
-"""Vectors unembedded at a time: with fewer the unembedding's weights are read more often, with
-more their logits take more memory."""
+"""Vectors of a run unembedded at a time, every layer of so many positions: with fewer the
+unembedding's weights are read more often, with more their logits take more memory, and those of a
+layer fit no cache."""
 
 
 def logit_lens(
@@ -113,16 +112,11 @@ def _lens(
     clean, ablated = _streams(model, ids, edits_of(model, e, question.prompt, len(ids)), stream)
     followed = _followed(question, at)
     parts: list[tuple[list[Cells], list[Cells]]] = []
-    starts = range(first, len(ids), _COLUMNS)
-    for n, start in enumerate(starts):
-        wanted = _Wanted(start, min(start + _COLUMNS, len(ids)), k, followed)
-        reading = _read(model, clean, ablated, wanted, (ids, stream, wanted))
-        while True:
-            try:
-                yield (n + next(reading)) / len(starts)
-            except StopIteration as done:
-                parts.append(done.value)
-                break
+    columns = max(1, _ROWS // model.shape.n_layers)
+    for start in range(first, len(ids), columns):
+        wanted = _Wanted(start, min(start + columns, len(ids)), k, followed)
+        parts.append(_read(model, clean, ablated, wanted, (ids, stream, wanted)))
+        yield (wanted.end - first) / (len(ids) - first)
     runs = [_run(model, [part[r] for part in parts], followed) for r in range(2)]
     shown = {int(i) for run in runs for i in run.ids.ravel()}
     return Lens(
@@ -193,50 +187,43 @@ def _followed(question: Asked, at: str) -> tuple[int | None, int | None]:
 
 def _read(
     model: Model, clean: _Stream, ablated: _Stream, wanted: _Wanted, key: Hashable
-) -> Steps[tuple[list[Cells], list[Cells]]]:
+) -> tuple[list[Cells], list[Cells]]:
     """The cells of both runs at some positions, layer by layer.
 
     Layers that both share are unembedded once, and a clean run that is kept under `key` only where
     the ablated one shares it: how far it is from the ablated output is new.
     """
-    n_layers = model.shape.n_layers
-    pairs = enumerate(zip(clean.layers, ablated.layers, strict=True))
-    apart = next((i for i, (one, other) in pairs if one is not other), n_layers)
     kept = model.lenses.find(key)
-    if kept is not None and apart == n_layers:
+    if kept is not None and clean.end is ablated.end:
         return kept.cells, kept.cells
-    ends = [ablated.end] if kept or apart == n_layers else [clean.end, ablated.end]
-    outputs = [Output.of(logits) for logits in _unembedded(model, ends, wanted)]
-    cells_of_clean: list[Cells] = kept.cells if kept else []
-    cells_of_ablated: list[Cells] = []
-    fresh = apart if kept else n_layers
-    layers = clean.layers[:fresh] + ablated.layers[apart:]
-    before = fork = None
-    for i, logits in enumerate(_unembedded(model, layers, wanted)):
-        if kept and i < fresh:
-            own = kept.cells[i]
-        else:
-            own = cells(logits, wanted.k, wanted.followed, fork if i == fresh else before)
-        if i < fresh and not kept:
-            cells_of_clean.append({**own, "divergence": outputs[0].divergence(logits)})
-        if i < apart or i >= fresh:
-            cells_of_ablated.append({**own, "divergence": outputs[-1].divergence(logits)})
-        before = logits
-        if i == apart - 1:
-            fork = logits
-        yield (i + 1) / len(layers)
-    model.lenses.keep(key, _Kept(cells_of_clean))
-    return cells_of_clean, cells_of_ablated
+    runs = [clean, ablated] if kept is None else [ablated]
+    logits = _unembedded(model, runs, wanted)
+    outputs = [Output.of(logits[id(run.end)]) for run in runs]
+    found: list[list[Cells]] = [[] for _ in runs]
+    above: list[Logits | None] = [None] * len(runs)
+    for i, layers in enumerate(zip(*(run.layers for run in runs), strict=True)):
+        for vectors in {id(each): each for each in layers}.values():
+            here, sharing = logits[id(vectors)], [r for r, v in enumerate(layers) if v is vectors]
+            log_probs = here.log_probs()
+            if kept is not None and vectors is clean.layers[i]:
+                own = kept.cells[i]
+            else:
+                own = cells(here, log_probs, wanted.k, wanted.followed, above[sharing[0]])
+            for r in sharing:
+                found[r].append({**own, "divergence": outputs[r].divergence(log_probs)})
+                above[r] = here
+    if kept is None:
+        model.lenses.keep(key, _Kept(found[0]))
+    return (found[0] if kept is None else kept.cells), found[-1]
 
 
-def _unembedded(model: Model, layers: list[Tensor], wanted: _Wanted) -> Iterator[Logits]:
-    """The logits of the positions wanted of each layer [pos d_model], several layers at a time."""
-    n = wanted.end - wanted.first
-    each = max(1, _ROWS // n)
-    for start in range(0, len(layers), each):
-        some = layers[start : start + each]
-        vectors = torch.cat([layer[wanted.first : wanted.end] for layer in some])
-        yield from map(Logits, forward.unembed(model, vectors).split(n))
+def _unembedded(model: Model, runs: list[_Stream], wanted: _Wanted) -> dict[int, Logits]:
+    """The logits of all that runs hold at the positions wanted, by the id of its vectors; what
+    several runs or layers share is unembedded once."""
+    each = {id(vectors): vectors for run in runs for vectors in (*run.layers, run.end)}
+    some = torch.cat([vectors[wanted.first : wanted.end] for vectors in each.values()])
+    logits = forward.unembed(model, some).split(wanted.end - wanted.first)
+    return dict(zip(each, map(Logits, logits), strict=True))
 
 
 def _run(model: Model, chunks: list[list[Cells]], followed: tuple[int | None, ...]) -> LensRun:

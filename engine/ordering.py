@@ -8,12 +8,15 @@ from torch import Tensor
 _FEW = 64
 """The ranks of so many ids are counted faster than the whole vocabulary is ordered."""
 
+_GROUP = 16
+"""Ids of which only the highest is looked at first."""
+
 
 def best(logits: Tensor, k: int | None) -> Tensor:
     """The ids [rows k] of the k highest of logits [rows d_vocab], best first; all if k is None."""
     if k is None or 4 * k > logits.shape[-1]:
         return torch.sort(logits, descending=True, stable=True).indices[:, :k]
-    values, ids = logits.topk(k + 1)
+    values, ids = _top(logits, k + 1)
     if (values[:, -1] == values[:, -2]).any():
         # as high as the last one in, and topk takes any of them
         return torch.sort(logits, descending=True, stable=True).indices[:, :k]
@@ -21,6 +24,23 @@ def best(logits: Tensor, k: int | None) -> Tensor:
     order = torch.argsort(ids, dim=-1)
     values, ids = values.gather(1, order), ids.gather(1, order)
     return ids.gather(1, torch.argsort(values, dim=-1, descending=True, stable=True))
+
+
+def _top(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k highest values and their ids [rows k], as `topk` gives them: it takes any of equals.
+
+    Every id is in a group of _GROUP; the k highest are in the k groups with the highest maxima, or
+    equal what is there.
+    """
+    n = logits.shape[-1] // _GROUP
+    if n <= 4 * k:
+        return logits.topk(k)
+    grouped = logits[:, : n * _GROUP].unflatten(1, (_GROUP, n))
+    groups = grouped.amax(1).topk(k, sorted=False).indices[:, None].expand(-1, _GROUP, -1)
+    rest = logits[:, n * _GROUP :]
+    values, places = torch.cat([grouped.gather(2, groups).flatten(1), rest], 1).topk(k)
+    member, group = places // k, groups[:, 0].gather(1, places % k)
+    return values, torch.where(member < _GROUP, member * n + group, places + (n - k) * _GROUP)
 
 
 def highest(logits: Tensor) -> Tensor:

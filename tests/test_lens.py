@@ -153,7 +153,7 @@ def test_only_the_last_positions_are_read_where_asked(tiny):
 
 
 def test_a_long_prompt_is_read_in_parts_to_the_same_end(tiny, monkeypatch):
-    monkeypatch.setattr("engine.lens._COLUMNS", 2)
+    monkeypatch.setattr("engine.lens._ROWS", 2 * LAYERS)
     monkeypatch.setattr("engine.lens_cells.TOP", 3)
     e = engine.Experiment(
         str(tiny("llama")), PROMPT, ablations="1.2 m2", answer=" t3", distractor=" t4"
