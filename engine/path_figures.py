@@ -29,7 +29,9 @@ makes the answer right."""
 _SIGNED = ((0.0, "#dc4437"), (0.5, "#f4f4f6"), (1.0, "#2563eb"))
 _WIDEST, _THINNEST = 8.0, 0.75
 _AWAY = {"q": -0.22, "k": 0.0, "v": 0.22}
-_MLP_UP = 0.45
+_MLP_UP, _MLP_ASIDE = 0.45, 0.55
+"""How far MLPs stand above their layer, and every other one to the right: or a line between two
+would run through those between."""
 _Places = dict[Site | None, tuple[float, float]]
 """Where each node stands; the logits are None."""
 
@@ -136,7 +138,8 @@ def _placed(circuit: Circuit, found: EdgeCircuit) -> tuple[_Places, list[int]]:
     for edge in found.edges:
         leads.setdefault(edge.sender, []).append((_end(edge), abs(edge.effect)))
     for mlp in named:
-        places[mlp] = (mlps_at, places[mlp][1] + _MLP_UP)
+        aside = _MLP_ASIDE if levels.index(mlp.layer) % 2 else 0.0
+        places[mlp] = (mlps_at + aside, places[mlp][1] + _MLP_UP)
     for y, row in reversed(list(enumerate(rows))):
         mean = {site: _mean_x(leads.get(site, ()), places) for site in row}
         row.sort(key=lambda site: (mean[site], site))

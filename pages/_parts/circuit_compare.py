@@ -42,7 +42,7 @@ def compare(reading: state.Reading) -> None:
 
 def _two(found: tuple[engine.Overlap, ...]) -> None:
     one = found[0]
-    left, right = st.columns([4, 5], gap="medium")
+    left, right = circuit_forms.beside(one.a.n_heads)
     with left:
         figure(
             engine.draw_overlap(one),
@@ -72,7 +72,7 @@ def _two(found: tuple[engine.Overlap, ...]) -> None:
 def _many(
     some: list[engine.Circuit], found: tuple[engine.Overlap, ...], common: engine.Circuit
 ) -> None:
-    left, right = st.columns(2, gap="medium")
+    left, right = circuit_forms.beside(common.n_heads)
     with left:
         figure(
             engine.draw_counts(some),
@@ -80,9 +80,8 @@ def _many(
             csv=as_csv(engine.circuit_table(some)),
             key="counts_figure",
         )
-        st.markdown(f"**In all {len(some)}** ({len((*common.heads, *common.mlps))})")
-        sites = engine.print_sites((*common.heads, *common.mlps))
-        st.code(sites or "nothing", language=None, wrap_lines=True)
+        st.markdown(f"**In all {len(some)}** ({shelf.size(common)})")
+        st.code(engine.print_sites(common.sites) or "none", language=None, wrap_lines=True)
     with right:
         figure(
             engine.draw_overlaps(found),

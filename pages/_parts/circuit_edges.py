@@ -159,7 +159,7 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
     found: engine.PathPatch = one.found
     rows = engine.path_table(found)
     named = repr(asked.senders) if asked.senders.strip() else "None"
-    sides = st.columns([3, 2], gap="medium")
+    sides = circuit_forms.beside(shape.n_heads)
     with sides[0]:
         figure(
             engine.draw_path_patch(found, shape),

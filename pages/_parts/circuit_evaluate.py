@@ -69,7 +69,7 @@ def evaluate(reading: state.Reading, chosen: Chosen) -> None:
     circuit = circuit_forms.pick_one(e, shape)
     asked = options(e, circuit, chosen) if circuit is not None else None
     found = None
-    left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
     with right:
         if asked is not None and not reading.errors:
             found = put_to_the_test("_evaluation", asked)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import engine
 from pages._parts import circuit_library as shelf
@@ -167,8 +168,16 @@ def joined(some: list[engine.Circuit], verb: str) -> engine.Circuit:
     return first
 
 
+def beside(n_heads: int) -> Sequence[DeltaGenerator]:
+    """Two places side by side, or, where a grid of so many heads needs the width, one below the
+    other."""
+    if n_heads > 16:
+        return [st.container(), st.container()]
+    return st.columns(2, gap="medium")
+
+
 def _save(there: shelf.Library, chosen: engine.Circuit) -> None:
-    left, right = st.columns(2, gap="medium")
+    left, right = beside(chosen.n_heads)
     with left:
         figure(engine.draw_circuit(chosen), "circuit", csv=chosen.to_csv(), key="circuit_figure")
     with right:

@@ -57,7 +57,10 @@ def quick(part: Callable[[state.Reading], None], every: float | None = None) -> 
 
     @st.fragment(run_every=None if told else every)
     def run() -> None:
-        alone, reading = next(runs) > 0, state.read()
+        alone = next(runs) > 0
+        if alone:
+            state.recall()
+        reading = state.read()
         if alone and (told or reading.errors or st.session_state.get(_SHARE)):
             st.rerun()
         if alone:
@@ -67,6 +70,7 @@ def quick(part: Callable[[state.Reading], None], every: float | None = None) -> 
         part(reading)
         if alone:
             state.settle()
+            state.carry(alone=True)
 
     run()
 

@@ -180,15 +180,15 @@ def settle() -> None:
     }
 
 
-def carry() -> None:
+def carry(alone: bool = False) -> None:
     """At a page's end, set the values noted of widgets that it does not draw, which Streamlit
     would forget. (Its `persist_state` does not do: a widget that two pages draw comes up empty on
-    the second.)
+    the second.) At the end of a part that ran `alone`, only of those that were not drawn before.
     """
     ss, undrawn = st.session_state, []
-    for name, value in ss["_values"].items():
-        with contextlib.suppress(StreamlitAPIException):  # this page draws it: it keeps its value
-            ss[name] = value
+    for name in ss.get("_undrawn", ()) if alone else ss["_values"]:
+        with contextlib.suppress(StreamlitAPIException):  # it is drawn: it keeps its value
+            ss[name] = ss["_values"].get(name)
             undrawn.append(name)
     ss["_undrawn"] = undrawn
 
@@ -198,10 +198,20 @@ def turn_to(page: str) -> None:
     to another page, of all: Streamlit takes one that comes up again for a new one, and the browser
     shows it empty unless its value was set in that same run."""
     ss = st.session_state
-    noted = ss.get("_values", {})
-    for name in noted if ss.get("_page") != page else ss.get("_undrawn", ()):
-        ss[name] = ss.get(name, noted.get(name))
+    if ss.get("_page") != page:
+        ss["_undrawn"] = [*ss.get("_values", ())]
+    recall()
     ss["_page"] = page
+
+
+def recall() -> None:
+    """Set the values of widgets that the last run did not draw, those too that a part which ran
+    alone left out, and that Streamlit has forgotten."""
+    ss = st.session_state
+    noted, undrawn = ss.get("_values", {}), ss.get("_undrawn", ())
+    ss["_undrawn"] = [*undrawn, *(n for n in noted if n not in ss and n not in undrawn)]
+    for name in ss["_undrawn"]:
+        ss[name] = ss.get(name, noted.get(name))
 
 
 def _changed() -> bool:

@@ -1,0 +1,103 @@
+"""What only a browser can show of the Circuits page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import engine
+from benchmarks.toggle import save_gpt2_small
+
+SLOW = 90_000
+ONE = engine.Circuit("one", "seq-gpt2", "months", "0.0-2 0.6 4.0 5.1 m0 m2", 6, 8)
+TWO = engine.Circuit("two", "seq-gpt2", "numerals", "0.0 0.3 5.1 m0 m5", 6, 8)
+QUERY = {"model": "seq-gpt2", "over": "family", "task": "months", "n_pairs": "4"}
+QUERY |= {"circuits": engine.write_circuits([ONE, TWO]), "n_controls": "5", "do": "evaluate"}
+
+
+def open_page(page: Page, address: str, **query: str) -> None:
+    page.goto(f"{address}/circuits?{urlencode({**QUERY, **query})}")
+
+
+def figures(page: Page):
+    return page.locator(".sb-figure .main-svg")
+
+
+def test_a_circuit_is_evaluated_switched_in_the_grid_and_seen_on_other_pages(page, address):
+    open_page(page, address)
+    expect(page.get_by_text("faithfulness")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(re.compile("5 layer-matched random circuits"))).to_be_visible()
+    page.get_by_role("button", name="Ablate it in the grid").click()
+    expect(page.get_by_role("checkbox", name="L0H6", exact=True)).not_to_be_checked()
+    expect(page).to_have_url(re.compile(r"ablations=0\.0\+0\.1"))
+    page.get_by_role("button", name="Keep only it in the grid").click()
+    expect(page).to_have_url(re.compile(r"ablations=keep%2Bmlps\+0\.0"))
+    expect(page.get_by_text("MLPs not named are off too")).to_be_visible()
+    page.get_by_role("link", name="Explore").click()
+    expect(page.get_by_label("Sites", exact=True)).to_have_value("0.0 0.1 0.2 0.6 4.0 5.1 m0 m2")
+
+
+def test_boxes_of_a_mode_come_up_filled_and_a_threshold_prunes_at_once(page, address):
+    open_page(page, address)
+    expect(page.get_by_text("faithfulness")).to_be_visible(timeout=SLOW)
+    page.get_by_text("Edges", exact=True).click()
+    threshold = page.get_by_label("Threshold", exact=True)
+    expect(threshold).to_have_value("0.02", timeout=SLOW)
+    expect(page.get_by_text(re.compile("^layer 5$"))).to_be_visible(timeout=SLOW)
+    kept = page.get_by_test_id("stMetric").filter(has_text="Edges kept")
+    before = kept.inner_text()
+    threshold.fill("0.3")
+    threshold.press("Enter")
+    expect(kept).not_to_have_text(before)
+    expect(page).to_have_url(re.compile(r"edge_threshold=0\.3"))
+    page.get_by_text("from senders to receivers").click()
+    expect(page.get_by_label("Receivers", exact=True)).to_have_value("logits")
+    expect(page.get_by_text(re.compile("change of the logit"))).to_be_visible(timeout=SLOW)
+
+
+def test_two_circuits_are_compared_and_their_union_is_in_the_link(page, address):
+    open_page(page, address, do="compare")
+    expect(page.get_by_text("both: 3")).to_be_visible(timeout=SLOW)
+    page.get_by_role("button", name="Add the union to the library").click()
+    expect(page).to_have_url(re.compile("%E2%88%AA"))
+    with page.context.expect_page() as other:
+        page.evaluate("window.open(location.href)")
+    expect(other.value.get_by_text("3 of your own")).to_be_visible(timeout=SLOW)
+    other.value.close()
+
+
+def test_a_long_evaluation_goes_on_beside_clicks_and_stops(page, address, tmp_path):
+    save_gpt2_small(tmp_path)
+    open_page(page, address, model=str(tmp_path), n_controls="200", n_pairs="40")
+    stop = page.get_by_role("button", name="Stop")
+    expect(stop).to_be_visible(timeout=SLOW)
+    page.get_by_role("checkbox", name="L3H3", exact=True).click()
+    expect(page).to_have_url(re.compile(r"ablations=3\.3"), timeout=SLOW)
+    expect(stop).to_be_visible()
+    stop.click()
+    expect(page.get_by_text("Stopped before there was a result")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Begin again")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("CSV", b"sender,")]
+)
+def test_the_diagram_downloads(page, address, name, start):
+    open_page(page, address, do="edges")
+    expect(figures(page).first).to_be_visible(timeout=SLOW)
+    with page.expect_download() as told:
+        page.get_by_role("button", name=name, exact=True).click()
+    assert Path(told.value.path()).read_bytes().startswith(start)
+
+
+def test_the_library_gives_a_circuit_as_json(page, address):
+    open_page(page, address)
+    page.get_by_text(re.compile("Library: 2 of your own")).click(timeout=SLOW)
+    page.get_by_role("tab", name="Name and save").click()
+    with page.expect_download() as told:
+        page.get_by_role("button", name="JSON", exact=True).click()
+    assert engine.Circuit.from_json(Path(told.value.path()).read_text("utf-8")) == ONE
