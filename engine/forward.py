@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from .errors import EngineError, TokenError
 from .hooks import Edit, apply
 from .model import Model
+from .threads import fitting
 from .wide_linear import in_blocks
 
 CHUNK_BYTES = 512 * 2**20
@@ -103,6 +104,7 @@ def unembed(model: Model, vectors: Tensor) -> Tensor:
     """
     driver = torch.zeros(1, 1, dtype=torch.long, device=model.device)
     with ExitStack() as stack:
+        stack.enter_context(fitting(model, len(vectors)))
         for block in model.blocks:
             stack.enter_context(_skipped(block, model.block_gives_tuple))
         stack.enter_context(
@@ -207,6 +209,7 @@ def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
     clean = _residuals(model, list(dict.fromkeys(row.ids for row in rows)))
     results = [RowResult(torch.empty(0)) for _ in rows]
     with ExitStack() as stack:
+        stack.enter_context(fitting(model, sum(len(row.ids) for row in rows)))
         for layer, block in enumerate(model.blocks):
             if layer < joins[0] or layer > last:
                 stack.enter_context(_skipped(block, model.block_gives_tuple))
@@ -252,6 +255,7 @@ def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Residuals]:
         layers.append(output[0] if isinstance(output, tuple) else output)
 
     with ExitStack() as stack:
+        stack.enter_context(fitting(model, sum(map(len, texts))))
         for block in model.blocks:
             stack.callback(block.register_forward_pre_hook(before, with_kwargs=True).remove)
         stack.callback(model.blocks[-1].register_forward_hook(after).remove)

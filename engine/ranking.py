@@ -15,6 +15,7 @@ from .model import Model
 from .registry import load
 from .results import Candidate, NextToken, Ranking
 from .scoring import logit_diff, rows_of, score, text_with, texts_of
+from .threads import fitting
 from .worker import Steps
 
 
@@ -40,11 +41,12 @@ def next_token(
 
 def _steps(model: Model, e: Experiment, k: int | None, at: str) -> Steps[NextToken]:
     yield from prepared(model, e)
-    return _next_token(model, e, k, at)
-
-
-def _next_token(model: Model, e: Experiment, k: int | None, at: str) -> NextToken:
     question = asked(model, e)
+    with fitting(model, 2 * sum(map(len, texts_of(question)))):
+        return _next_token(model, e, question, k, at)
+
+
+def _next_token(model: Model, e: Experiment, question: Asked, k: int | None, at: str) -> NextToken:
     prompt, texts = question.prompt, texts_of(question)
     edits = [edits_of(model, e, prompt, len(text)) for text in texts]
     rows = rows_of(question, [()] * len(texts)) + rows_of(question, edits)

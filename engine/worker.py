@@ -21,6 +21,8 @@ from .errors import Cancelled
 T = TypeVar("T")
 Steps = Generator[float, None, T]
 
+_CORES = torch.get_num_threads()
+
 INTERACTIVE = 0
 SWEEP = 10
 
@@ -122,6 +124,7 @@ class Worker:
             self._thread.join()
 
     def _loop(self) -> None:
+        torch.set_num_threads(_CORES)  # a new thread's own number is what another's is just now
         with torch.no_grad():
             while True:
                 with self._ready:
