@@ -66,7 +66,9 @@ from .registry import load, models, release
 from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
 from .saved_searches import search_path
 from .search import Discovering, discover, discovering
+from .search_figures import draw_search, draw_search_positions, draw_trials
 from .search_results import Discovery
+from .search_tables import search_table
 from .searches import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
 from .shelf import shelf
 from .sites import (
@@ -218,11 +220,14 @@ __all__ = [
     "draw_overlaps",
     "draw_path_patch",
     "draw_paths",
+    "draw_search",
+    "draw_search_positions",
     "draw_shares",
     "draw_steps",
     "draw_sweep",
     "draw_sweep_positions",
     "draw_traces",
+    "draw_trials",
     "edge_table",
     "evaluate",
     "evaluating",
@@ -265,6 +270,7 @@ __all__ = [
     "score_task",
     "scoring",
     "search_path",
+    "search_table",
     "shelf",
     "signed",
     "step_table",

@@ -64,6 +64,7 @@ def discover(
     model: str = "",
     *,
     controls: int = 20,
+    seed: int = 0,
     fresh: Task | None = None,
     save: str | Path | None = None,
     view: str | None = None,
@@ -77,7 +78,9 @@ def discover(
     if not (model or task.model):
         raise ExperimentError(f"Name the model that “{task.name[:60]}” is searched in.")
     search = Search(model or task.model, task, **rule)  # type: ignore[arg-type]
-    return discovering(search, controls=controls, fresh=fresh, save=save, view=view).collected()
+    return discovering(
+        search, controls=controls, seed=seed, fresh=fresh, save=save, view=view
+    ).collected()
 
 
 def discovering(

@@ -64,6 +64,16 @@ class Discovery:
         scores = {"heads": self.heads, "mlps": self.mlps}[of]
         return scores if self.search.metric == "kl" else 1 - scores / self.clean
 
+    def site_losses(self, of: str) -> np.ndarray:
+        """What each head [layer head_index] or MLP [layer] that stays cost when it was last tried,
+        at the position where it costs most; 0 for what has gone, NaN for what was not tried."""
+        kept = {"heads": self.heads_kept, "mlps": self.mlps_kept}[of]
+        losses = np.where(kept, self.losses(of), 0.0)
+        if self.positions is None:
+            return losses
+        tried = np.where(np.isnan(losses), -np.inf, losses).max(axis=0)
+        return np.where(np.isinf(tried), np.nan, tried)
+
     @property
     def does_task(self) -> bool | None:
         """Whether the whole model does the task on fresh pairs: its mean logit difference lies

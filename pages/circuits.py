@@ -7,17 +7,19 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import circuit_job, components, state
+from pages._parts import circuit_job, circuit_search, components, state
 from pages._parts.circuit_compare import compare
 from pages._parts.circuit_edges import edges
 from pages._parts.circuit_evaluate import evaluate
+from pages._parts.circuit_search import search
 from pages._parts.experiment_form import quick
+from pages._parts.following import EVERY
 from pages._parts.pairs_form import pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.text import plain
 
-MODES = {"evaluate": "Evaluate", "compare": "Compare", "edges": "Edges"}
-VIEWS = {"evaluate": evaluate, "edges": edges}
+MODES = {"search": "Search", "evaluate": "Evaluate", "compare": "Compare", "edges": "Edges"}
+VIEWS = {"search": search, "evaluate": evaluate, "edges": edges}
 
 components.library("plotly")
 
@@ -41,12 +43,16 @@ def circuits(reading: state.Reading) -> None:
             VIEWS[mode](reading, pairs_form(reading.experiment))
     except engine.EngineError as wrong:
         st.error(plain(wrong))
-    if polls != circuit_job.is_going():
+    if polls != is_going():
         st.rerun()
+
+
+def is_going() -> bool:
+    return circuit_job.is_going() or circuit_search.is_going()
 
 
 with st.container():
     if st.session_state["over"] == "prompt":
         prompt_tokens(state.read().experiment)
-polls = circuit_job.is_going()
-quick(circuits, circuit_job.EVERY if polls else None)
+polls = is_going()
+quick(circuits, EVERY if polls else None)

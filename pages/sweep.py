@@ -9,6 +9,7 @@ require_app()
 import engine
 from pages._parts import components, state, sweep_views
 from pages._parts.experiment_form import model_shape, quick
+from pages._parts.following import EVERY
 from pages._parts.pairs_form import pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import switches
@@ -54,4 +55,4 @@ with st.container():
     if st.session_state["over"] == "prompt":
         prompt_tokens(state.read().experiment)
 polls = sweep_views.is_going()
-quick(swept, sweep_views.EVERY if polls else None)
+quick(swept, EVERY if polls else None)

@@ -56,7 +56,9 @@ WITHOUT_TORCH = {
     "site_grid",
     "pruning",
     "saved_searches",
+    "search_figures",
     "search_found",
+    "search_tables",
     "search_results",
     "searches",
 }

@@ -10,14 +10,11 @@ import streamlit as st
 
 import engine
 from pages._parts import state
+from pages._parts.following import AT_FIRST
 from pages._parts.text import plain
 
-EVERY = 0.4
-"""Seconds between what the browser is told while work goes on."""
 KEYS = ("_evaluation", "_third", "_edges", "_path_patch")
 """Where a session keeps such work."""
-_AT_FIRST = 0.6
-"""Seconds that a page waits for work it has begun: most on small models ends in that."""
 
 
 @dataclass
@@ -57,7 +54,7 @@ def kept(key: str, asked: object, begin: Callable[[str], engine.Job]) -> Kept:
             found.going.cancel()
         ss[key] = None
         found = ss[key] = Kept(asked, begin(f"{state.view()} {key}"))
-        found.follow(_AT_FIRST)
+        found.follow(AT_FIRST)
     found.follow()
     return found
 

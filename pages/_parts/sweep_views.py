@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from time import monotonic
 from typing import Any
 
 import streamlit as st
@@ -11,16 +10,13 @@ import streamlit as st
 import engine
 from pages._parts import state
 from pages._parts.figure import figure
+from pages._parts.following import AT_FIRST, Following
 from pages._parts.pairs_form import Chosen
 from pages._parts.table import as_csv
 from pages._parts.text import plain, visible
 
 BASELINES = {"clean": "the clean model", "given": "what is off now"}
 PER = {"site": "everywhere", "position": "at each position"}
-EVERY = 0.4
-"""Seconds between what the browser is told while a sweep runs."""
-_AT_FIRST = 0.6
-"""Seconds that a page waits for a sweep it has begun: most of small models end in that."""
 _LESS_IS_BETTER = ("rank", "kl")
 _MOST_ROWS = 100
 
@@ -41,30 +37,6 @@ class Asked:
             f"found = engine.sweep(e, task.pairs{options}, estimate=True)\n"
             f"for row in {printed}:\n    print(row)\n"
         )
-
-
-@dataclass
-class Kept:
-    """A sweep and what of it is known; it goes on while no script runs. `failed`: why it ended."""
-
-    asked: Asked
-    going: engine.Sweeping | None
-    found: engine.Sweep | None = None
-    failed: str = ""
-
-    def follow(self, seconds: float = 0.0) -> None:
-        """Take over what has come since, and what comes within so many seconds."""
-        if self.going is None:
-            return
-        until = monotonic() + seconds
-        try:
-            for found in self.going.within(min(seconds, EVERY)):
-                self.found = found or self.found
-                if monotonic() >= until and found is None:
-                    return
-        except engine.EngineError as wrong:
-            self.failed = str(wrong)
-        self.going = None
 
 
 def options(e: engine.Experiment, chosen: Chosen) -> Asked:
@@ -95,13 +67,13 @@ def options(e: engine.Experiment, chosen: Chosen) -> Asked:
     return Asked(own, chosen.task.pairs, ss["per"] == "position")
 
 
-def kept(asked: Asked) -> Kept:
+def kept(asked: Asked) -> Following:
     """The sweep of this question: the one that is there, or one begun now. Raises: EngineError."""
     ss = st.session_state
     found = ss.get("_sweep")
-    if not isinstance(found, Kept) or found.asked != asked:
-        if isinstance(found, Kept) and found.going is not None:
-            found.going.cancel()
+    if not isinstance(found, Following) or found.asked != asked:
+        if isinstance(found, Following):
+            found.cancel()
         ss["_sweep"] = None
         going = engine.sweeping(
             asked.e,
@@ -111,8 +83,8 @@ def kept(asked: Asked) -> Kept:
             at="answer",
             view=f"{state.view()} sweep",
         )
-        found = ss["_sweep"] = Kept(asked, going)
-        found.follow(_AT_FIRST)
+        found = ss["_sweep"] = Following(asked, going)
+        found.follow(AT_FIRST)
     found.follow()
     return found
 
@@ -120,10 +92,10 @@ def kept(asked: Asked) -> Kept:
 def is_going() -> bool:
     """Whether there is a sweep that still runs."""
     found = st.session_state.get("_sweep")
-    return isinstance(found, Kept) and found.going is not None
+    return isinstance(found, Following) and found.going is not None
 
 
-def progress(one: Kept) -> None:
+def progress(one: Following) -> None:
     """How far a sweep is, with a way to stop it; once it is over, how it ended."""
     if one.going is not None:
         share = min(1.0, one.going.progress)

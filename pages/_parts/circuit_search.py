@@ -1,0 +1,331 @@
+"""The search for a circuit, as a page shows it: begun by a button, kept beside it, resumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+import engine
+from pages._parts import circuit_library as shelf
+from pages._parts import state
+from pages._parts.circuit_evaluate import choice, figures, numbers, on_now, switch
+from pages._parts.experiment_form import model_shape
+from pages._parts.figure import figure, python_of
+from pages._parts.following import AT_FIRST, Following
+from pages._parts.generate_settings import number, whole
+from pages._parts.pairs_form import Chosen
+from pages._parts.switches import switches
+from pages._parts.table import as_csv
+from pages._parts.text import plain
+
+KEY = "_search"
+"""Where a session keeps its search."""
+STRATEGY_NAMES = {"pruning": "Iterative pruning", "greedy": "Greedy", "gradient": "By gradient"}
+NODES = {"both": "heads and MLPs", "heads": "heads"}
+PER = {"site": "everywhere", "position": "at each position"}
+JUDGED = {"fresh": "fresh pairs", "same": "the same pairs"}
+_NOT_FRESH = (
+    "There are no fresh pairs to judge the circuit on: pairs of one's own have none, nor has a "
+    "family whose prompts are all asked. It is judged on those it is found on, which a search fits."
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search as it is asked for, and how its circuit is judged."""
+
+    search: engine.Search
+    controls: int
+    seed: int
+    fresh: engine.Task | None
+
+    def begin(self, view: str) -> engine.Discovering:
+        """The engine's work on it."""
+        return engine.discovering(
+            self.search,
+            controls=self.controls,
+            seed=self.seed,
+            fresh=self.fresh,
+            save=engine.search_path(self.search),
+            view=view,
+        )
+
+    def python(self, chosen: Chosen) -> str:
+        """Code that prints every trial and what the controls say."""
+        s = self.search
+        rule: dict[str, object] = {
+            "by": s.by, "threshold": s.threshold, "metric": s.metric, "method": str(s.method),
+            "direction": s.direction, "mlps": s.mlps, "per_position": s.per_position,
+        }  # fmt: skip
+        told = "".join(f", {name}={value!r}" for name, value in rule.items())
+        fresh = "" if self.fresh is None else ", fresh=engine.fresh_task(task)"
+        return (
+            f"import engine\n\n{chosen.python}\n"
+            f"found = engine.discover(\n    task, {s.model!r}{told},\n"
+            f"    controls={self.controls}, seed={self.seed}{fresh},\n)\n"
+            "for row in engine.search_table(found):\n    print(row)\n"
+        )
+
+
+def search(reading: state.Reading, chosen: Chosen) -> None:
+    """The whole view. Raises: EngineError."""
+    e, shape = reading.experiment, model_shape()
+    asked = _options(e, chosen)
+    one = _kept(asked)
+    found: engine.Discovery | None = one.found if one is not None else None
+    left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    with left:
+        switches(e.ablations, shape, **(_tints(found) if found is not None else {}))
+        on_now(e, chosen)
+    with right:
+        if one is None:
+            _button(asked)
+        else:
+            _progress(one)
+            if found is not None:
+                _summary(found)
+    if found is not None:
+        _figures(found, asked, chosen)
+
+
+def is_going() -> bool:
+    """Whether there is a search that still runs."""
+    one = st.session_state.get(KEY)
+    return isinstance(one, Following) and one.going is not None
+
+
+def _options(e: engine.Experiment, chosen: Chosen) -> Asked:
+    """Draw the widgets. Returns: what the engine is asked. Raises: EngineError for no number."""
+    ss = st.session_state
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.selectbox(
+            "Search",
+            state.CHOICES["strategy"],
+            key="strategy",
+            format_func=STRATEGY_NAMES.__getitem__,
+            width=190,
+            help="\n\n".join(f"{told}." for told in engine.STRATEGIES.values()),
+        )
+        choice("First", "direction", {way: way for way in engine.DIRECTIONS})
+        choice("Nodes are", "nodes", NODES)
+        choice("Each ablated", "per", PER)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.selectbox(
+            "What may be lost",
+            state.CHOICES["search_metric"],
+            key="search_metric",
+            format_func=engine.METRIC_NAMES.__getitem__,
+            width=190,
+            help="\n\n".join(
+                f"**{engine.METRIC_NAMES[m]}**: {told}."
+                for m, told in engine.SEARCH_METRICS.items()
+            ),
+        )
+        st.text_input(
+            "At most",
+            key="threshold",
+            width=80,
+            help="Of the clean score a share, 0.2 being 20%; of a divergence nats.",
+        )
+        st.selectbox(
+            "Ablated by",
+            state.CHOICES["search_method"],
+            key="search_method",
+            width=190,
+            help="Averages are over the pairs' corrupted prompts, taken once.",
+        )
+        st.text_input("Controls", key="n_controls", width=85, help="How many random circuits.")
+        st.text_input("Their seed", key="control_seed", width=90)
+        choice("Judged on", "judged", JUDGED)
+    asked = engine.Search(
+        e.model,
+        chosen.task,
+        by=ss["strategy"],
+        threshold=number("threshold", "At most"),
+        metric=ss["search_metric"],
+        method=engine.Method.parse(ss["search_method"]),
+        direction=ss["direction"],
+        mlps=ss["nodes"] == "both",
+        per_position=ss["per"] == "position",
+    )
+    fresh = _fresh(chosen.task) if ss["judged"] == "fresh" else None
+    if ss["judged"] == "fresh" and fresh is None:
+        st.caption(_NOT_FRESH)
+    return Asked(asked, whole("n_controls", "Controls"), whole("control_seed", "Their seed"), fresh)
+
+
+def _fresh(task: engine.Task) -> engine.Task | None:
+    ss = st.session_state
+    if ss.get("_fresh_of") != task:
+        ss["_fresh"], ss["_fresh_of"] = engine.fresh_task(task), task
+    found: engine.Task | None = ss["_fresh"]
+    return found
+
+
+def _kept(asked: Asked) -> Following | None:
+    """The search of this question: the one that is there, or begun now where it was begun before
+    and cut off; None where it waits for its button. Raises: EngineError."""
+    ss = st.session_state
+    one = ss.get(KEY)
+    if not isinstance(one, Following) or one.asked != asked:
+        if isinstance(one, Following):
+            one.cancel()
+        ss[KEY] = None
+        if ss.pop("_search_now", None) != asked.search.digest and not (
+            engine.search_path(asked.search).exists()
+        ):
+            return None
+        one = ss[KEY] = Following(asked, asked.begin(f"{state.view()} search"))
+        one.follow(AT_FIRST)
+    one.follow()
+    return one
+
+
+def _button(asked: Asked) -> None:
+    n = len(asked.search.task.pairs)
+    st.button(
+        "Search",
+        type="primary",
+        key="_begin_search",
+        on_click=_begin,
+        args=(asked.search.digest,),
+        icon=":material/search:",
+    )
+    st.caption(
+        f"Removes nodes one after the other, as long as the score over {n} "
+        f"pair{'' if n == 1 else 's'} holds; what is left is the circuit. It can be stopped, and "
+        "goes on where it was."
+    )
+
+
+def _begin(digest: str) -> None:
+    st.session_state["_search_now"] = digest
+
+
+def _again() -> None:
+    one = st.session_state.get(KEY)
+    if isinstance(one, Following):
+        st.session_state["_search_now"] = one.asked.search.digest
+    st.session_state[KEY] = None
+
+
+def _progress(one: Following) -> None:
+    """How far the search is, with a way to stop it; once it is over, how it ended."""
+    found: engine.Discovery | None = one.found
+    if one.going is not None:
+        share = min(1.0, one.going.progress)
+        told = f"{share:.0%}"
+        if found is not None:
+            told = f"Walk {found.walk}, {found.direction}: {share:.0%}"
+            if found.seconds_left:
+                told += f", {found.seconds_left:.0f} s left of it"
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("Stop", key="_stop_search", on_click=one.going.cancel, icon=":material/stop:")
+            st.progress(share, told)
+    elif one.failed:
+        st.error(plain(one.failed))
+    elif found is None or not found.done:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("Go on", on_click=_again, icon=":material/play_arrow:")
+            n = 0 if found is None else len(found.trials)
+            st.caption(f"Stopped after {n:,} trials; what is left by then is no circuit yet.")
+
+
+def _summary(found: engine.Discovery) -> None:
+    search = found.search
+    metric = engine.METRIC_NAMES[search.metric]
+    columns = st.columns(4)
+    columns[0].metric(f"Clean {metric}", f"{found.clean:.3f}")
+    columns[1].metric(
+        "What is left",
+        f"{found.kept:.3f}",
+        f"{found.loss:.1%} lost" if search.metric != "kl" else None,
+        delta_color="off",
+        delta_arrow="off",
+    )
+    columns[2].metric("Nodes kept", f"{len(found.nodes)} of {_n_nodes(found)}")
+    columns[3].metric(
+        "Trials",
+        f"{len(found.trials):,}",
+        f"{found.seconds:.1f} s",
+        delta_color="off",
+        delta_arrow="off",
+    )
+    if found.done:
+        if found.beats_controls:
+            st.success(plain(found.verdict))
+        else:
+            st.info(plain(found.verdict))
+        with st.container(horizontal=True):
+            st.button(
+                "Keep it in the library",
+                on_click=_keep,
+                args=(found.circuit,),
+                icon=":material/bookmark_add:",
+            )
+            for title, sites in (
+                ("Keep only it", found.circuit.kept),
+                ("Ablate it", found.circuit.removed),
+            ):
+                st.button(
+                    f"{title} in the grid",
+                    key=f"_{title}{KEY}",
+                    on_click=switch,
+                    args=(sites,),
+                    icon=":material/grid_on:",
+                )
+        st.code(engine.print_sites(found.circuit.sites) or "no sites", language=None,
+                wrap_lines=True)  # fmt: skip
+    st.caption(plain(_told(found)))
+
+
+def _keep(circuit: engine.Circuit) -> None:
+    shelf.add([circuit])
+
+
+def _n_nodes(found: engine.Discovery) -> int:
+    return found.heads_kept.size + (found.mlps_kept.size if found.search.mlps else 0)
+
+
+def _told(found: engine.Discovery) -> str:
+    """What the numbers are: sign, rule, method, what was averaged over, how many pairs."""
+    search, n = found.search, len(found.search.task.pairs)
+    told = (
+        f"{engine.STRATEGIES[search.by]}. A node goes where less than {search.threshold:g} is lost "
+        f"({engine.SEARCH_METRICS[search.metric]}), over {n} pair{'' if n == 1 else 's'} of "
+        f"“{search.task.name}”; all that has gone is ablated by {search.method}"
+    )
+    if found.references:
+        told += f", from {len(found.references)} corrupted prompts"
+    if not search.mlps:
+        told += "; MLPs are not asked about and stay"
+    return " ".join((f"{told}.", *found.notes))
+
+
+def _tints(found: engine.Discovery) -> dict[str, Any]:
+    """What each node cost when it was last tried, for the switches; what has gone is 0."""
+    heads, mlps = found.site_losses("heads"), found.site_losses("mlps")
+    values: list[float | None] = []
+    for row, mlp in zip(heads.tolist(), mlps.tolist(), strict=True):
+        values += [None if one != one else one for one in (*row, mlp)]
+    return {"values": values, "value_name": "lost without it", "flipped": True}
+
+
+def _figures(found: engine.Discovery, asked: Asked, chosen: Chosen) -> None:
+    csv = as_csv(engine.search_table(found))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        figure(engine.draw_search(found), "search", csv=csv, key="search_figure")
+    with right:
+        figure(engine.draw_trials(found), "trials", csv=csv, key="trials_figure")
+    if found.positions is not None:
+        figure(engine.draw_search_positions(found), "positions", csv=csv, key="places_figure")
+    python_of(asked.python(chosen))
+    if found.evaluation is not None:
+        where = "pairs the search did not see" if found.fresh else "the pairs it was found on"
+        st.subheader(f"Put to the test on {where}")
+        numbers(found.evaluation)
+        st.caption(plain(" ".join(found.evaluation.notes)))
+        figures(found.evaluation, "found")

@@ -1,0 +1,144 @@
+"""The search on the Circuits page by Streamlit's own AppTest: what needs no browser."""
+
+from __future__ import annotations
+
+import csv
+import io
+from contextlib import redirect_stdout
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import engine
+from pages._parts import circuit_search
+from tests.pages.test_sweep import said, sent
+from tests.pages.waiting import waited
+from tests.test_architecture import ROOT
+
+TASK = engine.task("numerals", "seq-gpt2", 3, seed=1)
+ASKED = {"over": "family", "model": "seq-gpt2", "task": "numerals", "n_pairs": "3", "seed": "1"}
+ASKED |= {"n_controls": "2", "threshold": "0.6"}
+
+
+@pytest.fixture(autouse=True)
+def own_searches(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWITCHBOARD_SEARCHES", str(tmp_path))
+    return tmp_path
+
+
+def opened(begin: bool = True, **query: str) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for name, value in {**ASKED, **query}.items():
+        page.query_params[name] = value
+    page.run().switch_page("pages/circuits.py").run()
+    if begin and any(b.key == "_begin_search" for b in page.button):
+        page.button(key="_begin_search").click().run()
+    return waited(page).run()
+
+
+def test_nothing_is_searched_before_it_is_asked_for():
+    page = opened(begin=False)
+    assert page.session_state["_search"] is None and not page.exception
+    assert any(b.label == "Search" for b in page.button)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{}, {"strategy": "gradient", "search_metric": "kl", "threshold": "0.3"},
+     {"direction": "forward", "nodes": "heads", "search_method": "zero"}, {"per": "position"}],
+)  # fmt: skip
+def test_the_switches_and_the_csv_are_the_engines_numbers(rule):
+    page = opened(**rule)
+    assert not page.exception
+    search = engine.Search(
+        "seq-gpt2",
+        TASK,
+        by=rule.get("strategy", "pruning"),
+        threshold=float(rule.get("threshold", 0.6)),
+        metric=rule.get("search_metric", "logit_diff"),
+        method=engine.Method.parse(rule.get("search_method", "mean_by_position")),
+        direction=rule.get("direction", "backward"),
+        mlps="nodes" not in rule,
+        per_position="per" in rule,
+    )
+    found = engine.discovering(search, controls=0).collected()
+    values = np.array(sent(page, "head_grid")["values"], dtype=float).reshape(6, 9)
+    np.testing.assert_allclose(values[:, :8], found.site_losses("heads"), atol=1e-4)
+    if search.mlps:
+        np.testing.assert_allclose(values[:, 8], found.site_losses("mlps"), atol=1e-4)
+    rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
+    assert [row["site"] for row in rows] == [str(t.node.site) for t in found.trials]
+    assert [row["removed"] == "True" for row in rows] == [t.removed for t in found.trials]
+    shown = {m.label: m.value for m in page.metric}
+    assert shown["Nodes kept"].startswith(f"{len(found.nodes)} of ")
+
+
+def test_the_python_gives_the_same_trials_and_verdict():
+    page = opened(which="right")
+    rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
+    code = next(c.value for c in page.code if "engine.discover(" in c.value)
+    names: dict = {}
+    with redirect_stdout(io.StringIO()) as printed:
+        exec(code, names)
+    assert len(printed.getvalue().splitlines()) == len(rows)
+    mine = engine.search_table(names["found"])
+    np.testing.assert_allclose(
+        [float(row["logit_diff"]) for row in rows], [row["logit_diff"] for row in mine], atol=1e-4
+    )
+    kept = page.session_state["_search"].found
+    assert names["found"].circuit.sites == kept.circuit.sites
+    assert names["found"].verdict == kept.verdict
+
+
+def test_it_is_stopped_and_goes_on_where_it_was(monkeypatch, own_searches):
+    monkeypatch.setattr(circuit_search, "AT_FIRST", 0.0)
+    page = opened(begin=False)
+    page.button(key="_begin_search").click().run()
+    page.button(key="_stop_search").click().run()
+    page = waited(page).run()
+    stopped = page.session_state["_search"].found
+    assert stopped is None or not stopped.done
+    assert "Stopped after" in said(page)
+    next(b for b in page.button if b.label == "Go on").click().run()
+    done = waited(page).run().session_state["_search"].found
+    assert done.done and list(own_searches.glob("*.json"))
+    again = opened(begin=False)  # in another session: it is there already
+    assert again.session_state["_search"].found.circuit == done.circuit
+
+
+def test_what_is_found_goes_into_the_library_and_onto_the_grid():
+    page = opened()
+    circuit = page.session_state["_search"].found.circuit
+    next(b for b in page.button if b.label == "Keep it in the library").click().run()
+    assert engine.read_circuits(page.session_state["circuits"])[0].sites == circuit.sites
+    next(b for b in page.button if b.label == "Keep only it in the grid").click().run()
+    assert page.session_state["verb"] == "keep"
+    assert "keep" in page.query_params["ablations"]
+
+
+def test_every_score_says_its_sign_rule_method_references_and_how_many():
+    told = said(opened())
+    for part in ("mean_by_position", "3 corrupted prompts", "3 pairs", "less than 0.6 is lost"):
+        assert part in told
+    page = opened(judged="same")
+    assert "very pairs it was found on" in " ".join(x.value for x in page.info)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({"threshold": "many"}, "At most"),
+        ({"threshold": "1.5"}, "below 1"),
+        ({"threshold": "0"}, "above 0"),
+        ({"n_controls": "-1"}, "0 to 1,000 controls"),
+        ({"over": "prompt", "prompt": "1 2 3 4", "corrupted": "8 1 6 3", "answer": ""},
+         "no answer"),
+        ({"over": "written", "pairs": "prompt,corrupted,answer\n1 2 3,7 1 9, 4"}, "distractor"),
+        ({"over": "prompt", "prompt": "1 2 3 4", "corrupted": "1", "answer": " 5",
+          "distractor": " 4"}, "tokens long"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_searched_is_said_and_the_page_stands(query, says):
+    page = opened(**query)
+    assert says in said(page) + " ".join(x.value for x in page.info) and not page.exception
