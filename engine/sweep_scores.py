@@ -55,7 +55,8 @@ def question(model: Model, e: Experiment, at: str) -> Question:
     """What an experiment asks for. Raises: ExperimentError where it has no answer to score."""
     if not e.answer:
         raise ExperimentError(
-            f"The prompt “{e.prompt[:60]}” has no answer, and it is the answer that is scored; give one."
+            f"The prompt “{e.prompt[:60]}” has no answer, and it is the answer that is scored; "
+            "give one."
         )
     found = asked(model, e)
     if not found.answer:
