@@ -3,6 +3,7 @@
 # make check  ruff, format, types, tests: the whole contribution rule
 # make bench  each claim of the README, measured beside its rival
 # make models trains the bundled models anew
+# make circuits finds the bundled models' own circuits, with their figure
 
 PYTHON ?= python3
 VENV   := .venv
@@ -11,7 +12,7 @@ PORT   ?= 8501
 
 CODE   := $(shell find app.py serve.py engine pages assets training tests benchmarks -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: run test check lint bench models clean
+.PHONY: run test check lint bench models circuits clean
 
 run: $(VENV)/.run
 	$(BIN)/streamlit run serve.py --server.port $(PORT)
@@ -34,6 +35,10 @@ bench: $(VENV)/.dev
 
 models: $(VENV)/.dev
 	$(BIN)/python -m training
+
+circuits: $(VENV)/.dev
+	@sh tests/browser/chromium.sh
+	$(BIN)/python -m training.circuits
 
 clean:
 	rm -rf $(VENV)

@@ -114,7 +114,7 @@ def test_the_shelf_has_the_published_circuits_with_their_source():
         pytest.skip(f"{path} is not on this machine")
     published = json.loads(path.read_text("utf-8"))
     names = {"numerals": "numerals", "numwords": "number words", "months": "months"}
-    ours = {(c.model, c.task): c for c in engine.shelf()}
+    ours = {(c.model, c.task): c for c in engine.shelf() if "2311.04131" in c.source}
     for theirs in published["circuits"]:
         one = ours.pop((theirs["model"], names[theirs["task"]]))
         assert {(h.layer, h.head) for h in one.heads} == set(map(tuple, theirs["heads"]))
@@ -323,3 +323,15 @@ def test_an_evaluation_tells_how_far_it_is_and_can_be_called_off(tiny):
     done = engine.evaluating(circuit("0.1", directory), solved(directory), 2)
     done.result(60)
     assert done.progress == 1
+
+
+@pytest.mark.parametrize("model", ["seq-gpt2", "seq-llama"])
+@pytest.mark.parametrize("family", ["numerals", "number words", "months"])
+def test_the_bundled_models_own_circuits_do_what_is_said_of_them(model, family):
+    (one,) = (c for c in engine.shelf() if (c.model, c.task) == (model, family))
+    assert one.source == "This project: make circuits" and one.threshold == 0.2
+    asked = engine.task(family, model, one.n, one.seed)
+    asked = asked.without_wrong(engine.score_task(model, asked))
+    found = engine.evaluate(one, asked, 0, minimality=False)
+    assert found.kept.mean_logit_diff == pytest.approx(one.score, abs=1e-3)
+    assert found.faithfulness > 0.8
