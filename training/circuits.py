@@ -158,7 +158,7 @@ def picture(figure: go.Figure) -> None:
         page = browser.new_page(device_scale_factor=2)
         page.set_content(f"<script>{get_plotlyjs()}</script><div id=f></div>")
         page.evaluate("f => Plotly.newPlot('f', f.data, f.layout)", plain)
-        page.locator("#f .plot-container").screenshot(path=str(ASSETS / "circuits.png"))
+        page.locator("#f .main-svg").first.screenshot(path=str(ASSETS / "circuits.png"))
 
 
 def _percent(share: float) -> str:
