@@ -74,6 +74,8 @@ def measure() -> None:
         print(told("  one toggle of any head, clean run kept", toggles))
         print(told("  one toggle of a head of layer 0, the worst", worst))
         print(told("  a new prompt with any head already ablated", links))
+        ratios = [ours / theirs for ours, theirs in zip(looks, rival, strict=True)]
+        print(f"  a new prompt beside the rival, pair by pair: median {percentile(ratios, 50):.2f}")
         slowest = max(percentile(values, 95) for values in (looks, toggles, worst))
         print(f"  p95 of a look or a toggle {slowest:.2f} s (at most 1 s is claimed)")
         print(f"  memory at most {memory[0]} over the model, by the rival {memory[1]}")

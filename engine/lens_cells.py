@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from .ordering import best, ranks
+from .ordering import best, count, ranks
 
 TOP = 128
 """Of each layer, how many tokens are sorted: the ranks of nearly all that rise later are there."""
@@ -49,14 +48,8 @@ class Logits:
     def ranks_of(self, token: int) -> Tensor:
         """The rank [pos] of one id; equal logits by id."""
         own = self.all[:, token, None]
-        before = _where(torch.ge, self.all[:, :token], own)
-        return (before + _where(torch.gt, self.all[:, token:], own)).long() + 1
-
-
-def _where(compare: Callable[..., Tensor], one: Tensor, other: Tensor) -> Tensor:
-    """How often a comparison holds along the last axis; written as the floats compared, which a CPU
-    does several times faster than as truth values, and exact up to 2^24 of them."""
-    return compare(one, other, out=torch.empty_like(one)).sum(-1)
+        before, after = self.all[:, :token], self.all[:, token:]
+        return count(torch.ge, before, own) + count(torch.gt, after, own) + 1
 
 
 @dataclass(frozen=True)
