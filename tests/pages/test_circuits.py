@@ -23,11 +23,14 @@ ASKED = {"model": "seq-gpt2", "over": "family", "task": "months", "n_pairs": "6"
 ASKED |= {"circuits": engine.write_circuits([ONE, TWO, THREE]), "n_controls": "5", "do": "evaluate"}
 
 
-def opened(**query: str) -> AppTest:
+def opened(library: bool = False, **query: str) -> AppTest:
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     for name, value in {**ASKED, **query}.items():
         page.query_params[name] = value
     page.run().switch_page("pages/circuits.py").run()
+    if library:
+        page.session_state["library"] = True
+        page.run()
     return waited(page).run()
 
 
@@ -195,9 +198,13 @@ def test_paths_lead_from_chosen_senders_to_chosen_receivers():
     same(rows(page, "paths"), printed(page, "path_patch("), "effect", "std", "clean")
 
 
+def test_where_no_circuit_fits_the_model_it_is_said(tiny):
+    page = opened(model=str(tiny("gpt2")), over="prompt", prompt="t1 t2", circuits="")
+    assert "No circuit here is of a model of 3 layers of 4 heads" in said(page)
+
+
 def test_circuits_are_made_of_what_is_on_named_and_deleted():
-    page = opened(ablations="keep 0.1 5.1", circuits="", method="zero")
-    assert "No circuit here is of a model of 6 layers of 8 heads" in said(page)
+    page = opened(True, ablations="keep 0.1 5.1", circuits="", method="zero")
     page = pressed(page, "Keep what is on now")
     (made,) = own(page).values()
     assert engine.print_sites(made.heads) == "0.1 5.1" and made.all_mlps
@@ -212,14 +219,14 @@ def test_circuits_are_made_of_what_is_on_named_and_deleted():
 
 
 def test_what_is_off_can_be_kept_and_neurons_are_refused():
-    page = pressed(opened(ablations="0.1 m2", circuits=""), "Keep what is off now")
+    page = pressed(opened(True, ablations="0.1 m2", circuits=""), "Keep what is off now")
     assert engine.print_sites(next(iter(own(page).values())).sites) == "0.1 m2"
-    page = pressed(opened(ablations="n0.3", circuits=""), "Keep what is on now")
+    page = pressed(opened(True, ablations="n0.3", circuits=""), "Keep what is on now")
     assert "not of n0.3" in said(page) and not own(page)
 
 
 def test_circuits_are_pasted_and_joined_and_one_twice_is_one():
-    page = opened(circuits="")
+    page = opened(True, circuits="")
     text = engine.write_circuits([ONE, TWO])
     for _ in range(2):
         page.text_area(key="_circuit_text").set_value(text)
