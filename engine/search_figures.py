@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import ExperimentError
 from .search_results import Discovery
-from .site_grid import COLOURS, cell, grid_layout
+from .site_grid import cell, grid_layout
 from .sites import MLP, Head, Site
 from .writing import visible
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _MORE = ((0.0, "#dbe1ff"), (0.3, "#a5b4fc"), (0.65, "#6366f1"), (1.0, "#312e81"))
+_GONE = "rgba(139, 144, 163, 0.16)"
 _TRIED, _WENT = "#b9bdcc", "#4f46e5"
 MOST_DRAWN = 40
 """Heads and MLPs drawn position by position."""
@@ -54,7 +55,7 @@ def draw_search(found: Discovery) -> go.Figure:
         [
             go.Heatmap(
                 z=gone,
-                colorscale=((0.0, COLOURS["rest"]), (1.0, COLOURS["rest"])),
+                colorscale=((0.0, _GONE), (1.0, _GONE)),
                 zmin=0,
                 zmax=1,
                 showscale=False,

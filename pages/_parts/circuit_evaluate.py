@@ -118,8 +118,8 @@ def put_to_the_test(key: str, asked: Asked) -> engine.Evaluation | None:
     return found
 
 
-def numbers(found: engine.Evaluation) -> None:
-    """The scores, and those of the controls beside them."""
+def numbers(found: engine.Evaluation, offers: bool = True) -> None:
+    """The scores, and those of the controls beside them; `offers` others where there are none."""
     columns = st.columns(4)
     for column, name, run, share, definition in (
         (columns[0], "Clean", found.clean, None, "Nothing ablated."),
@@ -151,7 +151,7 @@ def numbers(found: engine.Evaluation) -> None:
     if controls is None:
         if any(note.startswith("No controls: ") for note in found.notes):
             st.warning("There are no controls beside these scores: see below why.")
-            if st.session_state["matched"] == "layer":
+            if offers and st.session_state["matched"] == "layer":
                 st.button("Draw them from any layer", on_click=_from_anywhere)
         else:
             st.warning("No controls were asked for: other heads might do as well.")

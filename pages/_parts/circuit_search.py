@@ -108,7 +108,8 @@ def _options(e: engine.Experiment, chosen: Chosen) -> Asked:
             width=190,
             help="\n\n".join(f"{told}." for told in engine.STRATEGIES.values()),
         )
-        choice("First", "direction", {way: way for way in engine.DIRECTIONS})
+        if ss["strategy"] == "pruning":
+            choice("First", "direction", {way: way for way in engine.DIRECTIONS})
         choice("Nodes are", "nodes", NODES)
         choice("Each ablated", "per", PER)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -315,17 +316,14 @@ def _tints(found: engine.Discovery) -> dict[str, Any]:
 
 def _figures(found: engine.Discovery, asked: Asked, chosen: Chosen) -> None:
     csv = as_csv(engine.search_table(found))
-    left, right = st.columns(2, gap="medium")
-    with left:
-        figure(engine.draw_search(found), "search", csv=csv, key="search_figure")
-    with right:
-        figure(engine.draw_trials(found), "trials", csv=csv, key="trials_figure")
+    figure(engine.draw_search(found), "search", csv=csv, key="search_figure")
+    figure(engine.draw_trials(found), "trials", csv=csv, key="trials_figure")
     if found.positions is not None:
         figure(engine.draw_search_positions(found), "positions", csv=csv, key="places_figure")
     python_of(asked.python(chosen))
     if found.evaluation is not None:
         where = "pairs the search did not see" if found.fresh else "the pairs it was found on"
         st.subheader(f"Put to the test on {where}")
-        numbers(found.evaluation)
+        numbers(found.evaluation, offers=False)
         st.caption(plain(" ".join(found.evaluation.notes)))
         figures(found.evaluation, "found")
