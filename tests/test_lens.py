@@ -10,10 +10,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import engine
+from engine import forward
 from engine.lens_cells import Logits
 from tests.conftest import real
 from tests.reference import Reference
-from tests.tiny_models import CONFIGS, LAYERS
+from tests.tiny_models import CONFIGS, LAYERS, SCALED
 
 PROMPT = "t1 t5 t9 t2 t7"
 
@@ -26,7 +27,7 @@ def close(a, b, atol=1e-5):
     np.testing.assert_allclose(a, b, atol=atol, rtol=0)
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", [*CONFIGS, *SCALED])
 @pytest.mark.parametrize("ablated", ["", "1.2 m0"])
 def test_the_last_row_is_the_models_output(kind, tiny, ablated):
     e = engine.Experiment(str(tiny(kind)), PROMPT, ablations=ablated)
@@ -39,7 +40,7 @@ def test_the_last_row_is_the_models_output(kind, tiny, ablated):
         assert (np.diff(run.probs, axis=-1) <= 0).all()
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2", "gptj", "opt", "stablelm"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2", "gptj", "opt", "stablelm", *SCALED])
 def test_every_row_is_the_norm_and_unembedding_of_hugging_face(kind, tiny):
     directory = str(tiny(kind))
     e = engine.Experiment(directory, PROMPT)
@@ -58,6 +59,8 @@ def test_every_row_is_the_norm_and_unembedding_of_hugging_face(kind, tiny):
             logits = hf.get_output_embeddings()(norm(states[layer + 1]))[0]
             cap = getattr(hf.config, "final_logit_softcapping", None)
             logits = logits if cap is None else cap * torch.tanh(logits / cap)
+            logits = logits / getattr(hf.config, "logits_scaling", 1.0)
+            logits = logits * getattr(hf.config, "logit_scale", 1.0)
             meant = probs(logits.numpy())
             close(lens.clean.probs[layer], np.take_along_axis(meant, lens.clean.ids[layer], 1))
 
@@ -115,6 +118,34 @@ def test_what_cannot_be_read_is_refused_in_words(tiny):
     for wrong in ({"stream": "z"}, {"at": "end"}, {"k": 0}, {"k": 10**6}):
         with pytest.raises(engine.ExperimentError):
             engine.logit_lens(e, **wrong)
+
+
+@pytest.mark.parametrize("stream", ["attn_out", "mlp_out"])
+def test_a_part_is_read_as_it_is_added_to_the_stream_and_otherwise_refused(
+    stream, tiny, monkeypatch
+):
+    e = engine.Experiment(str(tiny("granite")), PROMPT)  # its parts are scaled on the way
+    assert engine.logit_lens(e, stream=stream).clean.probs.shape[0] == LAYERS
+    run = forward.run
+
+    def unscaled(model, rows):
+        results = run(model, rows)
+        for (name, _), value in results[0].captured.items():
+            value.mul_(1 / 0.3 if name == stream else 1)
+        return results
+
+    monkeypatch.setattr(forward, "run", unscaled)
+    with pytest.raises(engine.EngineError, match=f"{stream} is not what a layer adds"):
+        engine.logit_lens(e, stream=stream)
+
+
+def test_a_model_that_normalizes_within_its_blocks_alone_is_refused_in_words(tiny, monkeypatch):
+    e = engine.Experiment(str(tiny("gpt2")), PROMPT)
+    model = engine.load(e.model)
+    reaches = model.reaches
+    monkeypatch.setattr(model, "reaches", lambda name, i: name != "ln_final" and reaches(name, i))
+    with pytest.raises(engine.EngineError, match="numbers that mean nothing"):
+        engine.logit_lens(e)
 
 
 def test_the_story_model_is_read_as_its_output():

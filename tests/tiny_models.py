@@ -76,6 +76,16 @@ UNSERVED: dict[str, tuple[str, dict]] = {
 """Architectures the engine must refuse: their heads, or their rows, are not where it looks."""
 
 
+SCALED: dict[str, tuple[str, dict]] = {
+    "granite": (
+        "Granite", {**_GROUPED, "residual_multiplier": 0.3, "logits_scaling": 2.0,
+                    "embedding_multiplier": 3.0, "attention_multiplier": 0.2}
+    ),
+    "cohere": ("Cohere", {**_GROUPED, "logit_scale": 0.3}),
+}  # fmt: skip
+"""Architectures that scale what a block adds to the residual stream, or the logits."""
+
+
 def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
     """A tokenizer of words `t0 … t60`, with `<s>` in front unless told otherwise.
 
@@ -97,7 +107,7 @@ def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
 
 def save_model(kind: str, directory: Path, **changes: object) -> Path:
     """Write a random model of an architecture, with its tokenizer."""
-    prefix, options = (CONFIGS | UNSERVED)[kind]
+    prefix, options = (CONFIGS | UNSERVED | SCALED)[kind]
     config = getattr(transformers, f"{prefix}Config")(**{**options, **changes})
     torch.manual_seed(sum(map(ord, kind)))
     names = {"gpt2": "GPT2LMHeadModel", "gemma3_text": "Gemma3ForCausalLM"}

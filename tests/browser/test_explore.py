@@ -166,18 +166,20 @@ def test_reload_a_fresh_tab_and_back_follow_the_address(page, address):
 
 
 def test_what_the_widgets_say_outlives_turning_pages(page, address):
-    open_page(page, address, "?model=seq-gpt2&prompt=1+2+3&ablations=keep%2Bmlps+0.1"
-              "&method=scale(0.25)&positions=0-1&heads=1.1&show=twins&at=prompt")  # fmt: skip
-    for name in ("Attention", "Tokenizer", "Explore", "Attention"):
+    open_page(page, address, "?model=seq-gpt2&prompt=1+2+3&ablations=keep%2Bmlps+0.1&at=prompt"
+              "&method=scale(0.25)&positions=0-1&heads=1.1&show=twins&by=entropy")  # fmt: skip
+    for name in ("Attention", "Logit lens", "Tokenizer", "Explore", "Attention"):
         page.get_by_role("link", name=name).click()
         expect(page.get_by_role("link", name=name)).to_have_attribute("aria-current", "page")
-        own = {"Attention": "Heads to look at", "Explore": "Sites"}.get(name)
+        own = {"Attention": "Heads to look at", "Tokenizer": ""}.get(name, "Sites")
         boxes = {"Prompt": "1 2 3", "Positions": "0-1", "Sites": "0.1", "Heads to look at": "1.1"}
         for label in ("Prompt", "Positions", *([own, "Sites"] if own else [])):
             box = page.get_by_role("textbox", name=label, exact=True)
             expect(box).to_have_value(boxes[label], timeout=SLOW)
         expect(page.get_by_role("spinbutton", name="By")).to_have_value("0.25")
         expect(page.get_by_role("checkbox", name="MLPs not named are off too")).to_be_checked()
+        for part in ("ablations=keep", "method=scale", "positions=0-1", "by=entropy", "show=twins"):
+            expect(page).to_have_url(re.compile(part))
         if name == "Tokenizer":
             expect(page.get_by_role("radio", name="Twins")).to_be_checked(timeout=SLOW)
 

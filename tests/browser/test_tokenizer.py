@@ -61,9 +61,14 @@ def test_bad_bytes_in_a_link_leave_the_page_intact(page, address, prompt):
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
-def test_the_numbers_are_drawn_and_their_csv_has_them_all(page, address):
+def test_the_numbers_download_as_drawings_and_their_csv_has_them_all(page, address):
     open_view(page, address, "numbers", "1")
     expect(page.locator(".sb-figure .heatmaplayer image").first).to_be_attached(timeout=SLOW)
+    for name, start in (("PNG", b"\x89PNG"), ("SVG", b"<svg")):
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name=name, exact=True).click()
+        drawn = waiting.value.path().read_bytes()
+        assert drawn.startswith(start) and (name == "PNG" or b"</text>" in drawn)
     with page.expect_download() as waiting:
         page.get_by_role("button", name="CSV").click()
     lines = waiting.value.path().read_text("utf-8").splitlines()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +91,25 @@ def test_run_and_weights_are_in_the_link_and_reach_both_views(run, weight):
     for name, value in (("run", run), ("weight", weight), ("heads", "1.2 0.1")):
         default = value in ("clean", "pattern")
         assert page.query_params.get(name) == (None if default else value)
+
+
+def test_the_python_of_both_views_gives_what_is_drawn_in_a_fresh_interpreter():
+    page = opened(ablations="0.1 m0", run="difference", weight="value", heads="1.2 0.1")
+    script = f"""import json
+{code(page, "attention_overview")}
+scores = {{name: values.ravel().tolist() for name, values in scores.items()}}
+shades = shown.shade.ravel().tolist()
+{code(page, "attention")}
+print(json.dumps([shades, scores, shown.tolist()]))"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    shades, scores, values = json.loads(done.stdout)
+    header, drawn = overview(page)
+    assert abs(np.array(shades) - drawn.ravel().astype(int)).max() <= 1  # of 127, rounded
+    for name, own in scores.items():
+        told = np.array(header["scores"][name], float)
+        np.testing.assert_allclose(told, own, atol=1e-4)
+    np.testing.assert_allclose(closer(page)["values"], values, atol=1e-4)
 
 
 def test_the_python_is_that_of_its_view():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -71,6 +73,25 @@ def test_the_grid_its_csv_and_its_python_are_the_engines_numbers(run, by):
     assert list(rows[0])[:4] == ["layer", "position", "read", by]
     written = np.array([float(row[by]) for row in rows]).reshape(meant.shape)
     np.testing.assert_allclose(written, meant, rtol=1e-6)
+
+
+def test_the_python_of_both_figures_gives_their_csv_in_a_fresh_interpreter():
+    page = opened(ablations="a0", run="difference", by="divergence", top="10", stream="mlp_out")
+    codes = [c.value for c in page.code if "engine.logit_lens(" in c.value]
+    assert len(codes) == 2
+    script = f"""import json
+{codes[0]}
+grid = shown.ravel().tolist()
+{codes[1]}
+print(json.dumps([grid, {{name: values.tolist() for name, values in shown.items()}}]))"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    grid, lines = json.loads(ran.stdout)
+    drawn, followed = (list(csv.DictReader(io.StringIO(f["csv"]))) for f in figures(page))
+    np.testing.assert_allclose(grid, [float(row["divergence"]) for row in drawn], atol=1e-5)
+    assert list(lines) == list(followed[0])[1:]
+    for name, values in lines.items():
+        np.testing.assert_allclose(values, [float(row[name]) for row in followed], atol=1e-5)
 
 
 @pytest.mark.parametrize("follow", ["log_probs", "logits", "ranks"])
