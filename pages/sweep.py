@@ -28,7 +28,7 @@ def swept(reading: state.Reading) -> None:
     except engine.EngineError as wrong:
         st.error(plain(wrong))
         one = None
-    left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
     found = one.found if one is not None else None
     with left:
         switches(e.ablations, shape, **(sweep_views.tints(found) if found else {}))

@@ -75,7 +75,7 @@ def search(reading: state.Reading, chosen: Chosen) -> None:
     asked = _options(e, chosen)
     one = _kept(asked)
     found: engine.Discovery | None = one.found if one is not None else None
-    left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
     with left:
         switches(e.ablations, shape, **(_tints(found) if found is not None else {}))
         on_now(e, chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -27,7 +28,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    os.environ["SWITCHBOARD_SEARCHES"] = str(tmp_path_factory.mktemp("searches"))
     with serving() as address:
         wait_until_up(address)
         yield address

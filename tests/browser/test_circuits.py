@@ -101,3 +101,22 @@ def test_the_library_gives_a_circuit_as_json(page, address):
     with page.expect_download() as told:
         page.get_by_role("button", name="JSON", exact=True).click()
     assert engine.Circuit.from_json(Path(told.value.path()).read_text("utf-8")) == ONE
+
+
+def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(page, address):
+    open_page(page, address, do="search", strategy="greedy", which="right", task="numerals")
+    page.get_by_role("button", name="Search", exact=True).click()
+    stop = page.get_by_role("button", name="Stop")
+    expect(page.get_by_text(re.compile("Walk [0-9]+, least loss first"))).to_be_visible()
+    stop.click()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("Keep it in the library")).to_be_visible(timeout=SLOW)
+    kept = page.get_by_test_id("stMetric").filter(has_text="Nodes kept").inner_text()
+    expect(figures(page).first).to_be_visible()
+    page.get_by_role("button", name="Keep it in the library").click()
+    expect(page).to_have_url(re.compile("numerals%2C\\+greedy"))
+    page.goto(page.url)
+    expect(page.get_by_test_id("stMetric").filter(has_text="Nodes kept")).to_have_text(
+        kept.replace("\n", ""), timeout=SLOW
+    )
+    expect(page.get_by_role("button", name="Search", exact=True)).to_have_count(0)
