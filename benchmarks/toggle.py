@@ -22,8 +22,13 @@ ROUNDS = 60
 
 def save_gpt2_small(directory: Path) -> None:
     """Write a model of GPT-2-small's shape with random weights, and a tokenizer that fits in it."""
+    save_gpt2(directory)
+
+
+def save_gpt2(directory: Path, **shape: int) -> None:
+    """The same of another shape, in the words of GPT2Config."""
     torch.manual_seed(0)
-    GPT2LMHeadModel(GPT2Config()).save_pretrained(directory)
+    GPT2LMHeadModel(GPT2Config(**shape)).save_pretrained(directory)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(BUNDLED / "seq-gpt2" / name, directory)
 

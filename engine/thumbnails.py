@@ -27,7 +27,14 @@ def pooled(
 
 
 def _blocks(which: np.ufunc, pattern: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    return which.reduceat(which.reduceat(pattern, starts, axis=1), starts, axis=2)
+    """Each block's value; slice by slice, which is several times faster than `reduceat`."""
+    ends = np.append(starts[1:], pattern.shape[-1])
+
+    def rows(of: np.ndarray) -> np.ndarray:
+        each = [which.reduce(of[:, a:b], axis=1) for a, b in zip(starts, ends, strict=True)]
+        return np.stack(each, axis=1)
+
+    return rows(np.ascontiguousarray(rows(pattern).swapaxes(1, 2))).swapaxes(1, 2)
 
 
 def shaded(
