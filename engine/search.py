@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
-from .ablation import has_values_past_the_prompt
 from .circuit_results import Evaluation
 from .circuits import Circuit
 from .errors import Cancelled, EngineError, ExperimentError
@@ -27,36 +24,23 @@ from .pace import Pace
 from .pairs import Task
 from .pruning import Account, Ask, strategy
 from .registry import load
-from .remaining import Remaining, alike, nbytes
+from .remaining import Remaining
 from .saved_searches import SavedSearch, read_search, write_search
 from .search_found import Heat
+from .search_plan import check_clean, check_prompts, nodes_of, notes_of, ranked_nodes
 from .search_results import Discovery
-from .searches import Node, Search
-from .sites import MLP, Head, Shape, Site
-from .streaming import Stream
-from .sweep_estimate import estimated
-from .sweep_plan import Prompt, experiments, read, references_of
+from .searches import Search
+from .streaming import Snapshots
+from .sweep_plan import experiments, read, references_of
 from .worker import SWEEP, Steps
 
 T = TypeVar("T")
 
-MOST_BYTES = 2 * 2**30
-"""Residual streams that a search may keep."""
 _SHOW_SECONDS, _SAVE_SECONDS = 0.2, 1.0
 
 
-class Discovering(Stream[Discovery]):
+class Discovering(Snapshots[Discovery]):
     """Snapshots of a search, each with all that is known by then; the last is the end."""
-
-    def collected(self) -> Discovery:
-        """Wait for the end. Raises: as the iterator does; Cancelled if it was
-        called off before anything was known."""
-        found: Discovery | None = None
-        for one in self:
-            found = one
-        if found is None:
-            raise Cancelled("This search was called off before anything was known.")
-        return found
 
 
 def discover(
@@ -139,14 +123,14 @@ def _steps(
     yield 0.0
     each = experiments(Experiment(model.name, method=search.method), search.task.pairs)
     prompts = yield from read(model, each, "answer", search.per_position)
-    _check_prompts(model, search, prompts)
+    check_prompts(model, search, prompts)
     remaining = Remaining(model, pace, prompts, search.metric)
     clean = yield from remaining.begin()
-    _check_clean(search, clean)
-    nodes = _nodes(model.shape, search, prompts)
+    check_clean(search, clean)
+    nodes = nodes_of(model.shape, search, prompts)
     order = saved.order
     if search.by == "gradient" and not order:
-        ranked = yield from _ranked(model, pace, search, prompts, nodes)
+        ranked = yield from ranked_nodes(model, pace, search, prompts, nodes)
         order = tuple(map(str, ranked))
     if order:
         named = {str(node): node for node in nodes}
@@ -158,7 +142,7 @@ def _steps(
         nodes,
         prompts[0].positions if search.per_position else None,
         references_of(model, each, prompts),
-        _notes(search, prompts),
+        notes_of(search, prompts),
     )
     log = _Log(path, search, order, saved)
     try:
@@ -242,82 +226,3 @@ def _telling(work: Steps[T], progress: Callable[[], float]) -> Steps[T]:
         except StopIteration as end:
             return end.value
         yield progress()
-
-
-def _check_prompts(model: Model, search: Search, prompts: Sequence[Prompt]) -> None:
-    held = nbytes(model, prompts)
-    if held > MOST_BYTES:
-        raise ExperimentError(
-            f"The runs of {len(prompts):,} prompts would hold {held / 2**30:.1f} GiB, and a search "
-            f"holds at most {MOST_BYTES / 2**30:.0f}; take fewer or shorter pairs."
-        )
-    if search.metric != "logit_diff":
-        return
-    for i, prompt in enumerate(prompts):
-        if prompt.question.distractor is None:
-            raise ExperimentError(
-                f"Pair {i + 1} of “{search.task.name[:60]}” has no logit difference: it needs an "
-                "answer and a distractor that a token tells apart. Or search by another metric."
-            )
-
-
-def _check_clean(search: Search, clean: float) -> None:
-    if search.metric != "kl" and not clean > 0:
-        what = {"logit_diff": "mean logit difference", "prob": "mean probability"}
-        raise ExperimentError(
-            f"The whole model does not do “{search.task.name[:60]}”: its "
-            f"{what.get(search.metric, search.metric)} is {clean:.2f}, so nothing is a share of "
-            "it. Leave out the pairs it gets wrong, or choose another task."
-        )
-
-
-def _nodes(shape: Shape, search: Search, prompts: Sequence[Prompt]) -> list[Node]:
-    """Every node, in the order of the layers, heads before the MLP, positions in order."""
-    positions: Sequence[int | None] = prompts[0].positions if search.per_position else (None,)
-    sites: list[Site] = []
-    for layer in range(shape.n_layers):
-        sites += [Head(layer, head) for head in range(shape.n_heads)]
-        sites += [MLP(layer)] if search.mlps else []
-    return [Node(site, position) for site in sites for position in positions]
-
-
-def _ranked(
-    model: Model, pace: Pace, search: Search, prompts: Sequence[Prompt], nodes: Sequence[Node]
-) -> Steps[list[Node]]:
-    """The nodes, those of the least estimated effect first: mean over prompts, without its sign."""
-    metric = "logit_diff" if search.metric == "logit_diff" else "log_prob"
-    heads, mlps = [], []
-    for group in alike(prompts):
-        of_heads, of_mlps = yield from estimated(model, pace, group, metric)
-        heads.append(of_heads)
-        mlps.append(of_mlps)
-    if search.per_position:
-        whole = np.concatenate(heads).mean(0), np.concatenate(mlps).mean(0)
-    else:
-        whole = tuple(
-            np.concatenate([one.sum(1) for one in some]).mean(0) for some in (heads, mlps)
-        )
-    places = list(prompts[0].positions)
-
-    def effect(node: Node) -> float:
-        at = () if node.position is None else (places.index(node.position),)
-        match node.site:
-            case Head(layer, head):
-                return abs(float(whole[0][(*at, layer, head)]))
-            case site:
-                return abs(float(whole[1][(*at, site.layer)]))
-
-    return sorted(nodes, key=effect)
-
-
-def _notes(search: Search, prompts: Sequence[Prompt]) -> tuple[str, ...]:
-    told = dict.fromkeys(search.task.notes)
-    for prompt in prompts:
-        told.update(dict.fromkeys(prompt.question.notes))
-    longer = any(len(prompt.question.places) > 1 for prompt in prompts)
-    if longer and not has_values_past_the_prompt(search.method.kind):
-        told[
-            f"{search.method} has values for the prompts' tokens only; those after them are left "
-            "as they are."
-        ] = None
-    return tuple(told)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Hashable, Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from .errors import Cancelled
 from .worker import INTERACTIVE, Job, Worker
 
 T = TypeVar("T")
@@ -101,4 +102,18 @@ class Stream(Generic[T]):
                 self._queue.put(_OVER)
                 break
             found = later
+        return found
+
+
+class Snapshots(Stream[T]):
+    """Results that each hold all that is known by then; the last is the end."""
+
+    def collected(self) -> T:
+        """Wait for the end. Raises: as the iterator does; Cancelled if the work was called off
+        before anything was known."""
+        found: T | None = None
+        for one in self:
+            found = one
+        if found is None:
+            raise Cancelled("This was called off before anything was known.")
         return found

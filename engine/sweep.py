@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .errors import Cancelled, ExperimentError
+from .errors import ExperimentError
 from .experiment import Experiment
 from .growing import Base, base, base_cost, grown, grown_cost, vouch
 from .model import Model
 from .pace import Pace
 from .pairs import Pair
 from .registry import load
-from .streaming import Stream
+from .streaming import Snapshots
 from .sweep_estimate import estimate_cost, estimated
 from .sweep_found import Found, estimated_metric
 from .sweep_plan import Prompt, Wave, batches, experiments, idle_sites, read, references_of, waves
@@ -25,18 +25,8 @@ from .sweep_scores import Scorer, score_cost
 from .worker import SWEEP, Steps
 
 
-class Sweeping(Stream[Sweep]):
+class Sweeping(Snapshots[Sweep]):
     """Snapshots of a sweep, each with all that is known by then; the last has everything."""
-
-    def collected(self) -> Sweep:
-        """Wait for the end. Raises: as the iterator does; Cancelled if it was
-        called off before anything was known."""
-        found: Sweep | None = None
-        for snapshot in self:
-            found = snapshot
-        if found is None:
-            raise Cancelled("This sweep was called off before anything was known.")
-        return found
 
 
 def sweep(
