@@ -15,6 +15,7 @@ CODE   := $(shell find app.py serve.py engine pages assets training tests benchm
 .PHONY: run test check lint bench models circuits clean
 
 run: $(VENV)/.run
+	@echo "Switchboard: http://127.0.0.1:$(PORT) (Ctrl+C ends it)"
 	$(BIN)/streamlit run serve.py --server.port $(PORT)
 
 test: $(VENV)/.dev
