@@ -104,11 +104,11 @@ def test_the_library_gives_a_circuit_as_json(page, address):
 
 
 def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(page, address):
-    open_page(page, address, do="search", strategy="greedy", which="right", task="numerals")
-    page.get_by_role("button", name="Search", exact=True).click()
-    stop = page.get_by_role("button", name="Stop")
+    long = {"strategy": "greedy", "n_pairs": "80"}  # many times what a click takes
+    open_page(page, address, do="search", which="right", task="numerals", **long)
+    page.get_by_role("button", name="Search", exact=True).click(timeout=SLOW)
     expect(page.get_by_text(re.compile("Walk [0-9]+, least loss first"))).to_be_visible()
-    stop.click()
+    page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_text("Keep it in the library")).to_be_visible(timeout=SLOW)
     kept = page.get_by_test_id("stMetric").filter(has_text="Nodes kept").inner_text()
