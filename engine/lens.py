@@ -29,7 +29,7 @@ from .worker import Steps
 
 STREAMS = ("resid_post", "attn_out", "mlp_out")
 _PARTS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
-_ROWS = 128
+_ROWS = 192
 """Vectors of a run unembedded at a time, every layer of so many positions: with fewer the
 unembedding's weights are read more often, with more their logits take more memory, and those of a
 layer fit no cache."""

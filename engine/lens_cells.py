@@ -40,9 +40,10 @@ class Logits:
         own = self.all.gather(1, ids)
         same = (top[:, None] == own[..., None]) & (top_ids[:, None] < ids[..., None])
         found = ((top[:, None] > own[..., None]) | same).sum(-1) + 1
-        for n, unsure in enumerate((own <= top[:, -1:]).T):
-            if unsure.any():
-                found[unsure, n] = ranks(self.all[unsure], ids[unsure, n, None])[:, 0]
+        unsure = own <= top[:, -1:]
+        pos = unsure.nonzero()[:, 0]
+        if len(pos):
+            found[unsure] = ranks(self.all[pos], ids[unsure][:, None])[:, 0]
         return found
 
     def ranks_of(self, token: int) -> Tensor:
