@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 import engine
 from benchmarks.memory import peak
 from benchmarks.timing import percentile, seconds, told
-from engine import forward
-from engine.checkpoints import BUNDLED
+from engine.model.checkpoints import BUNDLED
+from engine.passes import forward
 
 NEW = 48
 ROUNDS = 8

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM
 import engine
 from benchmarks.timing import percentile, seconds
 from benchmarks.toggle import save_gpt2_small
-from engine.model import Model
+from engine.model.bridge import Model
 
 PAIRS, TOKENS, THRESHOLD = 12, 12, 0.2
 _RIVALS = 6

@@ -20,8 +20,8 @@ import engine
 from benchmarks.memory import peak
 from benchmarks.timing import percentile, seconds
 from benchmarks.toggle import save_gpt2_small
-from engine.checkpoints import BUNDLED
-from engine.model import Model
+from engine.model.bridge import Model
+from engine.model.checkpoints import BUNDLED
 
 ROUNDS = 5
 _EVERY = 8

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import engine
 from benchmarks.timing import percentile, seconds, told
-from engine.checkpoints import BUNDLED
+from engine.model.checkpoints import BUNDLED
 
 TOKENS = 10
 ROUNDS = 60

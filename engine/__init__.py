@@ -1,27 +1,16 @@
 """The engine's door: the only names pages and notebooks use."""
 
-from .alignment import compare_sentencepiece, compare_tokenizers
-from .answer_ranking import rank_answers
-from .attention import attention, attention_overview
-from .attention_results import Attention, AttentionOverview, AttentionRun, HeadScores, Thumbnails
 from .captures import activations
-from .circuit_figures import draw_circuit, draw_counts, draw_overlap, draw_overlaps
-from .circuit_files import circuit_left, read_circuits, write_circuits
-from .circuit_results import Controls, Evaluation
-from .circuit_tables import (
-    circuit_table,
-    edge_table,
-    evaluation_table,
-    member_table,
-    overlap_table,
-    path_table,
-)
-from .circuits import Circuit
-from .controls import random_controls
-from .counting import number_lengths
-from .drafts import pair_families
-from .drawing import fresh_task, task
-from .edges import MOST_NODES, Edge, EdgeCircuit, prune_edges
+from .circuits.circuit import Circuit
+from .circuits.controls import random_controls
+from .circuits.evaluation import evaluate, evaluating
+from .circuits.evaluation_figures import draw_evaluation, draw_members
+from .circuits.figures import draw_circuit, draw_counts, draw_overlap, draw_overlaps
+from .circuits.files import circuit_left, read_circuits, write_circuits
+from .circuits.overlaps import Overlap, overlap, overlaps
+from .circuits.results import Controls, Evaluation
+from .circuits.shelf import shelf
+from .circuits.tables import circuit_table, evaluation_table, member_table, overlap_table
 from .errors import (
     Cancelled,
     EngineError,
@@ -31,47 +20,9 @@ from .errors import (
     SiteError,
     TokenError,
 )
-from .evaluation import evaluate, evaluating
-from .evaluation_figures import draw_evaluation, draw_members
-from .experiment import Ablations, Experiment, Kind, Method, Positions, ablations
-from .generation import Generation, generate
-from .generation_figures import ANSWERS_DRAWN, STEP_NUMBERS, draw_answers, draw_shares, draw_steps
-from .generation_results import (
-    AnswerScore,
-    Continuation,
-    GeneratedMany,
-    ManyRow,
-    RankedAnswer,
-    RankedAnswers,
-    Run,
-    RunTotals,
-    Step,
-    StepRun,
-)
-from .generation_tables import answer_table, many_table, step_table, totals_table
-from .head_scores import SCORES, head_scores
-from .lens import STREAMS, logit_lens
-from .lens_figures import MEASURES, TRACES, draw_lens, draw_traces
-from .lens_results import Lens, LensRun, Trace
-from .many_prompts import Many, generate_many, run_totals
-from .overlaps import Overlap, overlap, overlaps
-from .pairs import Pair, Task, read_task, write_task
-from .path_figures import draw_path_patch, draw_paths
-from .path_results import PathMatrix, PathPatch
-from .paths import path_mapping, path_matrix, path_patch, path_patching
-from .ranking import next_token
-from .reading import token_view, token_views, tokenize, would_change
-from .receivers import Receiver, print_receivers
-from .registry import load, models, release
-from .results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
-from .saved_searches import search_path
-from .search import Discovering, discover, discovering
-from .search_figures import draw_search, draw_search_positions, draw_trials
-from .search_results import Discovery
-from .search_tables import search_table
-from .searches import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
-from .shelf import shelf
-from .sites import (
+from .experiment.experiment import Ablations, Experiment, Kind, Method, Positions, ablations
+from .experiment.results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
+from .experiment.sites import (
     MLP,
     Head,
     Heads,
@@ -83,15 +34,60 @@ from .sites import (
     print_sites,
     resolve_sites,
 )
-from .sweep import Sweeping, sweep, sweeping
-from .sweep_figures import METRIC_NAMES, draw_sweep, draw_sweep_positions, sweep_map
-from .sweep_results import ASPECTS, METRICS, Agreement, Estimate, Sweep
-from .sweep_tables import sweep_prompts_table, sweep_table
-from .task_results import PairScores, TaskScore
-from .task_scores import score_task, scoring
-from .tasks import Example, examples, read_examples, task_families
-from .token_figures import draw_number_lengths
-from .token_results import (
+from .generation.answer_ranking import rank_answers
+from .generation.figures import ANSWERS_DRAWN, STEP_NUMBERS, draw_answers, draw_shares, draw_steps
+from .generation.generation import Generation, generate
+from .generation.many_prompts import Many, generate_many, run_totals
+from .generation.results import (
+    AnswerScore,
+    Continuation,
+    GeneratedMany,
+    ManyRow,
+    RankedAnswer,
+    RankedAnswers,
+    Run,
+    RunTotals,
+    Step,
+    StepRun,
+)
+from .generation.tables import answer_table, many_table, step_table, totals_table
+from .heads.attention import attention, attention_overview
+from .heads.results import Attention, AttentionOverview, AttentionRun, HeadScores, Thumbnails
+from .heads.scores import SCORES, head_scores
+from .lens.figures import MEASURES, TRACES, draw_lens, draw_traces
+from .lens.logit_lens import STREAMS, logit_lens
+from .lens.results import Lens, LensRun, Trace
+from .model.worker import Job
+from .paths.edges import MOST_NODES, Edge, EdgeCircuit, prune_edges
+from .paths.figures import draw_path_patch, draw_paths
+from .paths.paths import path_mapping, path_matrix, path_patch, path_patching
+from .paths.receivers import Receiver, print_receivers
+from .paths.results import PathMatrix, PathPatch
+from .paths.tables import edge_table, path_table
+from .ranking.ranking import next_token
+from .registry import load, models, release
+from .search.discovering import Discovering, discover, discovering
+from .search.figures import draw_search, draw_search_positions, draw_trials
+from .search.results import Discovery
+from .search.saved import search_path
+from .search.search import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
+from .search.tables import search_table
+from .showing.writing import percent, signed, visible
+from .sweeps.figures import METRIC_NAMES, draw_sweep, draw_sweep_positions, sweep_map
+from .sweeps.results import ASPECTS, METRICS, Agreement, Estimate, Sweep
+from .sweeps.sweep import Sweeping, sweep, sweeping
+from .sweeps.tables import sweep_prompts_table, sweep_table
+from .tasks.drafts import pair_families
+from .tasks.drawing import fresh_task, task
+from .tasks.families import Example, examples, read_examples, task_families
+from .tasks.pairs import Pair, Task, read_task, write_task
+from .tasks.results import PairScores, TaskScore
+from .tasks.scores import score_task, scoring
+from .tokenizers.alignment import compare_sentencepiece, compare_tokenizers
+from .tokenizers.counting import number_lengths
+from .tokenizers.figures import draw_number_lengths
+from .tokenizers.reading import token_view, token_views, tokenize, would_change
+from .tokenizers.results import (
     AlignedBlock,
     Alignment,
     Joined,
@@ -102,9 +98,7 @@ from .token_results import (
     Twin,
     Twins,
 )
-from .twins import twins
-from .worker import Job
-from .writing import percent, signed, visible
+from .tokenizers.twins import twins
 
 __all__ = [
     "ANSWERS_DRAWN",

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 from torch import Tensor
 
-from . import forward
-from .ablation import edits_of, prepared
 from .errors import EngineError
-from .experiment import Experiment
-from .model import Model
+from .experiment.experiment import Experiment
+from .experiment.results import Activations
+from .model.bridge import Model
+from .model.worker import Steps
+from .passes import forward
+from .passes.ablation import edits_of, prepared
 from .registry import load
-from .results import Activations
-from .worker import Steps
 
 
 def activations(

@@ -10,12 +10,12 @@ from collections import OrderedDict, defaultdict
 import psutil
 import torch
 
-from . import forward
-from .checkpoints import Checkpoint, bundled_names, find_checkpoint
 from .errors import EngineError, ModelError
-from .hooks import Edit
-from .model import Model, read
-from .results import ModelInfo
+from .experiment.results import ModelInfo
+from .model.bridge import Model, read
+from .model.checkpoints import Checkpoint, bundled_names, find_checkpoint
+from .passes import forward
+from .passes.hooks import Edit
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _STORED = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import engine
-from engine.checkpoints import BUNDLED
+from engine.model.checkpoints import BUNDLED
 from tests.conftest import real
 from tests.reference import Change, Reference
 from tests.tiny_models import CONFIGS, WORDS

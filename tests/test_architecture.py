@@ -10,58 +10,19 @@ import pytest
 import engine
 
 ROOT = Path(__file__).resolve().parent.parent
-ENGINE = sorted((ROOT / "engine").glob("*.py"))
+ENGINE = sorted((ROOT / "engine").rglob("*.py"))
+FLOORS = (
+    "errors", "experiment", "showing", "text", "model", "passes", "registry", "captures",
+    "ranking", "lens", "heads", "tokenizers", "tasks", "circuits", "generation", "sweeps",
+    "paths", "search",
+)  # fmt: skip
+"""The engine's rooms, each built on those before it alone."""
 PAGES = [ROOT / "app.py", ROOT / "serve.py", *sorted((ROOT / "pages").rglob("*.py"))]
-WITHOUT_TORCH = {
-    "errors",
-    "sites",
-    "experiment",
-    "results",
-    "token_results",
-    "lens_results",
-    "attention_results",
-    "generation_results",
-    "generation_tables",
-    "generation_figures",
-    "tasks",
-    "pairs",
-    "receivers",
-    "path_results",
-    "edges",
-    "circuit_results",
-    "circuits",
-    "overlaps",
-    "shelf",
-    "task_results",
-    "drafts",
-    "drawing",
-    "checkpoints",
-    "hub",
-    "store",
-    "tokens",
-    "surprises",
-    "token_figures",
-    "lens_figures",
-    "writing",
-    "head_scores",
-    "thumbnails",
-    "sweep_results",
-    "sweep_figures",
-    "sweep_tables",
-    "circuit_figures",
-    "circuit_files",
-    "circuit_tables",
-    "evaluation_figures",
-    "path_figures",
-    "site_grid",
-    "pruning",
-    "saved_searches",
-    "search_figures",
-    "search_found",
-    "search_tables",
-    "search_results",
-    "searches",
-}
+WITHOUT_TORCH = re.compile(
+    r"(errors|experiment/.*|showing/.*|circuits/.*|text/(tokens|surprises)|tasks/(?!scores).*"
+    r"|model/(checkpoints|hub|store)|paths/(receivers|edges)|heads/(scores|thumbnails)"
+    r"|search/(search|strategies|saved|found)|.*/(results|.*figures|tables))\.py"
+)
 
 
 def imports(path: Path) -> set[str]:
@@ -75,13 +36,18 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def names(path: Path) -> set[tuple[str, str]]:
-    return {
-        (node.module or "", alias.name)
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+def uses(path: Path) -> set[Path]:
+    """The engine's own modules that a module of it imports."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            found |= {folder.with_suffix(".py"), *(folder / f"{a.name}.py" for a in node.names)}
+    return found & set(ENGINE)
+
+
+def place(path: Path) -> str:
+    return path.relative_to(ROOT / "engine").as_posix()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=str)
@@ -107,13 +73,13 @@ def test_a_page_defines_no_class(path):
     ]
 
 
-@pytest.mark.parametrize("path", ENGINE, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", ENGINE, ids=place)
 def test_the_engine_knows_no_streamlit_and_only_one_module_knows_transformer_lens(path):
     found = imports(path)
     assert not any(name.startswith(("streamlit", "pages")) for name in found)
-    if path.stem != "model":
+    if place(path) != "model/bridge.py":
         assert not any(name.startswith("transformer_lens") for name in found)
-    if path.stem in WITHOUT_TORCH:
+    if WITHOUT_TORCH.fullmatch(place(path)):
         assert not any(name.split(".")[0] == "torch" for name in found)
     text = path.read_text("utf-8")
     assert not re.search(r"^\s*print\(", text, re.M)
@@ -121,20 +87,26 @@ def test_the_engine_knows_no_streamlit_and_only_one_module_knows_transformer_len
 
 
 def test_the_engines_imports_run_one_way():
-    above: dict[str, set[str]] = {}
-    for path in ENGINE:
-        if path.stem != "__init__":
-            modules = set()
-            for module, name in names(path):
-                candidate = module or name
-                if (ROOT / "engine" / f"{candidate}.py").is_file():
-                    modules.add(candidate)
-            above[path.stem] = modules
-    done: set[str] = set()
+    above = {path: uses(path) for path in ENGINE if path.name != "__init__.py"}
+    done: set[Path] = set()
     while len(done) < len(above):
         ready = {m for m, needs in above.items() if m not in done and needs <= done}
-        assert ready, f"these import each other: {sorted(set(above) - done)}"
+        assert ready, f"these import each other: {sorted(map(place, set(above) - done))}"
         done |= ready
+
+
+def test_each_room_of_the_engine_stands_on_those_before_it():
+    def room(path: Path) -> str:
+        return place(path).split("/")[0].removesuffix(".py")
+
+    inner = [path for path in ENGINE if path != ROOT / "engine" / "__init__.py"]
+    assert {room(path) for path in inner} == set(FLOORS)
+    for path in inner:
+        for other in uses(path):
+            assert FLOORS.index(room(other)) <= FLOORS.index(room(path)), (
+                place(path),
+                place(other),
+            )
 
 
 def test_names_say_what_things_are():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 from dataclasses import replace
 from fractions import Fraction
@@ -13,12 +12,11 @@ import pytest
 import torch
 
 import engine
-from engine.thumbnails import pooled, shaded
+from engine.heads import attention as module
+from engine.heads.thumbnails import pooled, shaded
 from tests.conftest import real
 from tests.reference import Change, Reference
 from tests.tiny_models import CONFIGS, HEADS, LAYERS
-
-module = importlib.import_module("engine.attention")  # the door has a function of that name
 
 PROMPT = "t1 t5 t9 t2 t7 t5 t9"
 SITES = "0.1 1.2 m0"

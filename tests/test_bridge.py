@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from engine import registry
-from engine.sites import Shape
+from engine.experiment.sites import Shape
 from tests.tiny_models import CONFIGS, HEADS, LAYERS
 
 IDS = [[1, 5, 9, 30, 7, 12]]

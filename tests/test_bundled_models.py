@@ -11,8 +11,8 @@ import sentencepiece
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import engine
-from engine.checkpoints import BUNDLED
-from engine.tasks import LADDERS
+from engine.model.checkpoints import BUNDLED
+from engine.tasks.families import LADDERS
 from tests.test_architecture import ROOT
 from training.card import accuracy, families
 from training.corpus import held_out

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import engine
-from engine.receivers import LOGITS, inputs_of, parse_receivers
+from engine.paths.receivers import LOGITS, inputs_of, parse_receivers
 
 LAYERS, HEADS = 3, 4
 SHAPE = engine.Shape(LAYERS, HEADS, HEADS, 32, 8, 48, 64, 64)

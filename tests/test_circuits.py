@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engine
-from engine import forward
+from engine.passes import forward
 from tests.conftest import IN_CI, SHARED
 from tests.reference import Change, Reference
 

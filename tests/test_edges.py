@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import engine
-from engine.receivers import LOGITS, inputs_of
+from engine.paths.receivers import LOGITS, inputs_of
 
 NAN = float("nan")
 

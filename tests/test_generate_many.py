@@ -7,9 +7,10 @@ import random
 import pytest
 
 import engine
-from engine import forward, registry
-from engine.many_telling import is_right
-from engine.sites import Shape
+from engine import registry
+from engine.experiment.sites import Shape
+from engine.generation.many_telling import is_right
+from engine.passes import forward
 from tests.tiny_models import save_model
 
 SHAPE = Shape(4, 6, 6, 48, 8, 40, 64, 64)

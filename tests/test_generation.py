@@ -14,8 +14,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import engine
-from engine import forward, registry
-from engine.sampling import Sampling
+from engine import registry
+from engine.generation.sampling import Sampling
+from engine.passes import forward
 from tests.conftest import real
 from tests.reference import Reference
 from tests.test_ablation_against_hugging_face import changes_of

@@ -14,7 +14,7 @@ from huggingface_hub.utils import filter_repo_objects
 from transformers import AutoModelForCausalLM
 
 import engine
-from engine.checkpoints import find_checkpoint, find_tokenizer_directory
+from engine.model.checkpoints import find_checkpoint, find_tokenizer_directory
 
 NAME = "somebody/a-model"
 EXTRAS = ["pytorch_model.bin", "tf_model.h5", "model.fp16.safetensors", "consolidated.safetensors",
@@ -132,7 +132,7 @@ def test_a_model_too_large_for_memory_is_refused_before_its_weights_are_fetched(
 
 def test_a_model_too_large_for_the_disk_is_refused_before_its_weights_are_fetched(hub, monkeypatch):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr("engine.hub.shutil.disk_usage", lambda _: usage(10, 9, 2**30))
+    monkeypatch.setattr("engine.model.hub.shutil.disk_usage", lambda _: usage(10, 9, 2**30))
     with pytest.raises(engine.ModelError, match=r"1\.0 GiB are free on the disk"):
         engine.load(NAME)
     assert hub.weights == []

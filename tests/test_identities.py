@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import engine
-from engine import forward
-from engine.ablation import edits_of
+from engine.passes import forward
+from engine.passes.ablation import edits_of
 from tests.reference import Change, Reference
 from tests.tiny_models import HEADS, LAYERS
 

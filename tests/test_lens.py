@@ -10,8 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import engine
-from engine import forward
-from engine.lens_cells import Logits
+from engine.lens.cells import Logits
+from engine.passes import forward
 from tests.conftest import real
 from tests.reference import Reference
 from tests.tiny_models import CONFIGS, LAYERS, SCALED
@@ -184,8 +184,8 @@ def test_only_the_last_positions_are_read_where_asked(tiny):
 
 
 def test_a_long_prompt_is_read_in_parts_to_the_same_end(tiny, monkeypatch):
-    monkeypatch.setattr("engine.lens._ROWS", 2 * LAYERS)
-    monkeypatch.setattr("engine.lens_cells.TOP", 3)
+    monkeypatch.setattr("engine.lens.logit_lens._ROWS", 2 * LAYERS)
+    monkeypatch.setattr("engine.lens.cells.TOP", 3)
     e = engine.Experiment(
         str(tiny("llama")), PROMPT, ablations="1.2 m2", answer=" t3", distractor=" t4"
     )
@@ -204,7 +204,7 @@ def test_a_long_prompt_is_read_in_parts_to_the_same_end(tiny, monkeypatch):
 def test_ranks_among_equal_logits_are_by_id(monkeypatch):
     logits = torch.tensor([[1.0, 3.0, 1.0, 3.0, 1.0, 2.0]])
     for top in (2, 4, 6):
-        monkeypatch.setattr("engine.lens_cells.TOP", top)
+        monkeypatch.setattr("engine.lens.cells.TOP", top)
         found = Logits(logits)
         assert found.ranks(torch.arange(6)[None]).tolist() == [[4, 1, 5, 2, 6, 3]], top
         assert [int(found.ranks_of(token)) for token in range(6)] == [4, 1, 5, 2, 6, 3]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engine
-from engine.tasks import LADDERS
-from engine.vocabularies import find_tokenizer
+from engine.tasks.families import LADDERS
+from engine.tokenizers.vocabularies import find_tokenizer
 from tests.conftest import real
 
 FAMILIES = engine.pair_families()

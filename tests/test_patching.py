@@ -120,7 +120,7 @@ def test_a_task_is_its_pairs_one_by_one_and_chunks_change_nothing(tiny, monkeypa
     )
     e = engine.Experiment(directory, method="resample")
     found = engine.path_patch(e, None, "1.1 m2", task=engine.Task("two", pairs))
-    monkeypatch.setattr("engine.patching._TOKENS_A_STEP", 1)
+    monkeypatch.setattr("engine.paths.patching._TOKENS_A_STEP", 1)
     for i, pair in enumerate(pairs):
         one = engine.Experiment(**{**vars(e), **vars(pair)})
         alone = engine.path_patch(one, None, "1.1 m2")
@@ -160,7 +160,7 @@ def test_grouped_keys_are_shared_and_said_to_be(tiny):
 
 
 def test_a_model_whose_outputs_are_not_added_as_they_are_is_refused(tiny, monkeypatch):
-    monkeypatch.setattr("engine.patching._ADDED", -1.0)  # as if none of them were
+    monkeypatch.setattr("engine.paths.patching._ADDED", -1.0)  # as if none of them were
     with pytest.raises(engine.EngineError, match="does not add what its heads and MLPs write"):
         engine.path_patch(experiment(tiny("gpt2")), None)
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 import engine
-from engine import vocabularies
-from engine.tokens import Tokenizer
-from engine.vocabularies import find_tokenizer
+from engine.text.tokens import Tokenizer
+from engine.tokenizers import vocabularies
+from engine.tokenizers.vocabularies import find_tokenizer
 from tests.conftest import SHARED, real
 
 SETTINGS = {

@@ -9,9 +9,9 @@ import pytest
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
-from engine.checkpoints import BUNDLED
-from engine.rereading import Rereading
-from engine.tokens import Tokenizer
+from engine.model.checkpoints import BUNDLED
+from engine.text.rereading import Rereading
+from engine.text.tokens import Tokenizer
 from tests.conftest import real
 
 WORDS = (

@@ -18,7 +18,9 @@ import pytest
 import torch
 
 import engine
-from engine import growing, remaining, sweep_plan
+from engine.passes import growing
+from engine.search import remaining
+from engine.sweeps import plan as sweep_plan
 from tests.reference import Change, Reference
 from tests.test_ablation_against_hugging_face import ids_of
 from tests.test_architecture import ROOT
@@ -218,9 +220,9 @@ def test_prompts_of_several_lengths_and_small_steps_change_nothing(by, tiny, mon
     wide = searched(search, controls=0)
     monkeypatch.setattr(remaining, "WAVE_BYTES", 1)
     monkeypatch.setattr(remaining, "_FEW_TOKENS", 0)
-    monkeypatch.setattr("engine.pace._FIRST", 1.0)
-    monkeypatch.setattr("engine.pace._LEAST", 1.0)
-    monkeypatch.setattr("engine.pace.STEP_SECONDS", 0.0)
+    monkeypatch.setattr("engine.passes.pace._FIRST", 1.0)
+    monkeypatch.setattr("engine.passes.pace._LEAST", 1.0)
+    monkeypatch.setattr("engine.passes.pace.STEP_SECONDS", 0.0)
     for other in (wide, searched(search, controls=0)):
         agrees(other, [(str(t.node), t.score, t.removed) for t in whole.trials])
 
@@ -247,7 +249,7 @@ def test_a_walk_costs_half_a_pass_a_node(tiny, monkeypatch):
 
 
 def test_snapshots_grow_and_tell_how_far_the_walk_is(monkeypatch):
-    monkeypatch.setattr("engine.search._SHOW_SECONDS", 0.0)
+    monkeypatch.setattr("engine.search.discovering._SHOW_SECONDS", 0.0)
     asked = engine.task("numerals", "seq-gpt2", 6)
     going = engine.discovering(engine.Search("seq-gpt2", asked, threshold=0.2), controls=3)
     going._newest = False
@@ -272,7 +274,7 @@ def test_snapshots_grow_and_tell_how_far_the_walk_is(monkeypatch):
 
 
 def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.search._SHOW_SECONDS", 0.0)
+    monkeypatch.setattr("engine.search.discovering._SHOW_SECONDS", 0.0)
     search = engine.Search("seq-gpt2", engine.task("months", "seq-gpt2", 6), threshold=0.2)
     whole = searched(search, controls=2)
     file = tmp_path / "deeper" / "search.json"
@@ -446,7 +448,7 @@ def test_random_search_orders_settle_where_the_run_is_valid(tiny):
 
     def steps():
         prompts = yield from sweep_plan.read(model, each, "answer", False)
-        from engine.pace import Pace
+        from engine.passes.pace import Pace
 
         one = remaining.Remaining(model, Pace(model), prompts, "logit_diff")
         yield from one.begin()

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import engine
-from engine import growing, sweep_plan
-from engine.sweep_results import STORED
+from engine.passes import growing
+from engine.sweeps import plan as sweep_plan
+from engine.sweeps.results import STORED
 from tests.reference import Change, Reference
 from tests.test_ablation_against_hugging_face import changes_of, directory_of, ids_of
 from tests.tiny_models import CONFIGS, HEADS, LAYERS
@@ -225,9 +226,9 @@ def test_waves_and_steps_of_one_row_change_nothing(tiny, monkeypatch):
     whole = engine.sweep(e, pairs)
     monkeypatch.setattr(sweep_plan, "WAVE_BYTES", 1)
     monkeypatch.setattr(sweep_plan, "STREAM_BYTES", 1)
-    monkeypatch.setattr("engine.pace._FIRST", 1.0)
-    monkeypatch.setattr("engine.pace._LEAST", 1.0)
-    monkeypatch.setattr("engine.pace.STEP_SECONDS", 0.0)
+    monkeypatch.setattr("engine.passes.pace._FIRST", 1.0)
+    monkeypatch.setattr("engine.passes.pace._LEAST", 1.0)
+    monkeypatch.setattr("engine.passes.pace.STEP_SECONDS", 0.0)
     close(engine.sweep(e, pairs).head_numbers, whole.head_numbers, 1e-5)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 import engine
-from engine.threads import fitting
+from engine.model.threads import fitting
 
 
 def test_a_small_pass_has_one_core_and_a_large_one_all():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import engine
-from engine.tokens import Tokenizer
+from engine.text.tokens import Tokenizer
 from tests.conftest import SHARED, real
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from engine.tasks import (
+from engine.tasks.families import (
     DAYS_IN,
     FAMILIES,
     LADDERS,

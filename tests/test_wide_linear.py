@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from engine import ordering
-from engine.wide_linear import in_blocks, linear
+from engine.passes import ordering
+from engine.passes.wide_linear import in_blocks, linear
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import torch
 
 import engine
 from engine import registry
-from engine.worker import SWEEP, Worker
+from engine.model.worker import SWEEP, Worker
 
 
 @pytest.fixture

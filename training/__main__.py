@@ -6,7 +6,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from engine.checkpoints import BUNDLED
+from engine.model.checkpoints import BUNDLED
 from training.train import STEPS, train
 
 

@@ -21,8 +21,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import engine
-from engine.tasks import LADDERS, Example
-from engine.tokens import Tokenizer
+from engine.tasks.families import LADDERS, Example
+from engine.text.tokens import Tokenizer
 from training.corpus import held_out, shuffled
 from training.tokenizing import CONTEXT
 

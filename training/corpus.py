@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
-from engine.tasks import FAMILIES, LADDERS, Example, Ladder, age_line, date_line, done_in, shuffled
+from engine.tasks.families import (
+    FAMILIES,
+    LADDERS,
+    Example,
+    Ladder,
+    age_line,
+    date_line,
+    done_in,
+    shuffled,
+)
 
 SEPARATORS = (" ", ", ", "\n", " -> ", "; ", " / ")
 _LINE_BREAKS = 2

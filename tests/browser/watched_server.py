@@ -8,8 +8,8 @@ import streamlit as st
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from engine.continuing import Appending
-from engine.streaming import Stream
+from engine.generation.continuing import Appending
+from engine.model.streaming import Stream
 
 _read, _cancel = Appending.read, Stream.cancel
 _n, _called_off = [0], [0]

@@ -1,0 +1,1 @@
+"""Circuits as values: evaluated, compared, kept, beside random controls."""

@@ -1,0 +1,248 @@
+"""A circuit is a value: which heads and MLPs of a model are kept for a task, and who says so.
+
+Everything else is ablated, by the circuit's method. It is written as JSON, CSV and Python, and
+every form reads back equal.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from ..errors import EngineError, LinkError, SiteError
+from ..experiment.experiment import Ablations, Kind, Method
+from ..experiment.sites import MLP, MOST_SITES, Head, Heads, Site, parse_sites, print_sites
+
+MOST_CIRCUIT_TEXT = 1_000_000
+"""Characters a circuit's file may have."""
+_MOST_SIZE = 10_000
+_CSV = ("site", "kind", "layer", "head")
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Heads and MLPs kept for a task, in a model of `n_layers` layers of `n_heads` heads.
+
+    `sites`: heads in order, then MLPs, each once; may be given as text, whole layers too (`a9`).
+    `all_mlps`: MLPs were not asked about and all are kept, so `sites` names none. `method`: what
+    everything else is ablated by. `source`: who found it and where it is published; `note`: how.
+    `threshold`, `score` (of the kept circuit, in the search's own units), `n` (pairs) and `seed`:
+    of the search, where known.
+    Raises: SiteError for sites that are not heads or MLPs of such a model; EngineError for a field
+    that cannot be used.
+    """
+
+    name: str
+    model: str
+    task: str
+    sites: tuple[Site, ...]
+    n_layers: int
+    n_heads: int
+    all_mlps: bool = False
+    method: Method = field(default_factory=lambda: Method(Kind.MEAN_BY_POSITION))
+    source: str = ""
+    note: str = ""
+    threshold: float | None = None
+    score: float | None = None
+    n: int | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        given = parse_sites(self.sites) if isinstance(self.sites, str) else tuple(self.sites)
+        object.__setattr__(self, "method", Method.parse(self.method))
+        if not (0 <= self.n_layers <= _MOST_SIZE and 0 <= self.n_heads <= _MOST_SIZE):
+            raise SiteError(
+                f"A model has 0 to {_MOST_SIZE:,} layers and heads a layer, not {self.n_layers} of "
+                f"{self.n_heads}."
+            )
+        for site in given:
+            self._check(site)
+        whole = [
+            Head(s.layer, h) for s in given if isinstance(s, Heads) for h in range(self.n_heads)
+        ]
+        heads = sorted({site for site in (*given, *whole) if isinstance(site, Head)})
+        mlps = sorted({site for site in given if isinstance(site, MLP)})
+        if mlps and self.all_mlps:
+            raise SiteError(
+                f"The circuit “{self.name[:60]}” keeps all MLPs and names {mlps[0]}: leave it out, "
+                "or list all that are kept."
+            )
+        object.__setattr__(self, "sites", (*heads, *mlps))
+
+    def _check(self, site: Site) -> None:
+        if not isinstance(site, Head | Heads | MLP):
+            raise SiteError(f"A circuit is made of heads (9.1) and MLPs (m9), not of {site}.")
+        if site.layer >= self.n_layers or (isinstance(site, Head) and site.head >= self.n_heads):
+            raise SiteError(
+                f"{site} is not in a model of {self.n_layers} layers of {self.n_heads} heads; both "
+                "count from 0."
+            )
+
+    def _heads_of(self, site: Site) -> list[Head]:
+        if isinstance(site, Heads):
+            return [Head(site.layer, head) for head in range(self.n_heads)]
+        return [site] if isinstance(site, Head) else []
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The heads kept."""
+        return tuple(site for site in self.sites if isinstance(site, Head))
+
+    @property
+    def mlps(self) -> tuple[MLP, ...]:
+        """The MLPs kept, every one where all are."""
+        if self.all_mlps:
+            return tuple(map(MLP, range(self.n_layers)))
+        return tuple(site for site in self.sites if isinstance(site, MLP))
+
+    @property
+    def kept(self) -> Ablations:
+        """The circuit alone: everything else ablated, MLPs too unless all are kept."""
+        return Ablations(self.sites, "keep", mlps=not self.all_mlps)
+
+    @property
+    def removed(self) -> Ablations:
+        """The model without the circuit: its sites ablated. MLPs that were not asked about stay."""
+        return Ablations(self.sites)
+
+    def union(self, other: Circuit) -> Circuit:
+        """What either keeps. Raises: EngineError for circuits of other shapes."""
+        check_same_shape(self, other)
+        return self._joined(other, "∪", {*self.sites, *other.sites})
+
+    def intersection(self, other: Circuit) -> Circuit:
+        """What both keep. Raises: EngineError for circuits of other shapes."""
+        check_same_shape(self, other)
+        ours: tuple[Site, ...] = (*self.heads, *self.mlps)
+        theirs: tuple[Site, ...] = (*other.heads, *other.mlps)
+        return self._joined(other, "∩", [site for site in ours if site in theirs])
+
+    def _joined(self, other: Circuit, sign: str, sites: Collection[Site]) -> Circuit:
+        every = self.all_mlps and other.all_mlps
+        if sign == "∪":
+            every = self.all_mlps or other.all_mlps
+        return Circuit(
+            name=f"{self.name} {sign} {other.name}",
+            model=self.model,
+            task=self.task if self.task == other.task else f"{self.task} {sign} {other.task}",
+            sites=tuple(s for s in sites if not (every and isinstance(s, MLP))),
+            n_layers=self.n_layers,
+            n_heads=self.n_heads,
+            all_mlps=every,
+            method=self.method,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """What differs from the defaults, as plain JSON values; sites as text."""
+        bare = replace(_BARE, sites=())
+        plain: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name in _NEEDED or value != getattr(bare, f.name):
+                plain[f.name] = print_sites(value) if f.name == "sites" else value
+        return {k: str(v) if isinstance(v, Method) else v for k, v in plain.items()}
+
+    @staticmethod
+    def from_dict(plain: dict[str, Any]) -> Circuit:
+        """The inverse of `to_dict`. Raises: LinkError saying which field cannot be read."""
+        known = {f.name: f.type for f in fields(Circuit)}
+        for name, value in plain.items():
+            if name not in known:
+                raise LinkError(f"A circuit has no “{name[:40]}”; it has {', '.join(known)}.")
+            kinds = _KINDS[str(known[name])]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise LinkError(f"The “{name}” of a circuit cannot be {str(value)[:40]!r}.")
+        missing = [name for name in _NEEDED if name not in plain]
+        if missing:
+            raise LinkError(f"The circuit has no “{missing[0]}”; it needs {', '.join(_NEEDED)}.")
+        return Circuit(**plain)
+
+    def to_json(self) -> str:
+        """JSON text, readable; only what differs from the defaults."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Circuit:
+        """The inverse of `to_json`. Raises: EngineError in words for a text that is none."""
+        _check_text(text)
+        try:
+            plain = json.loads(text)
+        except (ValueError, RecursionError) as wrong:
+            raise LinkError(f"This is not JSON: {str(wrong)[:200]}.") from wrong
+        if not isinstance(plain, dict):
+            raise LinkError("The JSON of a circuit is an object with its fields.")
+        return Circuit.from_dict(plain)
+
+    def to_csv(self) -> str:
+        """A site a line: as written, its kind, layer and head. Where all MLPs are kept, all are
+        listed."""
+        out = io.StringIO(newline="")
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(_CSV)
+        for head in self.heads:
+            writer.writerow([head, "head", head.layer, head.head])
+        writer.writerows([mlp, "mlp", mlp.layer, ""] for mlp in self.mlps)
+        return out.getvalue()
+
+    @staticmethod
+    def from_csv(
+        text: str, name: str, model: str, task: str, n_layers: int, n_heads: int
+    ) -> Circuit:
+        """A circuit of the sites in a CSV text, of which the column “site” is read.
+
+        Raises: EngineError naming the line that cannot be read.
+        """
+        _check_text(text)
+        sites: list[Site] = []
+        try:
+            rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+            if "site" not in (rows.fieldnames or ()):
+                raise EngineError("Line 1 names no column “site”.")
+            for row in rows:
+                try:
+                    sites += parse_sites(row["site"] or "")
+                except SiteError as wrong:
+                    raise SiteError(f"Line {rows.line_num}: {wrong}") from wrong
+                if len(sites) > MOST_SITES:
+                    raise SiteError(f"Line {rows.line_num}: more than {MOST_SITES:,} sites.")
+        except csv.Error as wrong:
+            raise EngineError(f"This is not CSV: {wrong}.") from wrong
+        return Circuit(name, model, task, tuple(sites), n_layers, n_heads)
+
+    def to_python(self) -> str:
+        """The Python that makes this circuit, for `import engine`."""
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.to_dict().items())
+        return f"engine.Circuit({shown})"
+
+
+_NEEDED = ("name", "model", "task", "sites", "n_layers", "n_heads")
+_BARE = Circuit("", "", "", (), 0, 0)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "tuple[Site, ...]": (str,),
+    "Method": (str,),
+    "int": (int,),
+    "bool": (bool,),
+    "int | None": (int, type(None)),
+    "float | None": (int, float, type(None)),
+}
+"""A field's type → what stands for it in JSON."""
+
+
+def check_same_shape(a: Circuit, b: Circuit) -> None:
+    """Refuse to compare circuits of models that differ in shape. Raises: EngineError with both."""
+    if (a.n_layers, a.n_heads) != (b.n_layers, b.n_heads):
+        raise EngineError(
+            f"“{a.name[:60]}” is of a model of {a.n_layers} layers of {a.n_heads} heads and "
+            f"“{b.name[:60]}” of one of {b.n_layers} layers of {b.n_heads}: their sites do not "
+            "correspond, so they cannot be compared."
+        )
+
+
+def _check_text(text: str) -> None:
+    if len(text) > MOST_CIRCUIT_TEXT:
+        raise LinkError(f"The circuit has {len(text):,} characters; at most {MOST_CIRCUIT_TEXT:,}.")

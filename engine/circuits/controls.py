@@ -1,0 +1,86 @@
+"""Random controls: sites drawn without overlap with the set they control for, its seed recorded.
+
+A set of heads that matters is only interesting beside as many heads that do not. What a control
+does not show: that the set is the circuit; only that its effect is not that of any so many heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from random import Random
+
+from ..errors import ExperimentError
+from ..experiment.sites import MLP, Head, Neuron, Shape, Site, resolve_sites
+
+MOST_CONTROLS = 1_000
+_TRIES = 50
+
+
+def random_controls(
+    sites: Iterable[Site], shape: Shape, n: int, seed: int = 0, layer_matched: bool = True
+) -> tuple[tuple[Site, ...], ...]:
+    """Draw n sets with as many heads, MLPs and neurons as `sites`, and none of its own.
+
+    `layer_matched`: as many heads and neurons in each layer; MLPs, of which a layer has one, come
+    from the other layers. Sets differ from each other while there are so many.
+    Raises: ExperimentError where too few sites are left to draw from, naming the layer.
+    """
+    if not 0 <= n <= MOST_CONTROLS:
+        raise ExperimentError(f"0 to {MOST_CONTROLS:,} controls can be drawn, not {n:,}.")
+    named = resolve_sites(sites, shape)
+    if not n:
+        return ()
+    if not named:
+        raise ExperimentError("A set without sites has no controls; name some heads or MLPs.")
+    kinds = (Head, MLP, Neuron)
+    draws = [draw for kind in kinds for draw in _draws(kind, named, shape, layer_matched)]
+    rng = Random(seed)
+    found: dict[tuple[Site, ...], None] = {}
+    drawn: list[tuple[Site, ...]] = []
+    while len(drawn) < n:
+        one: tuple[Site, ...] = ()
+        for _ in range(_TRIES):
+            one = tuple(site for draw in draws for site in draw(rng))
+            if one not in found:
+                break
+        found[one] = None
+        drawn.append(one)
+    return tuple(drawn)
+
+
+def _draws(
+    kind: type, named: tuple[Site, ...], shape: Shape, layer_matched: bool
+) -> list[Callable[[Random], list[Site]]]:
+    """One way to draw for each layer, or for all of them together."""
+    wanted = [site for site in named if isinstance(site, kind)]
+    if not wanted:
+        return []
+    everywhere = kind is MLP or not layer_matched
+    layers = [range(shape.n_layers)] if everywhere else sorted({(s.layer,) for s in wanted})
+    draws: list[Callable[[Random], list[Site]]] = []
+    for group in layers:
+        taken = {site for site in wanted if site.layer in group}
+        pool = [s for layer in group for s in _sites_of(kind, layer, shape) if s not in taken]
+        if len(pool) < len(taken):
+            where = "the model" if everywhere else f"layer {group[0]}"
+            name = {Head: "heads", MLP: "MLPs", Neuron: "neurons"}[kind]
+            raise ExperimentError(
+                f"The set has {len(taken)} {name} of {where}, and only {len(pool)} others are "
+                "there to draw a control from"
+                + ("." if everywhere else ": draw controls that are not layer-matched.")
+            )
+        draws.append(partial(_sample, pool, len(taken)))
+    return draws
+
+
+def _sample(pool: list[Site], n: int, rng: Random) -> list[Site]:
+    return [pool[i] for i in sorted(rng.sample(range(len(pool)), n))]
+
+
+def _sites_of(kind: type, layer: int, shape: Shape) -> list[Site]:
+    if kind is MLP:
+        return [MLP(layer)]
+    if kind is Head:
+        return [Head(layer, head) for head in range(shape.n_heads)]
+    return [Neuron(layer, i) for i in range(shape.d_mlp or 0)]

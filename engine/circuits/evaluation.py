@@ -1,0 +1,192 @@
+"""Whether a circuit is one: faithful, complete, minimal, and beside random circuits of its size.
+
+Faithfulness keeps only the circuit, completeness removes it, minimality removes one member more
+(Wang et al. 2022, section 4), each by the mean logit difference over a task's pairs. What that does
+not show: that the members work together as a circuit, or do the same on other tasks; and a high
+share may be the average of pairs that are overdone and pairs that are lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import EngineError, ExperimentError
+from ..experiment.experiment import Ablations, Experiment
+from ..experiment.sites import MLP, Site
+from ..model.bridge import Model
+from ..model.worker import SWEEP, Job, Steps
+from ..registry import load
+from ..tasks.pairs import Task, asked_of
+from ..tasks.results import PairScores
+from ..tasks.scores import late_notes, scores
+from .circuit import Circuit
+from .controls import random_controls
+from .results import Controls, Evaluation
+
+
+def evaluate(
+    circuit: Circuit,
+    task: Task,
+    controls: int = 20,
+    seed: int = 0,
+    *,
+    layer_matched: bool = True,
+    minimality: bool = True,
+    model: str | None = None,
+    view: str | None = None,
+) -> Evaluation:
+    """Keep a circuit, remove it, remove each member, and do the same to random ones.
+
+    `controls`: how many random circuits, without overlap with it, with as many heads in each layer
+    if `layer_matched`. `minimality` False leaves the members out. `model`: another one of the
+    circuit's shape. Averages are over the task's corrupted prompts, taken once.
+    Returns: Evaluation; where controls cannot be drawn, its notes say why.
+    Raises: EngineError for a model of another shape, or pairs that cannot be scored.
+    """
+    return evaluating(
+        circuit,
+        task,
+        controls,
+        seed,
+        layer_matched=layer_matched,
+        minimality=minimality,
+        model=model,
+        view=view,
+    ).result()
+
+
+def evaluating(
+    circuit: Circuit,
+    task: Task,
+    controls: int = 20,
+    seed: int = 0,
+    *,
+    layer_matched: bool = True,
+    minimality: bool = True,
+    model: str | None = None,
+    view: str | None = None,
+) -> Job[Evaluation]:
+    """`evaluate` as a job: its progress, a way to cancel it, and its result."""
+    loaded = load(model or circuit.model)
+    _check_shape(circuit, loaded)
+    steps = evaluated(loaded, circuit, task, controls, seed, layer_matched, minimality)
+    return loaded.worker.submit(steps, priority=SWEEP, view=view)
+
+
+def evaluated(
+    model: Model,
+    circuit: Circuit,
+    task: Task,
+    controls: int,
+    seed: int,
+    layer_matched: bool | None,
+    minimality: bool,
+) -> Steps[Evaluation]:
+    """`evaluate`, on the worker's thread. `layer_matched` None: where such controls can be drawn,
+    else any."""
+    notes = list(task.notes)
+    drawn, matched, same_mlps = _controls(circuit, model, controls, seed, layer_matched, notes)
+    members = circuit.sites if minimality else ()
+    e = Experiment(model.name, method=circuit.method)
+
+    def run(one: Circuit, removed: bool = False) -> Experiment:
+        return replace(e, ablations=one.removed if removed else one.kept)
+
+    without = [
+        replace(circuit, sites=tuple(s for s in circuit.sites if s != member)) for member in members
+    ]
+    others = [replace(circuit, sites=sites) for sites in drawn]
+    everything = Ablations((), "keep", mlps=not circuit.all_mlps)
+    found = yield from scores(
+        model,
+        task,
+        [
+            e,
+            run(circuit),
+            run(circuit, removed=True),
+            replace(e, ablations=everything),
+            *map(run, without),
+            *map(run, others),
+            *(run(other, removed=True) for other in others),
+        ],
+    )
+    _check_scores(task, found[0])
+    notes.extend(late_notes(model, [asked_of(e, pair) for pair in task.pairs]))
+    means = np.array([one.mean_logit_diff for one in found[4:]])
+    a, b = len(members), len(members) + len(drawn)
+    return Evaluation(
+        circuit=circuit,
+        task=task.name,
+        model=model.name,
+        clean=found[0],
+        kept=found[1],
+        removed=found[2],
+        empty=found[3],
+        members=members,
+        without=means[:a],
+        controls=Controls(drawn, means[a:b], means[b:], seed, matched, same_mlps)
+        if drawn
+        else None,
+        notes=tuple(notes),
+    )
+
+
+def _check_shape(circuit: Circuit, model: Model) -> None:
+    s = model.shape
+    if (s.n_layers, s.n_heads) != (circuit.n_layers, circuit.n_heads):
+        raise EngineError(
+            f"“{circuit.name[:60]}” is of a model of {circuit.n_layers} layers of "
+            f"{circuit.n_heads} heads; {model.name} has {s.n_layers} of {s.n_heads}."
+        )
+
+
+def _controls(
+    circuit: Circuit,
+    model: Model,
+    n: int,
+    seed: int,
+    layer_matched: bool | None,
+    notes: list[str],
+) -> tuple[tuple[tuple[Site, ...], ...], bool, bool]:
+    """Random circuits of the same size, whether they are layer-matched, and whether they have the
+    circuit's own MLPs."""
+    if not n:
+        return (), False, False
+    mlps = tuple(site for site in circuit.sites if isinstance(site, MLP))
+    same = 2 * len(mlps) > circuit.n_layers
+    asked: Sequence[Site] = circuit.heads if same else circuit.sites
+    if same:
+        notes.append(
+            f"The circuit keeps {len(mlps)} of {circuit.n_layers} MLPs, too many for others to be "
+            "drawn without overlap: its controls have the same MLPs and other heads."
+        )
+    for matched in (True, False) if layer_matched is None else (layer_matched,):
+        try:
+            drawn = random_controls(asked, model.shape, n, seed, matched)
+            break
+        except ExperimentError as wrong:
+            told = f"No controls: {wrong}"
+    else:
+        notes.append(told)
+        return (), False, False
+    if len(set(drawn)) < n:
+        notes.append(f"There are only {len(set(drawn))} different controls; some come again.")
+    return tuple((*one, *(mlps if same else ())) for one in drawn), matched, same
+
+
+def _check_scores(task: Task, clean: PairScores) -> None:
+    undecided = np.flatnonzero(np.isnan(clean.logit_diff))
+    if len(undecided):
+        raise EngineError(
+            f"Pair {undecided[0] + 1} of “{task.name[:60]}” has no logit difference: it needs an "
+            "answer and a distractor that a token tells apart."
+        )
+    mean = clean.mean_logit_diff
+    if mean is None or mean <= 0:
+        raise EngineError(
+            f"The whole model does not do “{task.name[:60]}”: its mean logit difference is "
+            f"{mean:.2f}. Leave out the pairs it gets wrong, or choose another task."
+        )

@@ -1,0 +1,221 @@
+"""Circuits as plotly figures: one, two beside each other, many counted, and how much they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import EngineError
+from ..experiment.sites import Head, Site
+from ..showing.site_grid import COLOURS, cell, cells, grid_layout
+from ..showing.writing import visible
+from .circuit import Circuit, check_same_shape
+from .overlaps import Overlap
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+OVERLAP_COLOURS = {"only_a": "#e8912d", "only_b": "#2a9d8f", "shared": "#4f46e5"}
+"""What only the first of two circuits keeps, only the second, and both."""
+_MORE = ((0.0, "#eef2ff"), (0.35, "#a5b4fc"), (0.7, "#6366f1"), (1.0, "#312e81"))
+_Scale = Sequence[tuple[float, str]]
+_MOST_NAME = 32
+
+
+def draw_circuit(circuit: Circuit) -> go.Figure:
+    """Layers down, heads across, the MLPs at the right; what the circuit keeps is filled."""
+    kept = {*circuit.heads, *circuit.mlps}
+    groups: dict[str, tuple[str, Sequence[Site]]] = {
+        f"{_count(len(circuit.heads), 'head')} kept": (COLOURS["head"], circuit.heads),
+        f"{_count(len(circuit.mlps), 'MLP')} kept": (COLOURS["mlp"], circuit.mlps),
+    }
+    rest = " (not asked about)" if circuit.all_mlps else ""
+    told = {
+        site: f"<b>{site}</b> "
+        + (f"kept{'' if isinstance(site, Head) else rest}" if site in kept else "ablated")
+        for site in cells(circuit.n_layers, circuit.n_heads)
+    }
+    return _filled(circuit, groups, told)
+
+
+def draw_overlap(found: Overlap) -> go.Figure:
+    """The sites that only the first circuit keeps, only the second, and both.
+
+    Where only heads are compared the MLPs are left blank.
+    """
+    names = {
+        "only_a": f"only “{_name(found.a)}”: {len(found.only_a)}",
+        "only_b": f"only “{_name(found.b)}”: {len(found.only_b)}",
+        "shared": f"both: {len(found.shared)}",
+    }
+    told: dict[Site, str] = {
+        site: f"<b>{site}</b> in neither"
+        for site in cells(found.a.n_layers, found.a.n_heads)
+        if isinstance(site, Head) or not (found.a.all_mlps or found.b.all_mlps)
+    }
+    groups: dict[str, tuple[str, Sequence[Site]]] = {}
+    for part, name in names.items():
+        sites = getattr(found, part)
+        groups[name] = (OVERLAP_COLOURS[part], sites)
+        told |= {site: f"<b>{site}</b> in {name.rpartition(':')[0]}" for site in sites}
+    return _filled(found.a, groups, told)
+
+
+def draw_counts(circuits: Sequence[Circuit]) -> go.Figure:
+    """By how many of several circuits each head and MLP is kept, with their names at the pointer.
+
+    Raises: EngineError without circuits, or for circuits of models of other shapes.
+    """
+    import plotly.graph_objects as go
+
+    if not circuits:
+        raise EngineError("There are no circuits to be counted.")
+    first = circuits[0]
+    for other in circuits[1:]:
+        check_same_shape(first, other)
+    n_layers, n_heads = first.n_layers, first.n_heads
+    values = np.full((n_layers, n_heads + 2), np.nan)
+    told = np.full(values.shape, "", dtype=object)
+    for site in cells(n_layers, n_heads):
+        at = cell(site, n_heads)
+        by = [c for c in circuits if site in (*c.heads, *c.mlps)]
+        values[at] = len(by)
+        told[at] = "<br>".join(
+            (f"<b>{site}</b> kept by {len(by)} of {len(circuits)}", *map(_name, by))
+        )
+    figure = go.Figure(
+        _heatmap(
+            values,
+            told,
+            colorscale=[(0.0, COLOURS["rest"]), (1e-9, "#c7d2fe"), *_MORE[2:]],
+            zmin=0,
+            zmax=len(circuits),
+            colorbar={
+                "title": {"text": "circuits that keep it", "side": "right"},
+                "thickness": 12,
+                "dtick": max(1, len(circuits) // 6),
+            },
+        )
+    )
+    return figure.update_layout(**grid_layout(n_layers, n_heads, right=110))
+
+
+def draw_overlaps(found: Sequence[Overlap]) -> go.Figure:
+    """The Jaccard index of every two circuits, with its chance level below it.
+
+    `found`: from `overlaps`. Raises: EngineError without any.
+    """
+    import plotly.graph_objects as go
+
+    if not found:
+        raise EngineError("There are no overlaps to be drawn: compare two circuits or more.")
+    n = round((1 + (1 + 8 * len(found)) ** 0.5) / 2)
+    names = [_name(found[0].a), *(_name(one.b) for one in found[: n - 1])]
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    values = np.full((n, n), np.nan)
+    texts, told = (np.full((n, n), "", dtype=object) for _ in range(2))
+    for (i, j), one in zip(pairs, found, strict=True):
+        values[j, i] = one.jaccard
+        texts[j, i] = f"<b>{one.jaccard:.2f}</b><br>chance {one.chance:.2f}"
+        told[j, i] = (
+            f"{names[i]}<br>{names[j]}<br>{len(one.shared)} shared, {len(one.only_a)} and "
+            f"{len(one.only_b)} not<br>Jaccard {one.jaccard:.3f}, chance {one.chance:.3f}"
+        )
+    figure = go.Figure(
+        go.Heatmap(
+            z=values[1:, :-1],
+            x=list(range(n - 1)),
+            y=list(range(n - 1)),
+            text=texts[1:, :-1],
+            texttemplate="%{text}",
+            customdata=told[1:, :-1],
+            hovertemplate="%{customdata}<extra></extra>",
+            hoverongaps=False,
+            colorscale=_MORE,
+            zmin=0,
+            zmax=1,
+            xgap=2,
+            ygap=2,
+            colorbar={"title": {"text": "Jaccard index", "side": "right"}, "thickness": 12},
+        )
+    )
+    room = 12 + int(6.6 * max(map(len, names)))
+    bare = {"ticklen": 0, "showgrid": False, "zeroline": False}
+    marks = list(range(n - 1))
+    return figure.update_layout(
+        autosize=False,
+        width=room + 100 * (n - 1) + 100,
+        height=58 * (n - 1) + 40 + int(room * 0.6),
+        margin={"l": room, "r": 100, "t": 10, "b": 30 + int(room * 0.6)},
+        xaxis={"tickvals": marks, "ticktext": names[:-1], "tickangle": -35, **bare},
+        yaxis={"tickvals": marks, "ticktext": names[1:], "autorange": "reversed", **bare},
+    )
+
+
+def _filled(
+    circuit: Circuit,
+    groups: Mapping[str, tuple[str, Sequence[Site]]],
+    told: Mapping[Site, str],
+) -> go.Figure:
+    """A grid of such a model whose groups, by name, are filled in a colour each."""
+    import plotly.graph_objects as go
+
+    n_layers, n_heads = circuit.n_layers, circuit.n_heads
+    values = np.full((n_layers, n_heads + 2), np.nan)
+    words = np.full(values.shape, "", dtype=object)
+    for site, text in told.items():
+        at = cell(site, n_heads)
+        values[at], words[at] = 0, text
+    for i, (_, sites) in enumerate(groups.values(), 1):
+        for site in sites:
+            values[cell(site, n_heads)] = i
+    colours = [COLOURS["rest"], *(colour for colour, _ in groups.values())]
+    steps = [
+        (edge / len(colours), colour) for i, colour in enumerate(colours) for edge in (i, i + 1)
+    ]
+    figure = go.Figure(
+        _heatmap(
+            values, words, colorscale=steps, zmin=-0.5, zmax=len(groups) + 0.5, showscale=False
+        )
+    )
+    for name, (colour, _) in groups.items():
+        figure.add_scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            marker={"symbol": "square", "size": 12, "color": colour},
+            name=name,
+        )
+    layout = grid_layout(n_layers, n_heads, top=20 * len(groups) + 10)
+    layout["width"] = max(layout["width"], 110 + int(6.6 * max(map(len, groups))))
+    return figure.update_layout(
+        **layout, legend={"x": 0, "y": 1.0, "yanchor": "bottom", "itemclick": False}
+    )
+
+
+def _heatmap(values: np.ndarray, told: np.ndarray, **scale: Any) -> go.Heatmap:
+    import plotly.graph_objects as go
+
+    return go.Heatmap(
+        z=values,
+        x=list(range(values.shape[1])),
+        y=list(range(values.shape[0])),
+        customdata=told,
+        hovertemplate="%{customdata}<extra></extra>",
+        hoverongaps=False,
+        xgap=1,
+        ygap=1,
+        **scale,
+    )
+
+
+def _name(circuit: Circuit) -> str:
+    name = visible(circuit.name).replace("␣", " ")
+    return escape(name if len(name) <= _MOST_NAME else f"{name[: _MOST_NAME - 1]}…")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -1,0 +1,122 @@
+"""How much two circuits share, and how much two random ones of their sizes would.
+
+The Jaccard index is |A ∩ B| / |A ∪ B|, from 0 (nothing shared) to 1 (the same). Its chance level is
+its exact expectation where the overlap of two random sets is hypergeometric: as many heads and as
+many MLPs as each circuit has, drawn among all of the model, or as many heads in each layer. What it
+does not show: whether what is shared does the same in both tasks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import EngineError
+from ..experiment.sites import MLP, Head, Site
+from .circuit import Circuit, check_same_shape
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two circuits beside each other.
+
+    `shared`, `only_a`, `only_b`: sites, heads before MLPs. `jaccard`: 0 to 1. `chance`: what
+    two random circuits of these sizes have on average, `layer_matched` where each has as many heads
+    in each layer. `share_of_smaller`: how much of the smaller circuit is shared, 0 to 1. `notes`:
+    sentences.
+    """
+
+    a: Circuit
+    b: Circuit
+    shared: tuple[Site, ...]
+    only_a: tuple[Site, ...]
+    only_b: tuple[Site, ...]
+    jaccard: float
+    chance: float
+    share_of_smaller: float
+    layer_matched: bool
+    notes: tuple[str, ...] = ()
+
+
+def overlap(a: Circuit, b: Circuit, layer_matched: bool = False) -> Overlap:
+    """Compare two circuits of one model, or of two models of one shape.
+
+    Where either keeps all MLPs without having asked about them, only heads are compared.
+    Raises: EngineError for circuits of models of other shapes, naming both.
+    """
+    check_same_shape(a, b)
+    heads_only = a.all_mlps or b.all_mlps
+    sites_a, sites_b = (set(c.heads if heads_only else c.sites) for c in (a, b))
+    shared = sites_a & sites_b
+    smaller = min(len(sites_a), len(sites_b))
+    notes = []
+    if heads_only and not (a.all_mlps and b.all_mlps):
+        notes.append("One of the two keeps all MLPs without having asked: only heads are compared.")
+    if a.model != b.model:
+        notes.append(f"The circuits are of two models, {a.model} and {b.model}, of one shape.")
+    return Overlap(
+        a=a,
+        b=b,
+        shared=_ordered(shared),
+        only_a=_ordered(sites_a - shared),
+        only_b=_ordered(sites_b - shared),
+        jaccard=_jaccard(len(shared), len(sites_a) + len(sites_b)),
+        chance=_chance(a, sites_a, sites_b, layer_matched),
+        share_of_smaller=len(shared) / smaller if smaller else 1.0,
+        layer_matched=layer_matched,
+        notes=tuple(notes),
+    )
+
+
+def overlaps(circuits: Sequence[Circuit], layer_matched: bool = False) -> tuple[Overlap, ...]:
+    """Compare every two of several circuits: the first with each, then the second with those after
+    it, and so on.
+
+    Raises: EngineError for fewer than two, or for circuits of models of other shapes.
+    """
+    if len(circuits) < 2:
+        raise EngineError("It takes two circuits to compare: choose another.")
+    return tuple(overlap(a, b, layer_matched) for a, b in itertools.combinations(circuits, 2))
+
+
+def _jaccard(shared: int, sizes: int) -> float:
+    return shared / (sizes - shared) if sizes else 1.0
+
+
+def _chance(shape: Circuit, a: set[Site], b: set[Site], layer_matched: bool) -> float:
+    """E[K / (|A| + |B| − K)] over the number K of shared sites."""
+    pools = [(shape.n_layers, *(sum(isinstance(s, MLP) for s in some) for some in (a, b)))]
+    layers = [Counter(s.layer for s in some if isinstance(s, Head)) for some in (a, b)]
+    if layer_matched:
+        each = range(shape.n_layers)
+        pools += [(shape.n_heads, layers[0][i], layers[1][i]) for i in each]
+    else:
+        pools.append((shape.n_layers * shape.n_heads, layers[0].total(), layers[1].total()))
+    odds = [1.0]
+    for pool in pools:
+        own = _hypergeometric(*pool)
+        summed = [0.0] * (len(odds) + len(own) - 1)
+        for i, p in enumerate(odds):
+            for k, q in enumerate(own):
+                summed[i + k] += p * q
+        odds = summed
+    return math.fsum(p * _jaccard(k, len(a) + len(b)) for k, p in enumerate(odds))
+
+
+def _hypergeometric(n: int, a: int, b: int) -> list[float]:
+    """The odds that k of b sites drawn among n are among a marked ones, for k from 0."""
+    ways = math.comb(n, b)
+    return [
+        math.comb(a, k) * math.comb(n - a, b - k) / ways if b - k <= n - a else 0.0
+        for k in range(min(a, b) + 1)
+    ]
+
+
+def _ordered(sites: set[Site]) -> tuple[Site, ...]:
+    return (
+        *sorted(s for s in sites if isinstance(s, Head)),
+        *sorted(s for s in sites if isinstance(s, MLP)),
+    )

@@ -1,0 +1,202 @@
+"""Sites: the places in a model that can be switched off, and the grammar they are written in.
+
+| written | means |
+|---|---|
+| `9.1`, `L9H1` | head 1 of layer 9 |
+| `m9`, `MLP9` | the MLP of layer 9 |
+| `n9.123` | neuron 123 of layer 9's MLP |
+| `a9`, `9.*` | every head of layer 9 |
+| `0-3.5`, `9.0-3`, `m0-3` | ranges of layers, heads, MLPs |
+
+Layers, heads and neurons count from 0. Sites are separated by spaces, commas or semicolons.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..errors import SiteError
+
+MOST_SITES = 20_000
+"""More sites than this in one text is a mistake or an attack, not an experiment."""
+
+
+@dataclass(frozen=True, order=True)
+class Head:
+    """One attention head: acts on `hook_z`, before the output projection, per query head."""
+
+    layer: int
+    head: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.head}"
+
+
+@dataclass(frozen=True, order=True)
+class Heads:
+    """Every attention head of one layer."""
+
+    layer: int
+
+    def __str__(self) -> str:
+        return f"a{self.layer}"
+
+
+@dataclass(frozen=True, order=True)
+class MLP:
+    """What one MLP adds to the residual stream, after its post-norm where there is one."""
+
+    layer: int
+
+    def __str__(self) -> str:
+        return f"m{self.layer}"
+
+
+@dataclass(frozen=True, order=True)
+class Neuron:
+    """One neuron of an MLP, after the activation function."""
+
+    layer: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"n{self.layer}.{self.index}"
+
+
+Site = Head | Heads | MLP | Neuron
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How big a model is: what decides which sites, prompts and ids it has.
+
+    `d_mlp` is None where single neurons cannot be reached (mixtures of experts).
+    `n_ctx` is None where the architecture sets no limit.
+    """
+
+    n_layers: int
+    n_heads: int
+    n_key_value_heads: int
+    d_model: int
+    d_head: int
+    d_mlp: int | None
+    d_vocab: int
+    n_ctx: int | None
+
+
+_RANGE = r"(\d{1,5})(?:-(\d{1,5}))?"
+_GRAMMAR = (
+    (Head, re.compile(rf"{_RANGE}\.(?:{_RANGE}|(\*))")),
+    (Head, re.compile(rf"l{_RANGE}h(?:{_RANGE}|(\*))")),
+    (MLP, re.compile(rf"(?:mlp|m){_RANGE}")),
+    (Heads, re.compile(rf"a{_RANGE}")),
+    (Neuron, re.compile(r"n(\d{1,5})(?:-(\d{1,5}))?\.(\d{1,6})(?:-(\d{1,6}))?")),
+)
+
+
+def parse_sites(text: str) -> tuple[Site, ...]:
+    """Read sites from text such as `"9.1 m9 a3 0-3.5 L9H1"`.
+
+    Returns: the sites in the order written, each once.
+    Raises: SiteError for a word that is no site, naming the word.
+    """
+    sites: dict[Site, None] = {}
+    named = 0
+    for word in re.split(r"[\s,;]+", text.strip()):
+        if word:
+            found = _expand(word)
+            named += len(found)
+            if named > MOST_SITES:
+                raise SiteError(f"More than {MOST_SITES} sites are named; name whole layers (a9).")
+            sites.update(dict.fromkeys(found))
+    return tuple(sites)
+
+
+def print_sites(sites: Iterable[Site]) -> str:
+    """Write sites so that `parse_sites` reads the same ones back, e.g. `"9.1 m9"`."""
+    return " ".join(str(site) for site in sites)
+
+
+def resolve_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
+    """Check sites against a model and spell out `Heads`.
+
+    Returns: heads, MLPs and neurons in order, each once.
+    Raises: SiteError naming the first site the model does not have, and what it has.
+    """
+    found: dict[Site, None] = {}
+    for site in sites:
+        if not site.layer < shape.n_layers:
+            raise SiteError(
+                f"{site} is in layer {site.layer}; this model's layers are 0 to "
+                f"{shape.n_layers - 1}. Layers count from 0."
+            )
+        match site:
+            case Heads(layer):
+                found.update(dict.fromkeys(Head(layer, h) for h in range(shape.n_heads)))
+                continue
+            case Head(_, head) if head >= shape.n_heads:
+                raise SiteError(
+                    f"There is no head {site}; each layer of this model has heads 0 to "
+                    f"{shape.n_heads - 1}. Heads count from 0."
+                )
+            case Neuron() if shape.d_mlp is None:
+                raise SiteError(
+                    f"{site} names a neuron, but this model's MLPs are mixtures of experts whose "
+                    "neurons cannot be reached one by one. Switch the whole MLP instead."
+                )
+            case Neuron(_, index) if shape.d_mlp is not None and index >= shape.d_mlp:
+                raise SiteError(
+                    f"There is no neuron {site}; each MLP of this model has neurons 0 to "
+                    f"{shape.d_mlp - 1}."
+                )
+        found[site] = None
+    return tuple(found)
+
+
+def _expand(word: str) -> list[Site]:
+    for kind, pattern in _GRAMMAR:
+        match = pattern.fullmatch(word.lower())
+        if match is None:
+            continue
+        parts = match.groups()
+        layers = _span(word, parts[0], parts[1])
+        if kind is MLP:
+            return [MLP(layer) for layer in layers]
+        if kind is Heads or (kind is Head and parts[4]):
+            return [Heads(layer) for layer in layers]
+        inner = _span(word, parts[2], parts[3])
+        if len(layers) * len(inner) > MOST_SITES:
+            raise SiteError(f"“{word}” names more than {MOST_SITES} sites; name whole layers (a9).")
+        within = Head if kind is Head else Neuron
+        return [within(layer, i) for layer in layers for i in inner]
+    raise SiteError(
+        f"“{word[:40]}” is not a site. Write heads as 9.1 or L9H1, MLPs as m9, neurons as n9.123, "
+        "every head of a layer as a9, ranges as 0-3.5."
+    )
+
+
+def _span(word: str, first: str, last: str | None) -> range:
+    start, stop = int(first), int(last if last is not None else first)
+    if stop < start:
+        raise SiteError(f"The range in “{word}” runs backwards; write {stop}-{start}.")
+    return range(start, stop + 1)
+
+
+def fold_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
+    """Write sites as shortly as the grammar can: a layer whose heads are all there becomes `a9`.
+
+    Returns: heads by layer, then MLPs, then neurons, each in order. `resolve_sites` undoes it.
+    """
+    resolved = resolve_sites(sites, shape)
+    heads: dict[int, list[Head]] = {}
+    for site in resolved:
+        if isinstance(site, Head):
+            heads.setdefault(site.layer, []).append(site)
+    folded: list[Site] = []
+    for layer, found in sorted(heads.items()):
+        folded += [Heads(layer)] if len(found) == shape.n_heads else sorted(found)
+    for kind in (MLP, Neuron):
+        folded += sorted(site for site in resolved if isinstance(site, kind))
+    return tuple(folded)

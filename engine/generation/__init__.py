@@ -1,0 +1,1 @@
+"""What a model writes, clean and ablated side by side."""

@@ -1,0 +1,185 @@
+"""Whole answers ranked after a prompt, clean and ablated, however many tokens each has.
+
+The score of an answer is its joint log-probability, log p(answer | prompt): the sum over its
+tokens of log p(token | prompt, tokens before), teacher-forced in one pass. What it does not show:
+a longer answer has more factors and so is seldom the likelier one, and an answer that begins
+another takes in all of that one's probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..errors import EngineError, TokenError
+from ..experiment.experiment import Experiment
+from ..experiment.results import Tokens
+from ..model.bridge import Model
+from ..model.worker import Steps
+from ..passes import forward
+from ..passes.ablation import edits_of, prepared
+from ..registry import load
+from .measuring import overflow
+from .results import AnswerScore, RankedAnswer, RankedAnswers
+
+MOST_ANSWERS = 10_000
+_ROWS = 16
+"""Texts read in one step, so that others' work fits in between."""
+
+Ids = tuple[int, ...]
+
+
+def rank_answers(e: Experiment, answers: Sequence[str], view: str | None = None) -> RankedAnswers:
+    """Rank candidate answers by their joint log-probability, clean and ablated.
+
+    Each is written in place, right after the prompt, so a leading space belongs to it. One that
+    cannot be scored (empty, not in the vocabulary, too long) says why in its place.
+    Raises: EngineError for the experiment itself, or for more than 10,000 answers.
+    """
+    if len(answers) > MOST_ANSWERS:
+        raise TokenError(f"{len(answers):,} answers are given; at most {MOST_ANSWERS:,}.")
+    if not answers:
+        raise TokenError("There is no answer to rank; give at least one.")
+    model = load(e.model)
+    return model.worker.submit(_steps(model, e, answers), view=view).result()
+
+
+@dataclass
+class _Candidate:
+    text: str
+    ids: Ids = ()
+    retokenizes: bool = False
+    error: str = ""
+
+
+def _steps(model: Model, e: Experiment, answers: Sequence[str]) -> Steps[RankedAnswers]:
+    prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
+    forward.check_ids(model, prompt.ids)
+    yield from prepared(model, e)
+    candidates = [_candidate(model, prompt, text) for text in dict.fromkeys(answers)]
+    asked: dict[Ids, set[Ids]] = {}
+    for one in candidates:
+        if not one.error:
+            asked.setdefault(one.ids[:-1], set()).add(one.ids)
+    scores: tuple[dict[Ids, np.ndarray], dict[Ids, np.ndarray]] = ({}, {})
+    texts = sorted(_texts(asked), key=len)
+    for start in range(0, len(texts), _ROWS):
+        part = texts[start : start + _ROWS]
+        edits = [edits_of(model, e, prompt, len(prompt) + len(text)) for text in part]
+        _score(model, prompt, part, [()] * len(part), asked, scores[0])
+        _score(model, prompt, part, edits, asked, scores[1])
+        yield (start + len(part)) / len(texts)
+    return _ranked(model, prompt, candidates, scores)
+
+
+def _candidate(model: Model, prompt: Tokens, text: str) -> _Candidate:
+    """An answer with the ids it gets in place, or with what is wrong with it."""
+    if not text:
+        return _Candidate(text, error="The answer is empty; type something.")
+    try:
+        ids, retokenizes = model.tokenizer.in_place(prompt, text)
+        if not ids or model.tokenizer.decode(ids).strip() != text.strip():
+            raise TokenError(
+                f"This tokenizer cannot write “{text[:40]}”: its tokens read "
+                f"“{model.tokenizer.decode(ids)[:40]}”."
+            )
+        forward.check_ids(model, prompt.ids + ids[:-1], "prompt with this answer")
+        forward.check_ids(model, ids[-1:])
+    except EngineError as wrong:
+        return _Candidate(text, error=str(wrong))
+    return _Candidate(text, ids, retokenizes)
+
+
+def _texts(before: Collection[Ids]) -> set[Ids]:
+    """What must be read after the prompt: answers but for their last token, none that begins
+    another, so that answers of one token need one text together."""
+    begun = {text[:n] for text in before for n in range(len(text))}
+    return set(before) - begun
+
+
+def _score(
+    model: Model,
+    prompt: Tokens,
+    texts: list[Ids],
+    edits: Sequence[tuple],
+    asked: dict[Ids, set[Ids]],
+    scores: dict[Ids, np.ndarray],
+) -> None:
+    """Score every answer that these texts hold the beginning of."""
+    first = len(prompt) - 1
+    rows = [
+        forward.Row(prompt.ids + text, own, tuple(range(first, len(prompt) + len(text))))
+        for text, own in zip(texts, edits, strict=True)
+    ]
+    for text, result in zip(texts, forward.run(model, rows), strict=True):
+        log_probs = result.logits.log_softmax(-1)
+        for n in range(len(text) + 1):
+            here = [ids for ids in asked.get(text[:n], ()) if ids not in scores]
+            if not here:
+                continue
+            found = log_probs[torch.arange(n + 1), torch.tensor(here)].cpu().double().numpy()
+            if np.isnan(found).any():
+                raise overflow(model)
+            scores.update(zip(here, found, strict=True))
+
+
+def _ranked(
+    model: Model,
+    prompt: Tokens,
+    candidates: list[_Candidate],
+    scores: tuple[dict[Ids, np.ndarray], dict[Ids, np.ndarray]],
+) -> RankedAnswers:
+    scored = [c for c in candidates if not c.error]
+    runs = [_run([scores[run][c.ids] for c in scored]) for run in (0, 1)]
+    answers = [
+        RankedAnswer(c.text, c.ids, model.tokenizer.pieces(c.ids), c.retokenizes, a, b,
+                     a.rank - b.rank)
+        for c, a, b in zip(scored, *runs, strict=True)
+    ]  # fmt: skip
+    answers.sort(key=lambda one: one.clean.rank if one.clean else 0)
+    answers += [
+        RankedAnswer(c.text, (), (), False, None, None, 0, c.error) for c in candidates if c.error
+    ]
+    return RankedAnswers(prompt, tuple(answers), tuple(_notes(scored)))
+
+
+def _run(log_probs: list[np.ndarray]) -> list[AnswerScore]:
+    """The scores of one run's answers, ranked; equal ones in the order given."""
+    totals = np.array([one.sum() for one in log_probs])
+    ranks = np.empty(len(totals), dtype=int)
+    ranks[np.argsort(-totals, kind="stable")] = np.arange(1, len(totals) + 1)
+    shares = np.exp(totals - totals.max()) if len(totals) else totals
+    return [
+        AnswerScore(one, float(t), float(np.exp(t)), int(rank), float(share / shares.sum()))
+        for one, t, rank, share in zip(log_probs, totals, ranks, shares, strict=True)
+    ]
+
+
+def _notes(scored: list[_Candidate]) -> list[str]:
+    told = []
+    by_ids = {c.ids: c.text for c in reversed(scored)}
+    inside = next(
+        ((by_ids[c.ids[:n]], c.text) for c in scored for n in range(1, len(c.ids))
+         if c.ids[:n] in by_ids),
+        None,
+    )  # fmt: skip
+    if inside:
+        told.append(
+            f"“{inside[0]}” begins “{inside[1]}”: its probability takes in that of every answer "
+            "that goes on from it."
+        )
+    if len({len(c.ids) for c in scored}) > 1:
+        told.append(
+            "The answers have different numbers of tokens: each token is a factor below 1, so "
+            "compare those of one length, or look at the tokens one by one."
+        )
+    if any(c.retokenizes for c in scored):
+        told.append(
+            "Writing some of these right after this prompt would change the prompt's own last "
+            "tokens; they are scored as tokens of their own. A prompt without its last space "
+            "usually mends it."
+        )
+    return told

@@ -1,0 +1,191 @@
+"""Many prompts in many runs, in batches of one length each that fit the byte budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import EngineError
+from ..experiment.experiment import Experiment
+from ..experiment.results import Tokens
+from ..model.bridge import Model
+from ..passes import forward
+from ..passes.ablation import prepared
+from .acting import Acting, Span
+from .decoding import Decoding, OutOfMemory, row_bytes, vouch
+from .many_telling import Done
+from .measuring import overflow
+from .results import Run
+from .sampling import Sampling
+
+_MOST_ROWS = 256
+"""Rows in a batch: more are no quicker, and what is done would come later."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: `prompts` as tokens, or why they have none; the runs of each, with the
+    experiment each is of; how many tokens to take, and how; and the prompts, by their index, that
+    are done already."""
+
+    prompts: tuple[Tokens | str, ...]
+    runs: tuple[Run, ...]
+    experiments: tuple[Experiment, ...]
+    n_new: int
+    sampling: Sampling
+    done: frozenset[int] = frozenset()
+
+
+@dataclass
+class _Row:
+    """One prompt in one run, on its way: what was taken, and the log-probability of it."""
+
+    index: int
+    run: int
+    ids: tuple[int, ...]
+    taken: list[int]
+    log_prob: float = 0.0
+
+
+def work(model: Model, plan: Plan, put: Callable[[Any], None]) -> Generator[float, None, str]:
+    """The job: hands over each prompt once all of its runs are done."""
+    vouch(model)
+    n_runs = len(plan.runs)
+    done, total = n_runs * len(plan.done), n_runs * len(plan.prompts)
+    by_length: dict[int, list[int]] = {}
+    for index, tokens in enumerate(plan.prompts):
+        if index in plan.done:
+            continue
+        if isinstance(tokens, str):
+            put(Done(index, (None,) * n_runs, (tokens,) * n_runs))
+            done += n_runs
+        else:
+            by_length.setdefault(len(tokens), []).append(index)
+    for length, indices in sorted(by_length.items()):
+        acting, errors = yield from _acting(model, plan, indices[0])
+        results: dict[int, dict[int, _Row | str]] = {i: {} for i in indices}
+        rows = [
+            _Row(i, run, plan.prompts[i].ids, [])  # type: ignore[union-attr]
+            for i in indices
+            for run in range(n_runs)
+            if not errors[run]
+        ]
+        for i in indices:
+            results[i] |= {run: told for run, told in enumerate(errors) if told}
+        n_new = room(model, length, plan.n_new)
+        waiting = _batches(rows, model, length, n_new)
+        while waiting:
+            batch = waiting.pop(0)
+            try:
+                for part in _batch(model, plan, batch, acting, n_new):
+                    yield (done + part * len(batch)) / total
+            except OutOfMemory as wrong:
+                if len(batch) > 1:
+                    half = len(batch) // 2
+                    waiting = [_again(batch[:half]), _again(batch[half:]), *waiting]
+                    continue
+                results[batch[0].index][batch[0].run] = str(wrong)
+            done += len(batch)
+            for row in batch:
+                results[row.index].setdefault(row.run, row)
+            for i in [i for i, found in results.items() if len(found) == n_runs]:
+                put(_done(i, results.pop(i)))
+        for i in list(results):
+            put(_done(i, results.pop(i)))
+    return f"All {len(plan.prompts)} prompts are done."
+
+
+def _acting(
+    model: Model, plan: Plan, index: int
+) -> Generator[float, None, tuple[list[Acting], list[str]]]:
+    """How each run acts on prompts of one length, or why it cannot: values by position depend on
+    a prompt's length and on nothing else of it."""
+    tokens = plan.prompts[index]
+    assert not isinstance(tokens, str)
+    acting, errors = [], []
+    for e in plan.experiments:
+        e = replace(e, prompt=tokens.text)
+        told = ""
+        try:
+            yield from prepared(model, e)
+            e.positions.at(len(tokens), len(tokens))
+        except EngineError as wrong:
+            told = str(wrong)
+        acting.append(Acting(model, tokens, (Span(e),)))
+        errors.append(told)
+    return acting, errors
+
+
+def room(model: Model, length: int, asked: int) -> int:
+    """How many of the tokens asked for fit behind a prompt; the last need not be read."""
+    most = model.shape.n_ctx
+    return asked if most is None else min(asked, most - length + 1)
+
+
+def _batches(rows: list[_Row], model: Model, length: int, n_new: int) -> list[list[_Row]]:
+    each = max(1, forward.CHUNK_BYTES // row_bytes(model, length, length + n_new))
+    each = min(each, _MOST_ROWS)
+    return [rows[start : start + each] for start in range(0, len(rows), each)]
+
+
+def _again(rows: list[_Row]) -> list[_Row]:
+    return [_Row(row.index, row.run, row.ids, []) for row in rows]
+
+
+def _done(index: int, results: Mapping[int, _Row | str]) -> Done:
+    each = [results[run] for run in sorted(results)]
+    return Done(
+        index,
+        tuple(None if isinstance(r, str) else (tuple(r.taken), r.log_prob) for r in each),
+        tuple(r if isinstance(r, str) else "" for r in each),
+    )
+
+
+def _batch(
+    model: Model, plan: Plan, batch: list[_Row], acting: list[Acting], n_new: int
+) -> Generator[float, None, None]:
+    """Generate for rows of one length together. Yields: how far this batch is.
+
+    A row whose text has ended stays in the batch, unlooked at, until half of them have.
+    """
+    decoding, going = Decoding(model), batch
+    ids = torch.tensor([row.ids for row in batch], device=model.device)
+    for step in range(n_new):
+        first = decoding.n_read
+        runs = {row.run for row in going}
+        edits = {run: acting[run].reading(first, first + ids.shape[1]) for run in runs}
+        logits = decoding.read(ids, [edits[row.run] for row in going])[:, -1]
+        taken = _taken(plan.sampling, going, logits, step)
+        own = logits.log_softmax(-1).gather(1, taken[:, None])[:, 0]
+        if not own.isfinite().all():
+            raise overflow(model)
+        ended = []
+        for row, token, log_prob in zip(going, taken.tolist(), own.tolist(), strict=True):
+            if not (row.taken and row.taken[-1] in model.plain.ends):
+                row.taken.append(token)
+                row.log_prob += log_prob
+            ended.append(row.taken[-1] in model.plain.ends)
+        left = [i for i, over in enumerate(ended) if not over]
+        if not left:
+            return
+        ids = taken[:, None]
+        if 2 * len(left) <= len(going):
+            decoding.keep(left)
+            going, ids = [going[i] for i in left], ids[left]
+        yield (step + 1) / n_new
+
+
+def _taken(sampling: Sampling, rows: list[_Row], logits: Tensor, step: int) -> Tensor:
+    """The ids taken; the runs of a prompt draw with its own seed."""
+    if not sampling.temperature:
+        return sampling.take(logits, step)
+    taken = torch.empty(len(rows), dtype=torch.long, device=logits.device)
+    for index in {row.index for row in rows}:
+        mine = [i for i, row in enumerate(rows) if row.index == index]
+        own = replace(sampling, seed=sampling.seed + index)
+        taken[mine] = own.take(logits[mine], step)
+    return taken

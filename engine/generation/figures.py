@@ -1,0 +1,207 @@
+"""Generation as plotly figures: the steps' numbers, what stayed right, and whole answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from ..showing.writing import percent, visible
+from .results import RankedAnswers, RunTotals, Step
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_DASHES = {"clean": "solid", "ablated": "dash", "unswitched": "dot"}
+STEP_NUMBERS = {
+    "entropy": "entropy, nats",
+    "log_prob": "log-probability of the token taken",
+    "rank": "rank of the token taken",
+    "kl": "KL(clean ‖ ablated), nats",
+}
+"""What can be followed from step to step; StepRun and Step define each."""
+ANSWERS_DRAWN = 40
+"""Answers drawn, the best of the clean run."""
+_CLEAN, _ABLATED, _UNSWITCHED, _CONTROL = "#4f46e5", "#e8912d", "#2a9d8f", "#8b90a3"
+
+
+def draw_steps(steps: Sequence[Step], number: str = "entropy") -> go.Figure:
+    """One of STEP_NUMBERS, step by step, clean and ablated; a line stands where the texts part."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    runs = [("clean", _CLEAN), ("ablated", _ABLATED)]
+    if number == "kl":
+        runs = runs[1:]
+    elif any(step.unswitched is not step.clean for step in steps if step.unswitched):
+        runs.append(("unswitched", _UNSWITCHED))
+    for name, colour in runs:
+        x, y, told = [], [], []
+        for step in steps:
+            run = getattr(step, name)
+            value = step.kl if number == "kl" else None if run is None else getattr(run, number)
+            if run is None or value is None:
+                continue
+            x.append(step.index)
+            y.append(float(value))
+            told.append(
+                f"step {step.index}, {name}: {escape(visible(run.text))} {percent(run.prob)}<br>"
+                f"{STEP_NUMBERS[number]}: {float(value):,.3f}".removesuffix(".000")
+            )
+        figure.add_scatter(
+            x=x,
+            y=y,
+            name="clean to ablated" if number == "kl" else name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2, "dash": _DASHES[name]},
+            marker={"size": 5},
+            customdata=told,
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    parted = next((step.index for step in steps if step.parted), None)
+    if parted is not None:
+        figure.add_vline(x=parted, line={"color": _ABLATED, "width": 1})
+    figure.update_layout(
+        height=270,
+        width=820,
+        margin={"l": 60, "r": 10, "t": 10, "b": 45},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        showlegend=True,
+        xaxis={
+            "title": {"text": "step"},
+            "dtick": max(1, len(steps) // 15),
+            "range": [-0.5, (steps[-1].index if steps else 0) + 0.5],
+        },
+        yaxis={
+            "title": {"text": STEP_NUMBERS[number]},
+            **({"type": "log", "autorange": "reversed"} if number == "rank" else {}),
+        },
+    )
+    return figure
+
+
+def draw_shares(totals: Sequence[RunTotals]) -> go.Figure:
+    """The share of prompts answered right, run by run, and the random controls of each set as dots.
+
+    Where no prompt has an answer, the share whose text is the clean one.
+    """
+    import plotly.graph_objects as go
+
+    judged = any(t.share_right is not None for t in totals)
+    share = "share_right" if judged else "share_same"
+    own = [t for t in totals if not t.run.control_of]
+    controls = [t for t in totals if t.run.control_of]
+    names = [visible(t.run.name) for t in own]
+    figure = go.Figure(
+        go.Bar(
+            x=list(range(len(own))),
+            y=[getattr(t, share) for t in own],
+            marker={"color": [_CLEAN if not i else _ABLATED for i in range(len(own))]},
+            text=[_percent(getattr(t, share)) for t in own],
+            textposition="outside",
+            cliponaxis=False,
+            width=0.5,
+            hovertext=[_told(t, judged) for t in own],
+            hovertemplate="%{hovertext}<extra></extra>",
+            name="the run",
+            showlegend=False,
+        )
+    )
+    if controls:
+        at = {t.run.name: i for i, t in enumerate(own)}
+        place: dict[str, int] = {}
+        x = []
+        for t in controls:
+            n = place[t.run.control_of] = place.get(t.run.control_of, -1) + 1
+            x.append(at[t.run.control_of] + 0.32 + 0.045 * (n % 4))
+        figure.add_scatter(
+            x=x,
+            y=[getattr(t, share) for t in controls],
+            mode="markers",
+            marker={"color": _CONTROL, "size": 8, "opacity": 0.75},
+            hovertext=[_told(t, judged) for t in controls],
+            hovertemplate="%{hovertext}<extra></extra>",
+            name="random controls",
+        )
+    figure.update_layout(
+        height=300,
+        width=max(420, 130 * len(own) + 140),
+        margin={"l": 60, "r": 10, "t": 10, "b": 45},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        xaxis={
+            "tickvals": list(range(len(own))),
+            "ticktext": [escape(name[:24]) for name in names],
+            "range": [-0.5, len(own) - 0.3],
+            "showgrid": False,
+        },
+        yaxis={
+            "title": {"text": "answered right" if judged else "text as in the clean run"},
+            "range": [0, 1.1],
+            "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1],
+            "tickformat": ".0%",
+        },
+    )
+    return figure
+
+
+def draw_answers(found: RankedAnswers) -> go.Figure:
+    """The joint log-probability of each answer, clean and ablated, best of the clean run on top."""
+    import plotly.graph_objects as go
+
+    shown = [one for one in found.answers if one.clean is not None][:ANSWERS_DRAWN]
+    figure = go.Figure()
+    for name, colour in (("clean", _CLEAN), ("ablated", _ABLATED)):
+        scores = [getattr(one, name) for one in shown]
+        told = []
+        for one, score in zip(shown, scores, strict=True):
+            each = "<br>".join(
+                f"{escape(visible(token))}  {float(log_prob):.3f}"
+                for token, log_prob in zip(one.tokens, score.log_probs, strict=True)
+            )
+            told.append(
+                f"{escape(visible(one.text))}, {name}: {score.log_prob:.3f} "
+                f"({percent(score.prob)}), rank {score.rank}<br>{each}"
+            )
+        figure.add_bar(
+            y=list(range(len(shown))),
+            x=[score.log_prob for score in scores],
+            orientation="h",
+            name=name,
+            marker={"color": colour},
+            hovertext=told,
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    figure.update_layout(
+        height=110 + 34 * len(shown),
+        width=760,
+        barmode="group",
+        bargap=0.25,
+        margin={"l": 10, "r": 10, "t": 10, "b": 45},
+        legend={
+            "orientation": "h",
+            "y": 1.0,
+            "yanchor": "bottom",
+            "x": 0,
+        },
+        xaxis={"title": {"text": "log-probability of the whole answer"}, "zeroline": True},
+        yaxis={
+            "tickvals": list(range(len(shown))),
+            "ticktext": [escape(visible(one.text[:24])) for one in shown],
+            "autorange": "reversed",
+            "automargin": True,
+            "showgrid": False,
+        },
+    )
+    return figure
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
+
+
+def _told(t: RunTotals, judged: bool) -> str:
+    name = escape(visible(t.run.name))
+    what = f"<br>{escape(t.run.ablations[:80])}" if t.run.ablations else ""
+    if judged:
+        return f"{name}: {t.right} of {t.judged} right{what}"
+    return f"{name}: {_percent(t.share_same)} of {t.compared} texts as in the clean run{what}"

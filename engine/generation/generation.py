@@ -1,0 +1,226 @@
+"""Generation, clean and ablated side by side: one batch, one cache, token by token.
+
+Token ids are appended, never re-tokenized unless asked, and where the two runs part each goes on
+from its own. What one text does not show: how often it would come out so; a token that wins by a
+hair parts the texts as surely as one that wins by much, so look at the probabilities too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+from ..errors import ExperimentError
+from ..experiment.experiment import Ablations, Experiment
+from ..experiment.results import Tokens
+from ..model.bridge import Model
+from ..model.streaming import Stream
+from ..passes import forward
+from ..passes.ablation import has_values_past_the_prompt, prepared
+from ..passes.hooks import ablated_sites
+from ..registry import load
+from .acting import Acting, Span, spans
+from .continuing import Appending, Plan, Rewriting
+from .decoding import vouch
+from .measuring import measured
+from .results import Step
+from .sampling import Sampling
+from .telling import Telling, Told
+
+MOST_TOKENS = 100_000
+"""Tokens that can be asked for at once, where the model itself sets no limit."""
+
+Put = Callable[[Any], None]
+
+
+class Generation(Stream[Step]):
+    """The steps of a generation, handed out as they are made; iterate once.
+
+    `prompt`: its tokens. `sampling`: how tokens are taken, the seed included. `notes`: what a
+    reader must know, in sentences. `ended`: how it ended, once it has. `cancel()` ends it within a
+    token, and so does letting go of it.
+    """
+
+    prompt: Tokens
+    sampling: Sampling
+    notes: tuple[str, ...]
+
+
+def generate(
+    e: Experiment,
+    max_new_tokens: int = 20,
+    *,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    prefix: Sequence[int] = (),
+    ablated_prefix: Sequence[int] | None = None,
+    unswitched_prefix: Sequence[int] | None = None,
+    from_step: int = 0,
+    until_step: int | None = None,
+    switches: Mapping[int, str | Ablations] | None = None,
+    retokenize: bool = False,
+    k: int = 10,
+    view: str | None = None,
+) -> Generation:
+    """Let the model go on after the prompt, clean and ablated together.
+
+    Greedy, unless there is a temperature; both runs draw with the same seed and the same luck.
+    `prefix`: ids generated before, or chosen, to go on from (`ablated_prefix`: the ablated run's
+    own, as many); they come first as forced steps, beside `max_new_tokens`. The ablations act
+    from step `from_step` on, until before step `until_step`; `switches` maps a step to the
+    ablations that take their place from there, and a third run then goes on from the same text
+    without the last of the switches (`unswitched_prefix`: its own ids, else the ablated run's).
+    `retokenize`: after every token the whole text is
+    tokenized anew, and where that gives other ids the run goes on from those. `k`: how many of the
+    best tokens each step keeps. `view`: whose question this is; a newer one replaces it.
+    Returns: Generation, an iterator of Steps.
+    Raises: EngineError in words, here or from the iterator.
+    """
+    sampling = Sampling(temperature, top_k, top_p, seed)
+    when = [(), spans(e, from_step, until_step, switches)]
+    ablated = prefix if ablated_prefix is None else ablated_prefix
+    given = [tuple(prefix), tuple(ablated)]
+    if switches:
+        last = max(switches)
+        others = {step: own for step, own in switches.items() if step != last}
+        when.append(spans(e, from_step, until_step, others))
+        given.append(tuple(ablated if unswitched_prefix is None else unswitched_prefix))
+    if max_new_tokens < (not given[0]):
+        raise ExperimentError(
+            f"{max_new_tokens} tokens are nothing to look at: ask for at least 1."
+        )
+    for name, one in zip(("ablated", "unswitched"), given[1:], strict=False):
+        if len(given[0]) != len(one):
+            raise ExperimentError(
+                f"The clean run would go on from {len(given[0])} tokens and the {name} one from "
+                f"{len(one)}: give both as many."
+            )
+    if retokenize and (from_step or until_step is not None or switches):
+        raise ExperimentError(
+            "Steps at which an ablation is switched are counted in tokens, which tokenizing the "
+            "text anew renumbers: choose one of the two."
+        )
+    model = load(e.model)
+    if not 1 <= k <= model.shape.d_vocab:
+        raise ExperimentError(f"A step can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")
+    for span in when[1]:
+        ablated_sites(span.e.ablations, model.shape)
+    prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
+    n_new = _room(model, prompt, given, max_new_tokens)
+    which = _apart(when, given, len(prompt), len(prompt) + len(given[0]) + n_new)
+    runs = {run: (given[i], when[i]) for i, run in reversed([*enumerate(which)])}
+    prefixes, acting = zip(*(runs[run] for run in range(len(runs))), strict=True)
+    clipped = n_new < max_new_tokens
+    plan = Plan(prompt, prefixes, acting, which[1], n_new, clipped, sampling, k, retokenize)
+    stream = Generation(
+        model.worker,
+        lambda put: _work(model, plan, put),
+        Telling(model.tokenizer, prompt, model.plain.ends, which),
+        view=view,
+    )
+    stream.prompt, stream.sampling = prompt, sampling
+    stream.notes = _notes(model, plan, when[1], max_new_tokens)
+    return stream
+
+
+def _room(
+    model: Model, prompt: Tokens, prefix: Sequence[tuple[int, ...]], max_new_tokens: int
+) -> int:
+    """How many of the tokens asked for fit. Raises: TokenError where not even one does."""
+    forward.check_ids(model, prompt.ids)
+    for run in prefix:
+        what = "prompt with what was generated" if run else "prompt"
+        forward.check_ids(model, prompt.ids + run, what)
+    most = MOST_TOKENS
+    if model.shape.n_ctx is not None:  # the last token taken need not be read any more
+        most = min(most, model.shape.n_ctx - len(prompt) - len(prefix[0]) + 1)
+    return min(max_new_tokens, most)
+
+
+def _apart(
+    when: Sequence[tuple[Span, ...]], given: Sequence[tuple[int, ...]], n_prompt: int, n: int
+) -> tuple[int, ...]:
+    """Which of the runs that are made each is: one in which nothing ever acts is the clean one."""
+    found, made = [0], 1
+    for spans_of, prefix in zip(when[1:], given[1:], strict=True):
+        own = prefix != given[0] or any(span.ever_acts(n_prompt, n) for span in spans_of)
+        found.append(made if own else 0)
+        made += own
+    return tuple(found)
+
+
+def _work(model: Model, plan: Plan, put: Put) -> Generator[float, None, str]:
+    """The job: hands over what each step gave, and returns how it ended."""
+    vouch(model)
+    for e in dict.fromkeys(span.e for when in plan.when for span in when):
+        yield from prepared(model, e)
+    acting = [Acting(model, plan.prompt, when) for when in plan.when]
+    going = (Rewriting if plan.retokenize else Appending)(model, plan, acting)
+    total = plan.first + plan.n_new
+    step = 0
+    for logits, taken in going.forced():
+        found = measured(model, logits, taken, plan.k, plan.against)
+        put(Told(step, found, (True,) * len(acting), forced=True))
+        step += 1
+        yield step / total
+    alive = [True] * len(acting)
+    while step < total:
+        taken = plan.sampling.take(going.logits, step)
+        found = measured(model, going.logits, taken, plan.k, plan.against)
+        rewritten = going.append(found)
+        put(Told(step, found, tuple(alive), rewritten=rewritten))
+        on = [int(token) not in model.plain.ends for token in found.taken]
+        alive = [a and b for a, b in zip(alive, on, strict=True)]
+        step += 1
+        if not any(alive):
+            return _ended_itself(model, step, plan.first)
+        yield step / total
+        if step < total:
+            if not going.fits:
+                break
+            going.read()
+    if plan.clipped or step < total:
+        return f"The text has reached all that this model reads: {model.shape.n_ctx} tokens."
+    return f"The {plan.n_new} tokens asked for are there."
+
+
+def _ended_itself(model: Model, steps: int, forced: int) -> str:
+    names = " or ".join(model.tokenizer.pieces(sorted(model.plain.ends)))
+    if steps == forced + 1:
+        return (
+            f"The text ends at once: the first token taken is its end, {names}. There is nothing "
+            "to go on with; another prompt, or another token to branch with, may."
+        )
+    return f"Every run has ended its text with {names}."
+
+
+def _notes(model: Model, plan: Plan, when: tuple[Span, ...], asked: int) -> tuple[str, ...]:
+    told = list(plan.prompt.warnings)
+    e, n = when[0].e if when else None, len(plan.prompt)
+    if plan.clipped:
+        most = model.shape.n_ctx
+        told.append(
+            f"{plan.first + plan.n_new:,} of the {plan.first + asked:,} tokens fit behind the "
+            f"prompt's {n:,}: "
+            + (f"this model reads at most {most:,}, and need not read the last." if most else
+               f"no more than {MOST_TOKENS:,} are made at once.")
+        )  # fmt: skip
+    if e is not None and any(span.e.ablations for span in when):
+        if not any(span.ever_acts(n, n + plan.first + plan.n_new) for span in when):
+            told.append(
+                f"Nothing is changed: {e.method} at positions “{e.positions}” has nowhere to act "
+                "in these steps, so both runs are the clean one."
+            )
+        elif not has_values_past_the_prompt(e.method.kind) and e.positions.which == "all":
+            told.append(
+                f"{e.method} has values for the prompt's tokens only; those generated are left as "
+                "they are."
+            )
+    if plan.sampling.temperature:
+        told.append(
+            f"Sampled at temperature {plan.sampling.temperature:g} with seed {plan.sampling.seed}; "
+            "both runs draw with the same luck, so where they part, the ablation has parted them."
+        )
+    return tuple(told)

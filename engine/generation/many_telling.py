@@ -1,0 +1,90 @@
+"""From the ids of many prompts' runs to their texts, and whether these are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..experiment.results import Tokens
+from ..tasks.families import Example
+from ..text.rereading import Rereading
+from ..text.tokens import Tokenizer
+from .results import Continuation, ManyRow
+
+
+@dataclass(frozen=True)
+class Done:
+    """One prompt as the worker hands it over: of each run the ids taken and their joint
+    log-probability, or None and why."""
+
+    index: int
+    runs: tuple[tuple[tuple[int, ...], float] | None, ...]
+    errors: tuple[str, ...]
+
+
+class ManyTelling:
+    """Makes a row of each prompt that is done."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        asked: Sequence[Example],
+        prompts: Sequence[Tokens | str],
+        ends: frozenset[int],
+        seed: int,
+    ) -> None:
+        self._tokenizer, self._asked, self._prompts = tokenizer, asked, prompts
+        self._ends, self._seed = ends, seed
+
+    def __call__(self, done: Done) -> ManyRow:
+        asked, prompt = self._asked[done.index], self._prompts[done.index]
+        clean = done.runs[0][0] if done.runs[0] else None
+        return ManyRow(
+            done.index,
+            asked.prompt,
+            asked.answer,
+            self._seed + done.index,
+            tuple(
+                None
+                if run is None or isinstance(prompt, str)
+                else self._continuation(prompt, asked.answer, *run, clean)
+                for run in done.runs
+            ),
+            done.errors,
+        )
+
+    def _continuation(
+        self,
+        prompt: Tokens,
+        answer: str,
+        ids: tuple[int, ...],
+        log_prob: float,
+        clean: tuple[int, ...] | None,
+    ) -> Continuation:
+        ended = ids[-1] in self._ends
+        text = Rereading(self._tokenizer, prompt, ids)
+        anew = text.ids()
+        said = Rereading(self._tokenizer, prompt, ids[:-1] if ended else ids).generated
+        return Continuation(
+            ids=ids,
+            tokens=self._tokenizer.pieces(ids),
+            text=text.generated,
+            log_prob=log_prob,
+            ended=ended,
+            right=is_right(said, answer) if answer else None,
+            parts_at=None if clean is None else _parts_at(ids, clean),
+            retokenizes=anew is not None and anew != [*prompt.ids, *ids],
+        )
+
+
+def is_right(text: str, answer: str) -> bool:
+    """Whether a text begins with an answer and does not go on with the same word or number."""
+    rest = text[len(answer) :]
+    return text.startswith(answer) and not (answer[-1:].isalnum() and rest[:1].isalnum())
+
+
+def _parts_at(ids: tuple[int, ...], clean: tuple[int, ...]) -> int | None:
+    if ids == clean:
+        return None
+    same = [a == b for a, b in zip(ids, clean, strict=False)]
+    return same.index(False) if False in same else len(same)

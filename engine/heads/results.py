@@ -1,0 +1,95 @@
+"""Results about where heads look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int8
+
+from ..experiment.results import Tokens
+from ..experiment.sites import Head
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """What heads attend to, one number a head; `head_scores.SCORES` defines each.
+
+    All of shape [*head]. Attention from 0 to 1; `entropy` in nats. NaN where the prompt has no
+    token to ask: a single token, or none that occurred before.
+    """
+
+    previous_token: Float[np.ndarray, "*head"]
+    first_token: Float[np.ndarray, "*head"]
+    same_token: Float[np.ndarray, "*head"]
+    duplicate_token: Float[np.ndarray, "*head"]
+    induction: Float[np.ndarray, "*head"]
+    entropy: Float[np.ndarray, "*head"]
+
+
+@dataclass(frozen=True)
+class AttentionRun:
+    """Attention of one run.
+
+    `pattern`: float32 [*head query_pos key_pos], after the softmax, 0 to 1, rows summing to 1.
+    `value_norm`: [*head key_pos], the length of the value vector at each key; query heads that
+    share a value head share it. `scores`: of each pattern, [*head].
+    """
+
+    pattern: Float[np.ndarray, "*head pos pos"]
+    value_norm: Float[np.ndarray, "*head pos"]
+    scores: HeadScores
+
+    @property
+    def value_weighted(self) -> np.ndarray:
+        """Attention times the norm of the value vector attended to: from 0, same axes as
+        `pattern`. Not the direction written, nor what the output projection makes of it."""
+        return self.pattern * self.value_norm[..., None, :]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention patterns of one experiment, clean and ablated.
+
+    `heads`: those the first axes hold, in order: every head with axes [layer head_index ...], or
+    the ones asked for, [head ...]. The two runs are equal where nothing is ablated.
+    """
+
+    tokens: Tokens
+    heads: tuple[Head, ...]
+    clean: AttentionRun
+    ablated: AttentionRun
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Every head's pattern made small.
+
+    `shade`: [layer head_index row col], −127 to 127, where 127 stands for `most`; of each block of
+    a larger pattern it is the value furthest from 0. Rows are queries, columns keys.
+    """
+
+    shade: Int8[np.ndarray, "layer head_index row row"]
+    most: float
+
+
+@dataclass(frozen=True)
+class AttentionOverview:
+    """Every head's thumbnail and scores, clean, ablated and their difference.
+
+    `difference` is ablated − clean: positive where the ablated run attends more. Clean and ablated
+    are on one scale: up to 1, or to the largest value of both where values weigh the patterns.
+    Scores are [layer head_index], and always of the patterns without weights.
+    """
+
+    tokens: Tokens
+    clean: Thumbnails
+    ablated: Thumbnails
+    difference: Thumbnails
+    clean_scores: HeadScores
+    ablated_scores: HeadScores
+
+    @property
+    def nbytes(self) -> int:
+        """What the thumbnails take, which is nearly all there is."""
+        return sum(t.shade.nbytes for t in (self.clean, self.ablated, self.difference))

@@ -1,0 +1,252 @@
+"""Logit lens: what the model would say after each layer (nostalgebraist, 2020).
+
+The model's own final norm and unembedding are applied to the residual stream after every layer
+(`resid_post`), or to what a layer's attention or MLP adds to it alone. The last row of
+`resid_post` is the model's output. What it does not show: a layer may know a thing in directions
+that only later layers turn towards the vocabulary, so an unreadable row is no proof of ignorance;
+and a part read alone is normalized by its own length, not by that of the stream it joins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import EngineError, ExperimentError
+from ..experiment.experiment import Experiment
+from ..model.bridge import Model
+from ..model.worker import Steps
+from ..passes import forward
+from ..passes.ablation import edits_of, prepared
+from ..passes.hooks import Edit
+from ..ranking.answers import Asked, asked
+from ..registry import load
+from .cells import Cells, Logits, Output, cells
+from .results import Lens, LensRun, Trace
+
+STREAMS = ("resid_post", "attn_out", "mlp_out")
+_PARTS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
+_ROWS = 192
+"""Vectors of a run unembedded at a time, every layer of so many positions: with fewer the
+unembedding's weights are read more often, with more their logits take more memory, and those of a
+layer fit no cache."""
+
+
+def logit_lens(
+    e: Experiment,
+    k: int = 5,
+    stream: str = "resid_post",
+    at: str = "prompt",
+    last: int | None = None,
+    view: str | None = None,
+) -> Lens:
+    """Read every layer through the unembedding, at every position, clean and ablated.
+
+    `k`: how many tokens of each cell. `at` "answer" appends the tokens answer and distractor share
+    to the prompt, so that its last position is where they are decided. `last`: how many positions
+    are read, the last ones; all without it.
+    Returns: Lens; its docstring gives axes, units and signs.
+    Raises: EngineError in words, also for an architecture the lens does not fit.
+    """
+    if stream not in STREAMS:
+        raise ExperimentError(f"The lens reads {', '.join(STREAMS)}, not “{stream[:40]}”.")
+    if at not in ("prompt", "answer"):
+        raise ExperimentError(f"The lens ends at the prompt or the answer, not at “{at[:40]}”.")
+    if last is not None and last < 1:
+        raise ExperimentError(f"The lens reads at least one position, not {last}.")
+    model = load(e.model)
+    if not 1 <= k <= model.shape.d_vocab:
+        raise ExperimentError(f"A cell can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")
+
+    def steps() -> Steps[Lens]:
+        yield from prepared(model, e)
+        return (yield from _lens(model, e, k, stream, at, last))
+
+    return model.worker.submit(steps(), view=view).result()
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """One run's vectors [pos d_model]: those of each layer, and what the last layer leaves."""
+
+    layers: list[Tensor]
+    end: Tensor
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which positions are read, [first, end), and what is shown of each cell."""
+
+    first: int
+    end: int
+    k: int
+    followed: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The cells of a clean run at some positions, layer by layer, kept for the next toggle."""
+
+    cells: list[Cells]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(value.nbytes for layer in self.cells for value in layer.values())
+
+
+def _lens(
+    model: Model, e: Experiment, k: int, stream: str, at: str, last: int | None
+) -> Steps[Lens]:
+    if not model.reaches("ln_final", model.shape.n_layers):
+        raise EngineError(
+            f"{model.checkpoint.architecture} normalizes inside its blocks and not after them, so "
+            "its layers cannot be read through the unembedding: a lens would show numbers that "
+            "mean nothing."
+        )
+    question = asked(model, e)
+    ids = question.prompt.ids + question.after(at)
+    first = 0 if last is None else max(0, len(ids) - last)
+    clean, ablated = _streams(model, ids, edits_of(model, e, question.prompt, len(ids)), stream)
+    followed = _followed(question, at)
+    parts: list[tuple[list[Cells], list[Cells]]] = []
+    columns = max(1, _ROWS // model.shape.n_layers)
+    for start in range(first, len(ids), columns):
+        wanted = _Wanted(start, min(start + columns, len(ids)), k, followed)
+        parts.append(_read(model, clean, ablated, wanted, (ids, stream, wanted)))
+        yield (wanted.end - first) / (len(ids) - first)
+    runs = [_run(model, [part[r] for part in parts], followed) for r in range(2)]
+    shown = {int(i) for run in runs for i in run.ids.ravel()}
+    return Lens(
+        tokens=question.prompt,
+        read=ids,
+        pieces=model.tokenizer.pieces(ids),
+        first=first,
+        stream=stream,
+        clean=runs[0],
+        ablated=runs[1],
+        texts=dict(zip(shown, model.tokenizer.texts(tuple(shown)), strict=True)),
+        notes=question.notes,
+    )
+
+
+def _streams(
+    model: Model, ids: tuple[int, ...], edits: tuple[Edit, ...], stream: str
+) -> tuple[_Stream, _Stream]:
+    """The clean and the ablated run, the same tensors up to the first edit."""
+    n_layers = model.shape.n_layers
+    names = ("resid_post",) if stream == "resid_post" else _PARTS
+    if stream == "resid_post":
+        left = forward.clean_stream(model, ids)[1:]
+        clean = {("resid_post", i): vectors for i, vectors in enumerate(left)}
+    else:
+        every = frozenset((name, i) for name in names for i in range(n_layers))
+        clean = forward.run(model, [forward.Row(ids, captures=every)])[0].captured
+    ablated = clean
+    if edits:
+        changed = range(min(edit.layer for edit in edits), n_layers)
+        captures = frozenset((name, i) for name in names for i in changed)
+        ablated = clean | forward.run(model, [forward.Row(ids, edits, (), captures)])[0].captured
+    if stream != "resid_post":
+        _check_parts(model, clean, stream)
+        _check_parts(model, ablated, stream)
+    one, other = (
+        _Stream([run[(stream, i)] for i in range(n_layers)], run[("resid_post", n_layers - 1)])
+        for run in (clean, ablated)
+    )
+    return one, other
+
+
+def _check_parts(model: Model, captured: dict[forward.Capture, Tensor], stream: str) -> None:
+    """Refuse to read a part that is not what the block adds to the residual stream."""
+    for i in range(model.shape.n_layers):
+        before, after, attn, mlp = (
+            captured[(n, i)].float() for n in ("resid_pre", "resid_post", "attn_out", "mlp_out")
+        )
+        off = float((after - before - attn - mlp).norm())
+        if off > 1e-2 * float((attn + mlp).norm()):
+            raise EngineError(
+                f"In {model.checkpoint.architecture}, {stream} is not what a layer adds to the "
+                "residual stream (it is scaled or normalized on the way), so it is not read alone. "
+                "Choose resid_post."
+            )
+
+
+def _followed(question: Asked, at: str) -> tuple[int | None, int | None]:
+    """The token of the answer, and of the distractor, that would come next."""
+    after = question.after(at)
+    n = len(after)
+    answer, distractor = (
+        ids[n] if len(ids) > n and ids[:n] == after else None
+        for ids in (question.answer, question.distractor)
+    )
+    return answer, distractor
+
+
+def _read(
+    model: Model, clean: _Stream, ablated: _Stream, wanted: _Wanted, key: Hashable
+) -> tuple[list[Cells], list[Cells]]:
+    """The cells of both runs at some positions, layer by layer.
+
+    Layers that both share are unembedded once, and a clean run that is kept under `key` only where
+    the ablated one shares it: how far it is from the ablated output is new.
+    """
+    kept = model.lenses.find(key)
+    if kept is not None and clean.end is ablated.end:
+        return kept.cells, kept.cells
+    runs = [clean, ablated] if kept is None else [ablated]
+    logits = _unembedded(model, runs, wanted)
+    outputs = [Output.of(logits[id(run.end)]) for run in runs]
+    found: list[list[Cells]] = [[] for _ in runs]
+    above: list[Logits | None] = [None] * len(runs)
+    for i, layers in enumerate(zip(*(run.layers for run in runs), strict=True)):
+        for vectors in {id(each): each for each in layers}.values():
+            here, sharing = logits[id(vectors)], [r for r, v in enumerate(layers) if v is vectors]
+            log_probs = here.log_probs()
+            if kept is not None and vectors is clean.layers[i]:
+                own = kept.cells[i]
+            else:
+                own = cells(here, log_probs, wanted.k, wanted.followed, above[sharing[0]])
+            for r in sharing:
+                found[r].append({**own, "divergence": outputs[r].divergence(log_probs)})
+                above[r] = here
+    if kept is None:
+        model.lenses.keep(key, _Kept(found[0]))
+    return (found[0] if kept is None else kept.cells), found[-1]
+
+
+def _unembedded(model: Model, runs: list[_Stream], wanted: _Wanted) -> dict[int, Logits]:
+    """The logits of all that runs hold at the positions wanted, by the id of its vectors; what
+    several runs or layers share is unembedded once."""
+    each = {id(vectors): vectors for run in runs for vectors in (*run.layers, run.end)}
+    some = torch.cat([vectors[wanted.first : wanted.end] for vectors in each.values()])
+    logits = forward.unembed(model, some).split(wanted.end - wanted.first)
+    return dict(zip(each, map(Logits, logits), strict=True))
+
+
+def _run(model: Model, chunks: list[list[Cells]], followed: tuple[int | None, ...]) -> LensRun:
+    """The cells of one run, chunk by chunk and layer by layer, as one result."""
+    of = {
+        name: torch.cat(
+            [torch.stack([cells[name] for cells in layers]) for layers in chunks], dim=1
+        )
+        .cpu()
+        .numpy()
+        for name in chunks[0][0]
+    }
+    answer, distractor = (
+        None
+        if token is None
+        else Trace(
+            model.tokenizer.pieces((token,))[0],
+            model.tokenizer.texts((token,))[0],
+            *(of.pop(f"{name} {t}") for name in ("logits", "log_probs", "ranks")),
+        )
+        for t, token in enumerate(followed)
+    )
+    leads = [] if answer is None else [i for i, r in enumerate(answer.ranks[:, -1]) if r == 1]
+    return LensRun(
+        **of, answer=answer, distractor=distractor, leads_from=leads[0] if leads else None
+    )

@@ -1,0 +1,1 @@
+"""One model: found, read from disk, hooked, and run by one thread."""

@@ -1,0 +1,159 @@
+"""Who may run the model, and when: one thread a model, a queue in front of it.
+
+Hooks on a shared model are not thread-safe, so nothing but its worker's thread calls a model.
+Work is a generator: each `yield` tells how far it is (0 to 1) and lets more urgent work in
+between; its `return` value is the result. A new request from a view replaces the view's old one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Generator, Hashable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+import torch
+
+from ..errors import Cancelled
+
+T = TypeVar("T")
+Steps = Generator[float, None, T]
+
+_CORES = torch.get_num_threads()
+
+INTERACTIVE = 0
+SWEEP = 10
+
+
+class Job(Generic[T]):
+    """Work that was asked for: its progress (0 to 1), a way to cancel it, and its result."""
+
+    def __init__(self, steps: Steps[T], priority: int, view: Hashable | None) -> None:
+        self._steps = steps
+        self.priority = priority
+        self.view = view
+        self.progress = 0.0
+        self._future: Future[T] = Future()
+        self._stop = threading.Event()
+
+    @property
+    def done(self) -> bool:
+        return self._future.done()
+
+    def cancel(self) -> None:
+        """Stop before the next step; waiting for the result then raises Cancelled."""
+        self._stop.set()
+
+    def when_done(self, tell: Callable[[], object]) -> None:
+        """Call `tell` once the work is over, however it ends; at once if it is."""
+        self._future.add_done_callback(lambda _: tell())
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the result. Raises: what the work raised, or Cancelled."""
+        return self._future.result(timeout)
+
+    def step(self) -> bool:
+        """Do one step, on the worker's thread. Returns: whether there is more to do."""
+        try:
+            if self._stop.is_set():
+                self._steps.close()
+                raise Cancelled("This work was called off.")
+            self.progress = next(self._steps)
+            return True
+        except StopIteration as end:
+            self.progress = 1.0
+            self._future.set_result(end.value)
+        except BaseException as wrong:  # whatever it is, the one who waits must hear it
+            self._future.set_exception(wrong)
+        return False
+
+
+class Worker:
+    """The one thread that runs a model."""
+
+    def __init__(self, name: str) -> None:
+        self._queue: list[tuple[int, int, Job]] = []
+        self._order = itertools.count()
+        self._ready = threading.Condition()
+        self._latest: dict[Hashable, Job] = {}
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name=f"worker {name}", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self, steps: Steps[T], *, priority: int = INTERACTIVE, view: Hashable | None = None
+    ) -> Job[T]:
+        """Queue work; smaller `priority` goes first, equal ones in turn.
+
+        `view`: whose question this is; its older unfinished request is cancelled.
+        """
+        job = Job(steps, priority, view)
+        with self._ready:
+            if self._closed:
+                raise Cancelled("The model was released while this was asked; ask again.")
+            if view is not None:
+                older = self._latest.get(view)
+                if older is not None:
+                    older.cancel()
+                self._latest[view] = job
+            heapq.heappush(self._queue, (priority, next(self._order), job))
+            self._ready.notify()
+        return job
+
+    def run(
+        self, work: Callable[[], T], *, priority: int = INTERACTIVE, view: Hashable | None = None
+    ) -> T:
+        """Run one undivided piece of work on the worker's thread and wait for it."""
+        if self.is_current:
+            return work()
+        return self.submit(_single(work), priority=priority, view=view).result()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is this worker's own thread."""
+        return threading.current_thread() is self._thread
+
+    def close(self) -> None:
+        """Finish the step under way, cancel the rest, end the thread."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify()
+        if not self.is_current:
+            self._thread.join()
+
+    def _loop(self) -> None:
+        torch.set_num_threads(_CORES)  # a new thread's own number is what another's is just now
+        with torch.no_grad():
+            while True:
+                with self._ready:
+                    self._ready.wait_for(lambda: self._queue or self._closed)
+                    if self._closed:
+                        break
+                    priority, _, job = heapq.heappop(self._queue)
+                more = job.step()
+                with self._ready:
+                    if more:
+                        heapq.heappush(self._queue, (priority, next(self._order), job))
+                    elif job.view is not None and self._latest.get(job.view) is job:
+                        del self._latest[job.view]
+                del job
+        for _, _, job in self._queue:
+            job.cancel()
+            job.step()
+        self._queue.clear()
+
+
+def finished(steps: Steps[T]) -> T:
+    """Do all the steps of a piece of work at once. Returns: its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def _single(work: Callable[[], T]) -> Steps[T]:
+    return work()
+    yield 0.0

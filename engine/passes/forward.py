@@ -1,0 +1,381 @@
+"""The one place a model is called: rows in, logits and captures out.
+
+A row is tokens with its own edits. One pass carries many rows: until its first edit a row is
+identical to its clean run, so it joins the batch only there, from the clean residual that the
+store keeps (late joining). Rows of different length never share a pass, and only the positions
+asked for are unembedded. No hook outlives its pass.
+
+The pass is driven by a single row of ids: masks and position embeddings are made for it and
+broadcast over the rows, whose residuals are put in at the layers where they join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import EngineError, TokenError
+from ..model.bridge import Model
+from ..model.threads import fitting
+from .hooks import Edit, apply
+from .wide_linear import in_blocks
+
+CHUNK_BYTES = 512 * 2**20
+"""Activations one pass may hold at once."""
+
+Capture = tuple[str, int]
+"""The TransformerLens name of an activation and its layer, as in `("pattern", 3)`."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Tokens with edits: one line of a batch.
+
+    `logits_at`: the positions whose logits are wanted. `captures`: the activations wanted.
+    """
+
+    ids: tuple[int, ...]
+    edits: tuple[Edit, ...] = ()
+    logits_at: tuple[int, ...] = ()
+    captures: frozenset[Capture] = frozenset()
+
+
+@dataclass
+class RowResult:
+    """What a row gave: `logits` float32 [len(logits_at), d_vocab], and each capture without the
+    batch axis, on the model's device."""
+
+    logits: Tensor
+    captured: dict[Capture, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """The clean residual stream of one text: entering each layer, and leaving the last.
+
+    `stream`: [n_layers + 1, pos, d_model].
+    """
+
+    stream: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        return self.stream.nbytes
+
+
+def run(model: Model, rows: Sequence[Row]) -> list[RowResult]:
+    """Run rows through a model, on its worker's thread.
+
+    Returns: one result a row, in the order given.
+    Raises: TokenError for rows the model cannot read; EngineError where memory does not suffice.
+    """
+    if not model.worker.is_current:
+        raise RuntimeError("forward.run was called outside the model's worker")
+    for row in rows:
+        check_ids(model, row.ids)
+    results: dict[int, RowResult] = {}
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), _joins(model, rows[i])))
+    for chunk in _chunks(model, rows, order):
+        _halving(model, rows, chunk, results)
+    return [results[i] for i in range(len(rows))]
+
+
+def clean_stream(model: Model, ids: tuple[int, ...]) -> Tensor:
+    """The clean residual stream of a text, entering each layer and leaving the last:
+    [n_layers + 1, pos, d_model]. Kept in the store, so not to be changed.
+
+    Raises: TokenError for ids the model cannot read.
+    """
+    check_ids(model, ids)
+    return _residuals(model, [ids])[ids].stream
+
+
+def unembed(model: Model, vectors: Tensor) -> Tensor:
+    """What the model would say of residual vectors [n d_model] if its blocks ended there.
+
+    All that the architecture does after its blocks is done, by its own code: final norm,
+    unembedding, scaling, softcapping. Returns: logits [n d_vocab], float32.
+    Raises: EngineError where they overflow.
+    """
+    driver = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    with ExitStack() as stack:
+        stack.enter_context(fitting(model, len(vectors)))
+        for block in model.blocks:
+            stack.enter_context(_skipped(block, model.block_gives_tuple))
+        stack.enter_context(
+            _joined(model, model.shape.n_layers, vectors.to(model.dtype)[:, None], first=True)
+        )
+        stack.enter_context(in_blocks(model.unembed))
+        logits = model(driver)[:, 0].float()
+    _check_numbers(model, logits)
+    return logits
+
+
+def check_ids(model: Model, ids: Sequence[int], what: str = "prompt") -> None:
+    """Refuse ids the model cannot read, before they reach the device; `what` names them.
+
+    Raises: TokenError with the numbers.
+    """
+    n, most = len(ids), model.shape.n_ctx
+    if n == 0:
+        raise TokenError("The prompt is empty: type something, or switch BOS on.")
+    if most is not None and n > most:
+        raise TokenError(f"The {what} is {n} tokens long; this model reads at most {most}.")
+    bad = next((i for i in ids if not 0 <= i < model.shape.d_vocab), None)
+    if bad is not None:
+        raise TokenError(
+            f"Token id {bad} is outside the model's vocabulary of {model.shape.d_vocab}: the "
+            "tokenizer does not belong to this model."
+        )
+
+
+def _joins(model: Model, row: Row) -> int:
+    """The layer at which a row first differs from what the store can give."""
+    return min(_layers(row), default=model.shape.n_layers)
+
+
+def _last(model: Model, rows: Sequence[Row]) -> int:
+    """The last layer that must be run: beyond it nothing is wanted where no row wants logits."""
+    if any(row.logits_at for row in rows):
+        return model.shape.n_layers
+    return max(layer for row in rows for layer in (*_layers(row), _joins(model, row)))
+
+
+def _layers(row: Row) -> list[int]:
+    """The layers a row edits or captures."""
+    return [e.layer for e in row.edits] + [layer for _, layer in row.captures]
+
+
+def _chunks(model: Model, rows: Sequence[Row], order: list[int]) -> Iterator[list[int]]:
+    """Cut ordered rows into passes: one length each, within the byte budget."""
+    chunk: list[int] = []
+    held = 0
+    for i in order:
+        cost = row_bytes(model, rows[i])
+        if chunk and (len(rows[i].ids) != len(rows[chunk[0]].ids) or held + cost > CHUNK_BYTES):
+            yield chunk
+            chunk, held = [], 0
+        chunk.append(i)
+        held += cost
+    if chunk:
+        yield chunk
+
+
+def row_bytes(model: Model, row: Row) -> int:
+    """Activations a row holds at most at once, in bytes."""
+    s, n = model.shape, len(row.ids)
+    widest = 6 * s.d_model + 3 * (s.d_mlp or 8 * s.d_model) + 3 * s.n_heads * n
+    kept = len(row.captures) * (s.d_model + s.n_heads * n)
+    return (n * (widest + kept) + len(row.logits_at) * s.d_vocab * 2) * 4
+
+
+def _halving(
+    model: Model, rows: Sequence[Row], chunk: list[int], results: dict[int, RowResult]
+) -> None:
+    """Run a chunk; on an out-of-memory error, its halves."""
+    try:
+        results.update(zip(chunk, _pass(model, [rows[i] for i in chunk]), strict=True))
+        return
+    except (torch.OutOfMemoryError, RuntimeError) as wrong:
+        if not is_out_of_memory(wrong):
+            raise
+        if len(chunk) == 1:
+            raise EngineError(
+                f"A prompt of {len(rows[chunk[0]].ids)} tokens does not fit in the memory left on "
+                f"{model.device}; shorten it, or load the model in a smaller dtype."
+            ) from wrong
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()
+    half = len(chunk) // 2
+    _halving(model, rows, chunk[:half], results)
+    _halving(model, rows, chunk[half:], results)
+
+
+def is_out_of_memory(wrong: Exception) -> bool:
+    """Whether an error is the device's memory giving out, however torch words it."""
+    told = str(wrong).lower()
+    return isinstance(wrong, torch.OutOfMemoryError) or "can't allocate memory" in told
+
+
+def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
+    """One forward pass over rows of one length, ordered by the layer where they join."""
+    joins = [_joins(model, row) for row in rows]
+    last = _last(model, rows)
+    clean = _residuals(model, list(dict.fromkeys(row.ids for row in rows)))
+    results = [RowResult(torch.empty(0)) for _ in rows]
+    with ExitStack() as stack:
+        stack.enter_context(fitting(model, sum(len(row.ids) for row in rows)))
+        for layer, block in enumerate(model.blocks):
+            if layer < joins[0] or layer > last:
+                stack.enter_context(_skipped(block, model.block_gives_tuple))
+        for layer in sorted(set(joins)):
+            new = [
+                clean[row.ids].stream[layer]
+                for row, j in zip(rows, joins, strict=True)
+                if j == layer
+            ]
+            stack.enter_context(_joined(model, layer, torch.stack(new), layer == joins[0]))
+        fired = stack.enter_context(_pointed(model, rows, results))
+        picked = [(r, p) for r, row in enumerate(rows) for p in row.logits_at]
+        stack.enter_context(_trimmed(model.unembed, picked))
+        logits = model(torch.tensor([rows[0].ids], device=model.device))
+    check_fired(fired)
+    _check_numbers(model, logits)
+    parts = logits[0, : len(picked)].float().split([len(row.logits_at) for row in rows])
+    for result, part in zip(results, parts, strict=True):
+        result.logits = part
+    return results
+
+
+def _residuals(model: Model, texts: list[tuple[int, ...]]) -> dict[tuple[int, ...], Residuals]:
+    """The clean residuals of texts of one length: from the store, else by running them."""
+    found = {ids: model.store.find(ids) for ids in texts}
+    missing = [ids for ids, kept in found.items() if kept is None]
+    each = max(1, CHUNK_BYTES // row_bytes(model, Row(texts[0])))
+    for start in range(0, len(missing), each):
+        part = missing[start : start + each]
+        for ids, residuals in zip(part, _run_clean(model, part), strict=True):
+            found[ids] = residuals
+            model.store.keep(ids, residuals)
+    return {ids: kept for ids, kept in found.items() if kept is not None}
+
+
+def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Residuals]:
+    layers: list[Tensor] = []
+
+    def before(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        layers.append(_hidden(args, kwargs))
+
+    def after(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+        layers.append(output[0] if isinstance(output, tuple) else output)
+
+    with ExitStack() as stack:
+        stack.enter_context(fitting(model, sum(map(len, texts))))
+        for block in model.blocks:
+            stack.callback(block.register_forward_pre_hook(before, with_kwargs=True).remove)
+        stack.callback(model.blocks[-1].register_forward_hook(after).remove)
+        stack.enter_context(_trimmed(model.unembed, [(0, 0)]))
+        model(torch.tensor(texts, device=model.device))
+    streams = torch.stack(layers, dim=1)  # [batch n_layers+1 pos d_model]
+    return [Residuals(stream.clone()) for stream in streams]
+
+
+def _hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    return args[0] if args else kwargs["hidden_states"]
+
+
+@contextmanager
+def _skipped(block: nn.Module, gives_tuple: bool) -> Iterator[None]:
+    """Let a block hand on its input, doing nothing."""
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        hidden = _hidden(args, kwargs)
+        return (hidden,) if gives_tuple else hidden
+
+    block.__dict__["forward"] = forward
+    try:
+        yield
+    finally:
+        del block.__dict__["forward"]
+
+
+@contextmanager
+def _joined(model: Model, layer: int, new: Tensor, first: bool) -> Iterator[None]:
+    """Add rows [rows pos d_model] to the batch before a layer; the first ones replace the driver.
+
+    Rows that join at n_layers, the clean ones, are added after the last block.
+    """
+
+    def grown(hidden: Tensor) -> Tensor:
+        return new if first else torch.cat([hidden, new])
+
+    def before(
+        _block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (grown(args[0]), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": grown(kwargs["hidden_states"])}
+
+    def after(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
+        if isinstance(output, tuple):
+            return (grown(output[0]), *output[1:])
+        return grown(output)
+
+    if layer == model.shape.n_layers:
+        handle = model.blocks[-1].register_forward_hook(after)
+    else:
+        handle = model.blocks[layer].register_forward_pre_hook(before, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _pointed(
+    model: Model, rows: list[Row], results: list[RowResult]
+) -> Iterator[dict[Capture, bool]]:
+    """Edit and capture at the hook points that rows name. Yields: which points have fired."""
+    wanted: dict[Capture, tuple[list[tuple[int, Edit]], list[int]]] = {}
+    for r, row in enumerate(rows):
+        for edit in row.edits:
+            wanted.setdefault((edit.point, edit.layer), ([], []))[0].append((r, edit))
+        for capture in row.captures:
+            wanted.setdefault(capture, ([], []))[1].append(r)
+    fired = dict.fromkeys(wanted, False)
+
+    def acting(at: Capture, edits: list[tuple[int, Edit]], keep: list[int]) -> Any:
+        def act(activation: Tensor) -> Tensor | None:
+            fired[at] = True
+            if edits:
+                activation = apply(edits, activation)
+            for r in keep:
+                results[r].captured[at] = activation[r].detach().clone()
+            return activation if edits else None
+
+        return act
+
+    with ExitStack() as stack:
+        for at, (edits, keep) in wanted.items():
+            stack.enter_context(model.hooked(*at, acting(at, edits, keep)))
+        yield fired
+
+
+@contextmanager
+def _trimmed(unembed: nn.Module, picked: list[tuple[int, int]]) -> Iterator[None]:
+    """Unembed only the (row, position) pairs asked for: [rows pos d] becomes [1 picked d]."""
+    rows = torch.tensor([r for r, _ in picked] or [0])
+    positions = torch.tensor([p for _, p in picked] or [0])
+
+    def before(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (args[0][rows.to(args[0].device), positions.to(args[0].device)][None], *args[1:])
+
+    handle = unembed.register_forward_pre_hook(before)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _check_numbers(model: Model, logits: Tensor) -> None:
+    worst = logits.max() if logits.numel() else logits.new_zeros(())
+    if not worst < torch.inf:  # NaN is the largest of all
+        raise EngineError(
+            f"The model's numbers overflow in this run ({model.dtype}), so there is nothing to "
+            "rank. Scale or set by less, or load it in another dtype."
+        )
+
+
+def check_fired(fired: dict[Capture, bool]) -> None:
+    """Refuse a pass in which a hook point was never passed. Raises: EngineError naming it."""
+    missed = [f"{name} of layer {layer}" for (name, layer), yes in fired.items() if not yes]
+    if missed:
+        raise EngineError(
+            f"The hook at {missed[0]} never fired on this architecture, so nothing is shown rather "
+            "than a result in which it was not applied."
+        )

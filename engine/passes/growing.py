@@ -1,0 +1,191 @@
+"""Rows that set out from a run, each at its own layer, and grow into one batch towards the output.
+
+A run is made of texts of one length, with the edits they all carry ("given"). A row is one of these
+texts with one more edit: until the layer of that edit it is the run, so it begins there. Every step
+is one block over some of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import EngineError
+from ..model.bridge import Model
+from ..model.worker import Steps, finished
+from . import forward
+from .blockwise import Blocks, Ids
+from .hooks import Edit
+from .pace import Pace
+
+Edits = tuple[Edit, ...]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A run of texts of one length: what rows set out from.
+
+    `stream` [n_layers + 1, text, pos, d_model]: entering each layer, and leaving the last; there
+    at `places` only. `given`: the edits of each text.
+    """
+
+    blocks: Blocks
+    texts: tuple[Ids, ...]
+    given: tuple[Edits, ...]
+    places: tuple[int, ...]
+    stream: list[Tensor]
+
+    @property
+    def leaving(self) -> Float[Tensor, "text places d_model"]:
+        """The residual stream after the last layer, at the places asked for."""
+        return self.stream[-1]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A row: the text it is, by its index in the run, and what is changed besides, in one layer."""
+
+    text: int
+    edit: Edit
+
+    @property
+    def layer(self) -> int:
+        """Where it parts from the run."""
+        return self.edit.layer
+
+
+def base_cost(pace: Pace, texts: Sequence[Ids]) -> float:
+    """Operations of `base`."""
+    return sum(map(len, texts)) * sum(pace.block_cost)
+
+
+def grown_cost(pace: Pace, layer: int, n_tokens: int) -> float:
+    """Operations of one row from a layer on."""
+    return n_tokens * sum(pace.block_cost[layer:])
+
+
+def base(
+    model: Model,
+    pace: Pace,
+    texts: Sequence[Ids],
+    given: Sequence[Edits],
+    places: tuple[int, ...],
+    blocks: Blocks | None = None,
+) -> Steps[Base]:
+    """Run texts of one length with their given edits."""
+    blocks = Blocks(model, texts) if blocks is None else blocks
+    run = Base(blocks, tuple(texts), tuple(given), places, [blocks.embedded])
+    yield from run_layers(model, pace, run, 0, model.shape.n_layers)
+    return run
+
+
+def run_layers(model: Model, pace: Pace, run: Base, first: int, last: int) -> Steps[None]:
+    """Run the layers from `first` to the one before `last` anew, over what enters the first."""
+    n = run.blocks.n_tokens
+    nbytes = forward.row_bytes(model, forward.Row(run.texts[0]))
+    for layer in range(first, last):
+        entering = run.stream[layer]
+        leaving = torch.empty_like(entering)
+
+        def work(start: int, stop: int, layer=layer, entering=entering, leaving=leaving) -> None:
+            wanted = _wanted(layer, [(edits, None) for edits in run.given[start:stop]])
+            leaving[start:stop] = run.blocks.call(layer, entering[start:stop], wanted)
+
+        yield from pace.steps(len(run.texts), n * pace.block_cost[layer], nbytes, work)
+        if layer == model.shape.n_layers - 1:
+            leaving = leaving[:, list(run.places)]
+        run.stream[layer + 1 : layer + 2] = [leaving]
+
+
+def grown(
+    model: Model, pace: Pace, base: Base, branches: Sequence[Branch]
+) -> Steps[Float[Tensor, "rows places d_model"]]:
+    """Run branches to the last layer.
+
+    They are given in the order of their layers, those of one layer by text. Returns: the residual
+    stream leaving the last layer, at the run's places.
+    """
+    n_layers, n = model.shape.n_layers, base.blocks.n_tokens
+    nbytes = forward.row_bytes(model, forward.Row(base.texts[0]))
+    hidden = base.stream[0].new_empty(len(branches), n, model.shape.d_model)
+    leaving = base.leaving.new_empty(len(branches), *base.leaving.shape[1:])
+    texts = torch.tensor([branch.text for branch in branches], device=hidden.device)
+    joined = 0
+    for layer in range(min((b.layer for b in branches), default=n_layers), n_layers):
+        new = sum(branch.layer == layer for branch in branches)
+        last = layer == n_layers - 1
+        hidden[joined : joined + new] = base.stream[layer][texts[joined : joined + new]]
+        for first, rows in ((0, joined), (joined, new)):
+
+            def work(start: int, stop: int, layer=layer, first=first, last=last) -> None:
+                at = slice(first + start, first + stop)
+                wanted = _wanted(
+                    layer,
+                    [
+                        (base.given[b.text], b.edit if b.layer == layer else None)
+                        for b in branches[at]
+                    ],
+                )
+                out = base.blocks.call(
+                    layer,
+                    hidden[at],
+                    wanted,
+                    places=base.places if last else None,
+                    alike=texts[at] if branches[first].layer == layer else None,
+                )
+                (leaving if last else hidden)[at] = out[:, list(base.places)] if last else out
+
+            yield from pace.steps(rows, n * pace.block_cost[layer], nbytes, work)
+        joined += new
+    return leaving
+
+
+def _wanted(
+    layer: int, rows: Sequence[tuple[Edits, Edit | None]]
+) -> Mapping[forward.Capture, Sequence[tuple[int, Edit]]]:
+    """The edits of rows in one layer: those given, and behind them each row's own."""
+    wanted: dict[forward.Capture, list[tuple[int, Edit]]] = {}
+    for row, (given, own) in enumerate(rows):
+        for edit in (*given, *((own,) if own is not None else ())):
+            if edit.layer == layer:
+                wanted.setdefault((edit.point, layer), []).append((row, edit))
+    return wanted
+
+
+def vouch(model: Model) -> None:
+    """See once that a model gives the same numbers block by block as in `forward`, with its edits.
+
+    Raises: EngineError for an architecture where it does not.
+    """
+    if model.plain.vouched_by_block:
+        return
+    s = model.shape
+    n = min(4, s.n_ctx or 4)
+    texts = [tuple((a + b * i) % s.d_vocab for i in range(n)) for a, b in ((3, 7), (1, 2))]
+    everywhere = tuple(range(n))
+    points = [("z", (0,)), ("mlp_out", None), ("post", (0,))]
+    branches = [
+        Branch(text, Edit(point, layer, index, everywhere, 0.5))
+        for layer in sorted({0, s.n_layers // 2, s.n_layers - 1})
+        for text in (0, 1)
+        for point, index in points
+        if model.reaches(point, layer)
+    ]
+    given = (Edit("z", s.n_layers // 2, (s.n_heads - 1,), everywhere, 0.5),)
+    pace, last = Pace(model), n - 1
+    run = finished(base(model, pace, texts, [given, ()], (last,)))
+    leaving = finished(grown(model, pace, run, branches))
+    found = forward.unembed(model, leaving[:, 0])
+    rows = [forward.Row(texts[b.text], (*run.given[b.text], b.edit), (last,)) for b in branches]
+    expected = torch.cat([result.logits for result in forward.run(model, rows)])
+    off = float((found - expected).norm())
+    if not off <= (1e-3 if model.dtype == torch.float32 else 0.1) * float(expected.norm()) + 1e-6:
+        raise EngineError(
+            f"{model.checkpoint.architecture} gives other numbers block by block than when it is "
+            "run as a whole, so its sweeps are not shown rather than shown wrongly."
+        )
+    model.plain.vouched_by_block = True

@@ -1,0 +1,133 @@
+"""An ablation made concrete: which activation is changed, at which tokens, to what.
+
+The definitions are those of `experiment.Kind`. Heads are changed at `z`, before the output
+projection, per query head; MLPs at `mlp_out`, after the post-norm where there is one; neurons at
+`post`, after the activation function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ..experiment.experiment import Ablations, Kind
+from ..experiment.sites import MLP, Head, Neuron, Shape, Site, resolve_sites
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """One change to one activation of one row.
+
+    `point` is "z", "mlp_out" or "post"; `index` the heads or neurons changed, None where the
+    whole vector is. `positions` are token indices. The activation there becomes `value`
+    (broadcast to [positions, index, ...]), or is multiplied by it where `scales`, or has it added
+    where `adds`.
+    """
+
+    point: str
+    layer: int
+    index: tuple[int, ...] | None
+    positions: tuple[int, ...]
+    value: Tensor | float
+    scales: bool = False
+    adds: bool = False
+
+
+def ablated_sites(ablations: Ablations, shape: Shape) -> tuple[Site, ...]:
+    """The heads, MLPs and neurons that are changed, the verb taken into account.
+
+    Raises: SiteError for a site the model does not have.
+    """
+    named = resolve_sites(ablations.sites, shape)
+    if ablations.verb == "ablate":
+        return named
+    every: list[Site] = [Head(i, h) for i in range(shape.n_layers) for h in range(shape.n_heads)]
+    if ablations.mlps:
+        every += [MLP(i) for i in range(shape.n_layers)]
+    kept = set(named)
+    return tuple(site for site in every if site not in kept)
+
+
+def grouped(sites: Sequence[Site]) -> dict[tuple[str, int], tuple[int, ...] | None]:
+    """Sites by hook point and layer, with the heads or neurons there (None for an MLP)."""
+    groups: dict[tuple[str, int], list[int] | None] = {}
+    for site in sites:
+        match site:
+            case Head(layer, head):
+                found = groups.setdefault(("z", layer), [])
+                assert found is not None
+                found.append(head)
+            case Neuron(layer, index):
+                found = groups.setdefault(("post", layer), [])
+                assert found is not None
+                found.append(index)
+            case MLP(layer):
+                groups[("mlp_out", layer)] = None
+    return {at: None if found is None else tuple(sorted(found)) for at, found in groups.items()}
+
+
+def edit(
+    at: tuple[str, int],
+    index: tuple[int, ...] | None,
+    kind: Kind,
+    number: float | None,
+    positions: tuple[int, ...],
+    reference: Tensor | None,
+) -> Edit:
+    """The change of one group of sites.
+
+    `reference`: for `mean` the average activation without its position axis, for
+    `mean_by_position` and `resample` with it, [pos ...]; None for the other methods.
+    """
+    point, layer = at
+    match kind:
+        case Kind.ZERO:
+            return Edit(point, layer, index, positions, 0.0)
+        case Kind.SET:
+            return Edit(point, layer, index, positions, float(number or 0.0))
+        case Kind.SCALE:
+            return Edit(point, layer, index, positions, float(number or 0.0), scales=True)
+    assert reference is not None
+    if kind is not Kind.MEAN:
+        reference = reference[list(positions)]
+    if index is not None:
+        reference = reference.index_select(
+            0 if kind is Kind.MEAN else 1, torch.tensor(index, device=reference.device)
+        )
+    return Edit(point, layer, index, positions, reference)
+
+
+def apply(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
+    """Make the changes of each row in a copy of an activation [batch pos ...].
+
+    Rows that share an edit are changed together.
+    """
+    changed = activation.clone()
+    sharing: dict[Edit, list[int]] = {}
+    for row, one in edits:
+        sharing.setdefault(one, []).append(row)
+    for one, rows in sharing.items():
+        axes = [tuple(rows), one.positions, *([one.index] if one.index is not None else [])]
+        cells = _cells(tuple(axes), changed.device)
+        value = one.value if isinstance(one.value, float) else one.value.to(changed.dtype)
+        if one.scales:
+            changed[cells] = changed[cells] * value
+        elif one.adds:
+            changed[cells] = changed[cells] + value
+        else:
+            changed[cells] = value
+    return changed
+
+
+@lru_cache(maxsize=2048)
+def _cells(axes: tuple[tuple[int, ...], ...], device: torch.device) -> tuple[Tensor, ...]:
+    """Every combination of these indices, an axis each, ready to index with."""
+    n = len(axes)
+    return tuple(
+        torch.tensor(axis, device=device).view([-1 if i == j else 1 for j in range(n)])
+        for i, axis in enumerate(axes)
+    )

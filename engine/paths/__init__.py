@@ -1,0 +1,1 @@
+"""Direct paths between the members of a circuit, by path patching."""

@@ -1,0 +1,251 @@
+"""Path patching: what a head or MLP does to chosen inputs directly, not by way of others.
+
+Goldowsky-Dill et al. 2023, "Localizing Model Behavior with Path Patching"; Wang et al. 2022,
+appendix B. A sender's output is replaced by its value in the corrupted run (or an average), while
+every other component is frozen at its clean value; the receivers' activations are recomputed from
+the inputs so changed, and put into a clean run, whose logit difference is read. A receiver reads
+the residual stream, to which outputs are added, so with all else frozen its input changes by
+
+    Δ = sender's output as replaced − sender's clean output,   before the receiver's norm,
+
+and no pass need freeze anything but the receiver's own layer. What an effect does not show: what
+the sender does by way of a third; and of two paths patched together not the sum of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from ..errors import EngineError, ExperimentError
+from ..experiment.experiment import Ablations, Experiment
+from ..experiment.sites import MLP, Head, Site
+from ..model.bridge import Model
+from ..model.worker import Steps
+from ..passes import forward
+from ..passes.ablation import edits_at, prepared
+from ..passes.forward import Capture, Row
+from ..passes.hooks import Edit
+from ..ranking.answers import Asked, asked
+from ..ranking.scoring import is_decided
+from .receivers import Receiver
+
+_TOKENS_A_STEP = 1_024
+_ADDED = 0.02
+"""By how much, relative to the stream, what is added to it may differ from how it grows."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """From one sender to a set of receivers, patched together."""
+
+    sender: Site
+    receivers: tuple[Receiver, ...]
+
+
+def is_sequential(model: Model) -> bool:
+    """Whether an MLP reads what the heads of its own layer write (else both read the same)."""
+    return model.reaches("resid_mid", 0)
+
+
+def patched(model: Model, e: Experiment, paths: Sequence[Path]) -> Steps[tuple[float, list[float]]]:
+    """The logit difference of one experiment with each path patched, on the worker's thread.
+
+    Paths are patched by the experiment's method, at its positions; receivers a sender cannot reach
+    are left alone. Returns: the clean logit difference, and that of each path, NaN where it reaches
+    none.
+    Raises: EngineError where answer and distractor are not told apart by a token, or the
+    architecture has no direct paths.
+    """
+    question = _decided(model, e)
+    text = _Text(model, e, question)
+    yield from _prepared(model, e, paths)
+    senders = list(dict.fromkeys(path.sender for path in paths))
+    deltas = text.deltas(senders)
+    found: list[float] = []
+    for start, group in _grouped(paths, len(text.ids)):
+        found += text.logit_diffs(group, deltas)
+        yield (start + len(group)) / len(paths)
+    return text.clean_diff, found
+
+
+def _decided(model: Model, e: Experiment) -> Asked:
+    question = asked(model, e)
+    if not is_decided(question):
+        raise ExperimentError(
+            question.notes[0]
+            if question.notes
+            else "Path patching reads a logit difference: give an answer and a distractor."
+        )
+    return question
+
+
+def _prepared(model: Model, e: Experiment, paths: Iterable[Path]) -> Iterator[float]:
+    sites = tuple(dict.fromkeys(path.sender for path in paths))
+    for _ in prepared(model, _ablating(e, sites)):
+        yield 0.0
+
+
+def _ablating(e: Experiment, sites: tuple[Site, ...]) -> Experiment:
+    return replace(e, ablations=Ablations(sites))
+
+
+def _grouped(paths: Sequence[Path], n_tokens: int) -> Iterator[tuple[int, Sequence[Path]]]:
+    each = max(1, _TOKENS_A_STEP // (4 * n_tokens))
+    for start in range(0, len(paths), each):
+        yield start, paths[start : start + each]
+
+
+class _Text:
+    """One text, the prompt and the tokens that answer and distractor share, with its clean run."""
+
+    def __init__(self, model: Model, e: Experiment, question: Asked) -> None:
+        self.model, self.e, self.question = model, e, question
+        self.ids = question.prompt.ids + question.after("answer")
+        self._everywhere = tuple(range(len(self.ids)))
+        self._end = self._everywhere[-1:]
+        n = model.shape.n_layers
+        names = ("resid_pre", "z", "attn_out", "mlp_out", "resid_post")
+        wanted = frozenset((name, layer) for name in names for layer in range(n))
+        (clean,) = self._run([Row(self.ids, logits_at=self._end, captures=wanted)])
+        self._clean = clean.captured
+        self._check_added()
+        self._freeze = [self._set("z", layer) for layer in range(n)]
+        self.clean_diff = self._diff(clean.logits)
+
+    def _run(self, rows: list[Row]) -> list[forward.RowResult]:
+        return forward.run(self.model, rows) if rows else []
+
+    def _set(self, name: str, layer: int) -> Edit:
+        """An activation held at its clean value."""
+        return Edit(name, layer, None, self._everywhere, self._clean[name, layer])
+
+    def _check_added(self) -> None:
+        """Refuse an architecture in which outputs are not added to the residual stream as they are:
+        then no direct path is linear."""
+        for layer in range(self.model.shape.n_layers):
+            found = {
+                name: self._clean[name, layer].float()
+                for name in ("resid_pre", "attn_out", "mlp_out", "resid_post")
+            }
+            grown = found["resid_pre"] + found["attn_out"] + found["mlp_out"]
+            away = (grown - found["resid_post"]).norm()
+            if not away <= _ADDED * found["resid_post"].norm():
+                raise EngineError(
+                    f"{self.model.checkpoint.architecture} does not add what its heads and MLPs "
+                    f"write to the residual stream as it is (layer {layer}), so there are no "
+                    "direct paths to patch. Ablate heads and MLPs instead."
+                )
+
+    def deltas(self, senders: Sequence[Site]) -> dict[Site, Tensor]:
+        """How each sender's output changes in the residual stream: [pos d_model].
+
+        With the heads of every layer held, what a layer's attention writes depends on them alone;
+        so one row changes the same head of every layer.
+        """
+        positions = self.e.positions.at(len(self.question.prompt), len(self.ids))
+        rows, points, asked_for = [], [], []
+        heads = sorted({s.head for s in senders if isinstance(s, Head)})
+        groups: list[tuple[str, list[Site]]] = [
+            ("attn_out", [s for s in senders if isinstance(s, Head) and s.head == h]) for h in heads
+        ]
+        groups.append(("mlp_out", [s for s in senders if isinstance(s, MLP)]))
+        for point, group in groups:
+            if not group:
+                continue
+            own = edits_at(
+                self.model, _ablating(self.e, tuple(group)), self.question.prompt, positions
+            )
+            held = self._freeze
+            if point == "mlp_out":
+                held = [*held, *(self._set(point, s.layer) for s in group)]
+            captures = frozenset((point, s.layer) for s in group)
+            rows.append(Row(self.ids, (*held, *own), captures=captures))
+            points.append(point)
+            asked_for.append(group)
+        found: dict[Site, Tensor] = {}
+        for point, group, result in zip(points, asked_for, self._run(rows), strict=True):
+            for sender in group:
+                at = (point, sender.layer)
+                found[sender] = result.captured[at] - self._clean[at]
+        return found
+
+    def logit_diffs(self, paths: Sequence[Path], deltas: dict[Site, Tensor]) -> list[float]:
+        """The logit difference with each path patched; NaN for one that reaches nothing."""
+        reached = [
+            [r for r in path.receivers if r.reads(path.sender, is_sequential(self.model))]
+            for path in paths
+        ]
+        values = self._recomputed(paths, reached, deltas)
+        rows = [
+            Row(
+                self.ids,
+                tuple(self._patch(path.sender, r, values, deltas) for r in some),
+                self._end,
+            )
+            for path, some in zip(paths, reached, strict=True)
+        ]
+        results = iter(self._run([row for row in rows if row.edits]))
+        return [self._diff(next(results).logits) if row.edits else float("nan") for row in rows]
+
+    def _recomputed(
+        self, paths: Sequence[Path], reached: Sequence[list[Receiver]], deltas: dict[Site, Tensor]
+    ) -> dict[tuple[Site, Capture], Tensor]:
+        """What receivers make of their changed inputs, by sender, name and layer.
+
+        The change joins the residual stream where the layer begins; with the layer's heads held,
+        its MLP reads the clean stream and the change, and nothing else.
+        """
+        wanted: dict[tuple[Site, int], set[Capture]] = {}
+        for path, some in zip(paths, reached, strict=True):
+            for r in some:
+                if r.layer is not None:
+                    at = wanted.setdefault((path.sender, r.layer), set())
+                    at.add((_NAMES[r.part], r.layer))
+        rows = [
+            Row(
+                self.ids,
+                (
+                    Edit("resid_pre", layer, None, self._everywhere, deltas[sender], adds=True),
+                    self._freeze[layer],
+                ),
+                captures=frozenset(names),
+            )
+            for (sender, layer), names in wanted.items()
+        ]
+        return {
+            (sender, at): value
+            for (sender, _), result in zip(wanted, self._run(rows), strict=True)
+            for at, value in result.captured.items()
+        }
+
+    def _patch(
+        self,
+        sender: Site,
+        receiver: Receiver,
+        values: dict[tuple[Site, Capture], Tensor],
+        deltas: dict[Site, Tensor],
+    ) -> Edit:
+        last = self.model.shape.n_layers - 1
+        if receiver.layer is None:
+            delta = deltas[sender]
+            return Edit("resid_post", last, None, self._everywhere, delta, adds=True)
+        at = (_NAMES[receiver.part], receiver.layer)
+        value = values[sender, at]
+        if receiver.head is None:
+            return Edit(*at, None, self._everywhere, value)
+        s = self.model.shape
+        shared = 1 if receiver.part == "q" else s.n_heads // s.n_key_value_heads
+        head = receiver.head // shared
+        return Edit(*at, (head,), self._everywhere, value[:, head : head + 1])
+
+    def _diff(self, logits: Tensor) -> float:
+        at = self.question.decided
+        answer, distractor = self.question.answer[at], self.question.distractor[at]
+        return float(logits[0, answer].double() - logits[0, distractor].double())
+
+
+_NAMES = {"q": "q", "k": "k", "v": "v", "mlp": "mlp_out"}
+"""A receiver's part → the activation that is recomputed from its input."""

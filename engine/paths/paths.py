@@ -1,0 +1,169 @@
+"""Direct paths asked about: all senders to one set of receivers, or every pair within a circuit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ..errors import EngineError, ExperimentError
+from ..experiment.experiment import Experiment
+from ..experiment.sites import MLP, Head, Site, parse_sites, resolve_sites
+from ..model.bridge import Model
+from ..model.worker import SWEEP, Job, Steps
+from ..registry import load
+from ..tasks.pairs import Task, asked_of
+from ..tasks.scores import late_notes
+from .patching import Path, patched
+from .receivers import LOGITS, Receiver, inputs_of, parse_receivers
+from .results import PathMatrix, PathPatch
+
+MOST_PATHS = 200_000
+"""Paths times pairs that can be asked for at once."""
+
+
+def path_patch(
+    e: Experiment,
+    senders: str | Iterable[Site] | None,
+    receivers: str | Iterable[Receiver] = "logits",
+    *,
+    task: Task | None = None,
+    view: str | None = None,
+) -> PathPatch:
+    """Patch the direct path from each sender to a set of receivers, one sender at a time.
+
+    The experiment's method says what a sender's output becomes: with `resample` its value in the
+    corrupted prompt's run, with `mean` an average; its positions say where. `senders`: heads and
+    MLPs, None for all. `receivers`: as in `"9.6.q m10 logits"`. `task`: take its pairs in turn
+    instead of the experiment's own prompt.
+    Returns: PathPatch. Raises: EngineError in words.
+    """
+    return path_patching(e, senders, receivers, task=task, view=view).result()
+
+
+def path_patching(
+    e: Experiment,
+    senders: str | Iterable[Site] | None,
+    receivers: str | Iterable[Receiver] = "logits",
+    *,
+    task: Task | None = None,
+    view: str | None = None,
+) -> Job[PathPatch]:
+    """`path_patch` as a job: its progress, a way to cancel it, and its result."""
+    model = load(e.model)
+    sites = _senders(model, senders)
+    into = parse_receivers(receivers, model.shape)
+    notes = _notes(model, into)
+
+    def steps() -> Steps[PathPatch]:
+        paths = [Path(sender, into) for sender in sites]
+        clean, found = yield from over_pairs(model, e, task, paths)
+        late = late_notes(model, _each(e, task))
+        return PathPatch(sites, into, found, clean, (*notes, *late))
+
+    return model.worker.submit(steps(), priority=SWEEP, view=view)
+
+
+def path_matrix(
+    e: Experiment,
+    members: str | Iterable[Site],
+    *,
+    split: bool = False,
+    task: Task | None = None,
+    view: str | None = None,
+) -> PathMatrix:
+    """Patch the direct path between every two members of a circuit, and from each to the logits.
+
+    A path leads from a sender to the inputs of a member in a later layer, or of the MLP of its own
+    layer where MLPs come after heads. `split`: a head's queries, keys and values each by themselves
+    rather than together. The rest is as in `path_patch`.
+    Returns: PathMatrix. Raises: EngineError in words.
+    """
+    return path_mapping(e, members, split=split, task=task, view=view).result()
+
+
+def path_mapping(
+    e: Experiment,
+    members: str | Iterable[Site],
+    *,
+    split: bool = False,
+    task: Task | None = None,
+    view: str | None = None,
+) -> Job[PathMatrix]:
+    """`path_matrix` as a job: its progress, a way to cancel it, and its result."""
+    model = load(e.model)
+    sites = _senders(model, members)
+    inputs: list[tuple[Receiver, ...]] = []
+    for site in sites:
+        own = inputs_of(site)
+        inputs += [(one,) for one in own] if split else [own]
+    inputs.append((LOGITS,))
+    notes = _notes(model, [one for some in inputs for one in some])
+
+    def steps() -> Steps[PathMatrix]:
+        paths = [Path(sender, some) for sender in sites for some in inputs]
+        clean, found = yield from over_pairs(model, e, task, paths)
+        effect = (found - clean[:, None]).mean(0).reshape(len(sites), len(inputs))
+        late = late_notes(model, _each(e, task))
+        return PathMatrix(sites, tuple(inputs), effect, float(clean.mean()), (*notes, *late))
+
+    return model.worker.submit(steps(), priority=SWEEP, view=view)
+
+
+def over_pairs(
+    model: Model, e: Experiment, task: Task | None, paths: Sequence[Path]
+) -> Steps[tuple[np.ndarray, np.ndarray]]:
+    """Patch each path in each pair. Returns: logit differences clean [pairs], patched
+    [pairs paths]."""
+    each = _each(e, task)
+    if len(each) * len(paths) > MOST_PATHS:
+        raise ExperimentError(
+            f"{len(paths):,} paths in {len(each):,} pairs are {len(paths) * len(each):,}; at most "
+            f"{MOST_PATHS:,} are patched at once. Name fewer senders, or take fewer pairs."
+        )
+    clean, found = [], []
+    for i, one in enumerate(each):
+        work = patched(model, one, paths)
+        while True:
+            try:
+                yield (i + next(work)) / len(each)
+            except StopIteration as end:
+                diff, diffs = end.value
+                break
+            except EngineError as wrong:
+                raise type(wrong)(
+                    str(wrong) if task is None else f"Pair {i + 1} of “{task.name[:60]}”: {wrong}"
+                ) from wrong
+        clean.append(diff)
+        found.append(diffs)
+    return np.array(clean), np.array(found)
+
+
+def _each(e: Experiment, task: Task | None) -> list[Experiment]:
+    """The experiment asked of each pair, or by itself."""
+    return [e] if task is None else [asked_of(e, pair, task.references) for pair in task.pairs]
+
+
+def _senders(model: Model, given: str | Iterable[Site] | None) -> tuple[Site, ...]:
+    s = model.shape
+    if given is None:
+        every: list[Site] = [Head(i, h) for i in range(s.n_layers) for h in range(s.n_heads)]
+        return (*every, *(MLP(i) for i in range(s.n_layers)))
+    found = resolve_sites(parse_sites(given) if isinstance(given, str) else given, s)
+    if not found:
+        raise ExperimentError("No senders are named; write heads and MLPs, as in 9.1 m9.")
+    other = next((site for site in found if not isinstance(site, Head | MLP)), None)
+    if other is not None:
+        raise ExperimentError(f"Paths lead from heads and MLPs, not from {other}.")
+    return found
+
+
+def _notes(model: Model, into: Sequence[Receiver]) -> tuple[str, ...]:
+    s = model.shape
+    shared = s.n_heads // s.n_key_value_heads
+    if shared > 1 and any(one.part in ("k", "v") for one in into):
+        return (
+            f"Each {shared} heads of a layer share their keys and values in this model: patching "
+            "those of one patches them for all of its group.",
+        )
+    return ()

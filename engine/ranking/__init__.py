@@ -1,0 +1,1 @@
+"""What comes next, clean and ablated, and how answer and distractor fare."""

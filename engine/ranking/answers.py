@@ -1,0 +1,101 @@
+"""Answer and distractor as the tokens they get in place, and the token that tells them apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..experiment.experiment import Experiment
+from ..experiment.results import Tokens
+from ..model.bridge import Model
+from ..passes import forward
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An experiment's prompt and what is scored after it.
+
+    `answer` and `distractor`: their ids in place, empty without one or where it cannot be written.
+    `moves`: whether writing each would change the prompt's own tokens. `decided`: how many of the
+    answer's (or distractor's) tokens come before the one that is compared. `notes`: sentences.
+    """
+
+    prompt: Tokens
+    answer: tuple[int, ...]
+    distractor: tuple[int, ...]
+    moves: tuple[bool, bool]
+    decided: int
+    notes: tuple[str, ...]
+
+    def after(self, at: str) -> tuple[int, ...]:
+        """The ids between the prompt and the token asked for, `at` "prompt" or "answer"."""
+        return (self.answer or self.distractor)[: self.decided] if at == "answer" else ()
+
+
+def asked(model: Model, e: Experiment) -> Asked:
+    """Work out what an experiment asks for.
+
+    Raises: TokenError for a prompt, or a prompt with its answer, that the model cannot read.
+    """
+    prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
+    forward.check_ids(model, prompt.ids)
+    notes: list[str] = []
+    answer, answer_moves = _in_place(model, prompt, e.answer, "answer", notes)
+    distractor, distractor_moves = _in_place(model, prompt, e.distractor, "distractor", notes)
+    decided = _decided(model, answer, distractor)
+    notes += _compared(model, answer, distractor, decided)
+    return Asked(
+        prompt, answer, distractor, (answer_moves, distractor_moves), decided, tuple(notes)
+    )
+
+
+def _in_place(
+    model: Model, prompt: Tokens, text: str, what: str, notes: list[str]
+) -> tuple[tuple[int, ...], bool]:
+    if not text:
+        return (), False
+    ids, moves = model.tokenizer.in_place(prompt, text)
+    if not ids or model.tokenizer.decode(ids).strip() != text.strip():
+        notes.append(
+            f"The {what} “{text[:40]}” is not scored: this tokenizer cannot write it (its tokens "
+            f"read “{model.tokenizer.decode(ids)[:40]}”)."
+        )
+        return (), False
+    if moves:
+        notes.append(
+            f"Writing “{text[:40]}” right after this prompt would change the prompt's own last "
+            f"tokens, so the model has never seen the two joined like this. The {what} is scored "
+            "as tokens of its own; a prompt without its last space usually mends it."
+        )
+    forward.check_ids(model, prompt.ids + ids[:-1], f"prompt with its {what}")
+    forward.check_ids(model, ids[-1:])
+    return ids, moves
+
+
+def _decided(model: Model, answer: tuple[int, ...], distractor: tuple[int, ...]) -> int:
+    if answer and distractor:
+        shared = next(
+            (i for i, (a, d) in enumerate(zip(answer, distractor, strict=False)) if a != d), None
+        )
+        return 0 if shared is None else shared
+    texts = model.tokenizer.texts(answer or distractor)
+    return next((i for i, text in enumerate(texts) if text.strip()), 0)
+
+
+def _compared(
+    model: Model, answer: tuple[int, ...], distractor: tuple[int, ...], decided: int
+) -> list[str]:
+    if not answer or not distractor:
+        return []
+    if answer == distractor:
+        return ["Answer and distractor are the same tokens: there is nothing to compare."]
+    if answer[decided] == distractor[decided]:
+        return [
+            "One of answer and distractor begins with the whole of the other, so no single token "
+            "tells them apart: compare their joint probabilities."
+        ]
+    if decided:
+        shared = " ".join(model.tokenizer.pieces(answer[:decided]))
+        return [
+            f"Answer and distractor both begin with {shared}: they are compared at the next token."
+        ]
+    return []

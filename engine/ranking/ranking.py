@@ -1,0 +1,158 @@
+"""What comes next, clean and ablated: the ranking, and how answer and distractor fare."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import ExperimentError
+from ..experiment.experiment import Experiment
+from ..experiment.results import Candidate, NextToken, Ranking
+from ..model.bridge import Model
+from ..model.threads import fitting
+from ..model.worker import Steps
+from ..passes import forward, ordering
+from ..passes.ablation import edits_of, has_values_past_the_prompt, prepared, reference_texts
+from ..passes.hooks import ablated_sites
+from ..registry import load
+from .answers import Asked, asked
+from .scoring import logit_diff, rows_of, score, text_with, texts_of
+
+
+def next_token(
+    e: Experiment, k: int | None = None, at: str = "prompt", view: str | None = None
+) -> NextToken:
+    """Rank what comes next, with and without the experiment's ablations.
+
+    `k` cuts the rankings (None ranks the whole vocabulary). `at` "prompt" ranks the token after
+    the prompt; "answer" the one where answer and distractor differ, after the tokens they share
+    (with an answer alone: its first token that is not only a space). `view` names whose question
+    this is: a newer one from the same view replaces it.
+    Returns: NextToken; its docstring gives units and signs.
+    Raises: EngineError in words.
+    """
+    if at not in ("prompt", "answer"):
+        raise ExperimentError(f"Ranking is done at the prompt or the answer, not at “{at}”.")
+    if k is not None and k < 1:
+        raise ExperimentError(f"A ranking of {k} tokens is empty; ask for at least 1.")
+    model = load(e.model)
+    return model.worker.submit(_steps(model, e, k, at), view=view).result()
+
+
+def _steps(model: Model, e: Experiment, k: int | None, at: str) -> Steps[NextToken]:
+    yield from prepared(model, e)
+    question = asked(model, e)
+    with fitting(model, 2 * sum(map(len, texts_of(question)))):
+        return _next_token(model, e, question, k, at)
+
+
+def _next_token(model: Model, e: Experiment, question: Asked, k: int | None, at: str) -> NextToken:
+    prompt, texts = question.prompt, texts_of(question)
+    edits = [edits_of(model, e, prompt, len(text)) for text in texts]
+    rows = rows_of(question, [()] * len(texts)) + rows_of(question, edits)
+    results = forward.run(model, rows)
+    n = len(texts)
+    logits = [[r.logits for r in results[:n]], [r.logits for r in results[n:]]]
+
+    after = question.after(at)
+    place = len(after)
+    compared = torch.stack([part[text_with(question, after)][place] for part in logits])
+    log_probs = compared.log_softmax(-1)
+    marked = [
+        ids[place]
+        for ids in (question.answer, question.distractor)
+        if ids[:place] == after and ids[place:]
+    ]
+    rankings = _rankings(model, compared, log_probs, k, list(dict.fromkeys(marked)))
+    both = [
+        _candidate(model, question, text, ids, moves, logits)
+        for text, ids, moves in (
+            (e.answer, question.answer, question.moves[0]),
+            (e.distractor, question.distractor, question.moves[1]),
+        )
+    ]
+    diffs = [
+        logit_diff(question, *(getattr(c, run) if c is not None else None for c in both))
+        for run in ("clean", "ablated")
+    ]
+    log_p, log_q = log_probs
+    return NextToken(
+        tokens=prompt,
+        after=model.tokenizer.pieces(after),
+        clean=rankings[0],
+        ablated=rankings[1],
+        clean_marked=rankings[2],
+        ablated_marked=rankings[3],
+        answer=both[0],
+        distractor=both[1],
+        clean_logit_diff=diffs[0],
+        ablated_logit_diff=diffs[1],
+        kl=max(0.0, float((log_p.exp() * (log_p - log_q)).sum())),
+        notes=(*question.notes, *_ablation_notes(model, e, question)),
+        ablated_sites=len(ablated_sites(e.ablations, model.shape)) if any(edits) else 0,
+    )
+
+
+def _rankings(
+    model: Model, logits: Tensor, log_probs: Tensor, k: int | None, marked: list[int]
+) -> list[Ranking]:
+    """The k best of both runs, then the lines of the marked ids in both.
+
+    `logits` and `log_probs`: [2 d_vocab], clean and ablated.
+    """
+    best = ordering.best(logits, k)
+    chosen = torch.tensor(marked, dtype=torch.long, device=logits.device).expand(2, -1)
+    found = []
+    for ids in (best, chosen):
+        for run, twin in ((0, 1), (1, 0)):
+            ranks = ordering.ranks(logits, ids[[run, run]])
+            plain = ids[run].tolist()
+            found.append(
+                Ranking(
+                    ids=ids[run].cpu().numpy(),
+                    tokens=model.tokenizer.pieces(plain),
+                    texts=model.tokenizer.texts(plain),
+                    logits=logits[run][ids[run]].cpu().numpy(),
+                    log_probs=log_probs[run][ids[run]].cpu().numpy(),
+                    probs=log_probs[run][ids[run]].exp().cpu().numpy(),
+                    ranks=ranks[run].cpu().numpy(),
+                    moves=(ranks[twin] - ranks[run]).cpu().numpy(),
+                )
+            )
+    return found
+
+
+def _candidate(
+    model: Model,
+    question: Asked,
+    text: str,
+    ids: tuple[int, ...],
+    retokenizes: bool,
+    logits: list[list[Tensor]],
+) -> Candidate | None:
+    if not ids:
+        return None
+    clean, ablated = (score(question, ids, part) for part in logits)
+    return Candidate(text, ids, model.tokenizer.pieces(ids), retokenizes, clean, ablated)
+
+
+def _ablation_notes(model: Model, e: Experiment, asked: Asked) -> list[str]:
+    """What a reader must know of the method and of where it acts."""
+    if not e.ablations:
+        return []
+    told = []
+    longer = max(len(asked.answer), len(asked.distractor)) > 1
+    if e.positions.which == "generated" and not longer:
+        told.append("Positions are “generated”: nothing in the prompt itself is changed.")
+    elif longer and not has_values_past_the_prompt(e.method.kind):
+        told.append(
+            f"{e.method} has values for the prompt's tokens only; those after it are left as they "
+            "are."
+        )
+    texts = reference_texts(model, e, asked.prompt)
+    if texts:
+        told.append(
+            f"{e.method} over {len(texts)} reference prompt{'s' if len(texts) > 1 else ''}, "
+            f"{sum(map(len, texts))} tokens in all."
+        )
+    return told

@@ -1,0 +1,72 @@
+"""How an answer and a distractor fare in one run, from the logits after the prompt.
+
+The texts of a question are run as rows whose logits are wanted from the prompt's last token on;
+every function here takes those logits, one tensor [pos d_vocab] a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..experiment.results import Score
+from ..passes import ordering
+from ..passes.forward import Row
+from ..passes.hooks import Edit
+from .answers import Asked
+
+
+def texts_of(question: Asked) -> list[tuple[int, ...]]:
+    """The texts to run: the prompt with each answer but its last token, none within another."""
+    base = question.prompt.ids
+    texts = {base + c[:-1]: None for c in (question.answer, question.distractor) if c}
+    longest = list(texts) or [base]
+    return [t for t in longest if not any(o != t and o[: len(t)] == t for o in longest)]
+
+
+def text_with(question: Asked, continuation: tuple[int, ...]) -> int:
+    """Which text contains the prompt followed by these tokens."""
+    ids = question.prompt.ids + continuation
+    return next(i for i, text in enumerate(texts_of(question)) if text[: len(ids)] == ids)
+
+
+def rows_of(question: Asked, edits: Sequence[tuple[Edit, ...]]) -> list[Row]:
+    """A row for each text, with the edits of each, and the logits from the prompt's end on."""
+    start = len(question.prompt) - 1
+    return [
+        Row(text, own, tuple(range(start, len(text))))
+        for text, own in zip(texts_of(question), edits, strict=True)
+    ]
+
+
+def score(question: Asked, ids: tuple[int, ...], logits: Sequence[Tensor]) -> Score:
+    """How an answer of these ids fares, teacher-forced. `logits`: [pos d_vocab] of each text."""
+    rows = logits[text_with(question, ids[:-1])][: len(ids)]
+    log_probs = rows.log_softmax(-1)[range(len(ids)), list(ids)].double()
+    at = min(question.decided, len(ids) - 1)
+    own = torch.tensor([[ids[at]]], device=rows.device)
+    total = float(log_probs.sum())
+    return Score(
+        log_probs=log_probs.cpu().numpy(),
+        log_prob=total,
+        prob=float(np.exp(total)),
+        logit=float(rows[at, ids[at]]),
+        rank=int(ordering.ranks(rows[at : at + 1], own)),
+    )
+
+
+def is_decided(question: Asked) -> bool:
+    """Whether a single token tells answer and distractor apart."""
+    answer, distractor, at = question.answer, question.distractor, question.decided
+    return min(len(answer), len(distractor)) > at and answer[at] != distractor[at]
+
+
+def logit_diff(question: Asked, answer: Score | None, distractor: Score | None) -> float | None:
+    """logit(answer) − logit(distractor) where they first differ, positive is right; None where
+    no single token tells them apart."""
+    if answer is None or distractor is None or not is_decided(question):
+        return None
+    return answer.logit - distractor.logit

@@ -1,0 +1,228 @@
+"""Find a circuit: remove nodes one by one while the score holds, and put what is left to the test.
+
+Everything that has gone is ablated together, by the task's means taken once; `pruning` says in what
+order nodes are tried, `remaining` how they are scored. The circuit is then evaluated beside random
+ones of its size, best on pairs the search did not see.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ..circuits.circuit import Circuit
+from ..circuits.evaluation import evaluated
+from ..circuits.results import Evaluation
+from ..errors import Cancelled, EngineError, ExperimentError
+from ..experiment.experiment import Experiment
+from ..model.bridge import Model
+from ..model.streaming import Snapshots
+from ..model.worker import SWEEP, Steps
+from ..passes.growing import vouch
+from ..passes.pace import Pace
+from ..registry import load
+from ..sweeps.plan import experiments, read, references_of
+from ..tasks.pairs import Task
+from .found import Heat
+from .plan import check_clean, check_prompts, nodes_of, notes_of, ranked_nodes
+from .remaining import Remaining
+from .results import Discovery
+from .saved import SavedSearch, read_search, write_search
+from .search import Search
+from .strategies import Account, Ask, strategy
+
+T = TypeVar("T")
+
+_SHOW_SECONDS, _SAVE_SECONDS = 0.2, 1.0
+
+
+class Discovering(Snapshots[Discovery]):
+    """Snapshots of a search, each with all that is known by then; the last is the end."""
+
+
+def discover(
+    task: Task,
+    model: str = "",
+    *,
+    controls: int = 20,
+    seed: int = 0,
+    fresh: Task | None = None,
+    save: str | Path | None = None,
+    view: str | None = None,
+    **rule: object,
+) -> Discovery:
+    """Search a circuit for a task, and wait for the end.
+
+    `model`: by itself the one the task was drawn for. `rule`: the other fields of `Search`, such as
+    `threshold=0.2`, `by="pruning"`. The rest is as in `discovering`.
+    """
+    if not (model or task.model):
+        raise ExperimentError(f"Name the model that “{task.name[:60]}” is searched in.")
+    search = Search(model or task.model, task, **rule)  # type: ignore[arg-type]
+    return discovering(
+        search, controls=controls, seed=seed, fresh=fresh, save=save, view=view
+    ).collected()
+
+
+def discovering(
+    search: Search,
+    *,
+    controls: int = 20,
+    seed: int = 0,
+    fresh: Task | None = None,
+    save: str | Path | None = None,
+    view: str | None = None,
+) -> Discovering:
+    """Search a circuit; snapshots come as it goes on.
+
+    `controls`: how many random circuits it is compared with in the end, drawn with `seed`. `fresh`:
+    the pairs on which it is put to the test; without any, those it was found on. `save`: a file in
+    which the search is kept while it runs; where it is there already, the search goes on from it.
+    `view` names whose question this is: a newer one from the same view replaces it.
+    Returns: Discovering, an iterator of growing snapshots with `progress` and `cancel()`.
+    Raises: EngineError in words, here or from the iterator.
+    """
+    model = load(search.model)
+    path = None if save is None else Path(save)
+    saved = SavedSearch() if path is None else read_search(path, search)
+    test = _Test(fresh or search.task, fresh is not None, controls, seed)
+    return Discovering(
+        model.worker,
+        lambda put: _steps(model, search, test, path, saved, put),
+        lambda found: found,
+        priority=SWEEP,
+        view=view,
+        newest=True,
+    )
+
+
+class _Test:
+    """What a circuit is put to in the end."""
+
+    def __init__(self, task: Task, fresh: bool, controls: int, seed: int) -> None:
+        self.task, self.fresh, self.controls, self.seed = task, fresh, controls, seed
+
+    def of(self, model: Model, circuit: Circuit) -> Steps[Evaluation]:
+        """Evaluate a circuit, beside layer-matched controls where they can be drawn."""
+        return evaluated(model, circuit, self.task, self.controls, self.seed, None, True)
+
+
+def _steps(
+    model: Model,
+    search: Search,
+    test: _Test,
+    path: Path | None,
+    saved: SavedSearch,
+    put: Callable[[Discovery], None],
+) -> Steps[str]:
+    pace = Pace(model)
+    vouch(model)
+    yield 0.0
+    each = experiments(Experiment(model.name, method=search.method), search.task.pairs)
+    prompts = yield from read(model, each, "answer", search.per_position)
+    check_prompts(model, search, prompts)
+    remaining = Remaining(model, pace, prompts, search.metric)
+    clean = yield from remaining.begin()
+    check_clean(search, clean)
+    nodes = nodes_of(model.shape, search, prompts)
+    order = saved.order
+    if search.by == "gradient" and not order:
+        ranked = yield from ranked_nodes(model, pace, search, prompts, nodes)
+        order = tuple(map(str, ranked))
+    if order:
+        named = {str(node): node for node in nodes}
+        nodes = [named[name] for name in order if name in named]
+    account = Account(search, clean, 0.0 if search.metric == "kl" else clean)
+    heat = Heat(
+        model.shape,
+        search,
+        nodes,
+        prompts[0].positions if search.per_position else None,
+        references_of(model, each, prompts),
+        notes_of(search, prompts),
+    )
+    log = _Log(path, search, order, saved)
+    try:
+        yield from _searched(remaining, account, heat, log, put)
+    finally:
+        log.write(account)
+    found, wrong = None, ""
+    before = heat.snapshot(account)
+    put(before)
+    try:
+        found = yield from test.of(model, before.circuit)
+    except Cancelled:
+        raise
+    except EngineError as told:
+        wrong = str(told)
+    last = heat.snapshot(account, done=True, evaluation=found, fresh=test.fresh, unevaluated=wrong)
+    put(last)
+    return "Nothing more can go."
+
+
+class _Log:
+    """The scores of a search on their way to its file, and those that were there."""
+
+    def __init__(
+        self, path: Path | None, search: Search, order: tuple[str, ...], saved: SavedSearch
+    ) -> None:
+        self._path, self._search, self._order = path, search, order
+        self._known = saved.scores
+        self._written = len(saved.scores)
+
+    def scores(self, account: Account, ask: Ask) -> list[float]:
+        """What was saved of what is asked, if anything."""
+        known = self._known[len(account.trials) : len(account.trials) + len(ask.nodes)]
+        some = zip(ask.nodes, known, strict=False)
+        return [
+            score for _, (_, score) in itertools.takewhile(lambda x: str(x[0]) == x[1][0], some)
+        ]
+
+    def write(self, account: Account) -> None:
+        """Replace the file, if there is more to be saved than it has."""
+        if self._path is not None and len(account.trials) > self._written:
+            scores = tuple((str(trial.node), trial.score) for trial in account.trials)
+            write_search(self._path, self._search, SavedSearch(self._order, scores))
+            self._written = len(scores)
+
+
+def _searched(
+    remaining: Remaining,
+    account: Account,
+    heat: Heat,
+    log: _Log,
+    put: Callable[[Discovery], None],
+) -> Steps[None]:
+    """Ask and decide until the strategy ends; scores that were saved are not asked again."""
+    asking = strategy(account, heat.nodes, remaining.ahead)
+    shown = written = time.monotonic()
+    try:
+        ask = next(asking)
+        while True:
+            scores = log.scores(account, ask)
+            if not scores:
+                work = remaining.score(account.removed, ask.nodes)
+                scores = yield from _telling(work, lambda: account.n_tried / account.n)
+                now = time.monotonic()
+                if now - shown > _SHOW_SECONDS:
+                    put(heat.snapshot(account))
+                    shown = now
+                if now - written > _SAVE_SECONDS:
+                    log.write(account)
+                    written = now
+            ask = asking.send(scores)
+    except StopIteration:
+        return
+
+
+def _telling(work: Steps[T], progress: Callable[[], float]) -> Steps[T]:
+    """The same work, which tells how far the walk is."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+        yield progress()

@@ -1,0 +1,207 @@
+"""A search for a circuit as plotly figures: what went, what each node costs, trial by trial."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ExperimentError
+from ..experiment.sites import MLP, Head, Site
+from ..showing.site_grid import cell, grid_layout
+from ..showing.writing import visible
+from .results import Discovery
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_MORE = ((0.0, "#dbe1ff"), (0.3, "#a5b4fc"), (0.65, "#6366f1"), (1.0, "#312e81"))
+_GONE = "rgba(139, 144, 163, 0.16)"
+_TRIED, _WENT = "#b9bdcc", "#4f46e5"
+MOST_DRAWN = 40
+"""Heads and MLPs drawn position by position."""
+
+
+def draw_search(found: Discovery) -> go.Figure:
+    """Layers down, heads across, the MLPs at the right: grey what has gone, blue by its cost what
+    was tried and stays, blank what was not tried yet.
+
+    Of a search position by position: the position at which each site costs most.
+    """
+    import plotly.graph_objects as go
+
+    n_layers, n_heads = found.circuit.n_layers, found.circuit.n_heads
+    kept, gone = np.full((2, n_layers, n_heads + 2), np.nan)
+    told = np.full(kept.shape, "", dtype=object)
+    for site, cost, stays in _sites(found):
+        row, column = cell(site, n_heads)
+        if not np.isnan(cost):
+            (kept if stays else gone)[row, column] = cost if stays else 0.0
+        told[row, column] = _told(found, site, cost, stays)
+    known = kept[np.isfinite(kept)]
+    common: dict[str, Any] = {
+        "x": list(range(n_heads + 2)),
+        "y": list(range(n_layers)),
+        "customdata": told,
+        "hovertemplate": "%{customdata}<extra></extra>",
+        "hoverongaps": False,
+        "xgap": 1,
+        "ygap": 1,
+    }
+    most = max(float(known.max()) if known.size else 0.0, found.search.threshold)
+    layout = grid_layout(n_layers, n_heads, right=130)
+    return go.Figure(
+        [
+            go.Heatmap(
+                z=gone,
+                colorscale=((0.0, _GONE), (1.0, _GONE)),
+                zmin=0,
+                zmax=1,
+                showscale=False,
+                **common,
+            ),
+            go.Heatmap(
+                z=kept,
+                colorscale=_MORE,
+                zmin=0,
+                zmax=most,
+                colorbar={
+                    "title": {"text": f"kept: {_unit(found)}<br>without it", "side": "right"},
+                    "thickness": 12,
+                },
+                **common,
+            ),
+        ],
+        layout=layout,
+    )
+
+
+def draw_search_positions(found: Discovery, most: int = MOST_DRAWN) -> go.Figure:
+    """The sites that are kept anywhere down, those that cost most first, positions across.
+
+    Raises: ExperimentError for a search without a position axis.
+    """
+    import plotly.graph_objects as go
+
+    if found.positions is None:
+        raise ExperimentError("This search was not made position by position.")
+    heads, mlps = found.losses("heads"), found.losses("mlps")
+    rows: list[tuple[str, np.ndarray]] = []
+    for site in found.circuit.sites:
+        if isinstance(site, Head):
+            at, stays = heads[:, site.layer, site.head], found.heads_kept[:, site.layer, site.head]
+        else:
+            at, stays = mlps[:, site.layer], found.mlps_kept[:, site.layer]
+        rows.append((str(site), np.where(stays, at, np.nan)))
+    rows.sort(key=lambda row: -np.nan_to_num(row[1]).max())
+    rows = rows[:most]
+    labels = [str(position) for position in found.positions]
+    values = np.array([row[1] for row in rows]) if rows else np.empty((0, len(labels)))
+    return go.Figure(
+        go.Heatmap(
+            z=values,
+            x=list(range(len(labels))),
+            y=list(range(len(rows))),
+            customdata=[[f"{name} at {label}" for label in labels] for name, _ in rows],
+            hovertemplate=f"%{{customdata}}: {_unit(found)} %{{z:.3f}}<extra></extra>",
+            hoverongaps=False,
+            xgap=1,
+            ygap=1,
+            colorscale=_MORE,
+            zmin=0,
+            colorbar={"title": {"text": _unit(found), "side": "right"}, "thickness": 12},
+        ),
+        layout={
+            "autosize": False,
+            "width": max(340, 30 * len(labels) + 210),
+            "height": 22 * len(rows) + 100,
+            "margin": {"l": 60, "r": 130, "t": 10, "b": 50},
+            "xaxis": {
+                "tickvals": list(range(len(labels))),
+                "ticktext": labels,
+                "title": {"text": "position", "standoff": 6},
+            },
+            "yaxis": {
+                "tickvals": list(range(len(rows))),
+                "ticktext": [name for name, _ in rows],
+                "autorange": "reversed",
+            },
+        },
+    )
+
+
+def draw_trials(found: Discovery) -> go.Figure:
+    """What each trial cost, in order: grey where the node stays, and the line of what is left."""
+    import plotly.graph_objects as go
+
+    search = found.search
+    losses = [search.loss(trial.score, found.clean) for trial in found.trials]
+    names = [escape(visible(str(trial.node))) for trial in found.trials]
+    went = [i for i, trial in enumerate(found.trials) if trial.removed]
+    stays = [i for i, trial in enumerate(found.trials) if not trial.removed]
+    top = max([2.5 * search.threshold, *(losses[i] for i in went)])
+    return go.Figure(
+        [
+            go.Scatter(
+                x=[i + 1 for i in stays],
+                y=[min(losses[i], top) for i in stays],
+                customdata=[[names[i], losses[i]] for i in stays],
+                mode="markers",
+                marker={"color": _TRIED, "size": 4},
+                name="stays",
+                hovertemplate="%{customdata[0]} stays: %{customdata[1]:.3f}<extra></extra>",
+            ),
+            go.Scatter(
+                x=[0, *(i + 1 for i in went)],
+                y=[0.0, *(losses[i] for i in went)],
+                customdata=["nothing", *(names[i] for i in went)],
+                mode="lines+markers",
+                line={"color": _WENT, "width": 1.5, "shape": "hv"},
+                marker={"size": 4},
+                name="goes",
+                hovertemplate="%{customdata} goes: %{y:.3f}<extra></extra>",
+            ),
+        ],
+        layout={
+            "height": 240,
+            "width": 620,
+            "autosize": False,
+            "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
+            "xaxis": {"title": {"text": "candidate", "standoff": 6}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": _unit(found), "standoff": 6}, "range": [None, top * 1.05]},
+            "shapes": [
+                {
+                    "type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": search.threshold,
+                    "y1": search.threshold, "line": {"dash": "dot", "width": 1, "color": "#8b90a3"},
+                }
+            ],
+            "legend": {"orientation": "h", "y": 1.12, "x": 0},
+        },
+    )  # fmt: skip
+
+
+def _sites(found: Discovery) -> list[tuple[Site, float, bool]]:
+    """Each head and MLP that is a node: its cost, and whether it stays."""
+    rows: list[tuple[Site, float, bool]] = []
+    for of, kept in (("heads", found.heads_kept), ("mlps", found.mlps_kept)):
+        if of == "mlps" and not found.search.mlps:
+            continue
+        costs = found.site_losses(of)
+        for at in np.ndindex(costs.shape):
+            site: Site = Head(*at) if of == "heads" else MLP(*at)
+            rows.append((site, float(costs[at]), bool(kept[(..., *at)].any())))
+    return rows
+
+
+def _told(found: Discovery, site: Site, cost: float, stays: bool) -> str:
+    if np.isnan(cost):
+        return f"<b>{site}</b> not tried yet"
+    if not stays:
+        return f"<b>{site}</b> has gone"
+    where = "" if found.positions is None else ", where that costs most"
+    return f"<b>{site}</b> stays<br>without it{where}: {_unit(found)} {cost:.3f}"
+
+
+def _unit(found: Discovery) -> str:
+    return "divergence, nats" if found.search.metric == "kl" else "share of the score lost"

@@ -1,0 +1,155 @@
+"""What a search for a circuit has found so far, and what its controls say of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ..circuits.circuit import Circuit
+from ..circuits.results import Evaluation
+from .search import Node, Search, Trial
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a search knows so far.
+
+    `circuit`: what is kept by now (of a search by position: every site kept anywhere); `nodes`: the
+    nodes kept. `clean` and `kept`: the metric of the whole model and of the nodes kept. `heads`
+    [*pos layer head_index] and `mlps` [*pos layer]: the metric without that node when it was last
+    tried, NaN where it was not; `heads_kept`, `mlps_kept`: whether it is still there. `positions`:
+    of the position axis. `trials`: in order. `walk`: which walk over the nodes this is, from 1,
+    `direction` its direction. `progress`: 0 to 1, of this walk; `seconds`, and `seconds_left` of
+    this walk if it goes on like this. `evaluation`: the circuit put to the test beside random
+    controls, on fresh pairs where there are some (`fresh`); None until the end, or where
+    `unevaluated` says why not. `references`: the prompts that averages are over.
+
+    What it does not show: that another circuit would not do as well. Which of several nodes that
+    stand in for each other is kept depends on the order in which they were tried.
+    """
+
+    search: Search
+    circuit: Circuit
+    nodes: tuple[Node, ...]
+    clean: float
+    kept: float
+    heads: Float[np.ndarray, "*pos layer head_index"]
+    mlps: Float[np.ndarray, "*pos layer"]
+    heads_kept: Bool[np.ndarray, "*pos layer head_index"]
+    mlps_kept: Bool[np.ndarray, "*pos layer"]
+    positions: tuple[int, ...] | None
+    trials: tuple[Trial, ...]
+    walk: int
+    direction: str
+    progress: float
+    seconds: float
+    seconds_left: float | None
+    done: bool
+    references: tuple[str, ...]
+    notes: tuple[str, ...]
+    evaluation: Evaluation | None = None
+    fresh: bool = False
+    unevaluated: str = ""
+
+    @property
+    def loss(self) -> float:
+        """Of what is kept, as the threshold counts it."""
+        return self.search.loss(self.kept, self.clean)
+
+    def losses(self, of: str) -> np.ndarray:
+        """What each of "heads" or "mlps" cost when it was last tried, as the threshold counts it;
+        NaN where it was not."""
+        scores = {"heads": self.heads, "mlps": self.mlps}[of]
+        return scores if self.search.metric == "kl" else 1 - scores / self.clean
+
+    def site_losses(self, of: str) -> np.ndarray:
+        """What each head [layer head_index] or MLP [layer] that stays cost when it was last tried,
+        at the position where it costs most; 0 for what has gone, NaN for what was not tried."""
+        kept = {"heads": self.heads_kept, "mlps": self.mlps_kept}[of]
+        losses = np.where(kept, self.losses(of), 0.0)
+        if self.positions is None:
+            return losses
+        tried = np.where(np.isnan(losses), -np.inf, losses).max(axis=0)
+        return np.where(np.isinf(tried), np.nan, tried)
+
+    @property
+    def does_task(self) -> bool | None:
+        """Whether the whole model does the task on fresh pairs: its mean logit difference lies
+        three standard errors above 0, and above what it is with every node ablated. None where that
+        is not known."""
+        if self.unevaluated and self.fresh:
+            return False
+        found = self.evaluation
+        if found is None or not self.fresh:
+            return None
+        whole = found.clean.logit_diff
+        return _clearly(whole) and _clearly(whole - found.empty.logit_diff)
+
+    @property
+    def beats_controls(self) -> bool | None:
+        """Whether, on fresh pairs, the model does the task and the circuit alone keeps more of it
+        than 95% of random circuits of its size, and than no circuit; None where that is not known.
+        """
+        found = self.evaluation
+        if self.does_task is None or not self.does_task or found is None:
+            return self.does_task
+        if not self.circuit.sites:
+            return False
+        if found.kept_beats is None:
+            return None
+        gained = found.kept.logit_diff - found.empty.logit_diff
+        return _clearly(gained) and found.kept_beats >= 0.95
+
+    @property
+    def verdict(self) -> str:
+        """What the controls say of the circuit, in a sentence; empty until they are known."""
+        found = self.evaluation
+        if self.unevaluated:
+            return f"Nothing beats its controls: {self.unevaluated}"
+        if found is None:
+            return ""
+        if self.does_task is False:
+            whole, empty = found.clean.logit_diff, found.empty.logit_diff
+            return (
+                "Nothing beats its controls: on pairs the search did not see, the whole model's "
+                f"logit difference is {whole.mean():.2f} ± {_error(whole):.2f} (mean and standard "
+                f"error, n {len(whole)}), and {empty.mean():.2f} with everything ablated, so it "
+                "does not do the task."
+            )
+        if not self.circuit.sites:
+            return (
+                "Nothing beats its controls: with every node ablated the score stays within the "
+                "threshold, so no circuit is needed for it."
+            )
+        told = f"Alone it keeps {found.faithfulness:.0%} of the clean logit difference"
+        if found.controls is None:
+            return f"{told}. {' '.join(found.notes)}"
+        told += (
+            f"; {len(found.controls.sites)} random circuits of its size keep "
+            f"{_span(found, found.controls.kept)}"
+        )
+        if not self.fresh:
+            return (
+                f"{told}. This is on the very pairs it was found on, which any search fits: judge "
+                "it on fresh pairs."
+            )
+        if self.beats_controls:
+            return f"{told}, on pairs the search did not see: it beats {found.kept_beats:.0%}."
+        return f"Nothing beats its controls. {told}, on pairs the search did not see."
+
+
+def _span(found: Evaluation, scores: np.ndarray) -> str:
+    shares = [found.share(float(score)) for score in scores]
+    return f"{np.mean(shares):.0%} on average, {max(shares):.0%} at most"
+
+
+def _clearly(values: Float[np.ndarray, " pairs"]) -> bool:
+    """Whether a mean lies three standard errors above 0."""
+    return len(values) > 1 and bool(values.mean() > 3 * _error(values))
+
+
+def _error(values: Float[np.ndarray, " pairs"]) -> float:
+    """The standard error of the mean; NaN for fewer than two."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

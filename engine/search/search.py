@@ -1,0 +1,110 @@
+"""A search for a circuit as a value: of which model and task, by which rule, and what it tries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+
+from ..errors import ExperimentError
+from ..experiment.experiment import Kind, Method
+from ..experiment.sites import Site
+from ..tasks.pairs import Task
+
+STRATEGIES = {
+    "pruning": "Iterative pruning: each node is removed in turn unless the score falls too far, "
+    "layer by layer, backward and forward, until a whole walk removes nothing",
+    "greedy": "Greedy: of all nodes left, the one whose removal costs least goes, then all are "
+    "tried again, until the cheapest costs too much",
+    "gradient": "Gradient-ranked: nodes are tried once, those of the least estimated effect "
+    "(attribution patching) first",
+}
+"""How a search chooses what to try next."""
+SEARCH_METRICS = {
+    "logit_diff": "share of the clean logit difference, mean over pairs, that is lost",
+    "prob": "share of the answers' clean probability, mean over pairs, that is lost",
+    "accuracy": "share of the clean accuracy that is lost",
+    "kl": "divergence from the clean run, KL(clean ‖ what is left) in nats, mean over pairs",
+}
+"""What may not reach the threshold."""
+DIRECTIONS = ("backward", "forward")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A head or MLP that can be removed; at one token position alone where `position` is given."""
+
+    site: Site
+    position: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.site) if self.position is None else f"{self.site}@{self.position}"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for a circuit: a model, a task, and the rule by which nodes go.
+
+    `by`: one of STRATEGIES. A node goes where `metric` (one of SEARCH_METRICS) then is below
+    `threshold`, everything that has gone being ablated by `method`; averages are over the task's
+    corrupted prompts. `direction`: of the first walk. `mlps`: whether MLPs are nodes too; else all
+    are kept. `per_position`: whether a node is a head or MLP at one position.
+    Raises: ExperimentError for a field that cannot be used.
+    """
+
+    model: str
+    task: Task
+    by: str = "pruning"
+    threshold: float = 0.2
+    metric: str = "logit_diff"
+    method: Method = field(default_factory=lambda: Method(Kind.MEAN_BY_POSITION))
+    direction: str = "backward"
+    mlps: bool = True
+    per_position: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "method", Method.parse(self.method))
+        for name, known in (
+            ("by", STRATEGIES),
+            ("metric", SEARCH_METRICS),
+            ("direction", DIRECTIONS),
+        ):
+            if getattr(self, name) not in known:
+                raise ExperimentError(
+                    f"A search has no {name} “{str(getattr(self, name))[:40]}”; there are "
+                    f"{', '.join(known)}."
+                )
+        most = float("inf") if self.metric == "kl" else 1.0
+        if not 0 < self.threshold < most:
+            raise ExperimentError(
+                f"The threshold is {self.threshold}; it lies above 0"
+                + (
+                    " (nats)."
+                    if self.metric == "kl"
+                    else " and below 1: the share of the score that may be lost."
+                )
+            )
+
+    def loss(self, score: float, clean: float) -> float:
+        """What is compared with the threshold: nats of divergence, or the share of the clean score
+        that is lost (0: nothing, 1: all, above: the distractor wins)."""
+        return score if self.metric == "kl" else 1 - score / clean
+
+    def to_json(self) -> str:
+        """JSON text, the same for equal searches: a saved search is known by it."""
+        plain = asdict(replace(self, method=Method())) | {"method": str(self.method)}
+        return json.dumps(plain, sort_keys=True)
+
+    @property
+    def digest(self) -> str:
+        """A short name that no other search has."""
+        return sha256(self.to_json().encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One node tried: `score`, of the metric, of what was left without it; whether it went."""
+
+    node: Node
+    score: float
+    removed: bool

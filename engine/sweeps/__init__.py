@@ -1,0 +1,1 @@
+"""Every head and every MLP ablated alone."""

@@ -1,0 +1,178 @@
+"""What ablating each site would do, estimated from one forward and one backward pass a prompt.
+
+Attribution patching (Nanda 2023; Syed, Rager & Conmy 2023): with a the activation in the baseline
+run, v what the method puts in its place, and m the metric,
+
+    m(v) − m(a) ≈ (v − a) · ∂m/∂a
+
+summed over the positions ablated. What it does not show: anything that is not a straight line
+between a and v, such as a softmax that saturates or a norm that rescales; it is best for small
+changes and worst for the first layers and for heads that compete.
+
+Blocks are run forward and then backward one at a time, each by its own small graph, so that others'
+work fits in between. Gradients flow through activations; weights take none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..experiment.sites import MLP, Head, Site
+from ..model.bridge import Model
+from ..model.worker import Steps
+from ..passes import forward
+from ..passes.blockwise import Blocks
+from ..passes.hooks import ablated_sites, apply
+from ..passes.pace import Pace
+from ..passes.plain_edits import seen
+from .plan import Prompt
+
+_TOKENS = 512
+"""Tokens differentiated at a time: their graphs are held from the forward to the backward pass."""
+
+
+@dataclass
+class _Block:
+    """One block's piece of the graph. `probes`: what is added to an activation, which is zero."""
+
+    entering: Tensor
+    leaving: Tensor
+    activations: dict[forward.Capture, Tensor]
+    probes: dict[forward.Capture, Tensor]
+
+
+def estimate_cost(pace: Pace, prompts: Sequence[Prompt]) -> float:
+    """Operations of `estimated`."""
+    return 3 * sum(len(p.question.ids) for p in prompts) * sum(pace.block_cost)
+
+
+def estimated(
+    model: Model, pace: Pace, prompts: Sequence[Prompt], metric: str
+) -> Steps[tuple[np.ndarray, np.ndarray]]:
+    """Estimate the change of "logit_diff" or "log_prob" for prompts of one token count and as many
+    places.
+
+    Returns: heads [prompt pos layer head_index] and MLPs [prompt pos layer], at each position
+    alone; 0 at positions where nothing is ablated and for sites that are given already.
+    """
+    found = []
+    each = max(1, _TOKENS // len(prompts[0].question.ids))
+    for start in range(0, len(prompts), each):
+        part = prompts[start : start + each]
+        found.append((yield from _estimated(model, pace, part, metric)))
+    heads, mlps = zip(*found, strict=True)
+    return np.concatenate(heads), np.concatenate(mlps)
+
+
+def _estimated(
+    model: Model, pace: Pace, prompts: Sequence[Prompt], metric: str
+) -> Steps[tuple[np.ndarray, np.ndarray]]:
+    blocks = Blocks(model, [p.question.ids for p in prompts])
+    n = blocks.n_tokens * len(prompts)
+    pieces: list[_Block] = []
+    hidden = blocks.embedded
+    for layer in range(model.shape.n_layers):
+
+        def onward(start: int, stop: int, layer=layer, hidden=hidden) -> None:
+            pieces.append(_onward(model, blocks, layer, hidden, prompts))
+
+        yield from pace.steps(1, n * pace.block_cost[layer], 0, onward)
+        hidden = pieces[-1].leaving.detach()
+    gradient = _of_the_metric(model, prompts, hidden, metric)
+    heads = np.zeros((len(prompts), blocks.n_tokens, model.shape.n_layers, model.shape.n_heads))
+    mlps = np.zeros(heads.shape[:3])
+    for layer in reversed(range(model.shape.n_layers)):
+
+        def back(start: int, stop: int, layer=layer) -> None:
+            nonlocal gradient
+            piece = pieces.pop()
+            at = list(piece.probes)
+            gradient, *found = torch.autograd.grad(
+                piece.leaving, [piece.entering, *(piece.probes[a] for a in at)], gradient
+            )
+            for (point, _), g in zip(at, found, strict=True):
+                off = _change(model, prompts, point, layer, piece.activations[(point, layer)])
+                effect = (off * g.float()).sum(-1).cpu().numpy()
+                (heads if point == "z" else mlps)[:, :, layer] = effect
+
+        yield from pace.steps(1, 2 * n * pace.block_cost[layer], 0, back)
+    for site in ablated_sites(prompts[0].e.ablations, model.shape):
+        match site:
+            case Head(layer, head):
+                heads[:, :, layer, head] = 0.0
+            case MLP(layer):
+                mlps[:, :, layer] = 0.0
+    return heads, mlps
+
+
+def _onward(
+    model: Model, blocks: Blocks, layer: int, hidden: Tensor, prompts: Sequence[Prompt]
+) -> _Block:
+    activations: dict[forward.Capture, Tensor] = {}
+    probes: dict[forward.Capture, Tensor] = {}
+
+    def probing(at: forward.Capture):
+        def act(activation: Tensor) -> Tensor:
+            activations[at] = activation.detach()
+            probes[at] = torch.zeros_like(activation, requires_grad=True)
+            return activation + probes[at]
+
+        return act
+
+    wanted: dict[forward.Capture, list] = {}
+    for row, prompt in enumerate(prompts):
+        for edit in prompt.given:
+            if edit.layer == layer:
+                wanted.setdefault((edit.point, layer), []).append((row, edit))
+    with torch.enable_grad(), ExitStack() as stack:
+        entering = hidden.detach().requires_grad_()
+        for point in ("z", "mlp_out"):
+            at = (point, layer)
+            stack.enter_context(seen(model, at, tuple(hidden.shape[:2]), probing(at)))
+        leaving = blocks.call(layer, entering, wanted)
+    return _Block(entering, leaving, activations, probes)
+
+
+def _of_the_metric(
+    model: Model, prompts: Sequence[Prompt], hidden: Tensor, metric: str
+) -> Float[Tensor, "prompt pos d_model"]:
+    """The metric's gradient at what leaves the last block."""
+    asked = [p.question for p in prompts]
+    rows = torch.arange(len(asked), device=hidden.device)
+    with torch.enable_grad():
+        leaving = hidden.detach().requires_grad_()
+        vectors = leaving[:, list(asked[0].places)]
+        logits = forward.unembed(model, vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
+        answers = torch.tensor([q.answer for q in asked], device=hidden.device)
+        if metric == "log_prob":
+            value = logits.log_softmax(-1).gather(2, answers[:, :, None]).sum()
+        else:
+            at = torch.tensor([q.decided for q in asked], device=hidden.device)
+            own = answers.gather(1, at[:, None])[:, 0]
+            others = [q.answer[q.decided] if q.distractor is None else q.distractor for q in asked]
+            other = torch.tensor(others, device=hidden.device)
+            value = (logits[rows, at, own] - logits[rows, at, other]).sum()
+        return torch.autograd.grad(value, leaving)[0]
+
+
+def _change(
+    model: Model, prompts: Sequence[Prompt], point: str, layer: int, activation: Tensor
+) -> Tensor:
+    """What ablating every site of a layer would add to its activation, in float32."""
+    sites: list[Site] = [MLP(layer)]
+    if point == "z":
+        sites = [Head(layer, head) for head in range(model.shape.n_heads)]
+    edits = [
+        (row, prompt.edit((site,), prompt.positions))
+        for row, prompt in enumerate(prompts)
+        if prompt.positions
+        for site in sites
+    ]
+    return (apply(edits, activation) - activation).float()

@@ -1,0 +1,114 @@
+"""What a sweep knows so far, filled in wave by wave, and its snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..experiment.experiment import Experiment
+from ..experiment.sites import Head, Site
+from ..model.bridge import Model
+from ..passes.ablation import has_values_past_the_prompt
+from ..passes.pace import Pace
+from ..tasks.pairs import Pair
+from .plan import Prompt, Wave
+from .results import STORED, Estimate, Sweep
+
+
+class Found:
+    """What is known so far, on the worker's thread."""
+
+    def __init__(
+        self, e: Experiment, pairs: tuple[Pair, ...], at: str, per_position: bool, estimate: bool
+    ) -> None:
+        self.e, self.pairs, self.at = e, pairs, at
+        self.per_position, self.estimate = per_position, estimate
+        self._estimate: Estimate | None = None
+
+    def begin(self, model: Model, prompts: list[Prompt], references: tuple[str, ...]) -> None:
+        s, n = model.shape, len(prompts)
+        self.positions = prompts[0].positions if self.per_position else None
+        places = () if self.positions is None else (len(self.positions),)
+        self.heads = np.full((len(STORED), n, *places, s.n_layers, s.n_heads), np.nan)
+        self.mlps = np.full((len(STORED), n, *places, s.n_layers), np.nan)
+        self.clean, self.given = np.full((2, len(STORED), n), np.nan)
+        self.pieces = prompts[0].question.prompt.pieces
+        self.references, self.notes = references, _notes(self.e, prompts)
+
+    def fill(self, wave: Wave, numbers: np.ndarray) -> None:
+        for row, (prompt, k, site) in enumerate(wave.cells):
+            where = (slice(None), prompt, *(() if k is None else (k,)), site.layer)
+            if isinstance(site, Head):
+                self.heads[(*where, site.head)] = numbers[:, row]
+            else:
+                self.mlps[where] = numbers[:, row]
+
+    def fill_runs(
+        self, group: Sequence[int], clean: np.ndarray, given: np.ndarray, idle: Sequence[Site]
+    ) -> None:
+        """The runs' own numbers [metric prompt]; they are also those of idle sites."""
+        self.clean[:, group], self.given[:, group] = clean, given
+        for site in idle:
+            whole = self.heads if isinstance(site, Head) else self.mlps
+            at = (site.layer, site.head) if isinstance(site, Head) else (site.layer,)
+            for column, prompt in enumerate(group):
+                for metric, number in enumerate(given[:, column]):
+                    whole[(metric, prompt, ..., *at)] = number
+
+    def fill_estimate(
+        self, prompts: list[Prompt], group: list[int], heads: np.ndarray, mlps: np.ndarray
+    ) -> None:
+        if self._estimate is None:
+            shapes = self.heads.shape[1:], self.mlps.shape[1:]
+            metric = estimated_metric(prompts)
+            self._estimate = Estimate(metric, *(np.full(shape, np.nan) for shape in shapes))
+        for i, index in enumerate(group):
+            one = prompts[index]
+            if self._estimate.metric == "logit_diff" and one.question.distractor is None:
+                continue
+            where = list(one.positions)
+            for whole, part in ((self._estimate.heads, heads), (self._estimate.mlps, mlps)):
+                whole[index] = part[i, where] if self.per_position else part[i, where].sum(0)
+
+    def snapshot(self, pace: Pace, progress: float) -> Sweep:
+        guess = self._estimate
+        return Sweep(
+            experiment=self.e,
+            pairs=self.pairs,
+            at=self.at,
+            head_numbers=self.heads.copy(),
+            mlp_numbers=self.mlps.copy(),
+            clean_numbers=self.clean.copy(),
+            given_numbers=self.given.copy(),
+            positions=self.positions,
+            pieces=self.pieces,
+            references=self.references,
+            notes=self.notes,
+            estimate=guess and replace(guess, heads=guess.heads.copy(), mlps=guess.mlps.copy()),
+            progress=progress,
+            seconds=pace.seconds,
+            seconds_left=0.0 if progress >= 1 else pace.seconds_left,
+        )
+
+
+def estimated_metric(prompts: Sequence[Prompt]) -> str:
+    """What is estimated: the logit difference where there is any."""
+    return "logit_diff" if any(p.question.distractor is not None for p in prompts) else "log_prob"
+
+
+def _notes(e: Experiment, prompts: Sequence[Prompt]) -> tuple[str, ...]:
+    """What a reader must know of the prompts' answers, the method, and where it acts."""
+    told: dict[str, None] = {}
+    for prompt in prompts:
+        told.update(dict.fromkeys(prompt.question.notes))
+    longer = any(len(prompt.question.places) > 1 for prompt in prompts)
+    if e.positions.which == "generated" and not longer:
+        told["Positions are “generated”: nothing in the prompts themselves is changed."] = None
+    elif longer and not has_values_past_the_prompt(e.method.kind):
+        told[
+            f"{e.method} has values for the prompts' tokens only; those after them are left as "
+            "they are."
+        ] = None
+    return tuple(told)

@@ -1,0 +1,179 @@
+"""Every head and every MLP ablated alone, over one prompt or many: which of them matter?
+
+The baseline is the clean run, or, where an experiment has ablations already, the run with these:
+what matters once they are gone. Means are taken once, rows set out late from the baseline's own
+residual stream, and every number is what `next_token` gives with that one site ablated as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..errors import ExperimentError
+from ..experiment.experiment import Experiment
+from ..model.bridge import Model
+from ..model.streaming import Snapshots
+from ..model.worker import SWEEP, Steps
+from ..passes.growing import Base, base, base_cost, grown, grown_cost, vouch
+from ..passes.pace import Pace
+from ..registry import load
+from ..tasks.pairs import Pair
+from .estimate import estimate_cost, estimated
+from .found import Found, estimated_metric
+from .plan import Prompt, Wave, batches, experiments, idle_sites, read, references_of, waves
+from .results import Sweep
+from .scores import Scorer, score_cost
+
+
+class Sweeping(Snapshots[Sweep]):
+    """Snapshots of a sweep, each with all that is known by then; the last has everything."""
+
+
+def sweep(
+    e: Experiment,
+    pairs: Sequence[Pair] | None = None,
+    per_position: bool = False,
+    estimate: bool = False,
+    at: str = "prompt",
+    view: str | None = None,
+) -> Sweep:
+    """Ablate every head and every MLP alone, and wait for the end. As `sweeping`."""
+    return sweeping(e, pairs, per_position, estimate, at, view).collected()
+
+
+def sweeping(
+    e: Experiment,
+    pairs: Sequence[Pair] | None = None,
+    per_position: bool = False,
+    estimate: bool = False,
+    at: str = "prompt",
+    view: str | None = None,
+) -> Sweeping:
+    """Ablate every head and every MLP alone, with the experiment's method and positions, on top of
+    its ablations if it has any.
+
+    `pairs`: the prompts (None: the experiment's own). `mean` and `mean_by_position` average over
+    the experiment's references, else over the pairs' corrupted prompts; `resample` takes each
+    pair's own. `per_position`: each site at each of the prompt's positions alone. `estimate`: a
+    first-order estimate comes first. `at`: where the divergence is measured, as in `next_token`.
+    `view` names whose question this is: a newer one from the same view replaces it.
+    Returns: Sweeping, an iterator of growing snapshots with `progress` and `cancel()`.
+    Raises: EngineError in words, here or from the iterator.
+    """
+    if at not in ("prompt", "answer"):
+        raise ExperimentError(
+            f"The divergence is measured at the prompt or the answer, not at “{at}”."
+        )
+    each = experiments(e, pairs)
+    if pairs is None:
+        pairs = (Pair(e.prompt, e.corrupted, e.answer, e.distractor),)
+    if per_position and e.positions.which == "generated":
+        raise ExperimentError(
+            "Positions are “generated”, and position by position means the prompt's own: choose "
+            "all, prompt, or some of them."
+        )
+    model = load(e.model)
+    empty = Found(e, tuple(pairs), at, per_position, estimate)
+    return Sweeping(
+        model.worker,
+        lambda put: _steps(model, empty, each, put),
+        lambda snapshot: snapshot,
+        priority=SWEEP,
+        view=view,
+        newest=True,
+    )
+
+
+def _steps(
+    model: Model, found: Found, each: Sequence[Experiment], put: Callable[[Sweep], None]
+) -> Steps[str]:
+    pace = Pace(model)
+    vouch(model)
+    yield 0.0
+    prompts = yield from read(model, each, found.at, found.per_position)
+    found.begin(model, prompts, references_of(model, each, prompts))
+    held = list(batches(model, prompts))
+    planned = {
+        tuple(group): waves(model, prompts, group, found.per_position)
+        for groups in held
+        for group in groups
+    }
+    pace.total = _total(pace, prompts, planned, found.estimate)
+    if found.estimate:
+        for group in planned:
+            some = [prompts[i] for i in group]
+            heads, mlps = yield from estimated(model, pace, some, estimated_metric(prompts))
+            found.fill_estimate(prompts, list(group), heads, mlps)
+        put(found.snapshot(pace, pace.share))
+    for groups in held:
+        yield from _batch(model, pace, found, prompts, groups, planned, put)
+    put(found.snapshot(pace, 1.0))
+    return "Every head and MLP was ablated."
+
+
+def _batch(
+    model: Model,
+    pace: Pace,
+    found: Found,
+    prompts: list[Prompt],
+    groups: list[list[int]],
+    planned: dict[tuple[int, ...], list[Wave]],
+    put: Callable[[Sweep], None],
+) -> Steps[None]:
+    """Prompts that are held together: their runs, then their rows, the last layers' first."""
+    runs: dict[tuple[int, ...], tuple[Base, Scorer]] = {}
+    for group in groups:
+        run, scorer = yield from _runs(model, pace, found, prompts, group)
+        runs[tuple(group)] = run, scorer
+    put(found.snapshot(pace, min(pace.share, 0.999)))
+    order = [wave for group in groups for wave in planned[tuple(group)]]
+    for wave in sorted(order, key=lambda wave: -wave.branches[-1].layer):
+        run, scorer = runs[wave.members]
+        leaving = yield from grown(model, pace, run, wave.branches)
+        texts = [branch.text for branch in wave.branches]
+        found.fill(wave, (yield from scorer.score(pace, leaving, texts)))
+        put(found.snapshot(pace, min(pace.share, 0.999)))
+
+
+def _runs(
+    model: Model,
+    pace: Pace,
+    found: Found,
+    prompts: list[Prompt],
+    group: list[int],
+) -> Steps[tuple[Base, Scorer]]:
+    """The clean run of a group, and the one with what is given, both scored."""
+    asked = [prompts[i].question for i in group]
+    ids, places = [q.ids for q in asked], asked[0].places
+    clean = yield from base(model, pace, ids, [()] * len(ids), places)
+    scorer = Scorer(model, asked, clean)
+    own = list(range(len(ids)))
+    scores = yield from scorer.score(pace, clean.leaving, own)
+    run, of_run = clean, scores
+    if any(prompts[i].given for i in group):
+        given = [prompts[i].given for i in group]
+        run = yield from base(model, pace, ids, given, places, clean.blocks)
+        of_run = yield from scorer.score(pace, run.leaving, own)
+    found.fill_runs(group, scores, of_run, idle_sites(model, prompts[group[0]]))
+    return run, scorer
+
+
+def _total(
+    pace: Pace,
+    prompts: list[Prompt],
+    planned: dict[tuple[int, ...], list[Wave]],
+    estimate: bool,
+) -> float:
+    """Operations of the whole sweep."""
+    total = 0.0
+    for group, each in planned.items():
+        some = [prompts[i] for i in group]
+        asked = some[0].question
+        runs = 1 + any(p.given for p in some)
+        total += runs * base_cost(pace, [p.question.ids for p in some])
+        total += runs * len(some) * score_cost(pace, asked)
+        total += estimate_cost(pace, some) if estimate else 0.0
+        for wave in each:
+            for branch in wave.branches:
+                total += grown_cost(pace, branch.layer, len(asked.ids)) + score_cost(pace, asked)
+    return total

@@ -1,0 +1,1 @@
+"""Prompt families, clean and corrupted pairs, and how a model does on them."""

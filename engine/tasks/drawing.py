@@ -1,0 +1,285 @@
+"""Tasks drawn for the model at hand: every prompt, clean and corrupted, has as many tokens.
+
+Drafts are read with the model's own tokenizer, BOS as it does by itself, and corrupted by terms of
+as many tokens each (where there are none, all together), so that a word's tokens have the same
+positions in both prompts. Pairs are then grouped by count, and the commonest count that gives
+enough is kept. What answer and distractor both begin with stands at the prompt's end, so that the
+next token decides and is read where methods by position have values. What that does not show: how
+the model does with other counts, such as longer numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from random import Random
+
+from ..errors import EngineError
+from ..experiment.results import Tokens
+from ..text.tokens import Tokenizer
+from ..tokenizers.vocabularies import find_tokenizer
+from .drafts import DRAFTS, Draft
+from .pairs import Pair, Task
+
+MOST_PAIRS = 1_000
+_DRAFTS_EACH = 40
+"""Drafts looked at for each pair asked for, before it is said that there are not so many."""
+_FRESH_DRAWS = 8
+"""Draws that are looked through for pairs a task does not have."""
+_FILLS = 60
+"""Ways of filling a draft's gaps that are tried."""
+
+
+def task(family: str, model: str, n: int = 12, seed: int = 0) -> Task:
+    """Draw n pairs of a family for a model: clean and corrupted prompt, answer and distractor.
+
+    All prompts have the same number of tokens for that model, and a token tells answer and
+    distractor apart; the corrupted prompt has other terms of as many tokens in the same places.
+    Only the model's tokenizer is read. A family with few prompts repeats some, corrupted otherwise.
+    Raises: EngineError for a family there is not, or that has not so many pairs for this model,
+    with the number it has.
+    """
+    if family not in DRAFTS:
+        raise EngineError(f"There is no family “{family[:40]}”; there are {', '.join(DRAFTS)}.")
+    if not 1 <= n <= MOST_PAIRS:
+        raise EngineError(f"1 to {MOST_PAIRS:,} pairs can be drawn, not {n:,}.")
+    tokenizer = find_tokenizer(model)
+    lengths = _Lengths(tokenizer)
+    rng = Random(seed)
+    for in_step in (True, False):
+        alike: _Groups = {}
+        counted: _Groups = {}
+        for _ in range(_DRAFTS_EACH * n):
+            found = _drawn(tokenizer, lengths, DRAFTS[family](rng), rng, in_step)
+            if found is None:
+                continue
+            for groups, key in ((alike, found.places), (counted, found.n_tokens)):
+                groups.setdefault(key, {})[found.pair] = None
+            if _n_prompts(alike[found.places]) >= n:
+                break
+        kept = _largest(alike, n) or _largest(counted, n)
+        if kept is not None:
+            break
+    else:
+        raise EngineError(_too_few(family, model, n, counted))
+    uniform = any(kept is group for group in alike.values())
+    pairs = _most_different(list(kept), n)
+    n_tokens = len(tokenizer.encode(pairs[0].prompt))
+    return Task(
+        name=family,
+        pairs=tuple(pairs),
+        family=family,
+        model=model,
+        seed=seed,
+        n_tokens=n_tokens,
+        notes=tuple(_notes(pairs, in_step, uniform)),
+    )
+
+
+def fresh_task(drawn: Task, n: int | None = None) -> Task | None:
+    """Pairs of a drawn task's family whose prompts it does not have, with as many tokens: to judge
+    what was found on the task.
+
+    Returns: at most n of them (by itself as many as the task has); None where the task was not
+    drawn, or its family has no others.
+    """
+    seen = {pair.prompt for pair in drawn.pairs}
+    most = len(drawn.pairs) if n is None else n
+    found: dict[str, Pair] = {}
+    if drawn.family not in DRAFTS:
+        return None
+    for i in range(1, _FRESH_DRAWS + 1):
+        try:
+            other = task(drawn.family, drawn.model, len(drawn.pairs), (drawn.seed or 0) + 1_000 * i)
+        except EngineError:
+            return None
+        for pair in other.pairs if other.n_tokens == drawn.n_tokens else ():
+            if pair.prompt not in seen:
+                found.setdefault(pair.prompt, pair)
+        if len(found) >= most:
+            break
+    if not found:
+        return None
+    name = f"{drawn.name}, fresh pairs"
+    return replace(drawn, name=name, pairs=tuple(found.values())[:most], notes=())
+
+
+_Groups = dict[Hashable, dict[Pair, None]]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A pair, its count of tokens, and where in the words they and the deciding token lie."""
+
+    pair: Pair
+    n_tokens: int
+    places: Hashable
+
+
+class _Lengths:
+    """How many tokens a term has, at the beginning of a text and behind a word."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[tuple[str, bool], int] = {}
+
+    def of(self, terms: Sequence[str], first: bool) -> list[int]:
+        """The length of each term."""
+        new = [term for term in dict.fromkeys(terms) if (term, first) not in self._known]
+        if new:
+            texts = new if first else [f"x {term}" for term in new]
+            for term, ids in zip(new, self._tokenizer.ids_of(texts), strict=True):
+                self._known[term, first] = len(ids) - (0 if first else self._before)
+        return [self._known[term, first] for term in terms]
+
+    @cached_property
+    def _before(self) -> int:
+        return len(self._tokenizer.ids_of(["x"])[0])
+
+
+def _drawn(
+    tokenizer: Tokenizer, lengths: _Lengths, draft: Draft, rng: Random, in_step: bool
+) -> _Drawn | None:
+    """The draft with its corrupted twin, or None where no term fits or no token decides.
+
+    `in_step`: whether each word must have its tokens at the same positions in both.
+    """
+    prompt = tokenizer.encode(draft.write(draft.terms))
+    (answer, moved), (distractor, moves) = (
+        tokenizer.in_place(prompt, text) for text in (draft.answer, draft.distractor)
+    )
+    decided = next(
+        (i for i, (a, d) in enumerate(zip(answer, distractor, strict=False)) if a != d), None
+    )
+    if decided is None or moved or moves:
+        return None
+    if [tokenizer.decode(ids).strip() for ids in (answer, distractor)] != [
+        draft.answer.strip(),
+        draft.distractor.strip(),
+    ]:
+        return None  # characters this vocabulary does not have
+    shared = _shared(tokenizer, prompt, draft, answer[:decided])
+    if shared:
+        prompt, decided = tokenizer.encode(prompt.text + shared), 0
+    corrupted = _corrupted(tokenizer, lengths, draft, prompt, shared, rng, in_step)
+    if corrupted is None:
+        return None
+    pair = Pair(
+        prompt.text, corrupted, draft.answer[len(shared) :], draft.distractor[len(shared) :]
+    )
+    return _Drawn(pair, len(prompt), (_places(prompt), decided))
+
+
+def _shared(tokenizer: Tokenizer, prompt: Tokens, draft: Draft, ids: tuple[int, ...]) -> str:
+    """What answer and distractor both begin with, where it can stand at the prompt's end and leave
+    every token as it was; else nothing."""
+    text = "".join(tokenizer.texts(ids))
+    whole = tokenizer.encode(prompt.text + text)
+    if whole.ids != prompt.ids + ids:
+        return ""
+    for one in (draft.answer, draft.distractor):
+        if not one.startswith(text):
+            return ""
+        before, _ = tokenizer.in_place(prompt, one)
+        rest, moves = tokenizer.in_place(whole, one[len(text) :])
+        if moves or ids + rest != before:
+            return ""
+    return text
+
+
+def _corrupted(
+    tokenizer: Tokenizer,
+    lengths: _Lengths,
+    draft: Draft,
+    prompt: Tokens,
+    shared: str,
+    rng: Random,
+    in_step: bool,
+) -> str | None:
+    choices = []
+    for i, (term, others) in enumerate(zip(draft.terms, draft.others, strict=True)):
+        first = i == 0 and prompt.text.startswith(term)
+        (wanted,) = lengths.of([term], first)
+        found = lengths.of(others, first)
+        choices.append(
+            [o for o, length in zip(others, found, strict=True) if length == wanted or not in_step]
+        )
+    if not all(choices):
+        return None
+    for _ in range(_FILLS):
+        terms = [rng.choice(some) for some in choices]
+        if draft.fits(terms):
+            tokens = tokenizer.encode(draft.write(terms) + shared)
+            same = tokens.offsets == prompt.offsets if draft.exact else True
+            same = same and (not in_step or _places(tokens) == _places(prompt))
+            if same and len(tokens) == len(prompt):
+                return tokens.text
+    return None
+
+
+def _places(tokens: Tokens) -> tuple[int, ...]:
+    """In which word each token ends, words being what spaces part."""
+    return tuple(len(tokens.text[:end].split()) for _, end in tokens.offsets)
+
+
+def _n_prompts(pairs: dict[Pair, None]) -> int:
+    return len({pair.prompt for pair in pairs})
+
+
+def _largest(groups: _Groups, n: int) -> dict[Pair, None] | None:
+    """The group of at least n pairs with the most prompts, the first of those."""
+    enough = [group for group in groups.values() if len(group) >= n]
+    return max(enough, key=_n_prompts, default=None)
+
+
+def _most_different(pairs: list[Pair], n: int) -> list[Pair]:
+    """n of the pairs: each prompt once before any comes twice, and so on."""
+    seen: Counter[str] = Counter()
+    rounds: list[int] = []
+    for pair in pairs:
+        rounds.append(seen[pair.prompt])
+        seen[pair.prompt] += 1
+    order = sorted(range(len(pairs)), key=lambda i: rounds[i])
+    return [pairs[i] for i in order[:n]]
+
+
+def _too_few(family: str, model: str, n: int, counted: _Groups) -> str:
+    if not counted:
+        return (
+            f"No pair of “{family}” can be drawn for {model}: its tokenizer gives no corrupted "
+            "prompt as many tokens as the clean one, or does not keep the answer apart from the "
+            "prompt. Choose another family."
+        )
+    count, most = max(((c, len(group)) for c, group in counted.items()), key=lambda one: one[1])
+    return (
+        f"{n} pairs of “{family}” with equal numbers of tokens are asked for; for {model} at most "
+        f"{most} were found, of {count} tokens each. Ask for at most {most}, or for another family."
+    )
+
+
+def _notes(pairs: list[Pair], in_step: bool, uniform: bool) -> list[str]:
+    told = []
+    n_prompts = len({pair.prompt for pair in pairs})
+    if n_prompts < len(pairs):
+        told.append(
+            f"The family has {n_prompts} different prompts of this many tokens; some come again "
+            "with another corrupted prompt."
+        )
+    if any(pair.prompt.endswith(" ") for pair in pairs):
+        told.append(
+            "Prompts end in a space: for this tokenizer it is a token of its own, with which every "
+            "answer begins."
+        )
+    if not in_step:
+        told.append(
+            "No corrupted terms have as many tokens one by one, only all together: within a pair, "
+            "a position may be one word in the clean and another in the corrupted prompt."
+        )
+    elif not uniform:
+        told.append(
+            "The same word does not have as many tokens in every prompt, so a position is not the "
+            "same word in all of them; within a pair it is."
+        )
+    return told

@@ -1,0 +1,183 @@
+"""How a model does on a task, clean and ablated: every pair in every run, many rows a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import EngineError
+from ..experiment.experiment import Experiment, Kind
+from ..model.bridge import Model
+from ..model.worker import SWEEP, Job, Steps
+from ..passes import forward
+from ..passes.ablation import edits_of, has_values_past_the_prompt, prepared
+from ..passes.hooks import Edit
+from ..ranking.answers import Asked, asked
+from ..ranking.scoring import logit_diff, rows_of, score, texts_of
+from ..registry import load
+from .pairs import Task, asked_of
+from .results import PairScores, TaskScore
+
+_Shared = dict[tuple[int, int, int], tuple[Edit, ...]]
+"""The edits of a run, for one length of the prompt and one of the text."""
+_TOKENS_A_STEP = 1_024
+"""Tokens run between two moments at which more urgent work may come in."""
+
+
+def score_task(
+    model: str, task: Task, e: Experiment | None = None, view: str | None = None
+) -> TaskScore:
+    """Score every pair of a task, clean and under an experiment's ablations.
+
+    The experiment gives ablations, method, positions and references; its own texts are not asked.
+    Where it averages and names no references, the task's corrupted prompts are those.
+    Returns: TaskScore; each number is that of `next_token` on the pair.
+    Raises: EngineError naming the pair that cannot be scored.
+    """
+    return scoring(model, task, e, view).result()
+
+
+def scoring(
+    model: str, task: Task, e: Experiment | None = None, view: str | None = None
+) -> Job[TaskScore]:
+    """`score_task` as a job: its progress, a way to cancel it, and its result."""
+    loaded = load(model)
+    e = replace(e or Experiment(), model=model)
+    runs = [e.clean, e] if e.ablations else [e.clean]
+
+    def steps() -> Steps[TaskScore]:
+        clean, *ablated = yield from scores(loaded, task, runs)
+        notes = _notes(task, clean)
+        if not ablated:
+            return TaskScore(model, clean, None, notes)
+        late = late_notes(loaded, [asked_of(e, pair) for pair in task.pairs])
+        return TaskScore(model, clean, ablated[0], (*notes, *late))
+
+    return loaded.worker.submit(steps(), priority=SWEEP, view=view)
+
+
+def scores(model: Model, task: Task, runs: Sequence[Experiment]) -> Steps[list[PairScores]]:
+    """Ask each run of each pair, on the worker's thread, a few rows a step.
+
+    Returns: the scores of each run. Raises: EngineError naming the pair that cannot be scored.
+    """
+    sharing: _Shared = {}
+    logit_diffs = np.full((len(runs), len(task.pairs)), np.nan)
+    probs = np.zeros((len(runs), len(task.pairs)))
+    ranks = np.zeros((len(runs), len(task.pairs)), np.int64)
+    waiting: list[_Line] = []
+    held = 0
+    for p, pair in enumerate(task.pairs):
+        question = _question(model, task, p, asked_of(runs[0], pair))
+        for r, e in enumerate(runs):
+            one = asked_of(e, pair, task.references)
+            edits = yield from _edits(model, task, (p, r), one, question, sharing)
+            waiting.append(_Line((r, p), question, edits))
+            held += sum(map(len, texts_of(question)))
+            last = p + 1 == len(task.pairs) and r + 1 == len(runs)
+            if held < _TOKENS_A_STEP and not last:
+                continue
+            for at, diff, prob, rank in _run(model, waiting):
+                logit_diffs[at], probs[at], ranks[at] = diff, prob, rank
+            waiting, held = [], 0
+            yield (p * len(runs) + r + 1) / (len(runs) * len(task.pairs))
+    return [
+        PairScores(diff, prob, rank)
+        for diff, prob, rank in zip(logit_diffs, probs, ranks, strict=True)
+    ]
+
+
+@dataclass
+class _Line:
+    """One run of one pair, `at` these: what is asked, and the edits of each of its texts."""
+
+    at: tuple[int, int]
+    question: Asked
+    edits: list[tuple[Edit, ...]]
+
+
+def _question(model: Model, task: Task, p: int, e: Experiment) -> Asked:
+    with _named(task, p, e):
+        question = asked(model, e)
+        if not question.answer:
+            raise EngineError(
+                question.notes[0] if question.notes else "it has no answer to be scored; give one."
+            )
+        return question
+
+
+def _edits(
+    model: Model, task: Task, at: tuple[int, int], e: Experiment, question: Asked, sharing: _Shared
+) -> Steps[list[tuple[Edit, ...]]]:
+    """The edits of each text. Pairs of one length share them, unless each has its own values."""
+    found = []
+    with _named(task, at[0], e):
+        for text in texts_of(question):
+            key = (at[1], len(question.prompt), len(text))
+            if e.method.kind is Kind.RESAMPLE or key not in sharing:
+                yield from prepared(model, e)
+                sharing[key] = edits_of(model, e, question.prompt, len(text))
+            found.append(sharing[key])
+    return found
+
+
+@contextmanager
+def _named(task: Task, p: int, e: Experiment) -> Iterator[None]:
+    """Say of which pair an error is."""
+    try:
+        yield
+    except EngineError as wrong:
+        raise type(wrong)(
+            f"Pair {p + 1} of “{task.name[:60]}”, “{e.prompt[:60]}”: {wrong}"
+        ) from wrong
+
+
+def _run(model: Model, lines: list[_Line]) -> Iterator[tuple[tuple[int, int], float, float, int]]:
+    """Logit difference, probability and rank of each line."""
+    rows = [rows_of(line.question, line.edits) for line in lines]
+    results = iter(forward.run(model, [row for some in rows for row in some]))
+    for line, some in zip(lines, rows, strict=True):
+        logits = [next(results).logits for _ in some]
+        answer, distractor = (
+            score(line.question, ids, logits) if ids else None
+            for ids in (line.question.answer, line.question.distractor)
+        )
+        assert answer is not None
+        diff = logit_diff(line.question, answer, distractor)
+        yield line.at, np.nan if diff is None else diff, answer.prob, answer.rank
+
+
+def late_notes(model: Model, each: Sequence[Experiment]) -> list[str]:
+    """What to tell where experiments of one method are decided behind their prompt's end, and the
+    method has no values there."""
+    if has_values_past_the_prompt(each[0].method.kind):
+        return []
+    late = sum(asked(model, e).decided > 0 for e in each)
+    if not late:
+        return []
+    return [
+        f"In {late} of {len(each)} pairs answer and distractor begin with the same tokens, and "
+        f"{each[0].method} has values for the prompt's tokens only: where those pairs are decided "
+        "nothing is changed. Put what they share at the end of both prompts."
+    ]
+
+
+def _notes(task: Task, clean: PairScores) -> tuple[str, ...]:
+    told = list(task.notes)
+    n = len(task.pairs)
+    undecided = int(np.isnan(clean.logit_diff).sum())
+    if undecided:
+        told.append(
+            f"{undecided} of the {n} pairs have no logit difference: no single token tells their "
+            "answer and distractor apart."
+        )
+    wrong = n - int(clean.right.sum())
+    if wrong:
+        told.append(
+            f"The model gets {wrong} of the {n} pairs wrong with nothing ablated; what is found "
+            "on them is not how it does the task."
+        )
+    return tuple(told)

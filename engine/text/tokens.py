@@ -1,0 +1,253 @@
+"""Text to tokens and back, with every quirk on the way made visible.
+
+One view everywhere: BOS is explicit, ids and raw pieces are always there, and an answer's tokens
+are those it gets in place. Single tokens are never decoded on their own, because that loses
+spaces (Llama's id 29871 decodes to ''); a token's text is worked out from its raw piece.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from ..errors import ModelError, TokenError
+from ..experiment.results import Tokens
+from .surprises import hidden_characters
+
+SPACE_BETWEEN = re.compile(r"(?<=\S) (?=\S)")
+"""A single space with something on either side."""
+_SPACED = "a b c' d 1 2 12 345 . , -- é 日 本 's t' _ _ = a1 b2 ) ("
+_ANCHORS = ("\n", "x", ".", "0")
+
+
+class Tokenizer:
+    """A Hugging Face tokenizer, read without loss.
+
+    `adds_bos`: whether it prepends BOS by itself. `bos_id` is None where it has none. `directory`:
+    where it was read, None where that is not known.
+    """
+
+    def __init__(self, hf: Any, directory: Path | None = None) -> None:
+        self._hf = hf
+        self.directory = directory
+        self._lock = threading.Lock()
+        self.bos_id: int | None = hf.bos_token_id
+        self._added = {int(i): str(t) for i, t in hf.added_tokens_decoder.items()}
+        self._special = {int(i): str(t) for i, t in hf.added_tokens_decoder.items() if t.special}
+        default = self._ids("a", special=True)
+        self.adds_bos = self.bos_id is not None and default[:1] == [self.bos_id]
+        self._plain_default = default[int(self.adds_bos) :] == self._ids("a")
+
+    @staticmethod
+    def load(directory: Path) -> Tokenizer:
+        """Read a tokenizer from a local directory, never running code that comes with it.
+
+        Raises: ModelError for a directory without one.
+        """
+        try:
+            hf = AutoTokenizer.from_pretrained(
+                str(directory), trust_remote_code=False, local_files_only=True
+            )
+            if len(hf) <= len(hf.all_special_ids):
+                raise ValueError("it has no vocabulary")
+            return Tokenizer(hf, directory)
+        except Exception as wrong:
+            raise ModelError(
+                f"The tokenizer in “{directory}” cannot be read ({_first_line(wrong)}). It needs a "
+                "tokenizer.json, or a tokenizer.model with its tokenizer_config.json."
+            ) from wrong
+
+    @property
+    def hf(self) -> Any:
+        """The tokenizer itself, for those who must hand it on."""
+        return self._hf
+
+    def encode(self, text: str, prepend_bos: bool | None = None) -> Tokens:
+        """Tokenize a text as the model will see it.
+
+        `prepend_bos` None does what the tokenizer does by itself.
+        Raises: TokenError for text that is no Unicode, or BOS asked of a tokenizer without one.
+        """
+        bos = self._wants_bos(prepend_bos)
+        ids, offsets = self._encoding(text)
+        warnings = self._warnings(text, ids, bos)
+        if bos:
+            ids, offsets = [self.bos_id or 0, *ids], [(0, 0), *offsets]
+        return Tokens(
+            text=text,
+            ids=tuple(ids),
+            pieces=self.pieces(ids),
+            texts=self.texts(ids),
+            offsets=tuple(offsets),
+            bos=bos,
+            warnings=warnings,
+        )
+
+    def in_place(self, prompt: Tokens, answer: str) -> tuple[tuple[int, ...], bool]:
+        """The ids an answer gets after a prompt, and whether writing it re-tokenizes the prompt.
+
+        Returns: (ids, retokenizes). Where the prompt's own tokens would change, the ids are those
+        of the answer by itself, without BOS or dummy space.
+        """
+        prompt_ids = list(prompt.ids[int(prompt.bos) :])
+        whole = self._ids(prompt.text + answer)
+        if whole[: len(prompt_ids)] == prompt_ids:
+            return tuple(whole[len(prompt_ids) :]), False
+        for anchor in _ANCHORS:
+            start, both = self._ids(anchor), self._ids(anchor + answer)
+            if both[: len(start)] == start:
+                return tuple(both[len(start) :]), bool(prompt.text)
+        return tuple(self._ids(answer)), bool(prompt.text)
+
+    def reads_back(self, ids: Sequence[int], text: str) -> bool:
+        """Whether the tokens spell the text: decode(ids) == text."""
+        return self.decode(ids) == text
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of many ids together."""
+        with self._lock:
+            return self._hf.decode(list(ids), clean_up_tokenization_spaces=False)
+
+    def pieces(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """The vocabulary's own name of each id; `<id 50300>` for ids that have none."""
+        with self._lock:
+            names = self._hf.convert_ids_to_tokens([int(i) for i in ids])
+        return tuple(
+            name if name is not None else f"<id {i}>" for i, name in zip(ids, names, strict=True)
+        )
+
+    def texts(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """What each token adds to the text; `�` for each byte of an unfinished character."""
+        return tuple(data.decode("utf-8", errors="replace") for data in self.bytes_of(ids))
+
+    def bytes_of(self, ids: Sequence[int]) -> tuple[bytes, ...]:
+        """The bytes each token adds to the text, in UTF-8: of a character, maybe only a part."""
+        return tuple(
+            self._added[int(i)].encode() if int(i) in self._added else self._bytes(piece)
+            for i, piece in zip(ids, self.pieces(ids), strict=True)
+        )
+
+    def ids_of(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of many texts, each by itself and without BOS."""
+        with self._lock:
+            return self._hf(list(texts), add_special_tokens=False, verbose=False).input_ids
+
+    @cached_property
+    def splits_at_spaces(self) -> bool:
+        """Whether a text can be cut before any single space between two words, and its parts
+        tokenized each by itself: no token ever reaches over such a place, in either direction."""
+        backend = getattr(self._hf, "backend_tokenizer", None)
+        if backend is None or backend.pre_tokenizer is None or not self._byte_level:
+            return False
+        added = self._hf.added_tokens_decoder.values()
+        if any(t.rstrip or t.single_word or SPACE_BETWEEN.search(str(t)) for t in added):
+            return False
+        if backend.normalizer is not None and type(backend.normalizer).__name__ != "NFC":
+            return False
+        cut = [at for _, (at, _) in backend.pre_tokenizer.pre_tokenize_str(_SPACED)]
+        return {match.start() for match in SPACE_BETWEEN.finditer(_SPACED)} <= set(cut)
+
+    def _bytes(self, piece: str) -> bytes:
+        if self._byte_level:
+            return bytes(_BYTES[c] for c in piece if c in _BYTES)
+        if piece.startswith("<0x") and piece.endswith(">") and len(piece) == 6:
+            return bytes([int(piece[3:5], 16)])
+        return piece.replace("▁", " ").encode()
+
+    @cached_property
+    def _byte_level(self) -> bool:
+        backend = getattr(self._hf, "backend_tokenizer", None)
+        return "ByteLevel" in str(getattr(backend, "decoder", ""))
+
+    def _wants_bos(self, prepend_bos: bool | None) -> bool:
+        wanted = self.adds_bos if prepend_bos is None else prepend_bos
+        if wanted and self.bos_id is None:
+            raise TokenError("This tokenizer has no BOS token to prepend; switch BOS off.")
+        return wanted
+
+    def _ids(self, text: str, special: bool = False) -> list[int]:
+        return self._call(text, add_special_tokens=special).input_ids
+
+    def _encoding(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        if not self._hf.is_fast:
+            ids = self._ids(text)
+            return ids, [(0, 0)] * len(ids)
+        found = self._call(text, add_special_tokens=False, return_offsets_mapping=True)
+        return found.input_ids, [(int(a), int(b)) for a, b in found.offset_mapping]
+
+    def _call(self, text: str, **options: Any) -> Any:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as wrong:
+            raise TokenError(
+                f"Character {wrong.start} is half of a surrogate pair (U+{ord(text[wrong.start]):X}"
+                "), not a character; tokenizers cannot read it. Remove it."
+            ) from None
+        with self._lock:
+            return self._hf(text, verbose=False, **options)
+
+    def _warnings(self, text: str, ids: list[int], bos: bool) -> tuple[str, ...]:
+        told: list[str] = []
+        special = [self._special[i] for i in dict.fromkeys(ids) if i in self._special]
+        if bos and ids[:1] == [self.bos_id]:
+            told.append(
+                f"The prompt begins with {self._special.get(ids[0], 'BOS')} and BOS is on: the "
+                "model sees it twice. Remove it from the prompt, or switch BOS off."
+            )
+        elif special:
+            told.append(
+                f"{special[0]} in the text is read as one special token, not as its letters. Put a "
+                "space inside it if the letters are meant."
+            )
+        if text.endswith(" "):
+            told.append(
+                "The prompt ends in a space, which usually changes the answer: most vocabularies "
+                "put the space in front of the next token. Leave it out here, and begin the answer "
+                "with it."
+            )
+        if not special and ids and not self.reads_back(ids, text):
+            told.append(self._not_read_back(text, self.decode(ids)))
+        told += hidden_characters(text)
+        if not self._plain_default:
+            told.append(
+                "By itself this tokenizer adds tokens other than BOS; they are left out. Write "
+                "them into the prompt if the model needs them."
+            )
+        return tuple(told)
+
+    @staticmethod
+    def _not_read_back(text: str, decoded: str) -> str:
+        told = f"The tokens read back as “{_clip(decoded)}”, not as the prompt: "
+        if decoded.strip(" ") == text.strip(" "):
+            return told + (
+                "this tokenizer puts a space in front of every prompt by itself, and drops or "
+                "merges the prompt's own. Write the prompt without spaces in front."
+            )
+        return told + (
+            "part of it is not in this vocabulary, or is normalized away. What the model reads is "
+            "what stands here; write the prompt with characters it knows."
+        )
+
+
+def _byte_table() -> dict[str, int]:
+    """GPT-2's printable stand-ins for the 256 bytes (Radford et al. 2019, `encoder.py`)."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in plain]
+    return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(others)}
+
+
+_BYTES = _byte_table()
+
+
+def _clip(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _first_line(wrong: Exception) -> str:
+    return _clip(next(iter(str(wrong).strip().splitlines()), type(wrong).__name__), 160)

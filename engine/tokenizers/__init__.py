@@ -1,0 +1,1 @@
+"""What tokenizers make of a text: warnings, twins, alignments, numbers."""

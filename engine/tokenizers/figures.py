@@ -1,0 +1,64 @@
+"""Results as plotly figures: the house's colours and axes. No torch, and nothing global is set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .results import NumberLengths
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+STEPS = ("#c7d2fe", "#6366f1", "#f59e0b", "#b91c1c", "#581c87")
+"""Counts from few to many, told apart on white and on black; more than five share the last."""
+
+
+def draw_number_lengths(result: NumberLengths) -> go.Figure:
+    """A row a hundred, a column a number within it; the colour is how many tokens it takes."""
+    import plotly.graph_objects as go
+
+    n, fewest = len(result.lengths), int(result.lengths.min())
+    colours = min(int(result.lengths.max()) - fewest + 1, len(STEPS))
+    rows = -(-n // 100)
+    z, told = np.full(rows * 100, np.nan), [""] * (rows * 100)
+    z[:n] = np.minimum(result.lengths - fewest, len(STEPS) - 1)
+    for i, (length, pieces) in enumerate(zip(result.lengths, result.pieces, strict=True)):
+        told[i] = f"{i}: {length} token{'' if length == 1 else 's'}, {' '.join(pieces)}"
+    scale = [[(c + edge) / colours, STEPS[c]] for c in range(colours) for edge in (0, 1)]
+    names = [str(fewest + c) for c in range(colours)]
+    if int(result.lengths.max()) - fewest >= len(STEPS):
+        names[-1] += " or more"
+    figure = go.Figure(
+        go.Heatmap(
+            z=z.reshape(rows, 100),
+            y=[str(100 * row) for row in range(rows)],
+            text=np.array(told).reshape(rows, 100),
+            hovertemplate="%{text}<extra></extra>",
+            hoverongaps=False,
+            colorscale=scale,
+            zmin=-0.5,
+            zmax=colours - 0.5,
+            xgap=1,
+            ygap=1,
+            colorbar={
+                "title": {"text": "tokens"},
+                "tickvals": list(range(colours)),
+                "ticktext": names,
+                "thickness": 14,
+            },
+        )
+    )
+    figure.update_layout(
+        height=90 + 24 * rows,
+        margin={"l": 60, "r": 10, "t": 10, "b": 45},
+        xaxis={"title": {"text": "tens and units"}, "dtick": 10, "showgrid": False},
+        yaxis={
+            "title": {"text": "hundreds"},
+            "type": "category",
+            "autorange": "reversed",
+            "showgrid": False,
+        },
+    )
+    return figure
