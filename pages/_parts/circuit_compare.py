@@ -7,10 +7,9 @@ import streamlit as st
 import engine
 from pages._parts import circuit_evaluate, circuit_forms, state
 from pages._parts import circuit_library as shelf
-from pages._parts.circuit_evaluate import choice
+from pages._parts.boxes import MATCHED, choice
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
-from pages._parts.generate_many import MATCHED
 from pages._parts.pairs_form import pairs_form
 from pages._parts.table import as_csv
 from pages._parts.text import plain

@@ -10,10 +10,10 @@ import streamlit as st
 import engine
 from pages._parts import circuit_forms, circuit_job, state
 from pages._parts import circuit_library as shelf
-from pages._parts.circuit_evaluate import WHOSE, choice, on_now
+from pages._parts.boxes import choice, number
+from pages._parts.circuit_evaluate import WHOSE, on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
-from pages._parts.generate_settings import number
 from pages._parts.pairs_form import Chosen
 from pages._parts.table import as_csv
 from pages._parts.text import plain

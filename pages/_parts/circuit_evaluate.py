@@ -9,10 +9,9 @@ import streamlit as st
 
 import engine
 from pages._parts import circuit_forms, circuit_job, state
+from pages._parts.boxes import MATCHED, choice, whole
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
-from pages._parts.generate_many import MATCHED
-from pages._parts.generate_settings import whole
 from pages._parts.pairs_form import Chosen
 from pages._parts.switches import switches
 from pages._parts.table import as_csv
@@ -238,18 +237,6 @@ def on_now(e: engine.Experiment, chosen: Chosen) -> None:
                 f"{clean:.3f}), by {e.method}, positions {e.positions}."
             )
         )
-
-
-def choice(label: str, key: str, names: dict[str, str], bare: bool = False) -> None:
-    """Draw a choice that lives in the link; `bare`, without its label."""
-    st.segmented_control(
-        label,
-        state.CHOICES[key],
-        key=key,
-        format_func=names.__getitem__,
-        required=True,
-        label_visibility="collapsed" if bare else "visible",
-    )
 
 
 def _switch(circuit: engine.Circuit, key: str) -> None:

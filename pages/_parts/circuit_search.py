@@ -10,11 +10,11 @@ import streamlit as st
 import engine
 from pages._parts import circuit_library as shelf
 from pages._parts import state
-from pages._parts.circuit_evaluate import choice, figures, numbers, on_now, switch
+from pages._parts.boxes import choice, number, whole
+from pages._parts.circuit_evaluate import figures, numbers, on_now, switch
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure, python_of
 from pages._parts.following import AT_FIRST, Following
-from pages._parts.generate_settings import number, whole
 from pages._parts.pairs_form import Chosen
 from pages._parts.switches import switches
 from pages._parts.table import as_csv

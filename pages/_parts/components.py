@@ -13,7 +13,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._parts.frame import ASSETS
+from pages._parts.assets import ASSETS
 
 
 def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:

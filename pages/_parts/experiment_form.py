@@ -10,7 +10,7 @@ import streamlit as st
 
 import engine
 from pages._parts import state
-from pages._parts.frame import ASSETS
+from pages._parts.assets import ASSETS
 from pages._parts.text import plain
 
 EXAMPLES = {e["name"]: e for e in json.loads((ASSETS / "prompts.json").read_text("utf-8"))}

@@ -1,11 +1,11 @@
 """The frame around every page: which pages there are, their shared style, the way into them."""
 
 import contextvars
-from pathlib import Path
 
 import streamlit as st
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+from pages._parts.assets import ASSETS
+
 _inside = contextvars.ContextVar("inside", default=False)
 
 

@@ -15,6 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 import engine
 from pages._parts import components, state
 from pages._parts import generate_settings as settings
+from pages._parts.boxes import MATCHED, choice, whole
 from pages._parts.figure import figure
 from pages._parts.state import unescaped
 from pages._parts.switches import switches
@@ -22,7 +23,6 @@ from pages._parts.table import Rows, as_csv, downloads
 from pages._parts.text import plain, visible
 
 SOURCES = {"family": "A task family", "written": "Paste or upload"}
-MATCHED = {"layer": "layer-matched", "anywhere": "from any layer"}
 _MOST_SHOWN = 500
 _MOST_ERRORS = 3
 _EVERY = 0.4
@@ -113,19 +113,13 @@ def many(e: engine.Experiment, shape: engine.Shape) -> None:
 def _prompts() -> tuple[str, tuple[engine.Example, ...], str]:
     """Draw where the prompts come from. Returns: them as Python, themselves, what is wrong."""
     ss = st.session_state
-    st.segmented_control(
-        "Prompts",
-        state.CHOICES["source"],
-        key="source",
-        format_func=SOURCES.__getitem__,
-        required=True,
-    )
+    choice("Prompts", "source", SOURCES)
     try:
         if ss["source"] == "family":
             with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
                 st.selectbox("Family", state.CHOICES["family"], key="family", width=200)
                 st.text_input("How many", key="n_prompts", width=95)
-            n, seed = settings.whole("n_prompts", "How many"), settings.whole("seed", "Seed")
+            n, seed = whole("n_prompts", "How many"), whole("seed", "Seed")
             call = f"engine.examples({ss['family']!r}, {n}, seed={seed})"
             drawn = engine.examples(ss["family"], n, seed=seed)
             if len(drawn) < n:
@@ -188,13 +182,7 @@ def _sets() -> None:
             width=200,
             help="As many heads, MLPs and neurons, drawn without overlap, with the seed above.",
         )
-        st.segmented_control(
-            "Controls are",
-            state.CHOICES["matched"],
-            key="matched",
-            format_func=MATCHED.__getitem__,
-            required=True,
-        )
+        choice("Controls are", "matched", MATCHED)
     st.text_area(
         "Other sets to hold against the grid's",
         key="sets",
@@ -223,9 +211,9 @@ def _question(e: engine.Experiment, prompts: tuple[engine.Example, ...], written
     if len(sets) > _MOST_SETS:
         raise engine.EngineError(f"{len(sets)} sets are named; at most {_MOST_SETS}.")
     asked = settings.sampling(e)
-    controls = settings.whole("controls", "Random controls") if ss["controls"] else 0
+    controls = whole("controls", "Random controls") if ss["controls"] else 0
     if controls:
-        seed = settings.whole("seed", "Seed")
+        seed = whole("seed", "Seed")
         asked = replace(asked, seed=seed)
         if not sets:
             raise engine.EngineError(

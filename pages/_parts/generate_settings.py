@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import isfinite
-from typing import Any, TypeVar
+from typing import Any
 
 import streamlit as st
 
 import engine
 from pages._parts import state
+from pages._parts.boxes import choice, number, whole, written
 
-T = TypeVar("T", int, float)
 IDS = {"append": "appended", "retokenize": "tokenized anew"}
 ACTS = {"start": "from the start", "here": "from this step on"}
 BRANCH = {"both": "both runs", "one": "its own run"}
@@ -110,48 +109,33 @@ def sampling_row(extra: Callable[[], None] | None = None) -> None:
 
 def n_tokens() -> int:
     """How many tokens are asked for. Raises: EngineError for what is no number."""
-    return _number("new_tokens", int)
-
-
-def count_in(name: str) -> int | None:
-    """The whole number from 0 on in a box, up to nine digits; None where there is none."""
-    return int(_written(name)) if re.fullmatch(r"[0-9]{1,9}", _written(name)) else None
-
-
-def whole(name: str, label: str) -> int:
-    """The whole number in a box. Raises: EngineError for what is none."""
-    return _number(name, int, label)
-
-
-def number(name: str, label: str) -> float:
-    """The number in a box. Raises: EngineError for what is none."""
-    return _number(name, float, label)
+    return whole("new_tokens", "New tokens")
 
 
 def sampling(e: engine.Experiment) -> Asked:
     """The experiment with how tokens are taken. Raises: EngineError for what is no number."""
-    temperature = _number("temperature", float)
+    temperature = number("temperature", "Temperature")
     if not temperature:
         return Asked(e)
     return Asked(
         e,
         temperature,
-        _number("top_k", int) if _written("top_k") else None,
-        _number("top_p", float) if _written("top_p") else None,
-        _number("seed", int),
+        whole("top_k", "Top-k") if written("top_k") else None,
+        number("top_p", "Top-p") if written("top_p") else None,
+        whole("seed", "Seed"),
     )
 
 
 def asked(e: engine.Experiment) -> Asked:
     """What the text view's widgets say. Raises: EngineError for what cannot be read."""
-    prefix = ids_in(_written("prefix"))
+    prefix = ids_in(written("prefix"))
     return replace(
         sampling(e),
         prefix=prefix,
-        ablated_prefix=ids_in(_written("ablated_prefix")) or prefix,
-        from_step=_number("from_step", int) if _written("from_step") else 0,
-        until_step=_number("until_step", int) if _written("until_step") else None,
-        earlier=earlier_in(_written("earlier")),
+        ablated_prefix=ids_in(written("ablated_prefix")) or prefix,
+        from_step=whole("from_step", "from step") if written("from_step") else 0,
+        until_step=whole("until_step", "until step") if written("until_step") else None,
+        earlier=earlier_in(written("earlier")),
         retokenize=st.session_state["ids"] == "retokenize",
     )
 
@@ -202,22 +186,18 @@ def when_and_where(given: Asked | None) -> None:
             )
             st.text_input("From step", key="from_step", width=90, help=_STEPS)
             st.text_input("Until step", key="until_step", width=90, help="Empty: to the end.")
-            st.segmented_control(
+            choice(
                 "New text is",
-                state.CHOICES["ids"],
-                key="ids",
-                format_func=IDS.__getitem__,
-                required=True,
+                "ids",
+                IDS,
                 help="Appended: the ids taken stay. Tokenized anew: after every token the whole "
                 "text is tokenized again, and goes on from the ids that gives.",
             )
         with st.container(horizontal=True, gap="small"):
-            st.segmented_control(
+            choice(
                 "Heads switched act",
-                state.CHOICES["acts"],
-                key="acts",
-                format_func=ACTS.__getitem__,
-                required=True,
+                "acts",
+                ACTS,
                 help="From this step on: the text up to the step held (or so far) stays, and goes "
                 "on with what the grid says then. Works while the text is coming, too.",
             )
@@ -228,13 +208,7 @@ def when_and_where(given: Asked | None) -> None:
                 placeholder="until 4: 0.1; until 9: a0",
                 help="What acted before the grid's sites do. `until 6:` is nothing before step 6.",
             )
-            st.segmented_control(
-                "A token clicked goes into",
-                state.CHOICES["branch"],
-                key="branch",
-                format_func=BRANCH.__getitem__,
-                required=True,
-            )
+            choice("A token clicked goes into", "branch", BRANCH)
         if given is not None and given.prefix:
             st.button("Leave the branch", on_click=_leave, icon=":material/call_merge:")
 
@@ -259,21 +233,3 @@ def _on_where() -> None:
 def _leave() -> None:
     for name in ("prefix", "ablated_prefix", "step"):
         st.session_state[name] = ""
-
-
-def _written(name: str) -> str:
-    return (st.session_state[name] or "").strip()
-
-
-def _number(name: str, kind: Callable[[str], T], label: str = "") -> T:
-    text = _written(name)
-    label = label or (_NUMBERS[name][0] if name in _NUMBERS else name.replace("_", " "))
-    what = "a whole number" if kind is int else "a number"
-    wrong = engine.EngineError(f"{label}: “{text[:20]}” is not {what}.")
-    try:
-        found = kind(text)
-    except ValueError:
-        raise wrong from None
-    if not isfinite(found):  # nan, which is not even itself, would be asked for again and again
-        raise wrong
-    return found

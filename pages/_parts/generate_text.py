@@ -17,6 +17,7 @@ import streamlit as st
 import engine
 from pages._parts import components, state
 from pages._parts import generate_settings as settings
+from pages._parts.boxes import choice, count_in
 from pages._parts.figure import figure
 from pages._parts.generate_settings import Asked
 from pages._parts.generate_steps import shown_steps, step_data
@@ -119,7 +120,7 @@ def _switch_here(e: engine.Experiment) -> None:
     old = record.asked
     if e == old.e or e != replace(old.e, ablations=e.ablations):
         return
-    held = settings.count_in("step")
+    held = count_in("step")
     at = len(record.steps) if held is None or held > len(record.steps) else held
     if at == 0:
         return
@@ -228,11 +229,11 @@ def _go_on(total: int) -> None:
         record.held, record.failed = False, None
         if record.lacks(total):
             return
-    st.session_state["new_tokens"] = str((settings.count_in("new_tokens") or 0) + _MORE)
+    st.session_state["new_tokens"] = str((count_in("new_tokens") or 0) + _MORE)
 
 
 def _reseed() -> None:
-    seed = settings.count_in("seed")
+    seed = count_in("seed")
     st.session_state["seed"] = "0" if seed is None else str(seed + 1)
 
 
@@ -248,7 +249,7 @@ def _draw(record: Record, total: int, stream: str) -> None:
             "stream": stream,
             "first": first,
             "steps": shown,
-            "held": settings.count_in("step"),
+            "held": count_in("step"),
             "name": name,
             "title": title(e),
             "about": f"{about(e)} {_how(asked)}",
@@ -338,13 +339,7 @@ def _numbers(record: Record, total: int) -> None:
     if not steps:
         return
     code = record.asked.python(len(steps) - len(record.asked.prefix))
-    st.segmented_control(
-        "Step by step",
-        state.CHOICES["number_of"],
-        key="number_of",
-        format_func=engine.STEP_NUMBERS.__getitem__,
-        required=True,
-    )
+    choice("Step by step", "number_of", engine.STEP_NUMBERS)
     number = st.session_state["number_of"]
     shown = RUNS if record.asked.earlier else RUNS[:2]
     rows: Rows = [

@@ -6,6 +6,7 @@ import streamlit as st
 
 import engine
 from pages._parts import state
+from pages._parts.boxes import choice
 from pages._parts.figure import figure
 from pages._parts.table import as_csv
 from pages._parts.text import plain, visible
@@ -26,8 +27,8 @@ _LAST = 32
 def options(shape: engine.Shape) -> dict[str, Any]:
     """Draw the widgets. Returns: what `engine.logit_lens` is asked for."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        _choice("Run", "run", RUNS)
-        _choice("Read", "stream", {name: name for name in engine.STREAMS})
+        choice("Run", "run", RUNS)
+        choice("Read", "stream", {name: name for name in engine.STREAMS})
         st.selectbox(
             "Colour",
             state.CHOICES["by"],
@@ -36,8 +37,8 @@ def options(shape: engine.Shape) -> dict[str, Any]:
             width=150,
             help="\n\n".join(f"**{engine.MEASURES[n]}**: {t}." for n, t in MEASURES.items()),
         )
-        _choice("Positions", "span", SPANS)
-        _choice("Top", "top", {k: k for k in state.CHOICES["top"]})
+        choice("Positions", "span", SPANS)
+        choice("Top", "top", {k: k for k in state.CHOICES["top"]})
     ss = st.session_state
     return {
         "k": min(int(ss["top"]), shape.d_vocab),
@@ -45,12 +46,6 @@ def options(shape: engine.Shape) -> dict[str, Any]:
         "at": ss["at"],
         "last": _LAST if ss["span"] == "last" else max(1, MOST_CELLS // shape.n_layers),
     }
-
-
-def _choice(label: str, key: str, names: dict[str, str]) -> None:
-    st.segmented_control(
-        label, state.CHOICES[key], key=key, format_func=names.__getitem__, required=True
-    )
 
 
 def grid(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> None:
@@ -82,7 +77,7 @@ def traces(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> No
     if seen.clean.answer is None and seen.clean.distractor is None:
         st.caption("With an answer or a distractor, their way through the layers is drawn here.")
         return
-    _choice("Answer and distractor at the last position", "follow", engine.TRACES)
+    choice("Answer and distractor at the last position", "follow", engine.TRACES)
     quantity = st.session_state["follow"]
     runs = ("clean", "ablated") if e.ablations else ("clean",)
     names = [n for n in ("answer", "distractor") if getattr(seen.clean, n) is not None]

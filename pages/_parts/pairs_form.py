@@ -8,7 +8,7 @@ import streamlit as st
 
 import engine
 from pages._parts import state
-from pages._parts.generate_settings import whole
+from pages._parts.boxes import choice, whole
 from pages._parts.text import percent, plain, signed, visible
 
 OVER = {"prompt": "The prompt above", "family": "A task family", "written": "Paste or upload"}
@@ -36,13 +36,13 @@ def pairs_form(e: engine.Experiment) -> Chosen:
     """Draw the widgets. Raises: EngineError for what cannot be read, or drawn for this model."""
     ss = st.session_state
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        _choice("Asked of", "over", OVER)
+        choice("Asked of", "over", OVER)
         if ss["over"] == "family":
             st.selectbox("Family", state.CHOICES["task"], key="task", width=210)
             st.text_input("Pairs", key="n_pairs", width=75)
             st.text_input("Seed", key="seed", width=75)
         if ss["over"] != "prompt":
-            _choice("Keep", "which", WHICH)
+            choice("Keep", "which", WHICH)
     made = _task(e)
     if ss.get("_task_of") != made:
         ss["_task"], ss["_task_of"] = None, made
@@ -152,9 +152,3 @@ def _shown(chosen: Chosen) -> None:
             st.caption(f"The first {_MOST_SHOWN} of {n:,}.")
     for note in (*task.notes, *((chosen.problem,) if chosen.problem else ())):
         st.caption(plain(note))
-
-
-def _choice(label: str, key: str, names: dict[str, str]) -> None:
-    st.segmented_control(
-        label, state.CHOICES[key], key=key, format_func=names.__getitem__, required=True
-    )

@@ -9,6 +9,7 @@ import streamlit as st
 
 import engine
 from pages._parts import state
+from pages._parts.boxes import choice
 from pages._parts.figure import figure
 from pages._parts.following import AT_FIRST, Following
 from pages._parts.pairs_form import Chosen
@@ -43,8 +44,8 @@ def options(e: engine.Experiment, chosen: Chosen) -> Asked:
     """Draw the widgets. Returns: what the engine is asked."""
     ss = st.session_state
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        _choice("On top of", "baseline", BASELINES)
-        _choice("Each site is ablated", "per", PER)
+        choice("On top of", "baseline", BASELINES)
+        choice("Each site is ablated", "per", PER)
         st.selectbox(
             "Metric",
             state.CHOICES["metric"],
@@ -247,10 +248,4 @@ def picture(found: engine.Sweep, asked: Asked, chosen: Chosen) -> None:
         csv=as_csv(engine.sweep_table(found)),
         python=asked.python(chosen, "engine.sweep_table(found)"),
         key="sweep_figure",
-    )
-
-
-def _choice(label: str, key: str, names: dict[str, str]) -> None:
-    st.segmented_control(
-        label, state.CHOICES[key], key=key, format_func=names.__getitem__, required=True
     )
