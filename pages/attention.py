@@ -7,9 +7,9 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import attention_grid as grid
 from pages._parts import components, state
-from pages._parts.attention_patterns import attention_patterns
+from pages._parts.attention import grid
+from pages._parts.attention.patterns import attention_patterns
 from pages._parts.experiment_form import model_shape
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import sites_box

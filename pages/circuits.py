@@ -7,11 +7,13 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import circuit_job, circuit_search, components, state
-from pages._parts.circuit_compare import compare
-from pages._parts.circuit_edges import edges
-from pages._parts.circuit_evaluate import evaluate
-from pages._parts.circuit_search import search
+from pages._parts import components, state
+from pages._parts.circuits import job as circuit_job
+from pages._parts.circuits import search as circuit_search
+from pages._parts.circuits.compare import compare
+from pages._parts.circuits.edges import edges
+from pages._parts.circuits.evaluate import evaluate
+from pages._parts.circuits.search import search
 from pages._parts.experiment_form import quick
 from pages._parts.following import EVERY
 from pages._parts.pairs_form import pairs_form

@@ -9,9 +9,9 @@ require_app()
 import engine
 from pages._parts import state
 from pages._parts.experiment_form import model_shape
-from pages._parts.generate_answers import answers
-from pages._parts.generate_many import many
-from pages._parts.generate_text import text
+from pages._parts.generate.answers import answers
+from pages._parts.generate.many import many
+from pages._parts.generate.text import text
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.text import plain
 

@@ -9,7 +9,7 @@ require_app()
 import engine
 from pages._parts import components, state
 from pages._parts.experiment_form import model_shape
-from pages._parts.lens_views import grid, last_position, options, traces
+from pages._parts.lens.views import grid, last_position, options, traces
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import switches
 from pages._parts.text import plain

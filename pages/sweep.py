@@ -7,11 +7,12 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import components, state, sweep_views
+from pages._parts import components, state
 from pages._parts.experiment_form import model_shape, quick
 from pages._parts.following import EVERY
 from pages._parts.pairs_form import pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
+from pages._parts.sweep import views as sweep_views
 from pages._parts.switches import switches
 from pages._parts.text import plain
 

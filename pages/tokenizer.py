@@ -8,14 +8,14 @@ require_app()
 
 import engine
 from pages._parts import state
-from pages._parts.batch import batch
-from pages._parts.joined_answer import joined_answer
-from pages._parts.lossless import lossless
-from pages._parts.number_picture import number_picture
-from pages._parts.other_tokenizers import other_tokenizers, sentencepiece
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.text import plain
-from pages._parts.twins import twins
+from pages._parts.tokenizer.batch import batch
+from pages._parts.tokenizer.joined_answer import joined_answer
+from pages._parts.tokenizer.lossless import lossless
+from pages._parts.tokenizer.number_picture import number_picture
+from pages._parts.tokenizer.other_tokenizers import other_tokenizers, sentencepiece
+from pages._parts.tokenizer.twins import twins
 
 VIEWS = {
     "tokens": ("Tokens", lossless),

@@ -12,8 +12,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from pages._parts.attention_grid import overview_python, scores_of
-from pages._parts.attention_patterns import patterns_python
+from pages._parts.attention.grid import overview_python, scores_of
+from pages._parts.attention.patterns import patterns_python
 from tests.test_architecture import ROOT
 
 E = engine.Experiment(prompt="1 2 3 1 2 3", ablations="0.1 m0")

@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from pages._parts import circuit_search
+from pages._parts.circuits import search as circuit_search
 from tests.pages.test_sweep import said, sent
 from tests.pages.waiting import waited
 from tests.test_architecture import ROOT

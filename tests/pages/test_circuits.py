@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from pages._parts import circuit_job
+from pages._parts.circuits import job as circuit_job
 from tests.pages.waiting import waited
 from tests.test_architecture import ROOT
 

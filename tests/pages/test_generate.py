@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 import engine
-from pages._parts import generate_settings as settings
+from pages._parts.generate import settings
 from pages._parts.table import as_csv
 from tests.pages.test_explore import component, said, unescaped
 from tests.test_architecture import ROOT

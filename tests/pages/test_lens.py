@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from pages._parts import lens_views
+from pages._parts.lens import views as lens_views
 from tests.test_architecture import ROOT
 
 E = engine.Experiment(

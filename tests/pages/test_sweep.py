@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from pages._parts import sweep_views
+from pages._parts.sweep import views as sweep_views
 from tests.pages.waiting import waited
 from tests.test_architecture import ROOT
 

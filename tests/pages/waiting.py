@@ -6,7 +6,8 @@ import time
 
 from streamlit.testing.v1 import AppTest
 
-from pages._parts import circuit_job, circuit_search
+from pages._parts.circuits import job as circuit_job
+from pages._parts.circuits import search as circuit_search
 
 GOES_ON = ("_sweep", circuit_search.KEY, *circuit_job.KEYS)
 """Where a session keeps work that goes on while no script runs."""

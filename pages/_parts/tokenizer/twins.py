@@ -4,9 +4,9 @@ import streamlit as st
 
 import engine
 from pages._parts import components, state
-from pages._parts.chips import block, chips, clipped, count, row
 from pages._parts.table import downloads, python_for
 from pages._parts.text import percent, plain, visible
+from pages._parts.tokenizer.chips import block, chips, clipped, count, row
 
 
 def twins(e: engine.Experiment) -> None:

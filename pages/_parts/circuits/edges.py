@@ -8,10 +8,12 @@ from typing import Any
 import streamlit as st
 
 import engine
-from pages._parts import circuit_forms, circuit_job, state
-from pages._parts import circuit_library as shelf
+from pages._parts import state
 from pages._parts.boxes import choice, number
-from pages._parts.circuit_evaluate import WHOSE, on_now
+from pages._parts.circuits import forms as circuit_forms
+from pages._parts.circuits import job as circuit_job
+from pages._parts.circuits import library as shelf
+from pages._parts.circuits.evaluate import WHOSE, on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.pairs_form import Chosen

@@ -16,11 +16,11 @@ import streamlit as st
 
 import engine
 from pages._parts import components, state
-from pages._parts import generate_settings as settings
 from pages._parts.boxes import choice, count_in
 from pages._parts.figure import figure
-from pages._parts.generate_settings import Asked
-from pages._parts.generate_steps import shown_steps, step_data
+from pages._parts.generate import settings
+from pages._parts.generate.settings import Asked
+from pages._parts.generate.steps import shown_steps, step_data
 from pages._parts.rankings import about, title
 from pages._parts.switches import switches
 from pages._parts.table import Rows, as_csv, downloads

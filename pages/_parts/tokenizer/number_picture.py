@@ -4,9 +4,9 @@ import streamlit as st
 
 import engine
 from pages._parts import components
-from pages._parts.chips import count
 from pages._parts.figure import figure
 from pages._parts.table import as_csv, python_for
+from pages._parts.tokenizer.chips import count
 
 WRITTEN = {False: "by itself", True: "after a word and a space"}
 

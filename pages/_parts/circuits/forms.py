@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import engine
-from pages._parts import circuit_library as shelf
+from pages._parts.circuits import library as shelf
 from pages._parts.figure import figure
 from pages._parts.text import plain
 

@@ -14,9 +14,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 import engine
 from pages._parts import components, state
-from pages._parts import generate_settings as settings
 from pages._parts.boxes import MATCHED, choice, whole
 from pages._parts.figure import figure
+from pages._parts.generate import settings
 from pages._parts.state import unescaped
 from pages._parts.switches import switches
 from pages._parts.table import Rows, as_csv, downloads

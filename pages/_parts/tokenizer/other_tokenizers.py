@@ -4,9 +4,9 @@ import streamlit as st
 
 import engine
 from pages._parts import components
-from pages._parts.chips import block, chips, count, row
 from pages._parts.table import downloads, python_for
 from pages._parts.text import plain, visible
+from pages._parts.tokenizer.chips import block, chips, count, row
 
 _MOST = 400
 

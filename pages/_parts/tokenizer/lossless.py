@@ -3,10 +3,10 @@
 import streamlit as st
 
 import engine
-from pages._parts.chips import count
 from pages._parts.experiment_form import model_shape
 from pages._parts.table import python_for, table
 from pages._parts.text import plain, visible
+from pages._parts.tokenizer.chips import count
 
 
 def lossless(e: engine.Experiment) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 
 import engine
 from pages._parts import components, state
-from pages._parts.attention_grid import title
+from pages._parts.attention.grid import title
 from pages._parts.figure import python_of
 from pages._parts.text import visible
 

@@ -8,8 +8,10 @@ from typing import Any
 import streamlit as st
 
 import engine
-from pages._parts import circuit_forms, circuit_job, state
+from pages._parts import state
 from pages._parts.boxes import MATCHED, choice, whole
+from pages._parts.circuits import forms as circuit_forms
+from pages._parts.circuits import job as circuit_job
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.pairs_form import Chosen

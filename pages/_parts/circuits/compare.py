@@ -5,9 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 import engine
-from pages._parts import circuit_evaluate, circuit_forms, state
-from pages._parts import circuit_library as shelf
+from pages._parts import state
 from pages._parts.boxes import MATCHED, choice
+from pages._parts.circuits import evaluate as circuit_evaluate
+from pages._parts.circuits import forms as circuit_forms
+from pages._parts.circuits import library as shelf
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.pairs_form import pairs_form

@@ -1,0 +1,1 @@
+"""The Logit lens page."""
