@@ -20,7 +20,10 @@ from .errors import (
     SiteError,
     TokenError,
 )
-from .experiment.experiment import Ablations, Experiment, Kind, Method, Positions, ablations
+from .experiment.ablations import Ablations, ablations
+from .experiment.experiment import Experiment
+from .experiment.method import Kind, Method
+from .experiment.positions import Positions
 from .experiment.results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
 from .experiment.sites import (
     MLP,

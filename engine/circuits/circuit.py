@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..errors import EngineError, LinkError, SiteError
-from ..experiment.experiment import Ablations, Kind, Method
+from ..experiment.ablations import Ablations
+from ..experiment.method import Kind, Method
 from ..experiment.sites import MLP, MOST_SITES, Head, Heads, Site, parse_sites, print_sites
 
 MOST_CIRCUIT_TEXT = 1_000_000

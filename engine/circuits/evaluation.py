@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import EngineError, ExperimentError
-from ..experiment.experiment import Ablations, Experiment
+from ..experiment.ablations import Ablations
+from ..experiment.experiment import Experiment
 from ..experiment.sites import MLP, Site
 from ..model.bridge import Model
 from ..model.worker import SWEEP, Job, Steps

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 
 from ..errors import EngineError, LinkError, SiteError
-from ..experiment.experiment import Ablations, Method
+from ..experiment.ablations import Ablations
+from ..experiment.method import Method
 from ..experiment.sites import MLP, Neuron, Shape, resolve_sites
 from ..showing.site_grid import cells
 from .circuit import MOST_CIRCUIT_TEXT, Circuit

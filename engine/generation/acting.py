@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import ExperimentError
-from ..experiment.experiment import Ablations, Experiment, ablations
+from ..experiment.ablations import Ablations, ablations
+from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
 from ..model.bridge import Model
 from ..passes.ablation import edits_at, has_values_past_the_prompt

@@ -11,7 +11,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from ..errors import ExperimentError
-from ..experiment.experiment import Ablations, Experiment
+from ..experiment.ablations import Ablations
+from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
 from ..model.bridge import Model
 from ..model.streaming import Stream

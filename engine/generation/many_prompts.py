@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from ..circuits.controls import random_controls
 from ..errors import EngineError, ExperimentError
-from ..experiment.experiment import Ablations, Experiment, ablations
+from ..experiment.ablations import Ablations, ablations
+from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
 from ..model.bridge import Model
 from ..model.streaming import Stream

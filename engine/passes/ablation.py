@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ExperimentError
-from ..experiment.experiment import Experiment, Kind
+from ..experiment.experiment import Experiment
+from ..experiment.method import Kind
 from ..experiment.results import Tokens
 from ..model.bridge import Model
 from ..model.worker import Steps, finished

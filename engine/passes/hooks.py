@@ -14,7 +14,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..experiment.experiment import Ablations, Kind
+from ..experiment.ablations import Ablations
+from ..experiment.method import Kind
 from ..experiment.sites import MLP, Head, Neuron, Shape, Site, resolve_sites
 
 

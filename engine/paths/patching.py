@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..errors import EngineError, ExperimentError
-from ..experiment.experiment import Ablations, Experiment
+from ..experiment.ablations import Ablations
+from ..experiment.experiment import Experiment
 from ..experiment.sites import MLP, Head, Site
 from ..model.bridge import Model
 from ..model.worker import Steps

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 
 from ..errors import ExperimentError
-from ..experiment.experiment import Kind, Method
+from ..experiment.method import Kind, Method
 from ..experiment.sites import Site
 from ..tasks.pairs import Task
 

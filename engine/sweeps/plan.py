@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..errors import ExperimentError
-from ..experiment.experiment import Experiment, Kind
+from ..experiment.experiment import Experiment
+from ..experiment.method import Kind
 from ..experiment.sites import MLP, Head, Site
 from ..model.bridge import Model
 from ..model.worker import Steps

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 from ..errors import EngineError
-from ..experiment.experiment import Experiment, Kind
+from ..experiment.experiment import Experiment
+from ..experiment.method import Kind
 from .families import MOST_EXAMPLES
 from .results import TaskScore
 

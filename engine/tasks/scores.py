@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import EngineError
-from ..experiment.experiment import Experiment, Kind
+from ..experiment.experiment import Experiment
+from ..experiment.method import Kind
 from ..model.bridge import Model
 from ..model.worker import SWEEP, Job, Steps
 from ..passes import forward

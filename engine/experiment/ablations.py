@@ -1,0 +1,56 @@
+"""Which sites are switched off: these, or all but these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import ExperimentError
+from .sites import Site, parse_sites, print_sites
+
+
+@dataclass(frozen=True)
+class Ablations:
+    """Which sites are switched off, the verb included: ablate these, or keep only these.
+
+    In "keep", every head not named is ablated; MLPs not named only if `mlps` says so.
+    """
+
+    sites: tuple[Site, ...] = ()
+    verb: str = "ablate"
+    mlps: bool = False
+
+    def __post_init__(self) -> None:
+        if self.verb not in ("ablate", "keep"):
+            raise ExperimentError(f"“{self.verb}” is no verb for sites: say ablate or keep.")
+        if self.mlps and self.verb != "keep":
+            raise ExperimentError("`mlps` belongs to keep: to ablate MLPs, name them (m9).")
+        if self.verb == "keep" and any(str(site).startswith("n") for site in self.sites):
+            raise ExperimentError("Keep works on heads and MLPs; neurons can only be ablated.")
+
+    def __bool__(self) -> bool:
+        return bool(self.sites) or self.verb == "keep"
+
+    def __str__(self) -> str:
+        sites = print_sites(self.sites)
+        if self.verb == "ablate":
+            return sites
+        return " ".join(filter(None, ["keep+mlps" if self.mlps else "keep", sites]))
+
+
+def ablations(text: str | Ablations = "") -> Ablations:
+    """Read what to switch off: `"1.3 m2"`, `"ablate 1.3"`, `"keep 1.3 m2"`, `"keep+mlps 1.3"`.
+
+    `keep` ablates every head not named; `keep+mlps` every MLP not named as well.
+    Raises: SiteError for a word that is no site.
+    """
+    if isinstance(text, Ablations):
+        return text
+    verb, _, rest = text.strip().partition(" ")
+    match verb.lower():
+        case "keep":
+            return Ablations(parse_sites(rest), "keep")
+        case "keep+mlps":
+            return Ablations(parse_sites(rest), "keep", mlps=True)
+        case "ablate":
+            return Ablations(parse_sites(rest))
+    return Ablations(parse_sites(text))
