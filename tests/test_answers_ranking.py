@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import engine
+from engine.passes import forward
 from tests.reference import Reference
 from tests.test_ablation_against_hugging_face import changes_of
 from tests.test_generation import acting_at, drawn
@@ -121,10 +122,8 @@ def test_no_answers_and_too_many_are_told(tiny):
 def test_every_token_of_the_vocabulary_is_one_text(tiny, monkeypatch):
     directory = str(tiny("gpt2"))
     read = []
-    run = engine.answer_ranking.forward.run
-    monkeypatch.setattr(
-        engine.answer_ranking.forward, "run", lambda m, rows: read.append(rows) or run(m, rows)
-    )
+    run = forward.run
+    monkeypatch.setattr(forward, "run", lambda m, rows: read.append(rows) or run(m, rows))
     found = engine.rank_answers(
         engine.Experiment(directory, "t1 t2"), [f" t{i}" for i in range(60)]
     )

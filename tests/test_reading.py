@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 import engine
+from engine.model import checkpoints
 from engine.text.tokens import Tokenizer
 from engine.tokenizers import vocabularies
 from engine.tokenizers.vocabularies import find_tokenizer
@@ -178,7 +179,7 @@ def test_a_tokenizer_that_cannot_be_read_stops_no_other():
 
 
 def test_no_weights_are_loaded_for_a_tokenizer(tmp_path, monkeypatch):
-    for file in engine.checkpoints.find_tokenizer_directory("seq-llama").glob("tokenizer*"):
+    for file in checkpoints.find_tokenizer_directory("seq-llama").glob("tokenizer*"):
         shutil.copyfile(file, tmp_path / file.name)
     monkeypatch.setattr("engine.registry.read", lambda *_: pytest.fail("weights were read"))
     assert len(engine.token_view(str(tmp_path), "1 2").tokens) == 5
@@ -189,13 +190,13 @@ def test_a_tokenizer_written_anew_is_read_anew(tmp_path):
     for name in ("seq-gpt2", "seq-llama"):
         for old in tmp_path.iterdir():
             old.unlink()
-        for file in engine.checkpoints.find_tokenizer_directory(name).glob("*token*.*"):
+        for file in checkpoints.find_tokenizer_directory(name).glob("*token*.*"):
             shutil.copyfile(file, tmp_path / file.name)
         assert engine.tokenize(str(tmp_path), "1 2").ids == engine.tokenize(name, "1 2").ids
 
 
 def test_few_tokenizers_are_kept(tmp_path):
-    source = engine.checkpoints.find_tokenizer_directory("seq-gpt2")
+    source = checkpoints.find_tokenizer_directory("seq-gpt2")
     for i in range(vocabularies._MOST + 2):
         (tmp_path / str(i)).mkdir()
         for file in source.glob("tokenizer*"):

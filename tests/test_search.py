@@ -310,8 +310,8 @@ def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
 def test_what_a_kill_leaves_goes_on_to_the_same_end(by, tmp_path):
     file = tmp_path / "search.json"
     code = (
-        "import engine, engine.search as s, sys; s._SAVE_SECONDS = 0.0\n"
-        "from engine import remaining; real = remaining.Remaining.score\n"
+        "import engine, engine.search.discovering as s, sys; s._SAVE_SECONDS = 0.0\n"
+        "from engine.search import remaining; real = remaining.Remaining.score\n"
         "def slow(self, *a):\n"
         "    import time; time.sleep(0.02)\n"
         "    return (yield from real(self, *a))\n"
