@@ -237,23 +237,25 @@ def _progress(one: Following) -> None:
 def _summary(found: engine.Discovery) -> None:
     search = found.search
     metric = engine.METRIC_NAMES[search.metric]
-    columns = st.columns(4)
-    columns[0].metric(f"Clean {metric}", f"{found.clean:.3f}")
-    columns[1].metric(
-        "What is left",
-        f"{found.kept:.3f}",
-        f"{found.loss:.1%} lost" if search.metric != "kl" else None,
-        delta_color="off",
-        delta_arrow="off",
-    )
-    columns[2].metric("Nodes kept", f"{len(found.nodes)} of {_n_nodes(found)}")
-    columns[3].metric(
-        "Trials",
-        f"{len(found.trials):,}",
-        f"{found.seconds:.1f} s",
-        delta_color="off",
-        delta_arrow="off",
-    )
+    with st.container(horizontal=True):
+        st.metric(f"Clean {metric}", f"{found.clean:.3f}", width="content")
+        st.metric(
+            "What is left",
+            f"{found.kept:.3f}",
+            f"{found.loss:.1%} lost" if search.metric != "kl" else None,
+            delta_color="off",
+            delta_arrow="off",
+            width="content",
+        )
+        st.metric("Nodes kept", f"{len(found.nodes)} of {_n_nodes(found)}", width="content")
+        st.metric(
+            "Trials",
+            f"{len(found.trials):,}",
+            f"{found.seconds:.1f} s",
+            delta_color="off",
+            delta_arrow="off",
+            width="content",
+        )
     if found.done:
         if found.beats_controls:
             st.success(plain(found.verdict))

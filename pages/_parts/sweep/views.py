@@ -157,26 +157,33 @@ def summary(found: engine.Sweep, together: engine.TaskScore | None) -> None:
     n = len(found.pairs)
     over = f"mean of {n:,} prompts" if n > 1 else "this prompt"
     clean, given = (float(found.mean(of, metric)) for of in ("clean", "given"))
-    columns = st.columns(3)
-    columns[0].metric(f"Clean {name}", f"{clean:.3f}", help=f"{engine.METRICS[metric]}; {over}")
-    if found.experiment.ablations:
-        columns[1].metric(f"Baseline {name}", f"{given:.3f}", f"{given - clean:+.3f}")
-    elif together is not None and together.ablated is not None:
-        mean, whole = together.ablated.mean_logit_diff, together.clean.mean_logit_diff
-        if mean is not None and whole is not None:
-            columns[1].metric(
-                "All that is off, together",
-                f"{mean:.3f}",
-                f"{mean - whole:+.3f}",
-                help="Mean logit difference with every site that is off ablated at once",
-            )
-    if (agreement := found.agreement) is not None and agreement.n > 2:
-        columns[2].metric(
-            "Estimate against exact, r",
-            f"{agreement.pearson:.2f}",
-            help=f"Pearson's correlation over {agreement.n} sites; Spearman's "
-            f"{agreement.spearman:.2f}. The estimate is first order: attribution patching.",
+    with st.container(horizontal=True):
+        st.metric(
+            f"Clean {name}",
+            f"{clean:.3f}",
+            help=f"{engine.METRICS[metric]}; {over}",
+            width="content",
         )
+        if found.experiment.ablations:
+            st.metric(f"Baseline {name}", f"{given:.3f}", f"{given - clean:+.3f}", width="content")
+        elif together is not None and together.ablated is not None:
+            mean, whole = together.ablated.mean_logit_diff, together.clean.mean_logit_diff
+            if mean is not None and whole is not None:
+                st.metric(
+                    "All that is off, together",
+                    f"{mean:.3f}",
+                    f"{mean - whole:+.3f}",
+                    help="Mean logit difference with every site that is off ablated at once",
+                    width="content",
+                )
+        if (agreement := found.agreement) is not None and agreement.n > 2:
+            st.metric(
+                "Estimate against exact, r",
+                f"{agreement.pearson:.2f}",
+                help=f"Pearson's correlation over {agreement.n} sites; Spearman's "
+                f"{agreement.spearman:.2f}. The estimate is first order: attribution patching.",
+                width="content",
+            )
 
 
 def together(e: engine.Experiment, found: engine.Sweep, chosen: Chosen) -> engine.TaskScore | None:
