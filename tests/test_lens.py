@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 import engine
 from engine.lens.cells import Logits
 from engine.passes import forward
+from engine.passes.ordering import ranks
 from tests.conftest import real
 from tests.reference import Reference
 from tests.tiny_models import CONFIGS, LAYERS, SCALED
@@ -208,6 +209,18 @@ def test_ranks_among_equal_logits_are_by_id(monkeypatch):
         found = Logits(logits)
         assert found.ranks(torch.arange(6)[None]).tolist() == [[4, 1, 5, 2, 6, 3]], top
         assert [int(found.ranks_of(token)) for token in range(6)] == [4, 1, 5, 2, 6, 3]
+
+
+def test_ranks_deep_down_are_counted_over_no_more_rows_than_the_layer_has(monkeypatch):
+    monkeypatch.setattr("engine.lens.cells.TOP", 2)
+    counted = []
+    monkeypatch.setattr(
+        "engine.lens.cells.ranks", lambda some, ids: counted.append(len(some)) or ranks(some, ids)
+    )
+    logits = torch.randn(3, 40, generator=torch.Generator().manual_seed(0))
+    ids = torch.arange(40).expand(3, -1)
+    assert (Logits(logits).ranks(ids) == ranks(logits, ids)).all()
+    assert max(counted) <= 3
 
 
 def test_the_difference_is_ablated_minus_clean_and_the_table_is_text():

@@ -40,10 +40,10 @@ class Logits:
         own = self.all.gather(1, ids)
         same = (top[:, None] == own[..., None]) & (top_ids[:, None] < ids[..., None])
         found = ((top[:, None] > own[..., None]) | same).sum(-1) + 1
-        unsure = own <= top[:, -1:]
-        pos = unsure.nonzero()[:, 0]
-        if len(pos):
-            found[unsure] = ranks(self.all[pos], ids[unsure][:, None])[:, 0]
+        unsure = (own <= top[:, -1:]).nonzero()
+        for some in unsure.split(len(self.all)):  # no more memory than all logits take
+            pos, n = some.T
+            found[pos, n] = ranks(self.all[pos], ids[pos, n, None])[:, 0]
         return found
 
     def ranks_of(self, token: int) -> Tensor:
