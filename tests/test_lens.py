@@ -10,9 +10,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import engine
-from engine.lens.cells import Logits
+from engine.lens.cells import Distribution, Logits, Output, Scratch
 from engine.passes import forward
-from engine.passes.ordering import ranks
 from tests.conftest import real
 from tests.reference import Reference
 from tests.tiny_models import CONFIGS, LAYERS, SCALED
@@ -185,8 +184,8 @@ def test_only_the_last_positions_are_read_where_asked(tiny):
 
 
 def test_a_long_prompt_is_read_in_parts_to_the_same_end(tiny, monkeypatch):
-    monkeypatch.setattr("engine.lens.logit_lens._ROWS", 2 * LAYERS)
-    monkeypatch.setattr("engine.lens.cells.TOP", 3)
+    d_vocab = engine.load(str(tiny("llama"))).shape.d_vocab
+    monkeypatch.setattr("engine.lens.logit_lens._BYTES", 4 * d_vocab * 2 * LAYERS)
     e = engine.Experiment(
         str(tiny("llama")), PROMPT, ablations="1.2 m2", answer=" t3", distractor=" t4"
     )
@@ -202,25 +201,25 @@ def test_a_long_prompt_is_read_in_parts_to_the_same_end(tiny, monkeypatch):
         close(one.divergence, other.divergence)
 
 
-def test_ranks_among_equal_logits_are_by_id(monkeypatch):
-    logits = torch.tensor([[1.0, 3.0, 1.0, 3.0, 1.0, 2.0]])
-    for top in (2, 4, 6):
-        monkeypatch.setattr("engine.lens.cells.TOP", top)
-        found = Logits(logits)
-        assert found.ranks(torch.arange(6)[None]).tolist() == [[4, 1, 5, 2, 6, 3]], top
-        assert [int(found.ranks_of(token)) for token in range(6)] == [4, 1, 5, 2, 6, 3]
+def test_the_rank_among_equal_logits_is_by_id():
+    here = Distribution(Logits(torch.tensor([[1.0, 3.0, 1.0, 3.0, 1.0, 2.0]])), Scratch())
+    assert [int(here.rank(token)) for token in range(6)] == [4, 1, 5, 2, 6, 3]
 
 
-def test_ranks_deep_down_are_counted_over_no_more_rows_than_the_layer_has(monkeypatch):
-    monkeypatch.setattr("engine.lens.cells.TOP", 2)
-    counted = []
-    monkeypatch.setattr(
-        "engine.lens.cells.ranks", lambda some, ids: counted.append(len(some)) or ranks(some, ids)
-    )
-    logits = torch.randn(3, 40, generator=torch.Generator().manual_seed(0))
-    ids = torch.arange(40).expand(3, -1)
-    assert (Logits(logits).ranks(ids) == ranks(logits, ids)).all()
-    assert max(counted) <= 3
+def test_a_distribution_is_that_of_its_logits_also_where_some_are_ruled_out():
+    logits = 30 * torch.randn(4, 1000, generator=torch.Generator().manual_seed(0))
+    logits[1, 3:] = -torch.inf
+    scratch, ids = Scratch(), torch.tensor([[0, 1], [0, 1], [998, 999], [5, 5]])
+    output = Output.of(Distribution(Logits(logits.flip(0)), scratch))
+    meant = logits.flip(0).double().softmax(-1)
+    close(output.probs, meant)
+    here, log_probs = Distribution(Logits(logits), scratch), logits.double().log_softmax(-1)
+    close(here.log_probs(ids), log_probs.gather(1, ids), 1e-4)
+    close(here.entropy(), torch.distributions.Categorical(logits=logits.double()).entropy())
+    kl = (meant * (meant.log() - log_probs)).sum(-1)
+    rows = [0, 3]  # the other two give no probability where some is
+    close(output.divergence(here)[rows], kl[rows], 1e-4)
+    assert (output.divergence(here)[[1]] > 1e6).all()
 
 
 def test_the_difference_is_ablated_minus_clean_and_the_table_is_text():

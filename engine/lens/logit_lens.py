@@ -24,15 +24,15 @@ from ..passes.ablation import edits_of, prepared
 from ..passes.hooks import Edit
 from ..ranking.answers import Asked, asked
 from ..registry import load
-from .cells import Cells, Logits, Output, cells
+from .cells import Cells, Distribution, Logits, Output, Scratch, cells
 from .results import Lens, LensRun, Trace
 
 STREAMS = ("resid_post", "attn_out", "mlp_out")
 _PARTS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
-_ROWS = 192
-"""Vectors of a run unembedded at a time, every layer of so many positions: with fewer the
-unembedding's weights are read more often, with more their logits take more memory, and those of a
-layer fit no cache."""
+_BYTES = 74 * 2**20
+"""Logits of a run held at a time, those of every layer at a few positions: with less the
+unembedding's weights are read more often, and what is much larger the C library lends anew, page by
+page, each time it is asked for."""
 
 
 def logit_lens(
@@ -112,10 +112,11 @@ def _lens(
     clean, ablated = _streams(model, ids, edits_of(model, e, question.prompt, len(ids)), stream)
     followed = _followed(question, at)
     parts: list[tuple[list[Cells], list[Cells]]] = []
-    columns = max(1, _ROWS // model.shape.n_layers)
+    columns = max(1, _BYTES // (4 * model.shape.d_vocab * model.shape.n_layers))
+    scratch = Scratch()
     for start in range(first, len(ids), columns):
         wanted = _Wanted(start, min(start + columns, len(ids)), k, followed)
-        parts.append(_read(model, clean, ablated, wanted, (ids, stream, wanted)))
+        parts.append(_read(model, clean, ablated, wanted, (ids, stream, wanted), scratch))
         yield (wanted.end - first) / (len(ids) - first)
     runs = [_run(model, [part[r] for part in parts], followed) for r in range(2)]
     shown = {int(i) for run in runs for i in run.ids.ravel()}
@@ -186,7 +187,12 @@ def _followed(question: Asked, at: str) -> tuple[int | None, int | None]:
 
 
 def _read(
-    model: Model, clean: _Stream, ablated: _Stream, wanted: _Wanted, key: Hashable
+    model: Model,
+    clean: _Stream,
+    ablated: _Stream,
+    wanted: _Wanted,
+    key: Hashable,
+    scratch: Scratch,
 ) -> tuple[list[Cells], list[Cells]]:
     """The cells of both runs at some positions, layer by layer.
 
@@ -197,33 +203,36 @@ def _read(
     if kept is not None and clean.end is ablated.end:
         return kept.cells, kept.cells
     runs = [clean, ablated] if kept is None else [ablated]
-    logits = _unembedded(model, runs, wanted)
-    outputs = [Output.of(logits[id(run.end)]) for run in runs]
+    logits = _unembedded(model, runs, wanted, scratch)
+    outputs = [Output.of(Distribution(logits[id(run.end)], scratch)) for run in runs]
     found: list[list[Cells]] = [[] for _ in runs]
     above: list[Logits | None] = [None] * len(runs)
     for i, layers in enumerate(zip(*(run.layers for run in runs), strict=True)):
         for vectors in {id(each): each for each in layers}.values():
-            here, sharing = logits[id(vectors)], [r for r, v in enumerate(layers) if v is vectors]
-            log_probs = here.log_probs()
+            here = Distribution(logits[id(vectors)], scratch)
+            sharing = [r for r, v in enumerate(layers) if v is vectors]
             if kept is not None and vectors is clean.layers[i]:
                 own = kept.cells[i]
             else:
-                own = cells(here, log_probs, wanted.k, wanted.followed, above[sharing[0]])
+                own = cells(here, wanted.k, wanted.followed, above[sharing[0]])
             for r in sharing:
-                found[r].append({**own, "divergence": outputs[r].divergence(log_probs)})
-                above[r] = here
+                found[r].append({**own, "divergence": outputs[r].divergence(here)})
+                above[r] = here.logits
     if kept is None:
         model.lenses.keep(key, _Kept(found[0]))
     return (found[0] if kept is None else kept.cells), found[-1]
 
 
-def _unembedded(model: Model, runs: list[_Stream], wanted: _Wanted) -> dict[int, Logits]:
+def _unembedded(
+    model: Model, runs: list[_Stream], wanted: _Wanted, scratch: Scratch
+) -> dict[int, Logits]:
     """The logits of all that runs hold at the positions wanted, by the id of its vectors; what
     several runs or layers share is unembedded once."""
     each = {id(vectors): vectors for run in runs for vectors in (*run.layers, run.end)}
     some = torch.cat([vectors[wanted.first : wanted.end] for vectors in each.values()])
-    logits = forward.unembed(model, some).split(wanted.end - wanted.first)
-    return dict(zip(each, map(Logits, logits), strict=True))
+    logits = forward.unembed(model, some, scratch.logits(len(some), model.shape.d_vocab, some))
+    parts = logits.split(wanted.end - wanted.first)
+    return dict(zip(each, map(Logits, parts), strict=True))
 
 
 def _run(model: Model, chunks: list[list[Cells]], followed: tuple[int | None, ...]) -> LensRun:

@@ -26,6 +26,7 @@ from ..experiment.results import ModelInfo
 from ..experiment.sites import Shape
 from ..text.tokens import Tokenizer
 from .checkpoints import Checkpoint
+from .kernels import by_onednn, prepare
 from .plain import Plain
 from .store import Store
 from .worker import Worker
@@ -195,6 +196,7 @@ def read(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Mo
         hf, report = read_with_report
         _check_weights(checkpoint, report)
         hf = nn.Module.to(hf, device).eval().requires_grad_(False)
+        prepare(hf)
         plain = Plain(hf)  # before the bridge puts its own parts in the modules' places
         with contextlib.redirect_stdout(io.StringIO()):
             bridge = TransformerBridge.boot_transformers(
@@ -205,6 +207,7 @@ def read(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> Mo
                 # The bridge adds tokens to the tokenizer it is given, so it gets its own.
                 tokenizer=copy.deepcopy(tokenizer.hf),
             )
+        by_onednn(bridge.original_model)
         model = Model(checkpoint, bridge, tokenizer, plain)
         model.worker.run(lambda: _look(model))
         return model

@@ -3,8 +3,7 @@
 The bridge wraps every part in hook points and has attention computed eagerly, so that patterns can
 be seen. Generation and sweeps look at none of that, and pay for it at every token. `Plain` is a
 second set of the model's own modules over the very same weights: with the attention kernel Hugging
-Face chose, its cache, and no hook but those a pass brings along. A GELU written out in eight
-operations is done in one.
+Face chose, its cache, and no hook but those a pass brings along.
 """
 
 from __future__ import annotations
@@ -17,6 +16,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+
+from .kernels import by_onednn
 
 
 class Plain:
@@ -33,7 +34,7 @@ class Plain:
         )
         self.unembed: nn.Module = self._hf.get_output_embeddings()
         self._cached = _name_of_cache(hf)
-        _fuse(self._hf)
+        by_onednn(self._hf)
         self.ends: frozenset[int] = _ends(hf)
         self.vouched = self.vouched_by_block = False
 
@@ -53,16 +54,6 @@ class Plain:
     def uncached(self, ids: Tensor) -> Tensor:
         """Read ids [batch pos], keeping nothing. Returns: logits as its own forward gives them."""
         return self._hf(input_ids=ids, use_cache=False).logits
-
-
-def _fuse(hf: Any) -> None:
-    """Put torch's own GELU (the same formula, to the last digits of float32) in the place of those
-    that are written out, which read and write their input eight times."""
-    written_out = ("NewGELUActivation", "FastGELUActivation")
-    for module in list(hf.modules()):
-        for name, child in module.named_children():
-            if type(child).__name__ in written_out:
-                setattr(module, name, nn.GELU(approximate="tanh"))
 
 
 def _name_of_cache(hf: Any) -> str:

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from ..errors import EngineError, TokenError
 from ..model.bridge import Model
+from ..model.kernels import written_into
 from ..model.threads import fitting
 from .hooks import Edit, apply
-from .wide_linear import in_blocks
 
 CHUNK_BYTES = 512 * 2**20
 """Activations one pass may hold at once."""
@@ -95,11 +95,12 @@ def clean_stream(model: Model, ids: tuple[int, ...]) -> Tensor:
     return _residuals(model, [ids])[ids].stream
 
 
-def unembed(model: Model, vectors: Tensor) -> Tensor:
+def unembed(model: Model, vectors: Tensor, memory: Tensor | None = None) -> Tensor:
     """What the model would say of residual vectors [n d_model] if its blocks ended there.
 
     All that the architecture does after its blocks is done, by its own code: final norm,
-    unembedding, scaling, softcapping. Returns: logits [n d_vocab], float32.
+    unembedding, scaling, softcapping. `memory` [at least n, d_vocab]: where they may be put, so
+    that they last until it is used again. Returns: logits [n d_vocab], float32.
     Raises: EngineError where they overflow.
     """
     driver = torch.zeros(1, 1, dtype=torch.long, device=model.device)
@@ -110,7 +111,8 @@ def unembed(model: Model, vectors: Tensor) -> Tensor:
         stack.enter_context(
             _joined(model, model.shape.n_layers, vectors.to(model.dtype)[:, None], first=True)
         )
-        stack.enter_context(in_blocks(model.unembed))
+        if memory is not None:
+            stack.enter_context(written_into(model.unembed, memory))
         logits = model(driver)[:, 0].float()
     _check_numbers(model, logits)
     return logits

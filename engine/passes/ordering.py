@@ -13,36 +13,72 @@ _FEW = 64
 _GROUP = 16
 """Ids of which only the highest is looked at first."""
 
+_GROUPS = 256
+"""Groups looked into where nobody says how many."""
+
+
+class Front:
+    """Where the highest of logits [rows d_vocab] are, looked for once for `best` and `ranks`.
+
+    Every id is in a group of _GROUP. The groups with the highest maxima hold all that is above the
+    lowest of these maxima; what is not is looked for among all. `n`: how many groups.
+    """
+
+    def __init__(self, logits: Tensor, n: int = _GROUPS) -> None:
+        self._all, self._n = logits, n
+        self._width = logits.shape[-1] // _GROUP
+        self._groups: Tensor | None = None
+        self._values, self._least = logits, logits.new_full((len(logits), 1), -torch.inf)
+        if self._width <= 4 * n:
+            return
+        grouped = logits[:, : self._width * _GROUP].unflatten(1, (_GROUP, self._width))
+        maxima, self._groups = grouped.amax(1).topk(n, sorted=False)
+        chosen = grouped.gather(2, self._groups[:, None].expand(-1, _GROUP, -1))
+        rest = logits[:, self._width * _GROUP :]
+        self._values = torch.cat([chosen.flatten(1), rest], 1)
+        self._least = maxima.amin(-1, keepdim=True)
+
+    def best(self, k: int) -> Tensor:
+        """The ids [rows k] of the k highest, best first, equal ones by id."""
+        if k >= self._n or 4 * k > self._all.shape[-1]:
+            return best(self._all, k)
+        values, places = self._values.topk(k + 1)
+        if (values[:, -1] == values[:, -2]).any():
+            # as high as the last one in, and topk takes any of them
+            return torch.sort(self._all, descending=True, stable=True).indices[:, :k]
+        values, ids = values[:, :k], self._ids(places[:, :k])
+        order = torch.argsort(ids, dim=-1)
+        values, ids = values.gather(1, order), ids.gather(1, order)
+        return ids.gather(1, torch.argsort(values, dim=-1, descending=True, stable=True))
+
+    def _ids(self, places: Tensor) -> Tensor:
+        """The ids of what stands at some places of the front, [rows n]."""
+        if self._groups is None:
+            return places
+        group = self._groups.gather(1, places % self._n)
+        behind = places + (self._width - self._n) * _GROUP
+        grouped = places < self._n * _GROUP
+        return torch.where(grouped, places // self._n * self._width + group, behind)
+
+    def ranks(self, ids: Tensor) -> Tensor:
+        """The ranks [rows n] of ids [rows n]; 1 is the highest, equal ones by id."""
+        if ids.shape[-1] > _FEW:
+            return ranks(self._all, ids)
+        own = self._all.gather(1, ids)
+        found = count(torch.gt, self._values[:, None], own[..., None]) + 1
+        level = count(torch.ge, self._values[:, None], own[..., None]) - found
+        unsure = ((own <= self._least) | (level > 0)).nonzero()
+        for some in unsure.split(len(self._all)):  # no more memory than all logits take
+            row, n = some.T
+            found[row, n] = ranks(self._all[row], ids[row, n, None])[:, 0]
+        return found
+
 
 def best(logits: Tensor, k: int | None) -> Tensor:
     """The ids [rows k] of the k highest of logits [rows d_vocab], best first; all if k is None."""
     if k is None or 4 * k > logits.shape[-1]:
         return torch.sort(logits, descending=True, stable=True).indices[:, :k]
-    values, ids = _top(logits, k + 1)
-    if (values[:, -1] == values[:, -2]).any():
-        # as high as the last one in, and topk takes any of them
-        return torch.sort(logits, descending=True, stable=True).indices[:, :k]
-    values, ids = values[:, :k], ids[:, :k]
-    order = torch.argsort(ids, dim=-1)
-    values, ids = values.gather(1, order), ids.gather(1, order)
-    return ids.gather(1, torch.argsort(values, dim=-1, descending=True, stable=True))
-
-
-def _top(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k highest values and their ids [rows k], as `topk` gives them: it takes any of equals.
-
-    Every id is in a group of _GROUP; the k highest are in the k groups with the highest maxima, or
-    equal what is there.
-    """
-    n = logits.shape[-1] // _GROUP
-    if n <= 4 * k:
-        return logits.topk(k)
-    grouped = logits[:, : n * _GROUP].unflatten(1, (_GROUP, n))
-    groups = grouped.amax(1).topk(k, sorted=False).indices[:, None].expand(-1, _GROUP, -1)
-    rest = logits[:, n * _GROUP :]
-    values, places = torch.cat([grouped.gather(2, groups).flatten(1), rest], 1).topk(k)
-    member, group = places // k, groups[:, 0].gather(1, places % k)
-    return values, torch.where(member < _GROUP, member * n + group, places + (n - k) * _GROUP)
+    return Front(logits, k + 1).best(k)
 
 
 def highest(logits: Tensor) -> Tensor:

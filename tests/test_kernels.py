@@ -1,0 +1,104 @@
+"""The faster kernels give what the model's own modules give."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers.activations import ACT2FN
+from transformers.pytorch_utils import Conv1D
+
+from engine.model import kernels
+from engine.model.kernels import by_onednn, linear, prepare
+from engine.registry import load
+
+
+@pytest.fixture(autouse=True)
+def gradients_as_before():
+    with torch.enable_grad():
+        yield
+
+
+def counts(work) -> Counter[str]:
+    """How often each of torch's operations is called."""
+    with torch.profiler.profile() as seen:
+        work()
+    return Counter({event.key: event.count for event in seen.key_averages()})
+
+
+def goes_by_onednn(work) -> bool:
+    return counts(work)["aten::mkldnn_linear"] > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("n_vectors", [0, 1, 130])
+@pytest.mark.parametrize("d_out", [7, 4096, 4097, 9000])
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_linear_layer_is_the_same(n_vectors, d_out, biased, gradients, dtype):
+    torch.manual_seed(0)
+    torch.set_grad_enabled(gradients)
+    vectors = torch.randn(n_vectors, 24).to(dtype)
+    weight = torch.randn(d_out, 24).to(dtype).requires_grad_(gradients)
+    bias = torch.randn(d_out).to(dtype) if biased else None
+    meant = functional.linear(vectors, weight, bias)
+    torch.testing.assert_close(linear(vectors, weight, bias), meant)
+    torch.testing.assert_close(linear(vectors[:, None], weight, bias), meant[:, None])
+    if n_vectors:
+        torch.testing.assert_close(linear(vectors[0], weight, bias), meant[0])
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.act, self.narrow = Conv1D(30, 8), ACT2FN["gelu_new"], nn.Linear(30, 5)
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        return self.narrow(self.act(self.wide(vectors)))
+
+
+def test_a_model_goes_by_onednn_and_says_the_same():
+    torch.manual_seed(0)
+    own = Small().eval()
+    nn.init.normal_(own.wide.bias)
+    quick = copy.deepcopy(own)
+    prepare(quick)
+    by_onednn(quick)
+    vectors = torch.randn(3, 40, 8)
+    with torch.no_grad():
+        assert goes_by_onednn(lambda: quick(vectors)) and not goes_by_onednn(lambda: own(vectors))
+        torch.testing.assert_close(quick(vectors), own(vectors))
+        assert (quick.wide.weight == own.wide.weight).all()
+        quick.wide.weight.zero_()  # read anew each time
+        assert not torch.equal(quick(vectors), own(vectors))
+
+
+def test_gradients_go_through_the_same_model():
+    own = Small()
+    quick = copy.deepcopy(own)
+    prepare(quick)
+    by_onednn(quick)
+    vectors = torch.randn(4, 8)
+    for model in (own, quick):
+        model(vectors).sum().backward()
+    torch.testing.assert_close(quick.wide.weight.grad, own.wide.weight.grad)
+
+
+def test_without_onednn_torch_goes_its_own_way(monkeypatch):
+    monkeypatch.setattr(kernels.torch.backends.mkldnn, "is_available", lambda: False)
+    vectors, weight = torch.randn(3, 8), torch.randn(5, 8)
+    with torch.no_grad():
+        assert not goes_by_onednn(lambda: linear(vectors, weight))
+        torch.testing.assert_close(linear(vectors, weight), functional.linear(vectors, weight))
+
+
+def test_layers_split_from_a_conv1d_go_by_onednn_too(tiny):
+    model = load(str(tiny("gpt2")))
+    ids = torch.zeros(1, 3, dtype=torch.long)
+    called = model.worker.run(lambda: counts(lambda: model(ids)))
+    assert called["aten::mkldnn_linear"] == 6 * model.shape.n_layers + 1
+    assert called["aten::addmm"] == called["aten::mm"] == 0
