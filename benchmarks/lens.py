@@ -23,7 +23,7 @@ from benchmarks.timing import percentile, seconds, told
 from benchmarks.toggle import save_gpt2_small
 
 TOKENS = 64
-ROUNDS = 8
+ROUNDS = 20
 
 
 def measure() -> None:

@@ -33,16 +33,18 @@ def test_the_ranks_of_a_front_are_those_of_a_full_sort(d_vocab, n):
         order = torch.sort(logits, descending=True, stable=True).indices
         places = torch.tensor([0, 1, 2, 9, 31, d_vocab // 2, d_vocab - 1])
         ids, meant = order[:, places], (places + 1).expand(6, -1)
-        assert (Front(logits, n).ranks(ids) == meant).all()
+        rows = torch.tensor([5, 0, 0, 3])
+        assert (Front(logits, n).ranks(torch.arange(6), ids) == meant).all()
+        assert (Front(logits, n).ranks(rows, ids[rows]) == meant[rows]).all()
         assert (ranks(logits, ids) == meant).all()
 
 
-def test_deep_ranks_are_counted_over_no_more_rows_than_there_are(monkeypatch):
+def test_deep_ranks_are_counted_over_few_rows_at_a_time(monkeypatch):
     counted = []
     monkeypatch.setattr(
         ordering, "ranks", lambda some, ids: counted.append(len(some)) or ranks(some, ids)
     )
     logits = torch.randn(3, 400, generator=torch.Generator().manual_seed(0))
-    ids = torch.arange(40).expand(3, -1)
-    assert (Front(logits, 2).ranks(ids) == ranks(logits, ids)).all()
-    assert 0 < max(counted) <= 3
+    ids = torch.arange(60).expand(3, -1)
+    assert (Front(logits, 2).ranks(torch.arange(3), ids) == ranks(logits, ids)).all()
+    assert 0 < max(counted) <= 64 < sum(counted)

@@ -1,9 +1,9 @@
-"""The numbers in a lens' cells, from the logits of one layer. Knows tensors, but no model."""
+"""The numbers in a lens' cells, from the logits of its layers. Knows tensors, but no model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -11,8 +11,18 @@ from torch import Tensor
 from ..passes.ordering import Front
 
 Cells = dict[str, Tensor]
-"""What is shown of one layer in one run, by the names of LensRun's fields, [pos ...] each; of the
-tokens followed `logits 0`, `log_probs 0` and `ranks 0` for the first, and so on."""
+"""What is shown of the layers of one run, by the names of LensRun's fields, [layer pos ...] each;
+of the tokens followed `logits 0`, `log_probs 0` and `ranks 0` for the first, and so on."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where, among the logits of many layers, those of one run are: of its layers, in ascending
+    order, and of what it ends in. The first `known` layers are known but for the divergence."""
+
+    layers: list[int]
+    end: int
+    known: int = 0
 
 
 class Scratch:
@@ -35,36 +45,21 @@ class Scratch:
         return self._three
 
 
-class Logits:
-    """A layer's logits [pos d_vocab], their highest looked for when first asked for."""
-
-    def __init__(self, logits: Tensor) -> None:
-        self.all = logits
-
-    @cached_property
-    def front(self) -> Front:
-        return Front(self.all)
-
-
 class Distribution:
-    """The probabilities that a layer's logits stand for, written into scratch memory: to be read
-    before the next are.
+    """The probabilities that logits [pos d_vocab] stand for, written into scratch memory: to be
+    read before the next are.
 
-    `below`: logits less the highest of their position, [pos d_vocab], finite also where a logit is
-    −inf. `weights`: e to the power of these. `total`: the sum of the weights, [pos].
+    `highest`: the highest logit of each position, [pos]. `below`: logits less that, [pos d_vocab],
+    finite also where a logit is −inf. `weights`: e to the power of these. `total`: the sum of the
+    weights, [pos].
     """
 
-    def __init__(self, logits: Logits, scratch: Scratch) -> None:
+    def __init__(self, logits: Tensor, highest: Tensor, scratch: Scratch) -> None:
         self.logits = logits
-        below, weights, self._spare = scratch.three(logits.all)
-        highest = logits.all.amax(-1, keepdim=True)
-        self.below = torch.sub(logits.all, highest, out=below).clamp_(min=-1e9)
+        below, weights, self._spare = scratch.three(logits)
+        self.below = torch.sub(logits, highest[:, None], out=below).clamp_(min=-1e9)
         self.weights = torch.exp(self.below, out=weights)
         self.total = self.weights.sum(-1)
-
-    def log_probs(self, ids: Tensor) -> Tensor:
-        """Natural logarithms of the probabilities of ids, [pos n] each."""
-        return self.below.gather(1, ids) - self.total.log()[:, None]
 
     def entropy(self) -> Tensor:
         """In nats, [pos]."""
@@ -72,9 +67,9 @@ class Distribution:
 
     def rank(self, token: int) -> Tensor:
         """The rank [pos] of one id; equal logits by id."""
-        every, own = self.logits.all, self.logits.all[:, token, None]
-        torch.ge(every[:, :token], own, out=self._spare[:, :token])
-        torch.gt(every[:, token:], own, out=self._spare[:, token:])
+        own = self.logits[:, token, None]
+        torch.ge(self.logits[:, :token], own, out=self._spare[:, :token])
+        torch.gt(self.logits[:, token:], own, out=self._spare[:, token:])
         return self._spare.sum(-1).long() + 1
 
 
@@ -86,9 +81,8 @@ class Output:
     entropy: Tensor
 
     @classmethod
-    def of(cls, last: Distribution) -> Output:
-        """The output of a run, from the distribution it ends in."""
-        return cls(last.weights / last.total[:, None], last.entropy())
+    def of(cls, end: Distribution) -> Output:
+        return cls(end.weights / end.total[:, None], end.entropy())
 
     def divergence(self, other: Distribution) -> Tensor:
         """KL(output ‖ other) in nats, [pos]."""
@@ -97,26 +91,63 @@ class Output:
 
 
 def cells(
-    here: Distribution, k: int, followed: tuple[int | None, ...], before: Logits | None
-) -> Cells:
-    """What is shown of a layer but the divergence.
+    logits: Tensor, runs: list[Run], k: int, followed: tuple[int | None, ...], scratch: Scratch
+) -> list[Cells]:
+    """What is shown of each run: of the layers known already, the divergence alone.
 
-    `before`: the layer above, against which tokens rise; None in the first.
+    `logits`: [n pos d_vocab] of the layers of all runs and their ends; layers that runs share are
+    worked out once. Tokens rise against the layer before in their run.
     """
-    logits = here.logits
-    ids = logits.front.best(k)
-    places = torch.arange(1, k + 1, device=ids.device)
-    found = {
+    n, pos, _ = logits.shape
+    front = Front(logits.flatten(0, 1))
+    highest = logits.amax(-1)
+    outputs = [Output.of(Distribution(logits[r.end], highest[r.end], scratch)) for r in runs]
+    new = {i for run in runs for i in run.layers[run.known :]}
+    entropies, totals = highest.new_zeros(n, pos), highest.new_zeros(n, pos)
+    ranks = highest.new_zeros(len(followed), n, pos, dtype=torch.long)
+    divergences = highest.new_zeros(len(runs), n, pos)
+    for i in sorted({i for run in runs for i in run.layers}):
+        here = Distribution(logits[i], highest[i], scratch)
+        for r, run in enumerate(runs):
+            if i in run.layers:
+                divergences[r, i] = outputs[r].divergence(here)
+        if i in new:
+            totals[i], entropies[i] = here.total, here.entropy()
+            for t, token in enumerate(followed):
+                if token is not None:
+                    ranks[t, i] = here.rank(token)
+    ids = front.best(k).unflatten(0, (n, pos))
+    normalizer = (highest + totals.log())[..., None]
+    log_probs = logits.gather(2, ids).sub_(normalizer).clamp_(min=-1e9)
+    every = {
         "ids": ids,
-        "log_probs": here.log_probs(ids),
-        "moves": torch.zeros_like(ids) if before is None else before.front.ranks(ids) - places,
-        "entropy": here.entropy(),
+        "log_probs": log_probs,
+        "probs": log_probs.exp(),
+        "moves": _moves(front, ids, runs),
+        "entropy": entropies,
     }
-    found["probs"] = found["log_probs"].exp()
     for t, token in enumerate(followed):
         if token is not None:
-            one = ids.new_full((len(ids), 1), token)
-            found[f"logits {t}"] = logits.all[:, token].clone()
-            found[f"log_probs {t}"] = here.log_probs(one)[:, 0]
-            found[f"ranks {t}"] = here.rank(token)
-    return found
+            every[f"logits {t}"] = logits[..., token].clone()
+            every[f"log_probs {t}"] = (logits[..., token, None] - normalizer)[..., 0].clamp_(-1e9)
+            every[f"ranks {t}"] = ranks[t]
+    return [
+        {name: value[run.layers[run.known :]] for name, value in every.items()}
+        | {"divergence": divergences[r, run.layers]}
+        for r, run in enumerate(runs)
+    ]
+
+
+def _moves(front: Front, ids: Tensor, runs: list[Run]) -> Tensor:
+    """How many places each of ids [n pos k] stands higher than in the layer before; 0 in the first
+    of a run, and in those known."""
+    _, pos, k = ids.shape
+    moves = torch.zeros_like(ids)
+    before = {i: j for run in runs for j, i in pairwise(run.layers[max(0, run.known - 1) :])}
+    if before:
+        above = torch.tensor(list(before.values()), device=ids.device)
+        rows = above[:, None] * pos + torch.arange(pos, device=ids.device)
+        ranks = front.ranks(rows.flatten(), ids[list(before)].flatten(0, 1))
+        places = torch.arange(1, k + 1, device=ids.device)
+        moves[list(before)] = (ranks - places).unflatten(0, (len(before), pos))
+    return moves

@@ -24,15 +24,14 @@ from ..passes.ablation import edits_of, prepared
 from ..passes.hooks import Edit
 from ..ranking.answers import Asked, asked
 from ..registry import load
-from .cells import Cells, Distribution, Logits, Output, Scratch, cells
+from .cells import Cells, Run, Scratch, cells
 from .results import Lens, LensRun, Trace
 
 STREAMS = ("resid_post", "attn_out", "mlp_out")
 _PARTS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
-_BYTES = 74 * 2**20
+_BYTES = 37 * 2**20
 """Logits of a run held at a time, those of every layer at a few positions: with less the
-unembedding's weights are read more often, and what is much larger the C library lends anew, page by
-page, each time it is asked for."""
+unembedding's weights are read more often, with more they take more memory."""
 
 
 def logit_lens(
@@ -88,13 +87,13 @@ class _Wanted:
 
 @dataclass(frozen=True)
 class _Kept:
-    """The cells of a clean run at some positions, layer by layer, kept for the next toggle."""
+    """The cells of a clean run at some positions, kept for the next toggle."""
 
-    cells: list[Cells]
+    cells: Cells
 
     @property
     def nbytes(self) -> int:
-        return sum(value.nbytes for layer in self.cells for value in layer.values())
+        return sum(value.nbytes for value in self.cells.values())
 
 
 def _lens(
@@ -111,7 +110,7 @@ def _lens(
     first = 0 if last is None else max(0, len(ids) - last)
     clean, ablated = _streams(model, ids, edits_of(model, e, question.prompt, len(ids)), stream)
     followed = _followed(question, at)
-    parts: list[tuple[list[Cells], list[Cells]]] = []
+    parts: list[tuple[Cells, Cells]] = []
     columns = max(1, _BYTES // (4 * model.shape.d_vocab * model.shape.n_layers))
     scratch = Scratch()
     for start in range(first, len(ids), columns):
@@ -193,58 +192,36 @@ def _read(
     wanted: _Wanted,
     key: Hashable,
     scratch: Scratch,
-) -> tuple[list[Cells], list[Cells]]:
-    """The cells of both runs at some positions, layer by layer.
+) -> tuple[Cells, Cells]:
+    """The cells of both runs at some positions.
 
-    Layers that both share are unembedded once, and a clean run that is kept under `key` only where
-    the ablated one shares it: how far it is from the ablated output is new.
+    Layers that both share are unembedded once. Of a clean run that is kept under `key`, only those
+    that the ablated one shares: how far they are from the ablated output is new.
     """
     kept = model.lenses.find(key)
     if kept is not None and clean.end is ablated.end:
         return kept.cells, kept.cells
-    runs = [clean, ablated] if kept is None else [ablated]
-    logits = _unembedded(model, runs, wanted, scratch)
-    outputs = [Output.of(Distribution(logits[id(run.end)], scratch)) for run in runs]
-    found: list[list[Cells]] = [[] for _ in runs]
-    above: list[Logits | None] = [None] * len(runs)
-    for i, layers in enumerate(zip(*(run.layers for run in runs), strict=True)):
-        for vectors in {id(each): each for each in layers}.values():
-            here = Distribution(logits[id(vectors)], scratch)
-            sharing = [r for r, v in enumerate(layers) if v is vectors]
-            if kept is not None and vectors is clean.layers[i]:
-                own = kept.cells[i]
-            else:
-                own = cells(here, wanted.k, wanted.followed, above[sharing[0]])
-            for r in sharing:
-                found[r].append({**own, "divergence": outputs[r].divergence(here)})
-                above[r] = here.logits
-    if kept is None:
-        model.lenses.keep(key, _Kept(found[0]))
-    return (found[0] if kept is None else kept.cells), found[-1]
-
-
-def _unembedded(
-    model: Model, runs: list[_Stream], wanted: _Wanted, scratch: Scratch
-) -> dict[int, Logits]:
-    """The logits of all that runs hold at the positions wanted, by the id of its vectors; what
-    several runs or layers share is unembedded once."""
-    each = {id(vectors): vectors for run in runs for vectors in (*run.layers, run.end)}
+    known = 0
+    if kept is not None:
+        known = sum(a is b for a, b in zip(clean.layers, ablated.layers, strict=True))
+    streams = [clean, ablated] if kept is None else [ablated]
+    each = {id(vectors): vectors for run in streams for vectors in (*run.layers, run.end)}
+    place = {key: i for i, key in enumerate(each)}
+    runs = [Run([place[id(v)] for v in run.layers], place[id(run.end)], known) for run in streams]
     some = torch.cat([vectors[wanted.first : wanted.end] for vectors in each.values()])
     logits = forward.unembed(model, some, scratch.logits(len(some), model.shape.d_vocab, some))
-    parts = logits.split(wanted.end - wanted.first)
-    return dict(zip(each, map(Logits, parts), strict=True))
+    found = cells(logits.unflatten(0, (len(each), -1)), runs, wanted.k, wanted.followed, scratch)
+    if kept is None:
+        model.lenses.keep(key, _Kept(found[0]))
+        return found[0], found[1]
+    shared = {n: value[:known] for n, value in kept.cells.items() if n != "divergence"}
+    joined = {n: torch.cat([value, found[0][n]]) for n, value in shared.items()}
+    return kept.cells, {**found[0], **joined}
 
 
-def _run(model: Model, chunks: list[list[Cells]], followed: tuple[int | None, ...]) -> LensRun:
-    """The cells of one run, chunk by chunk and layer by layer, as one result."""
-    of = {
-        name: torch.cat(
-            [torch.stack([cells[name] for cells in layers]) for layers in chunks], dim=1
-        )
-        .cpu()
-        .numpy()
-        for name in chunks[0][0]
-    }
+def _run(model: Model, parts: list[Cells], followed: tuple[int | None, ...]) -> LensRun:
+    """The cells of one run, part by part, as one result."""
+    of = {n: torch.cat([part[n] for part in parts], dim=1).cpu().numpy() for n in parts[0]}
     answer, distractor = (
         None
         if token is None

@@ -43,8 +43,10 @@ def prepare(hf: nn.Module) -> None:
 def by_onednn(model: nn.Module) -> None:
     """Let every linear layer of a model that oneDNN can do go by it from now on."""
     for layer in model.modules():
-        if isinstance(layer, nn.Linear | Conv1D) and _suits(layer.weight):
-            layer.__class__ = _QUICK.get(type(layer), type(layer))
+        if type(layer) is nn.Linear and _suits(layer.weight):
+            layer.__class__ = _Linear
+        elif type(layer) is Conv1D and _suits(layer.weight):
+            layer.__class__ = _Conv1D
 
 
 @contextmanager
@@ -71,9 +73,6 @@ class _Linear(nn.Linear):
 class _Conv1D(Conv1D):
     def forward(self, vectors: Tensor) -> Tensor:
         return linear(vectors, self.weight.T, self.bias)
-
-
-_QUICK: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: _Linear, Conv1D: _Conv1D}
 
 
 def linear(

@@ -60,17 +60,21 @@ class Front:
         grouped = places < self._n * _GROUP
         return torch.where(grouped, places // self._n * self._width + group, behind)
 
-    def ranks(self, ids: Tensor) -> Tensor:
-        """The ranks [rows n] of ids [rows n]; 1 is the highest, equal ones by id."""
+    def ranks(self, rows: Tensor, ids: Tensor) -> Tensor:
+        """The ranks [some n] of ids [some n] in rows [some]; 1 is the highest, equal ones by id."""
         if ids.shape[-1] > _FEW:
-            return ranks(self._all, ids)
-        own = self._all.gather(1, ids)
-        found = count(torch.gt, self._values[:, None], own[..., None]) + 1
-        level = count(torch.ge, self._values[:, None], own[..., None]) - found
-        unsure = ((own <= self._least) | (level > 0)).nonzero()
-        for some in unsure.split(len(self._all)):  # no more memory than all logits take
-            row, n = some.T
-            found[row, n] = ranks(self._all[row], ids[row, n, None])[:, 0]
+            return ranks(self._all[rows], ids)
+        own = self._all[rows[:, None], ids]
+        values, least = self._values[rows], self._least[rows]
+        above, not_below = (
+            torch.stack([count(compare, values, one[:, None]) for one in own.T], 1)
+            for compare in (torch.gt, torch.ge)
+        )
+        found = above + 1
+        unsure = ((own <= least) | (not_below > found)).nonzero()
+        for some in unsure.split(_FEW):
+            at, n = some.T
+            found[at, n] = ranks(self._all[rows[at]], ids[at, n, None])[:, 0]
         return found
 
 
