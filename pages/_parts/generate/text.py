@@ -153,6 +153,7 @@ def _read_on(record: Record, n: int, total: int, stream: str) -> None:
             if monotonic() - told > _EVERY:
                 feed.tell()
                 told = monotonic()
+        feed.tell()
         if not record.held:
             record.ended = going.ended
     finally:
