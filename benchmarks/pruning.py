@@ -18,6 +18,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import engine
+from benchmarks.rival import bridge_of
 from benchmarks.timing import percentile, seconds
 from benchmarks.toggle import save_gpt2_small
 from engine.model.bridge import Model
@@ -91,7 +92,7 @@ def _task(folder: str) -> engine.Task:
 
 def _rivals(model: Model, plain: torch.nn.Module, ids: torch.Tensor, corrupted: torch.Tensor):
     """Candidates of the published search, each in plain passes timed beside it."""
-    bridge, shape = model._bridge, model.shape
+    bridge, shape = bridge_of(model), model.shape
     names = [f"blocks.{i}.attn.hook_z" for i in range(shape.n_layers)]
     names += [f"blocks.{i}.hook_mlp_out" for i in range(shape.n_layers)]
     removed = {(6, 0), (6, 1), (9, 3)}

@@ -14,10 +14,12 @@ import tempfile
 from pathlib import Path
 
 import torch
+from transformer_lens.model_bridge import TransformerBridge
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import engine
 from benchmarks.memory import peak
+from benchmarks.rival import bridge_of
 from benchmarks.timing import percentile, seconds
 from benchmarks.toggle import save_gpt2_small
 from engine.model.bridge import Model
@@ -43,16 +45,19 @@ def measure() -> None:
 
 def _measure(folder: str, n: int, tokens: int, claimed: float) -> None:
     model = engine.load(folder)
-    shape = model.shape
+    shape, bridge = model.shape, bridge_of(model)
     pairs = _pairs(folder, n, tokens)
     e = engine.Experiment(folder)
     ids = torch.tensor([engine.tokenize(folder, p.prompt).ids for p in pairs])
-    memory = peak(lambda: engine.sweep(e, pairs)), peak(lambda: _loop(model, ids, _EVERY * 4))
+    memory = (
+        peak(lambda: engine.sweep(e, pairs)),
+        peak(lambda: _loop(model, bridge, ids, _EVERY * 4)),
+    )
     sweeps, loops, ratios, shares = [], [], [], []
     rounds = ROUNDS if n == 1 else 3
     for _ in range(rounds):
         sweep = seconds(lambda: engine.sweep(e, pairs))
-        loop = _loop(model, ids, _EVERY)
+        loop = _loop(model, bridge, ids, _EVERY)
         ideal = _multiplying(shape, n * tokens, n)
         sweeps.append(sweep)
         loops.append(loop)
@@ -80,10 +85,10 @@ def _pairs(folder: str, n: int, tokens: int) -> list[engine.Pair]:
     return [engine.Pair(p, answer=" 5", distractor=" 4") for p in prompts]
 
 
-def _loop(model: Model, ids: torch.Tensor, every: int) -> float:
+def _loop(model: Model, bridge: TransformerBridge, ids: torch.Tensor, every: int) -> float:
     """Seconds of the usual way for all sites, from one of so many; what is looked at is taken from
     the last position's logits, as notebooks do."""
-    shape, bridge = model.shape, model._bridge
+    shape = model.shape
     sites = [(i, h) for i in range(shape.n_layers) for h in (*range(shape.n_heads), None)]
     some = sites[::every]
 
@@ -159,7 +164,8 @@ def _measure_on_gpu() -> None:
         before = torch.cuda.memory_allocated()
         took = [seconds(lambda: engine.sweep(e, pairs)) for _ in range(3)]
         held = (torch.cuda.max_memory_allocated() - before) / 2**30
-        loop = _loop(model, torch.tensor(ids, device=model.device), 32)
+        rows = torch.tensor(ids, device=model.device)
+        loop = _loop(model, bridge_of(model), rows, 32)
         print(f"Llama 2 7B's shape in bfloat16 on {torch.cuda.get_device_name()}, 12 prompts of")
         print(
             f"{len(ids[0])} tokens, {shape.n_layers * shape.n_heads:,} heads, "
