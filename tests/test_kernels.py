@@ -13,7 +13,7 @@ from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
 from engine.model import kernels
-from engine.model.kernels import by_onednn, linear, prepare
+from engine.model.kernels import by_onednn, linear, prepare, written_into
 from engine.registry import load
 
 
@@ -75,6 +75,21 @@ def test_a_model_goes_by_onednn_and_says_the_same():
         assert (quick.wide.weight == own.wide.weight).all()
         quick.wide.weight.zero_()  # read anew each time
         assert not torch.equal(quick(vectors), own(vectors))
+
+
+@pytest.mark.parametrize("d_out", [5000, 7])
+def test_wide_outputs_are_written_where_asked_and_only_for_a_while(d_out):
+    layer = nn.Linear(8, d_out)
+    by_onednn(layer)
+    first, second, memory = torch.randn(3, 8), torch.randn(2, 8), torch.zeros(4, d_out)
+    with torch.no_grad():
+        meant = [functional.linear(x, layer.weight, layer.bias) for x in (first, second)]
+        with written_into(layer, memory):
+            found = layer(first)
+            torch.testing.assert_close(found, meant[0])
+            assert (found.data_ptr() == memory.data_ptr()) == (d_out > 4096)
+        torch.testing.assert_close(layer(second), meant[1])
+        torch.testing.assert_close(found, meant[0])
 
 
 def test_gradients_go_through_the_same_model():
