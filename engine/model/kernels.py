@@ -2,9 +2,9 @@
 
 Linear layers: torch gives 32-bit products on a processor to the BLAS it was built with, whose
 kernels are made for large square ones. A language model's are not square: few vectors, many
-outputs. oneDNN, which torch brings along and keeps for tensors of its own layout, takes a half to
-nine tenths of the time, with one vector as with hundreds. A graphics card, other dtypes and
-gradients go torch's own way.
+outputs. oneDNN, which torch brings along and keeps for tensors of its own layout, takes as little
+as half of the time onto a vocabulary and for some tens of vectors, and about the same for hundreds
+onto few outputs. A graphics card, other dtypes and gradients go torch's own way.
 
 GELUs: one written out in eight operations reads and writes its input eight times; torch has it in
 one.

@@ -43,13 +43,15 @@ class Front:
         if k >= self._n or 4 * k > self._all.shape[-1]:
             return best(self._all, k)
         values, places = self._values.topk(k + 1)
-        if (values[:, -1] == values[:, -2]).any():
-            # as high as the last one in, and topk takes any of them
-            return torch.sort(self._all, descending=True, stable=True).indices[:, :k]
+        # as high as the last one in, and topk takes any of them
+        tied = (values[:, -1] == values[:, -2]).nonzero()[:, 0]
         values, ids = values[:, :k], self._ids(places[:, :k])
         order = torch.argsort(ids, dim=-1)
         values, ids = values.gather(1, order), ids.gather(1, order)
-        return ids.gather(1, torch.argsort(values, dim=-1, descending=True, stable=True))
+        found = ids.gather(1, torch.argsort(values, dim=-1, descending=True, stable=True))
+        if len(tied):
+            found[tied] = torch.sort(self._all[tied], descending=True, stable=True).indices[:, :k]
+        return found
 
     def _ids(self, places: Tensor) -> Tensor:
         """The ids of what stands at some places of the front, [rows n]."""
