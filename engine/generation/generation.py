@@ -30,6 +30,8 @@ from .telling import Telling, Told
 
 MOST_TOKENS = 100_000
 """Tokens that can be asked for at once, where the model itself sets no limit."""
+_BEST = 10
+"""Best tokens a step keeps, where the vocabulary has as many."""
 
 Put = Callable[[Any], None]
 
@@ -62,7 +64,7 @@ def generate(
     until_step: int | None = None,
     switches: Mapping[int, str | Ablations] | None = None,
     retokenize: bool = False,
-    k: int = 10,
+    k: int | None = None,
     view: str | None = None,
 ) -> Generation:
     """Let the model go on after the prompt, clean and ablated together.
@@ -75,7 +77,8 @@ def generate(
     without the last of the switches (`unswitched_prefix`: its own ids, else the ablated run's).
     `retokenize`: after every token the whole text is
     tokenized anew, and where that gives other ids the run goes on from those. `k`: how many of the
-    best tokens each step keeps. `view`: whose question this is; a newer one replaces it.
+    best tokens each step keeps; 10 where it is not said, or the whole of a smaller vocabulary.
+    `view`: whose question this is; a newer one replaces it.
     Returns: Generation, an iterator of Steps.
     Raises: EngineError in words, here or from the iterator.
     """
@@ -104,6 +107,7 @@ def generate(
             "text anew renumbers: choose one of the two."
         )
     model = load(e.model)
+    k = min(_BEST, model.shape.d_vocab) if k is None else k
     if not 1 <= k <= model.shape.d_vocab:
         raise ExperimentError(f"A step can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")
     for span in when[1]:

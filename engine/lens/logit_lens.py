@@ -32,11 +32,13 @@ _PARTS = ("resid_pre", "resid_post", "attn_out", "mlp_out")
 _BYTES = 37 * 2**20
 """Logits of a run held at a time, those of every layer at a few positions: with less the
 unembedding's weights are read more often, with more they take more memory."""
+_BEST = 5
+"""Tokens of a cell, where the vocabulary has as many."""
 
 
 def logit_lens(
     e: Experiment,
-    k: int = 5,
+    k: int | None = None,
     stream: str = "resid_post",
     at: str = "prompt",
     last: int | None = None,
@@ -44,9 +46,10 @@ def logit_lens(
 ) -> Lens:
     """Read every layer through the unembedding, at every position, clean and ablated.
 
-    `k`: how many tokens of each cell. `at` "answer" appends the tokens answer and distractor share
-    to the prompt, so that its last position is where they are decided. `last`: how many positions
-    are read, the last ones; all without it.
+    `k`: how many tokens of each cell; 5 where it is not said, or the whole of a smaller vocabulary.
+    `at` "answer" appends the tokens answer and distractor share to the prompt, so that its last
+    position is where they are decided. `last`: how many positions are read, the last ones; all
+    without it.
     Returns: Lens; its docstring gives axes, units and signs.
     Raises: EngineError in words, also for an architecture the lens does not fit.
     """
@@ -57,6 +60,7 @@ def logit_lens(
     if last is not None and last < 1:
         raise ExperimentError(f"The lens reads at least one position, not {last}.")
     model = load(e.model)
+    k = min(_BEST, model.shape.d_vocab) if k is None else k
     if not 1 <= k <= model.shape.d_vocab:
         raise ExperimentError(f"A cell can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")
 
