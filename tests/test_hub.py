@@ -141,8 +141,26 @@ def test_a_model_too_large_for_the_disk_is_refused_before_its_weights_are_fetche
 def test_a_model_whose_code_would_have_to_run_is_refused_before_its_weights_are_fetched(hub):
     config = hub.remote / "config.json"
     told = json.loads(config.read_text()) | {"auto_map": {"AutoModelForCausalLM": "x.Y"}}
-    config.write_text(json.dumps(told))
+    config.write_text(json.dumps(told | {"model_type": "of-its-own"}))
     with pytest.raises(engine.ModelError, match="never run here"):
+        engine.load(NAME)
+    assert hub.weights == []
+
+
+@pytest.mark.parametrize(
+    ("family", "architecture", "told"),
+    [
+        ("bert", "BertForMaskedLM", "reads both ways"),
+        ("t5", "T5ForConditionalGeneration", "encoder-decoder"),
+        ("llava", "LlavaForConditionalGeneration", "vision-language"),
+    ],
+)
+def test_what_is_no_language_model_is_refused_before_its_weights_are_fetched(
+    hub, family, architecture, told
+):
+    config = hub.remote / "config.json"
+    config.write_text(json.dumps({"model_type": family, "architectures": [architecture]}))
+    with pytest.raises(engine.ModelError, match=told):
         engine.load(NAME)
     assert hub.weights == []
 

@@ -141,7 +141,7 @@ def broken(kind, directory):
             weights.write_bytes(weights.read_bytes()[:-5000])
         case "code":
             told = json.loads(config.read_text()) | {"auto_map": {"AutoModelForCausalLM": "x.Y"}}
-            config.write_text(json.dumps(told))
+            config.write_text(json.dumps(told | {"model_type": "of-its-own"}))
         case "weights missing":
             weights_held = load_file(weights)
             save_file(

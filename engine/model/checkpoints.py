@@ -1,39 +1,45 @@
-"""From a model's name to a directory that is safe to load: bundled, local, or from the hub.
+"""From a model's name to files that are safe to load: bundled, catalogued, local, from the hub.
 
-Only safetensors are read, and no code that comes with a model is ever run.
+Only safetensors and GGUF are read, and no code that comes with a model is ever run. What is found
+is held against its own claims before anybody makes anything of it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
-import struct
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError, ModelError
 from . import hub
+from .claims import check_claims
+from .families import check_family
+from .gguf import architecture_of, family_of, read_header
+from .stored import Stored, read_json, stored_in, weight_files
 
 BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "models"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_INDEX = "model.safetensors.index.json"
-_WHOLE = "model.safetensors"
 _TOKENIZER = [
     "tokenizer*", "*.model", "vocab*", "merges.txt", "special_tokens_map.json",
     "added_tokens.json", "config.json",
 ]  # fmt: skip
 _BESIDE_WEIGHTS = [*_TOKENIZER, "*.json", "*.txt", "*.jinja"]
 _WIDTHS = {"float32": ("F32", 4), "float16": ("F16", 2), "bfloat16": ("BF16", 2)}
+_UNPACKED = {"U8": 2, "I32": 8}
+"""How many numbers a stored one may hold where a model is quantized."""
+_DEQUANTIZED = ("mxfp4", "fp8")
+"""Quantizations whose weights are made into plain numbers as they are read."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A model's files on this machine, looked at but not yet loaded.
 
-    `n_parameters` counts the numbers stored; `stored_dtype` is that of most of them.
+    `directory` holds them; `gguf` is the one file of a model that is a GGUF file. `n_parameters`
+    counts the numbers its weights are once read; `stored_dtype` is that of most of those stored.
     """
 
     name: str
@@ -41,6 +47,13 @@ class Checkpoint:
     config: dict[str, Any]
     n_parameters: int
     stored_dtype: str
+    gguf: Path | None = None
+    stored: Stored = field(default_factory=lambda: Stored({}, 0, 0))
+
+    @property
+    def place(self) -> Path:
+        """What it is known by, whatever name it was found under."""
+        return (self.gguf or self.directory).resolve()
 
     @property
     def architecture(self) -> str:
@@ -51,14 +64,41 @@ class Checkpoint:
         return str(self.config["model_type"])
 
     @property
+    def quantization(self) -> str | None:
+        """How its stored weights are quantized, as in `GGUF Q4_1`; None where they are not."""
+        if self.gguf is not None:
+            return f"GGUF {self.stored_dtype}"
+        method = _quantized_by(self.config)
+        return method or None
+
+    @property
+    def packed(self) -> bool:
+        """Whether its weights stay quantized in memory."""
+        method = _quantized_by(self.config)
+        return bool(method) and method not in _DEQUANTIZED
+
+    @property
+    def most_numbers(self) -> int:
+        """How many numbers its files can be the weights of, packed ones counted as many."""
+        if self.gguf is not None or not self.quantization:
+            return self.stored.n_numbers
+        return sum(n * _UNPACKED.get(dtype, 1) for dtype, n in self.stored.counts.items())
+
+    def bytes_in(self, width: int) -> int:
+        """The memory its weights take with so many bytes a number."""
+        return self.stored.n_bytes if self.packed else self.n_parameters * width
+
+    @property
     def about(self) -> str:
         """One sentence for a picker: what the card says, or the architecture and size."""
         card = self.directory / "card.json"
         with contextlib.suppress(ModelError):  # a card that cannot be read says nothing
-            told = _read_json(card).get("about") if card.is_file() else None
+            told = read_json(card).get("about") if not self.gguf and card.is_file() else None
             if isinstance(told, str):
                 return told
-        return f"{self.architecture}, {self.n_parameters / 1e6:,.1f}M parameters"
+        size = f"{self.architecture}, {self.n_parameters / 1e6:,.1f}M parameters"
+        how = "" if self.packed else ", dequantized as it is read"
+        return f"{size}, {self.quantization}{how}" if self.quantization else size
 
 
 def bundled_names() -> tuple[str, ...]:
@@ -69,26 +109,56 @@ def bundled_names() -> tuple[str, ...]:
 
 
 def find_checkpoint(
-    name: str, vet: Callable[[Checkpoint], None] = lambda found: None
+    name: str,
+    vet: Callable[[Checkpoint], None] = lambda found: None,
+    tell: Callable[[float, str], None] = lambda share, doing: None,
 ) -> Checkpoint:
-    """Find a model by bundled name, directory or hub name, and check that it may be loaded.
+    """Find a model by any of its names, and check that it may be loaded.
 
     A model that has to be fetched from the hub is given to `vet` by what the hub says of it,
-    before any of its weights are fetched; what `vet` raises ends it there.
-    Raises: ModelError saying what is wrong with the name or the directory, and what would do.
+    before any of its weights are fetched; what `vet` raises ends it there. `tell` is told how far
+    a fetch is (0 to 1) and what is done; what it raises ends that.
+    Raises: ModelError saying what is wrong with the name or the files, and what would do.
     """
     if not name.strip():
         raise ModelError(f"No model is named. Bundled ones are {', '.join(bundled_names())}.")
     name = name.strip()
-    directory = _here(name) or _cached(name) or _fetched(name, vet)
-    config = _config(name, directory)
-    stored: dict[str, int] = {}
-    for file in _weights(name, directory, _names(directory)):
-        for dtype, count in _tensors(directory / file):
-            stored[dtype] = stored.get(dtype, 0) + count
-    if not stored:
-        raise ModelError(f"The safetensors of “{name}” hold no weights.")
-    return _checkpoint(name, directory, config, stored)
+    place = find_place(name) or _cached(name) or _fetched(name, vet, tell)
+    if place.is_file():
+        return _gguf(name, place)
+    config = _config(name, place)
+    files = [place / file for file in weight_files(name, place, _names(place))]
+    found = _checkpoint(name, place, config, stored_in(name, files))
+    check_claims(name, config, found.most_numbers, found.stored.n_tensors)
+    return found
+
+
+def find_place(name: str) -> Path | None:
+    """Where a model lies that has a name of its own here: a directory or a GGUF file.
+
+    Returns: None for what can only be a name on the hub, or one that was not fetched yet.
+    Raises: ModelError for what is no name.
+    """
+    if name in bundled_names():
+        return BUNDLED / name
+    try:
+        local = Path(name).expanduser()
+        if local.is_dir() or (local.is_file() and local.suffix.lower() == ".gguf"):
+            return local
+        is_file = local.is_file()
+    except (OSError, ValueError, RuntimeError):
+        raise ModelError(f"“{name[:80]}” is no name of a model.") from None
+    if is_file or local.suffix.lower() == ".gguf":
+        raise ModelError(
+            f"“{name[:200]}” is {'a file' if is_file else 'no file on this machine'}. Of files "
+            "GGUF alone is read (*.gguf); else give the directory that save_pretrained wrote."
+        )
+    if not _HUB_NAME.fullmatch(name):
+        raise ModelError(
+            f"There is no directory or file “{name[:200]}” on this machine, and it is no hub name "
+            f"such as gpt2. Bundled models are {', '.join(bundled_names())}."
+        )
+    return None
 
 
 def find_tokenizer_directory(name: str) -> Path:
@@ -99,68 +169,49 @@ def find_tokenizer_directory(name: str) -> Path:
     if not name.strip():
         raise ModelError(f"No tokenizer is named. Bundled ones are {', '.join(bundled_names())}.")
     name = name.strip()
-    here = _here(name)
-    if here is not None:
-        return here
-    cached = hub.cached(name, _TOKENIZER)
-    if cached is not None and any(cached.glob("tokenizer*")):
-        return cached
-    with _telling(name):
-        return hub.fetch(name, _TOKENIZER)
+    found = find_place(name)
+    if found is None:
+        cached = hub.cached(name, _TOKENIZER)
+        if cached is not None and any(cached.glob("tokenizer*")):
+            found = cached
+    if found is None:
+        with _telling(name):
+            found = hub.fetch(name, _TOKENIZER)
+    config = found / "config.json"
+    if config.is_file():  # transformers makes a config of it to choose the tokenizer's class
+        check_claims(name, read_json(config))
+    return found
 
 
-def _checkpoint(
-    name: str, directory: Path, config: dict[str, Any], stored: dict[str, int]
-) -> Checkpoint:
-    most = max(stored, key=lambda dtype: stored[dtype])
-    return Checkpoint(name, directory, config, sum(stored.values()), most)
+def _checkpoint(name: str, directory: Path, config: dict[str, Any], stored: Stored) -> Checkpoint:
+    numbers = stored.n_numbers
+    if _quantized_by(config) == "mxfp4":
+        numbers += stored.counts.get("U8", 0)  # two numbers in each
+    return Checkpoint(name, directory, config, numbers, stored.most, None, stored)
+
+
+def _gguf(name: str, file: Path) -> Checkpoint:
+    """A GGUF file as a checkpoint; what it claims is checked as a config's word is."""
+    header = read_header(file)
+    family = family_of(name, header)
+    config = {"model_type": family, "architectures": [architecture_of(family)]}
+    stored = header.stored
+    check_claims(name, header.sizes, stored.n_numbers, stored.n_tensors)
+    if "tokenizer.ggml.tokens" not in header.values:
+        raise ModelError(
+            f"“{name}” is a GGUF file without a tokenizer (tokenizer.ggml.tokens). Take a file "
+            "that was made with one."
+        )
+    return Checkpoint(name, file.parent, config, stored.n_numbers, stored.most, file, stored)
+
+
+def _quantized_by(config: dict[str, Any]) -> str:
+    told = config.get("quantization_config")
+    return str(told.get("quant_method") or "") if isinstance(told, dict) else ""
 
 
 def _names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
-
-
-def _weights(name: str, directory: Path, files: Collection[str]) -> list[str]:
-    """Which of the files transformers reads weights from: the one, or those its index names.
-
-    Raises: ModelError where there are none, naming a pickle that stands in their place.
-    """
-    if _WHOLE in files:
-        return [_WHOLE]
-    if _INDEX in files:
-        named = _read_json(directory / _INDEX).get("weight_map")
-        if not isinstance(named, dict) or not named:
-            raise ModelError(f"“{_INDEX}” names no weights.")
-        return sorted(Path(str(n)).name for n in {*map(str, named.values())})
-    pickles = sorted(f for f in files if f.endswith((".bin", ".pt", ".pth")))
-    if pickles:
-        raise ModelError(
-            f"“{name}” stores its weights as a pickle ({pickles[0]}), which can run any code "
-            "when opened. Save it again as safetensors: "
-            "model.save_pretrained(directory, safe_serialization=True)."
-        )
-    raise ModelError(
-        f"“{name}” has a config.json but no *.safetensors with its weights: neither {_WHOLE} nor "
-        f"parts of it with a {_INDEX}."
-    )
-
-
-def _here(name: str) -> Path | None:
-    """A bundled model's directory or a local one; None for what can be a name on the hub."""
-    if name in bundled_names():
-        return BUNDLED / name
-    try:
-        local = Path(name).expanduser()
-        if local.is_dir():
-            return local
-    except (OSError, ValueError, RuntimeError):
-        raise ModelError(f"“{name[:80]}” is no name of a model.") from None
-    if not _HUB_NAME.fullmatch(name):
-        raise ModelError(
-            f"There is no directory “{name[:200]}” on this machine, and it is no hub name such as "
-            f"gpt2. Bundled models are {', '.join(bundled_names())}."
-        )
-    return None
 
 
 def _cached(name: str) -> Path | None:
@@ -168,26 +219,33 @@ def _cached(name: str) -> Path | None:
     found = hub.cached(name, [])
     with contextlib.suppress(ModelError):
         if found is not None:
-            weights = _weights(name, found, _names(found))
+            weights = weight_files(name, found, _names(found))
             return found if all((found / file).is_file() for file in weights) else None
     return None
 
 
-def _fetched(name: str, vet: Callable[[Checkpoint], None]) -> Path:
+def _fetched(
+    name: str, vet: Callable[[Checkpoint], None], tell: Callable[[float, str], None]
+) -> Path:
     """A hub model's directory, once what is small has been read and the weights were found to fit.
 
     Only one set of weights is fetched, and nothing in folders within the model's.
     """
     with _telling(name):
+        tell(0.0, "Asking the hub")
         directory = hub.fetch(name, _BESIDE_WEIGHTS)
         config = _config(name, directory)
         listing = hub.look(name)
-        weights = _weights(name, directory, listing.sizes)
+        weights = weight_files(name, directory, listing.sizes)
         sizes = {file: listing.sizes.get(file, 0) for file in weights}
         missing = [file for file in weights if not (directory / file).is_file()]
         hub.check_disk(name, sum(sizes[file] for file in missing))
-        vet(_checkpoint(name, directory, config, listing.stored or _guess(config, sizes)))
-        return hub.fetch(name, missing) if missing else directory
+        counts = listing.stored or _guess(config, sizes)
+        vet(_checkpoint(name, directory, config, Stored(counts, 0, sum(sizes.values()))))
+        for n, file in enumerate(missing):
+            tell(n / len(missing), f"Fetching {file}")
+            directory = hub.fetch(name, [file])
+        return directory
 
 
 def _guess(config: dict[str, Any], sizes: dict[str, int]) -> dict[str, int]:
@@ -219,51 +277,6 @@ def _config(name: str, directory: Path) -> dict[str, Any]:
             f"“{name}” is a directory without a config.json, so it is no Hugging Face model. Give "
             "the directory that save_pretrained wrote."
         )
-    config = _read_json(path)
-    if "auto_map" in config:
-        raise ModelError(
-            f"“{name}” can only be read by Python code that comes with it, which is never run "
-            "here. Use a checkpoint of an architecture that transformers has itself."
-        )
-    if not isinstance(config.get("model_type"), str) or not config["model_type"]:
-        raise ModelError(f"The config.json of “{name}” names no model_type.")
+    config = read_json(path)
+    check_family(name, config)
     return config
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as wrong:
-        raise ModelError(f"“{path}” cannot be read as JSON ({type(wrong).__name__}).") from wrong
-    if not isinstance(found, dict):
-        raise ModelError(f"“{path}” holds no JSON object.")
-    return found
-
-
-def _tensors(path: Path) -> list[tuple[str, int]]:
-    """(dtype, number of elements) of each tensor, from the header alone."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > 100_000_000:
-                raise ValueError("header too long")
-            header = json.loads(file.read(length))
-        return [
-            (str(t["dtype"]), _product(t["shape"]))
-            for n, t in header.items()
-            if n != "__metadata__"
-        ]
-    except (
-        OSError, ValueError, struct.error, KeyError, TypeError, AttributeError, ArithmeticError,
-        RecursionError,
-    ) as wrong:  # fmt: skip
-        raise ModelError(f"“{path.name}” is damaged or no safetensors file.") from wrong
-
-
-def _product(shape: list[int]) -> int:
-    n = 1
-    for size in shape:
-        if not 0 <= int(size) < 2**48:
-            raise ValueError(f"a size of {size}")
-        n *= int(size)
-    return n

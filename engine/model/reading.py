@@ -1,0 +1,152 @@
+"""From a checkpoint to the Hugging Face model and its tokenizer: read, checked, on its device.
+
+The attention a model runs with is named by the caller, never by the config; no code of others is
+run, and nothing is built that the stored weights could not fill.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+)
+from transformers.utils import logging as transformers_logging
+from transformers.utils.quantization_config import GgufConfig
+
+from ..errors import EngineError, ModelError
+from ..text.tokens import Tokenizer
+from .building import Watch, watched
+from .checkpoints import Checkpoint
+from .claims import believable, check_claims
+from .gguf_reading import hasten
+
+transformers_logging.disable_progress_bar()
+transformers_logging.set_verbosity_error()
+
+
+def read_hf(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str,
+    going_on: Callable[[], None] = lambda: None,
+) -> tuple[Any, Tokenizer]:
+    """Read a checkpoint's own model, as transformers has it, onto a device.
+
+    `attention`: the implementation by transformers' name ("sdpa", "eager", one registered with
+    its AttentionInterface); eager where the family has no sdpa. `going_on` is called at every
+    part made and every weight read, and what it raises ends the reading.
+    Returns: the model, in eval mode and without gradients, and its tokenizer.
+    Raises: ModelError in words.
+    """
+    going_on()
+    if checkpoint.gguf is not None:
+        hasten()
+    try:
+        tokenizer = _read_tokenizer(checkpoint)
+        going_on()
+        hf = _read_model(checkpoint, dtype, attention, going_on)
+        going_on()
+        return nn.Module.to(hf, device).eval().requires_grad_(False), tokenizer
+    except EngineError:
+        raise
+    except Exception as wrong:
+        raise ModelError(
+            f"“{checkpoint.name}” ({checkpoint.architecture}) cannot be loaded: "
+            f"{type(wrong).__name__}: {str(wrong).strip()[:300]}"
+        ) from wrong
+
+
+def _read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    if checkpoint.gguf is None:
+        return Tokenizer.load(checkpoint.directory)
+    try:
+        return Tokenizer(AutoTokenizer.from_pretrained(**_where(checkpoint)))
+    except Exception as wrong:
+        raise ModelError(
+            f"The tokenizer in “{checkpoint.gguf.name}” cannot be read ({type(wrong).__name__}: "
+            f"{str(wrong).strip()[:200]}). Take the same model's safetensors, or another file."
+        ) from wrong
+
+
+def _read_model(
+    checkpoint: Checkpoint, dtype: torch.dtype, attention: str, going_on: Callable[[], None]
+) -> Any:
+    config = _read_config(checkpoint)
+    kind: Any = AutoModelForCausalLM._model_mapping[type(config)]
+    if attention == "sdpa" and not getattr(kind, "_supports_sdpa", False):
+        attention = "eager"
+    n_tensors = checkpoint.stored.n_tensors
+    watch = Watch(checkpoint.name, checkpoint.most_numbers, n_tensors, going_on)
+    read: Any = AutoModelForCausalLM.from_pretrained
+    more = {"quantization_config": GgufConfig(dequantize=True)} if checkpoint.gguf else {}
+    with watched(watch):
+        hf, report = read(
+            **_where(checkpoint),
+            config=config,
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            output_loading_info=True,
+            **more,
+        )
+    _check_weights(checkpoint, report)
+    return hf
+
+
+def _where(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What transformers' `from_pretrained` is told of where the files lie, and whom to trust."""
+    file = {"gguf_file": checkpoint.gguf.name} if checkpoint.gguf else {}
+    return {
+        "pretrained_model_name_or_path": str(checkpoint.directory),
+        "trust_remote_code": False,
+        "local_files_only": True,
+        **file,
+    }
+
+
+def _read_config(checkpoint: Checkpoint) -> Any:
+    """Transformers' config object, of those words of the config that are to be believed."""
+    if checkpoint.gguf is not None:
+        config = AutoConfig.from_pretrained(**_where(checkpoint))
+        stored = checkpoint.stored
+        check_claims(checkpoint.name, config.to_dict(), stored.n_numbers, stored.n_tensors)
+        return config
+    told = believable(checkpoint.config)
+    quantized = told.get("quantization_config")
+    if isinstance(quantized, dict) and checkpoint.quantization and not checkpoint.packed:
+        told["quantization_config"] = {**quantized, "dequantize": True}
+    with tempfile.TemporaryDirectory(prefix="switchboard-") as folder:
+        Path(folder, "config.json").write_text(json.dumps(told), encoding="utf-8")
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    config.name_or_path = str(checkpoint.directory)
+    return config
+
+
+def _check_weights(checkpoint: Checkpoint, found: dict[str, Any]) -> None:
+    """Refuse a checkpoint with weights missing: they would be made up at random."""
+    for what in ("missing_keys", "mismatched_keys", "error_msgs"):
+        wrong = found.get(what)
+        if wrong:
+            names = ", ".join(sorted(str(w) for w in wrong)[:3])
+            raise ModelError(
+                f"“{checkpoint.name}” does not hold the weights of a {checkpoint.architecture} "
+                f"({what.replace('_', ' ')}: {len(wrong)}, such as {names[:200]}). Save it again."
+            )
+    beyond = found.get("unexpected_keys")
+    if beyond and "auto_map" in checkpoint.config:
+        names = ", ".join(sorted(map(str, beyond))[:3])
+        raise ModelError(
+            f"“{checkpoint.name}” stores {len(beyond)} weights that transformers' own "
+            f"{checkpoint.architecture} has no place for, such as {names[:200]}: it needs the "
+            "Python code that comes with it, which is never run here."
+        )
