@@ -111,13 +111,13 @@ def go_on() -> None:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Wait until nobody else makes modules; the wait may be called off like the rest."""
-    watch = _watches.get(threading.get_ident())
     while not _building.acquire(timeout=0.05):
         go_on()
     try:
         yield
     finally:
         _building.release()
+        watch = _watches.get(threading.get_ident())
         if watch is not None:
             watch.is_built = True
 
@@ -125,15 +125,25 @@ def _alone() -> Iterator[None]:
 def _one_at_a_time() -> None:
     """Have transformers make the modules of one model at a time, whoever asks for it.
 
-    Two threads within its contexts leave its classes changed for good; the reading of weights,
-    which takes the time, comes after them.
+    While it does it has no model tie its weights, so that the end of another's reading, where
+    these are tied, must not fall into that time; and two threads within its contexts leave its
+    classes changed for good. The reading of weights, which takes the time, lies between the two.
     """
-    its_own: Any = PreTrainedModel.__dict__["get_init_context"]
+    contexts: Any = PreTrainedModel.__dict__["get_init_context"]
+    finalize: Any = PreTrainedModel.__dict__["_finalize_model_loading"]
 
-    def contexts(cls: type, *args: Any, **named: Any) -> list[Any]:
-        return [_alone(), *its_own.__get__(None, cls)(*args, **named)]
+    def contexts_alone(cls: type, *args: Any, **named: Any) -> list[Any]:
+        return [_alone(), *contexts.__get__(None, cls)(*args, **named)]
 
-    setattr(PreTrainedModel, "get_init_context", classmethod(contexts))  # noqa: B010
+    def finalize_alone(*args: Any, **named: Any) -> Any:
+        with _alone():
+            return finalize.__func__(*args, **named)
+
+    for name, kind, alone in (
+        ("get_init_context", classmethod, contexts_alone),
+        ("_finalize_model_loading", staticmethod, finalize_alone),
+    ):
+        setattr(PreTrainedModel, name, kind(alone))
 
 
 _one_at_a_time()
