@@ -24,41 +24,48 @@ class Rereading:
 
     def __init__(self, tokenizer: Tokenizer, prompt: Tokens, generated: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
-        self._bytes = bytearray()
+        self._writing = tokenizer.writing(prompt.ids)
+        self._generated: list[str] = []
         self._settled = list(prompt.ids[: int(prompt.bos)])
-        self._open = bytearray(prompt.text.encode())
+        self._open = prompt.text
         self.add(generated)
 
-    def add(self, ids: Sequence[int]) -> None:
-        """Write what these ids add."""
-        for data in self._tokenizer.bytes_of(ids):
-            self._bytes += data
-            self._open += data
+    def add(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """Write ids behind the text. Returns: what each adds, `�` for part of a character."""
+        texts = []
+        for token in ids:
+            data, settled = self._writing.add(int(token))
+            texts.append(data.decode("utf-8", errors="replace"))
+            self._generated.append(settled)
+            self._open += settled
+        return tuple(texts)
+
+    def each(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """What each of these tokens would add, were it the next."""
+        found = self._writing.each(ids)
+        return tuple(data.decode("utf-8", errors="replace") for data in found)
 
     @property
     def generated(self) -> str:
         """What was generated, with `�` for part of a character."""
-        return self._bytes.decode("utf-8", errors="replace")
+        return "".join(self._generated) + self._writing.tail
 
     def ids(self) -> list[int] | None:
         """The ids of the whole text tokenized anew, BOS as the prompt has it; None inside a
         character of several bytes."""
-        try:
-            text = self._open.decode("utf-8")
-        except UnicodeDecodeError:
+        if self._writing.broken:
             return None
-        if len(text) > 2 * _WINDOW and self._tokenizer.splits_at_spaces:
-            text = self._settle(text)
-        return [*self._settled, *self._ids(text)]
+        if len(self._open) > 2 * _WINDOW and self._tokenizer.splits_at_spaces:
+            self._settle()
+        return [*self._settled, *self._ids(self._open + self._writing.tail)]
 
-    def _settle(self, text: str) -> str:
-        """Tokenize for good all but the last words of an open text. Returns: these."""
-        cuts = [match.start() for match in SPACE_BETWEEN.finditer(text, 0, len(text) - _WINDOW)]
-        if not cuts:
-            return text
-        self._settled += self._ids(text[: cuts[-1]])
-        self._open = bytearray(text[cuts[-1] :].encode())
-        return text[cuts[-1] :]
+    def _settle(self) -> None:
+        """Tokenize for good all but the last words of the open text."""
+        end = len(self._open) - _WINDOW
+        cuts = [match.start() for match in SPACE_BETWEEN.finditer(self._open, 0, end)]
+        if cuts:
+            self._settled += self._ids(self._open[: cuts[-1]])
+            self._open = self._open[cuts[-1] :]
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.ids_of([text])[0]

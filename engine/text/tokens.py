@@ -1,8 +1,8 @@
 """Text to tokens and back, with every quirk on the way made visible.
 
 One view everywhere: BOS is explicit, ids and raw pieces are always there, and an answer's tokens
-are those it gets in place. Single tokens are never decoded on their own, because that loses
-spaces (Llama's id 29871 decodes to ''); a token's text is worked out from its raw piece.
+are those it gets in place. A token's text is what it adds where it stands: decoded on its own it
+loses spaces (Llama's id 29871 decodes to '', a word-level `e4` has none in front).
 """
 
 from __future__ import annotations
@@ -18,12 +18,19 @@ from transformers import AutoTokenizer
 
 from ..errors import ModelError, TokenError
 from ..experiment.results import Tokens
+from .by_bytes import ByteSpelling
+from .by_decoder import DecoderSpelling
+from .spelling import PART, Decoder, Spelling, Writing, decoder_of
 from .surprises import hidden_characters
 
 SPACE_BETWEEN = re.compile(r"(?<=\S) (?=\S)")
 """A single space with something on either side."""
 _SPACED = "a b c' d 1 2 12 345 . , -- é 日 本 's t' _ _ = a1 b2 ) ("
 _ANCHORS = ("\n", "x", ".", "0")
+_BY_LETTER = ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer")
+"""Normalizers that never look over a space."""
+_BYTE_PIECE = re.compile("<0x[0-9A-Fa-f]{2}>")
+_AT_ONCE = 64
 
 
 class Tokenizer:
@@ -38,7 +45,6 @@ class Tokenizer:
         self.directory = directory
         self._lock = threading.Lock()
         self.bos_id: int | None = hf.bos_token_id
-        self._added = {int(i): str(t) for i, t in hf.added_tokens_decoder.items()}
         self._special = {int(i): str(t) for i, t in hf.added_tokens_decoder.items() if t.special}
         default = self._ids("a", special=True)
         self.adds_bos = self.bos_id is not None and default[:1] == [self.bos_id]
@@ -101,37 +107,62 @@ class Tokenizer:
             return tuple(whole[len(prompt_ids) :]), False
         for anchor in _ANCHORS:
             start, both = self._ids(anchor), self._ids(anchor + answer)
-            if both[: len(start)] == start:
+            if both[: len(start)] == start and both[len(start) :]:
                 return tuple(both[len(start) :]), bool(prompt.text)
         return tuple(self._ids(answer)), bool(prompt.text)
+
+    def writes(self, prompt: Tokens, ids: Sequence[int], text: str) -> bool:
+        """Whether ids read as a text, behind a prompt or by themselves, spaces around it aside."""
+        readings = "".join(self.texts(ids, prompt.ids)), self.decode(ids)
+        return bool(ids) and text.strip() in [one.strip() for one in readings]
 
     def reads_back(self, ids: Sequence[int], text: str) -> bool:
         """Whether the tokens spell the text: decode(ids) == text."""
         return self.decode(ids) == text
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of many ids together."""
-        with self._lock:
-            return self._hf.decode(list(ids), clean_up_tokenization_spaces=False)
+        """The text of many ids together; those without a token add nothing."""
+        return self._decoded([list(ids)])[0]
 
     def pieces(self, ids: Sequence[int]) -> tuple[str, ...]:
         """The vocabulary's own name of each id; `<id 50300>` for ids that have none."""
         with self._lock:
             names = self._hf.convert_ids_to_tokens([int(i) for i in ids])
         return tuple(
-            name if name is not None else f"<id {i}>" for i, name in zip(ids, names, strict=True)
+            name if name is not None and self.has_token(i) else f"<id {i}>"
+            for i, name in zip(ids, names, strict=True)
         )
 
-    def texts(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """What each token adds to the text; `�` for each byte of an unfinished character."""
-        return tuple(data.decode("utf-8", errors="replace") for data in self.bytes_of(ids))
+    def has_token(self, token: int) -> bool:
+        """Whether an id is one of the vocabulary's: models may have outputs beyond, or between."""
+        return int(token) in self._known
 
-    def bytes_of(self, ids: Sequence[int]) -> tuple[bytes, ...]:
+    def texts(self, ids: Sequence[int], before: Sequence[int] = ()) -> tuple[str, ...]:
+        """What each token adds to the text, one behind the other after the ids before.
+
+        `�` for each byte of an unfinished character, '' for an id that has no token.
+        """
+        return tuple(_text(data) for data in self.bytes_of(ids, before))
+
+    def each_text(self, ids: Sequence[int], before: Sequence[int]) -> tuple[str, ...]:
+        """What each of these tokens would add, were it the next after the ids before."""
+        return tuple(map(_text, self.writing(before).each(ids)))
+
+    def bytes_of(self, ids: Sequence[int], before: Sequence[int] = ()) -> tuple[bytes, ...]:
         """The bytes each token adds to the text, in UTF-8: of a character, maybe only a part."""
+        if isinstance(self._spelling, ByteSpelling):
+            return tuple(data for data, _ in self._byte_data(ids))
+        writing = self.writing(before)
         return tuple(
-            self._added[int(i)].encode() if int(i) in self._added else self._bytes(piece)
-            for i, piece in zip(ids, self.pieces(ids), strict=True)
+            _with_byte(added, data) if byte else added
+            for (added, _), (data, byte) in zip(
+                [writing.add(int(i)) for i in ids], self._byte_data(ids), strict=True
+            )
         )
+
+    def writing(self, before: Sequence[int]) -> Writing:
+        """A text that goes on behind these ids."""
+        return self._spelling.begin(before)
 
     def ids_of(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of many texts, each by itself and without BOS."""
@@ -143,27 +174,75 @@ class Tokenizer:
         """Whether a text can be cut before any single space between two words, and its parts
         tokenized each by itself: no token ever reaches over such a place, in either direction."""
         backend = getattr(self._hf, "backend_tokenizer", None)
-        if backend is None or backend.pre_tokenizer is None or not self._byte_level:
+        if backend is None or backend.pre_tokenizer is None:
             return False
         added = self._hf.added_tokens_decoder.values()
         if any(t.rstrip or t.single_word or SPACE_BETWEEN.search(str(t)) for t in added):
             return False
-        if backend.normalizer is not None and type(backend.normalizer).__name__ != "NFC":
+        if backend.normalizer is not None and type(backend.normalizer).__name__ not in _BY_LETTER:
             return False
-        cut = [at for _, (at, _) in backend.pre_tokenizer.pre_tokenize_str(_SPACED)]
-        return {match.start() for match in SPACE_BETWEEN.finditer(_SPACED)} <= set(cut)
-
-    def _bytes(self, piece: str) -> bytes:
-        if self._byte_level:
-            return bytes(_BYTES[c] for c in piece if c in _BYTES)
-        if piece.startswith("<0x") and piece.endswith(">") and len(piece) == 6:
-            return bytes([int(piece[3:5], 16)])
-        return piece.replace("▁", " ").encode()
+        words = [span for _, span in backend.pre_tokenizer.pre_tokenize_str(_SPACED)]
+        starts, inside = {a for a, _ in words}, {at for a, b in words for at in range(a, b)}
+        spaces = {match.start() for match in SPACE_BETWEEN.finditer(_SPACED)}
+        return spaces <= starts or not spaces & inside
 
     @cached_property
-    def _byte_level(self) -> bool:
+    def _decoder(self) -> Decoder:
+        return decoder_of(getattr(self._hf, "backend_tokenizer", None))
+
+    @cached_property
+    def _known(self) -> frozenset[int]:
+        """The ids that have a token."""
+        ids = {int(i) for i in self._hf.get_vocab().values()} | {*self._hf.added_tokens_decoder}
+        return frozenset(ids)
+
+    @cached_property
+    def _spelling(self) -> Spelling:
+        decoder = self._decoder
+        if decoder.byte_level:
+            return ByteSpelling(self._byte_data)
+        if decoder.byte_fallback:
+            return ByteSpelling(self._byte_data, runs=True)
+        vocabulary = self._hf.get_vocab()
+        byte = vocabulary.get("<0xFF>") if not decoder.only_adds else None
+        return DecoderSpelling(
+            self._decoded, self._plain_word(), () if byte is None else (byte,), decoder.only_adds
+        )
+
+    def _plain_word(self) -> tuple[int, ...]:
+        """The id of a token that spells letters or a number by itself, if there is one."""
+        ids = sorted(self._known - {*self._special})
+        for start in range(0, len(ids), _AT_ONCE):
+            part = ids[start : start + _AT_ONCE]
+            for i, text in zip(part, self._decoded([[i] for i in part]), strict=True):
+                if text.strip().isalnum():
+                    return (i,)
+        return ()
+
+    def _decoded(self, texts: list[list[int]]) -> list[str]:
+        texts = [[int(i) for i in ids if self.has_token(i)] for ids in texts]
         backend = getattr(self._hf, "backend_tokenizer", None)
-        return "ByteLevel" in str(getattr(backend, "decoder", ""))
+        with self._lock:
+            if len(texts) > _AT_ONCE and backend is not None and all(texts):
+                return backend.decode_batch(texts, skip_special_tokens=False)
+            return [
+                self._hf.decode(ids, clean_up_tokenization_spaces=False) if ids else ""
+                for ids in texts
+            ]
+
+    def _byte_data(self, ids: Sequence[int]) -> list[tuple[bytes, bool]]:
+        """The bytes of each token by its name, and whether it is one byte of SentencePiece's."""
+        pieces = zip(ids, self.pieces(ids), strict=True)
+        return [self._bytes(piece) if self.has_token(i) else (b"", False) for i, piece in pieces]
+
+    def _bytes(self, piece: str) -> tuple[bytes, bool]:
+        if self._decoder.byte_level:
+            if all(c in _BYTES for c in piece):
+                return bytes(_BYTES[c] for c in piece), False
+            return piece.encode(), False
+        if _BYTE_PIECE.fullmatch(piece) and "ByteFallback" in self._decoder.kinds:
+            return bytes([int(piece[3:5], 16)]), True
+        return piece.replace("▁", " ").encode(), False
 
     def _wants_bos(self, prepend_bos: bool | None) -> bool:
         wanted = self.adds_bos if prepend_bos is None else prepend_bos
@@ -243,6 +322,17 @@ def _byte_table() -> dict[str, int]:
 
 
 _BYTES = _byte_table()
+
+
+def _with_byte(added: bytes, data: bytes) -> bytes:
+    """What a byte token adds, where its last character is that byte or only begun by it."""
+    text = _text(added)
+    own = not text or text[-1] == PART or (ord(text[-1]) > 127 and added.endswith(data))
+    return text[:-1].encode() + data if own else added
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", errors="replace")
 
 
 def _clip(text: str, most: int = 60) -> str:
