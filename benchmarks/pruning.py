@@ -21,7 +21,7 @@ import engine
 from benchmarks.rival import bridge_of
 from benchmarks.timing import percentile, seconds
 from benchmarks.toggle import save_gpt2_small
-from engine.model.bridge import Model
+from engine.model.model import Model
 
 PAIRS, TOKENS, THRESHOLD = 12, 12, 0.2
 _RIVALS = 6

@@ -10,7 +10,7 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
-from engine.model.bridge import Model
+from engine.model.model import Model
 
 
 def bridge_of(model: Model) -> TransformerBridge:

@@ -22,7 +22,7 @@ from benchmarks.memory import peak
 from benchmarks.rival import bridge_of
 from benchmarks.timing import percentile, seconds
 from benchmarks.toggle import save_gpt2_small
-from engine.model.bridge import Model
+from engine.model.model import Model
 from engine.model.checkpoints import BUNDLED
 
 ROUNDS = 5

@@ -10,7 +10,7 @@ from torch import Tensor
 from .errors import EngineError
 from .experiment.experiment import Experiment
 from .experiment.results import Activations
-from .model.bridge import Model
+from .model.model import Model
 from .model.worker import Steps
 from .passes import forward
 from .passes.ablation import edits_of, prepared

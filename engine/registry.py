@@ -12,7 +12,8 @@ import torch
 
 from .errors import EngineError, ModelError
 from .experiment.results import ModelInfo
-from .model.bridge import Model, read
+from .model.model import Model
+from .model.opening import open_model
 from .model.checkpoints import Checkpoint, bundled_names, find_checkpoint
 from .passes import forward
 from .passes.hooks import Edit
@@ -85,7 +86,7 @@ class _Registry:
             with self._reading:
                 self.release(name)
                 self._make_room(checkpoint, where, kind)
-                model = read(checkpoint, where, kind)
+                model = open_model(checkpoint, where, kind)
                 try:
                     _vouch(model)
                 except BaseException:

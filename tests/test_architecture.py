@@ -77,7 +77,7 @@ def test_a_page_defines_no_class(path):
 def test_the_engine_knows_no_streamlit_and_only_one_module_knows_transformer_lens(path):
     found = imports(path)
     assert not any(name.startswith(("streamlit", "pages")) for name in found)
-    if place(path) != "model/bridge.py":
+    if place(path) != "model/places.py":
         assert not any(name.startswith("transformer_lens") for name in found)
     if WITHOUT_TORCH.fullmatch(place(path)):
         assert not any(name.split(".")[0] == "torch" for name in found)

@@ -94,8 +94,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_tried_again(tiny, monkeypatch):
     e = engine.Experiment(directory, ablations="a1")
     prompts = prompts_of(random.Random(3), 12)
     expected = engine.generate_many(e, prompts, 6).collected()
-    plain, tried = type(registry.load(directory).plain), []
-    call = plain.__call__
+    model, tried = type(registry.load(directory)), []
+    call = model.go_on
 
     def small(self, ids, cache):
         tried.append(ids.shape[0])
@@ -105,10 +105,10 @@ def test_a_batch_that_does_not_fit_is_halved_and_tried_again(tiny, monkeypatch):
             )
         return call(self, ids, cache)
 
-    monkeypatch.setattr(plain, "__call__", small)
+    monkeypatch.setattr(model, "go_on", small)
     same(engine.generate_many(e, prompts, 6).collected(), expected)
     assert max(tried) > 3
-    monkeypatch.setattr(plain, "__call__", lambda *_: small(*_) and _fail())
+    monkeypatch.setattr(model, "go_on", lambda *_: small(*_) and _fail())
     found = engine.generate_many(e, prompts[:1], 6).collected()
     assert "do not fit in the memory" in found.rows[0].errors[0]
     with pytest.raises(engine.EngineError, match="do not fit in the memory"):

@@ -231,10 +231,9 @@ def test_an_answer_is_scored_as_the_model_would_be_teacher_forced(directory):
 
 def test_no_hook_outlives_its_pass_not_even_one_that_failed(directory):
     def hooks(loaded):
-        root = loaded._bridge.original_model
-        count = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in root.modules())
-        assert not any("forward" in m.__dict__ for m in loaded.blocks)
-        return count + sum(len(p.fwd_hooks) for p in loaded._bridge.hook_dict.values())
+        parts = list(loaded.hf.modules())
+        assert not any("forward" in m.__dict__ for m in parts)
+        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in parts)
 
     def work(loaded):
         tokens = loaded.tokenizer.encode(PROMPT)
@@ -275,7 +274,7 @@ def test_a_pass_without_logits_ends_with_the_last_layer_that_is_asked_for(direct
         ran = []
         expected = forward.run(loaded, [whole])[0].captured
         handle = loaded.unembed.register_forward_pre_hook(lambda _m, args: ran.append(args))
-        with loaded.hooked("z", LAYERS - 1, ran.append):
+        with loaded.hooked("z", LAYERS - 1, len(ids), ran.append):
             found = forward.run(loaded, [cut])[0].captured
         handle.remove()
         assert len(ran) == 1  # the unembedding of a single position, and nothing of the last layer

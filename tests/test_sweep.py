@@ -301,8 +301,8 @@ def test_cancel_ends_it_and_leaves_no_hook(tiny, monkeypatch):
     with pytest.raises(engine.Cancelled):
         sweeping._job.result(5)
     model = engine.load(e.model)
-    root = model.plain._hf
-    assert not any("forward" in m.__dict__ or m._forward_pre_hooks for m in root.modules())
+    parts = model.hf.modules()
+    assert not any("forward" in m.__dict__ or m._forward_pre_hooks for m in parts)
     with pytest.raises(engine.Cancelled):
         engine.sweeping(e, PAIRS, view="page").cancel() or sweeping.collected()
 

@@ -86,7 +86,7 @@ def test_closing_cancels_what_waits():
 
 def test_releasing_a_model_lets_its_memory_go(tiny):
     directory = str(tiny("gpt2"))
-    kept = weakref.ref(registry.load(directory)._bridge.original_model)
+    kept = weakref.ref(registry.load(directory).hf)
     engine.next_token(engine.Experiment(directory, "t1 t2", ablations="0.1"))
     engine.release(directory)
     gc.collect()

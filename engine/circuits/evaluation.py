@@ -17,7 +17,7 @@ from ..errors import EngineError, ExperimentError
 from ..experiment.ablations import Ablations
 from ..experiment.experiment import Experiment
 from ..experiment.sites import MLP, Site
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import SWEEP, Job, Steps
 from ..registry import load
 from ..tasks.pairs import Task, asked_of

@@ -73,7 +73,8 @@ class Shape:
     """How big a model is: what decides which sites, prompts and ids it has.
 
     `d_mlp` is None where single neurons cannot be reached (mixtures of experts).
-    `n_ctx` is None where the architecture sets no limit.
+    `n_ctx` is None where the architecture sets no limit. `without_heads` and `without_mlp`: the
+    layers of a hybrid that have none that can be switched.
     """
 
     n_layers: int
@@ -84,6 +85,19 @@ class Shape:
     d_mlp: int | None
     d_vocab: int
     n_ctx: int | None
+    without_heads: tuple[int, ...] = ()
+    without_mlp: tuple[int, ...] = ()
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """Every head there is, in order."""
+        layers = [i for i in range(self.n_layers) if i not in self.without_heads]
+        return tuple(Head(i, h) for i in layers for h in range(self.n_heads))
+
+    @property
+    def mlps(self) -> tuple[MLP, ...]:
+        """Every MLP there is, in order."""
+        return tuple(MLP(i) for i in range(self.n_layers) if i not in self.without_mlp)
 
 
 _RANGE = r"(\d{1,5})(?:-(\d{1,5}))?"

@@ -16,7 +16,7 @@ from ..errors import ExperimentError
 from ..experiment.ablations import Ablations, ablations
 from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
-from ..model.bridge import Model
+from ..model.model import Model
 from ..passes.ablation import edits_at, has_values_past_the_prompt
 from ..passes.hooks import Edit
 

@@ -17,7 +17,7 @@ import torch
 from ..errors import EngineError, TokenError
 from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.ablation import edits_of, prepared

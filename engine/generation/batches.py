@@ -12,11 +12,11 @@ from torch import Tensor
 from ..errors import EngineError
 from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
-from ..model.bridge import Model
+from ..model.model import Model
 from ..passes import forward
 from ..passes.ablation import prepared
 from .acting import Acting, Span
-from .decoding import Decoding, OutOfMemory, row_bytes, vouch
+from .decoding import Decoding, OutOfMemory, row_bytes
 from .many_telling import Done
 from .measuring import overflow
 from .results import Run
@@ -53,7 +53,6 @@ class _Row:
 
 def work(model: Model, plan: Plan, put: Callable[[Any], None]) -> Generator[float, None, str]:
     """The job: hands over each prompt once all of its runs are done."""
-    vouch(model)
     n_runs = len(plan.runs)
     done, total = n_runs * len(plan.done), n_runs * len(plan.prompts)
     by_length: dict[int, list[int]] = {}
@@ -165,10 +164,10 @@ def _batch(
             raise overflow(model)
         ended = []
         for row, token, log_prob in zip(going, taken.tolist(), own.tolist(), strict=True):
-            if not (row.taken and row.taken[-1] in model.plain.ends):
+            if not (row.taken and row.taken[-1] in model.ends):
                 row.taken.append(token)
                 row.log_prob += log_prob
-            ended.append(row.taken[-1] in model.plain.ends)
+            ended.append(row.taken[-1] in model.ends)
         left = [i for i, over in enumerate(ended) if not over]
         if not left:
             return

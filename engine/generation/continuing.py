@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..experiment.results import Tokens
-from ..model.bridge import Model
+from ..model.model import Model
 from ..text.rereading import Rereading
 from .acting import Acting, Span
 from .decoding import Decoding

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import EngineError
-from ..model.bridge import Model
+from ..model.model import Model
 from ..passes import forward
 from ..passes.hooks import Edit
-from ..passes.plain_edits import edited
+from ..passes.points import by_place, passing
 
 Changes = Sequence[tuple[Edit, ...]]
 """The edits of each row. Their positions count from the first of the ids that are being read."""
@@ -44,10 +43,10 @@ class Decoding:
             raise RuntimeError("ids were read outside the model's worker")
         try:
             with (
-                edited(model, _wanted(changes), tuple(ids.shape)),
-                _trimmed(model.plain.unembed, last),
+                passing(model, ids.shape[1], by_place(changes)),
+                _trimmed(model.unembed, last),
             ):
-                logits, self._cache = model.plain(ids, self._cache)
+                logits, self._cache = model.go_on(ids, self._cache)
         except (torch.OutOfMemoryError, RuntimeError) as wrong:
             if not forward.is_out_of_memory(wrong):
                 raise
@@ -77,49 +76,6 @@ def row_bytes(model: Model, n_prompt: int, n_tokens: int) -> int:
     cache = 2 * s.n_layers * s.n_key_value_heads * s.d_head * n_tokens * size
     widest = (6 * s.d_model + 3 * (s.d_mlp or 8 * s.d_model) + 3 * s.n_heads * n_prompt) * size
     return cache + n_prompt * widest + 6 * s.d_vocab * 4
-
-
-def vouch(model: Model) -> None:
-    """See once that a model gives the same numbers here as in `forward`, cache and edits included.
-
-    Raises: EngineError for an architecture where it does not.
-    """
-    if model.plain.vouched:
-        return
-    s = model.shape
-    n = min(4, s.n_ctx or 4)
-    text = tuple((3 + 7 * i) % s.d_vocab for i in range(n))
-    middle = s.n_layers // 2
-    sites = [("z", 0, (0,)), ("mlp_out", middle, None), ("post", s.n_layers - 1, (0,))]
-    edits = [
-        (Edit(point, layer, index, tuple(range(n)), 0.5),)
-        for point, layer, index in sites
-        if model.reaches(point, layer)
-    ]
-    rows = [forward.Row(text, own, tuple(range(n))) for own in [(), *edits]]
-    expected = torch.stack([result.logits for result in forward.run(model, rows)])
-    ids = torch.tensor([text] * len(rows), device=model.device)
-    decoding, found = Decoding(model), []
-    for part in ids.split([max(1, n - 2)] + [1] * (n - max(1, n - 2)), dim=1):
-        here = tuple(range(part.shape[1]))
-        changes = [tuple(replace(one, positions=here) for one in row.edits) for row in rows]
-        found.append(decoding.read(part, changes, part.shape[1]))
-    off = float((torch.cat(found, 1) - expected).norm())
-    if not off <= (1e-3 if model.dtype == torch.float32 else 0.1) * float(expected.norm()) + 1e-6:
-        raise EngineError(
-            f"{model.checkpoint.architecture} gives other numbers when it goes on token by token "
-            "than when it reads the whole text at once, so its generation is not shown rather than "
-            "shown wrongly."
-        )
-    model.plain.vouched = True
-
-
-def _wanted(changes: Changes) -> dict[forward.Capture, list[tuple[int, Edit]]]:
-    wanted: dict[forward.Capture, list[tuple[int, Edit]]] = {}
-    for row, edits in enumerate(changes):
-        for one in edits:
-            wanted.setdefault((one.point, one.layer), []).append((row, one))
-    return wanted
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ..errors import ExperimentError
 from ..experiment.ablations import Ablations
 from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.streaming import Stream
 from ..passes import forward
 from ..passes.ablation import has_values_past_the_prompt, prepared
@@ -22,7 +22,6 @@ from ..passes.hooks import ablated_sites
 from ..registry import load
 from .acting import Acting, Span, spans
 from .continuing import Appending, Plan, Rewriting
-from .decoding import vouch
 from .measuring import measured
 from .results import Step
 from .sampling import Sampling
@@ -122,7 +121,7 @@ def generate(
     stream = Generation(
         model.worker,
         lambda put: _work(model, plan, put),
-        Telling(model.tokenizer, prompt, model.plain.ends, which),
+        Telling(model.tokenizer, prompt, model.ends, which),
         view=view,
     )
     stream.prompt, stream.sampling = prompt, sampling
@@ -158,7 +157,6 @@ def _apart(
 
 def _work(model: Model, plan: Plan, put: Put) -> Generator[float, None, str]:
     """The job: hands over what each step gave, and returns how it ended."""
-    vouch(model)
     for e in dict.fromkeys(span.e for when in plan.when for span in when):
         yield from prepared(model, e)
     acting = [Acting(model, plan.prompt, when) for when in plan.when]
@@ -176,7 +174,7 @@ def _work(model: Model, plan: Plan, put: Put) -> Generator[float, None, str]:
         found = measured(model, going.logits, taken, plan.k, plan.against)
         rewritten = going.append(found)
         put(Told(step, found, tuple(alive), rewritten=rewritten))
-        on = [int(token) not in model.plain.ends for token in found.taken]
+        on = [int(token) not in model.ends for token in found.taken]
         alive = [a and b for a, b in zip(alive, on, strict=True)]
         step += 1
         if not any(alive):
@@ -192,7 +190,7 @@ def _work(model: Model, plan: Plan, put: Put) -> Generator[float, None, str]:
 
 
 def _ended_itself(model: Model, steps: int, forced: int) -> str:
-    names = " or ".join(model.tokenizer.pieces(sorted(model.plain.ends)))
+    names = " or ".join(model.tokenizer.pieces(sorted(model.ends)))
     if steps == forced + 1:
         return (
             f"The text ends at once: the first token taken is its end, {names}. There is nothing "

@@ -16,7 +16,7 @@ from ..errors import EngineError, ExperimentError
 from ..experiment.ablations import Ablations, ablations
 from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.streaming import Stream
 from ..model.worker import SWEEP
 from ..passes import forward
@@ -103,7 +103,7 @@ def generate_many(
     stream = Many(
         model.worker,
         lambda put: work(model, plan, put),
-        ManyTelling(model.tokenizer, asked, tokens, model.plain.ends, seed),
+        ManyTelling(model.tokenizer, asked, tokens, model.ends, seed),
         priority=SWEEP,
         view=view,
     )

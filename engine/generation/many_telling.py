@@ -64,23 +64,39 @@ class ManyTelling:
         ended = ids[-1] in self._ends
         text = Rereading(self._tokenizer, prompt, ids)
         anew = text.ids()
-        said = Rereading(self._tokenizer, prompt, ids[:-1] if ended else ids).generated
+        said = ids[:-1] if ended else ids
         return Continuation(
             ids=ids,
             tokens=self._tokenizer.pieces(ids),
             text=text.generated,
             log_prob=log_prob,
             ended=ended,
-            right=is_right(said, answer) if answer else None,
+            right=self._answers(prompt, said, answer) if answer else None,
             parts_at=None if clean is None else _parts_at(ids, clean),
             retokenizes=anew is not None and anew != [*prompt.ids, *ids],
+            note=self._tokenizer.without_text(ids),
         )
+
+    def _answers(self, prompt: Tokens, ids: tuple[int, ...], answer: str) -> bool:
+        """Whether ids begin with an answer, by its text or by the ids it gets in place."""
+        text = Rereading(self._tokenizer, prompt, ids).generated
+        if is_right(text, answer):
+            return True
+        own, _ = self._tokenizer.in_place(prompt, answer)
+        if not own or ids[: len(own)] != own or not self._tokenizer.writes(prompt, own, answer):
+            return False
+        rest = text[len(Rereading(self._tokenizer, prompt, own).generated) :]
+        return not _goes_on(answer, rest)
 
 
 def is_right(text: str, answer: str) -> bool:
     """Whether a text begins with an answer and does not go on with the same word or number."""
-    rest = text[len(answer) :]
-    return text.startswith(answer) and not (answer[-1:].isalnum() and rest[:1].isalnum())
+    return text.startswith(answer) and not _goes_on(answer, text[len(answer) :])
+
+
+def _goes_on(answer: str, rest: str) -> bool:
+    """Whether what follows an answer belongs to its last word or number."""
+    return answer[-1:].isalnum() and rest[:1].isalnum()
 
 
 def _parts_at(ids: tuple[int, ...], clean: tuple[int, ...]) -> int | None:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import EngineError
-from ..model.bridge import Model
+from ..model.model import Model
 from ..passes.ordering import best, ranks
 
 

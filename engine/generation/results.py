@@ -23,7 +23,8 @@ class StepRun:
     `ends`: it is the tokenizer's end of text, and the run's last.
     `retokenizes`: tokenizing the prompt with everything generated up to here would give other
     ids (not judged inside a character of several bytes). `rewritten`: all the ids of that text,
-    the prompt's too, where `retokenize` has put them in the place of those there were.
+    the prompt's too, where `retokenize` has put them in the place of those there were. `note`: a
+    sentence where the tokenizer has no token of this id, so that it has no text; else empty.
     """
 
     token_id: int
@@ -38,6 +39,7 @@ class StepRun:
     ends: bool = False
     retokenizes: bool = False
     rewritten: tuple[int, ...] | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,12 @@ class Continuation:
 
     `ids`, `tokens` (raw pieces) and `text` of what was generated. `log_prob`: their joint
     log-probability by the model's own distribution, natural logarithm. `ended`: the last of them
-    is the end of text. `right`: the text begins with the expected answer, and does not go on with
-    the same word or number; None where no answer is expected. `parts_at`: the first step at
+    is the end of text. `right`: the text begins with the expected answer, or the ids with those
+    the answer gets in place (a word-level tokenizer has no token for a space), and does not go on
+    with the same word or number; None where no answer is expected. `parts_at`: the first step at
     which it differs from the clean run; None where it never does. `retokenizes`: tokenizing the
-    whole text would give other ids.
+    whole text would give other ids. `note`: a sentence where the tokenizer has no token of one of
+    the ids, so that it has no text; else empty.
     """
 
     ids: tuple[int, ...]
@@ -79,6 +83,7 @@ class Continuation:
     right: bool | None
     parts_at: int | None
     retokenizes: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)

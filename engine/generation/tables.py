@@ -23,7 +23,8 @@ def step_table(steps: Iterable[Step]) -> Rows:
             if run is None:
                 continue
             blank = dict.fromkeys(
-                ("entropy", "kl", "parted", "forced", "ends", "retokenizes", "rewritten"), ""
+                ("entropy", "kl", "parted", "forced", "ends", "retokenizes", "rewritten", "note"),
+                "",
             )
             rows.append(
                 {
@@ -44,6 +45,7 @@ def step_table(steps: Iterable[Step]) -> Rows:
                     "ends": run.ends,
                     "retokenizes": run.retokenizes,
                     "rewritten": " ".join(map(str, run.rewritten or ())),
+                    "note": run.note,
                 }
             )
             top = run.top
@@ -84,6 +86,7 @@ def many_table(runs: Sequence[Run], rows: Iterable[ManyRow]) -> Rows:
             "ended": "" if one is None else one.ended,
             "parts_at": "" if one is None or one.parts_at is None else one.parts_at,
             "retokenizes": "" if one is None else one.retokenizes,
+            "note": "" if one is None else one.note,
             "error": error,
         }
         for row in sorted(rows, key=lambda row: row.index)

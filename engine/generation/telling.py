@@ -58,26 +58,29 @@ class Telling:
             return None
         numbers, taken = told.numbers, int(told.numbers.taken[run])
         ids, text = self._ids[run], self._texts[run]
+        top = self._top(numbers, run, told.alive[0 if run else self._which[1]])
         ids.append(taken)
-        text.add([taken])
+        (added,) = text.add([taken])
         anew = text.ids()
         rewritten = told.rewritten[run] if told.rewritten else None
         retokenizes = anew is not None and anew != ids
         if rewritten is not None:
             self._ids[run] = list(rewritten)
+            text.go_on_from(rewritten)
         return StepRun(
             token_id=taken,
             token=self._tokenizer.pieces((taken,))[0],
-            text=self._tokenizer.texts((taken,))[0],
+            text=added,
             log_prob=float(numbers.log_prob[run]),
             prob=float(np.exp(numbers.log_prob[run])),
             rank=int(numbers.rank[run]),
             entropy=float(numbers.entropy[run]),
-            top=self._top(numbers, run, told.alive[0 if run else self._which[1]]),
+            top=top,
             forced=told.forced,
             ends=taken in self._ends and not told.forced,
             retokenizes=retokenizes,
             rewritten=rewritten,
+            note=self._tokenizer.without_text((taken,)),
         )
 
     def _top(self, numbers: Measured, run: int, beside: bool) -> Ranking:
@@ -85,7 +88,7 @@ class Telling:
         return Ranking(
             ids=ids,
             tokens=self._tokenizer.pieces(ids.tolist()),
-            texts=self._tokenizer.texts(ids.tolist()),
+            texts=self._texts[run].each(ids.tolist()),
             logits=numbers.logits[run],
             log_probs=numbers.log_probs[run],
             probs=np.exp(numbers.log_probs[run]),

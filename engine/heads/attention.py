@@ -24,7 +24,7 @@ from ..errors import EngineError
 from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
 from ..experiment.sites import Head, resolve_sites
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.ablation import edits_of, prepared
@@ -81,7 +81,7 @@ def _attention(model: Model, e: Experiment, heads: tuple[Head, ...] | None) -> S
     yield from prepared(model, e)
     prompt, edits = _asked(model, e)
     s, n = model.shape, len(prompt)
-    every = heads or tuple(Head(i, h) for i in range(s.n_layers) for h in range(s.n_heads))
+    every = heads or s.heads
     _check_room(2 * len(every), n)
     place = {head: i for i, head in enumerate(every)}
     layers = sorted({head.layer for head in every})

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import EngineError, ExperimentError
 from ..experiment.experiment import Experiment
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.ablation import edits_of, prepared

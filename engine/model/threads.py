@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-from .bridge import Model
+from .model import Model
 
 _SMALL = 1e9
 """Floating-point operations, some 20 ms of one core."""

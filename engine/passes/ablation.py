@@ -18,7 +18,7 @@ from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
 from ..experiment.results import Tokens
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import Steps, finished
 from . import forward
 from .hooks import Edit, ablated_sites, edit, grouped
@@ -82,7 +82,7 @@ def site_values(
     Raises: as `edits_of` does.
     """
     texts = reference_texts(model, e, prompt)
-    every = {(point, i) for point in ("z", "mlp_out") for i in range(model.shape.n_layers)}
+    every = _every_site(model)
     return (yield from _take(model, texts, e.method.kind, every)) if texts else {}
 
 
@@ -145,12 +145,18 @@ def _take(
     missing = wanted - set(kept)
     if missing:
         if any(name != "post" for name, _ in missing):
-            missing |= {(n, i) for n in ("z", "mlp_out") for i in range(model.shape.n_layers)}
+            missing |= _every_site(model)
         taken = yield from _averages(model, texts, by_position, frozenset(missing))
         for at, value in taken.items():
             model.means.keep((texts, by_position, *at), value)
         kept |= taken
     return {at: kept[at] for at in wanted}
+
+
+def _every_site(model: Model) -> set[forward.Capture]:
+    """Where the heads and the MLPs are changed."""
+    heads = {("z", head.layer) for head in model.shape.heads}
+    return heads | {("mlp_out", mlp.layer) for mlp in model.shape.mlps}
 
 
 def _averages(

@@ -21,8 +21,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..errors import EngineError
-from ..model.bridge import Model
-from .plain_edits import Wanted, edited
+from ..model.model import Model, hidden_of
+from ..model.places import SOFTMAX
+from .points import Wanted, passing
+from .tiling import repeated
 
 Ids = tuple[int, ...]
 
@@ -52,13 +54,12 @@ class Blocks:
         Raises: EngineError where an edit was not made.
         """
         model = self._model
-        args, kwargs = self._calls[layer]
-        block = model.plain_part(layer)
-        assert block is not None
+        args, kwargs = repeated(model, layer, len(hidden), *self._calls[layer])
+        block = model.blocks[layer]
         with ExitStack() as stack:
-            if alike is not None:
-                stack.enter_context(_attending_once(model, layer, block, alike))
-            stack.enter_context(edited(model, wanted, tuple(hidden.shape[:2])))
+            if alike is not None and _attends_alike(model, layer, wanted):
+                stack.enter_context(_attending_once(model, layer, alike))
+            stack.enter_context(passing(model, self.n_tokens, wanted))
             if places is not None and len(places) < self.n_tokens:
                 for part in _position_wise(model, layer, wanted):
                     stack.enter_context(_only_at(part, places))
@@ -74,7 +75,7 @@ def _recorded(model: Model, texts: Sequence[Ids]) -> tuple[Tensor, list[tuple[tu
     def skipped(gives_tuple: bool) -> Callable[..., Any]:
         def forward_(*args: Any, **kwargs: Any) -> Any:
             others = {name: value for name, value in kwargs.items() if name != "hidden_states"}
-            hidden = args[0] if args else kwargs["hidden_states"]
+            hidden = hidden_of(args, kwargs)
             entering.append(hidden)
             calls.append((args[1:], others))
             return (hidden,) if gives_tuple else hidden
@@ -83,29 +84,32 @@ def _recorded(model: Model, texts: Sequence[Ids]) -> tuple[Tensor, list[tuple[tu
 
     with ExitStack() as stack:
         for layer in range(model.shape.n_layers):
-            block = model.plain_part(layer)
-            assert block is not None
-            stack.enter_context(_replaced(block, skipped(model.block_gives_tuple)))
-        stack.enter_context(_replaced(model.plain.unembed, lambda hidden: hidden))
-        model.plain.uncached(torch.tensor(texts, device=model.device))
+            stack.enter_context(_replaced(model.blocks[layer], skipped(model.block_gives_tuple)))
+        stack.enter_context(_replaced(model.unembed, lambda hidden: hidden))
+        model(torch.tensor(texts, device=model.device))
     return entering[0], calls
 
 
 def _position_wise(model: Model, layer: int, wanted: Wanted) -> Iterator[nn.Module]:
     """The parts of a block that do at one position nothing that another one sees."""
-    yield model.passing("z", layer)[0]
-    mlp = model.plain_part(layer, "mlp")
-    if mlp is not None and ("post", layer) not in wanted:
-        yield mlp
+    own = model.layer(layer)
+    if own.output is not None:
+        yield own.output
+    if own.mlp is not None and not any(at in wanted for at in [("post", layer), ("resid_mid", layer)]):
+        yield own.mlp
 
 
 @contextmanager
 def _replaced(module: nn.Module, forward_: Callable[..., Any]) -> Iterator[None]:
+    before = module.__dict__.get("forward")
     module.__dict__["forward"] = forward_
     try:
         yield
     finally:
-        del module.__dict__["forward"]
+        if before is None:
+            del module.__dict__["forward"]
+        else:
+            module.__dict__["forward"] = before
 
 
 @contextmanager
@@ -126,14 +130,22 @@ def _only_at(part: nn.Module, places: tuple[int, ...]) -> Iterator[None]:
         yield
 
 
+def _attends_alike(model: Model, layer: int, wanted: Wanted) -> bool:
+    """Whether rows that enter a block alike leave its heads alike: none is changed on the way, and
+    nothing but the stream is given by row."""
+    own = model.layer(layer)
+    if own.attention is None or own.output is None or any(at == layer for at, _ in model.tiled):
+        return False
+    within = {(name, layer) for name in ("resid_pre", "q", "k", "v", *SOFTMAX)}
+    return not within & set(wanted) and any(m is own.output for m in own.attention.modules())
+
+
 @contextmanager
-def _attending_once(
-    model: Model, layer: int, block: nn.Module, alike: Int[Tensor, " rows"]
-) -> Iterator[None]:
+def _attending_once(model: Model, layer: int, alike: Int[Tensor, " rows"]) -> Iterator[None]:
     """Let attention run once for rows that enter alike: up to the output projection, where they
     may be changed each in its own way."""
-    projection, _ = model.passing("z", layer)
-    attention = next(m for m in block.modules() if any(c is projection for c in m.children()))
+    attention, projection = model.layer(layer).attention, model.layer(layer).output
+    assert attention is not None and projection is not None
     kinds, back = alike.unique(return_inverse=True)
     first = torch.full_like(kinds, len(alike)).scatter_reduce(
         0, back, torch.arange(len(alike), device=alike.device), "amin"

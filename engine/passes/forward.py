@@ -20,17 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import EngineError, TokenError
-from ..model.bridge import Model
+from ..model.model import Model, hidden_of, with_first
 from ..model.kernels import written_into
 from ..model.threads import fitting
-from .hooks import Edit, apply
+from .hooks import Edit
+from .points import Capture, Look, by_place, passing
+from .tiling import tiled
 
 CHUNK_BYTES = 512 * 2**20
 """Activations one pass may hold at once."""
-
-Capture = tuple[str, int]
-"""The TransformerLens name of an activation and its layer, as in `("pattern", 3)`."""
-
 
 @dataclass(frozen=True)
 class Row:
@@ -79,7 +77,9 @@ def run(model: Model, rows: Sequence[Row]) -> list[RowResult]:
     for row in rows:
         check_ids(model, row.ids)
     results: dict[int, RowResult] = {}
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), _joins(model, rows[i])))
+    order = sorted(
+        range(len(rows)), key=lambda i: (alike(model, rows[i].ids), _joins(model, rows[i]))
+    )
     for chunk in _chunks(model, rows, order):
         _halving(model, rows, chunk, results)
     return [results[i] for i in range(len(rows))]
@@ -116,6 +116,12 @@ def unembed(model: Model, vectors: Tensor, memory: Tensor | None = None) -> Tens
         logits = model(driver)[:, 0].float()
     _check_numbers(model, logits)
     return logits
+
+
+def alike(model: Model, ids: tuple[int, ...]) -> tuple[int, ...]:
+    """The same for texts that can share a pass: those of one length, or, where blocks take more
+    from a text than the residual stream, that text alone."""
+    return (len(ids), *ids) if model.by_text else (len(ids),)
 
 
 def check_ids(model: Model, ids: Sequence[int], what: str = "prompt") -> None:
@@ -159,7 +165,10 @@ def _chunks(model: Model, rows: Sequence[Row], order: list[int]) -> Iterator[lis
     held = 0
     for i in order:
         cost = row_bytes(model, rows[i])
-        if chunk and (len(rows[i].ids) != len(rows[chunk[0]].ids) or held + cost > CHUNK_BYTES):
+        if chunk and (
+            alike(model, rows[i].ids) != alike(model, rows[chunk[0]].ids)
+            or held + cost > CHUNK_BYTES
+        ):
             yield chunk
             chunk, held = [], 0
         chunk.append(i)
@@ -222,11 +231,12 @@ def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
                 if j == layer
             ]
             stack.enter_context(_joined(model, layer, torch.stack(new), layer == joins[0]))
-        fired = stack.enter_context(_pointed(model, rows, results))
+        for layer in range(joins[0], min(last + 1, model.shape.n_layers)):
+            stack.enter_context(tiled(model, layer))
+        stack.enter_context(_edited(model, rows, results))
         picked = [(r, p) for r, row in enumerate(rows) for p in row.logits_at]
         stack.enter_context(_trimmed(model.unembed, picked))
         logits = model(torch.tensor([rows[0].ids], device=model.device))
-    check_fired(fired)
     _check_numbers(model, logits)
     parts = logits[0, : len(picked)].float().split([len(row.logits_at) for row in rows])
     for result, part in zip(results, parts, strict=True):
@@ -251,7 +261,7 @@ def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Residuals]:
     layers: list[Tensor] = []
 
     def before(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        layers.append(_hidden(args, kwargs))
+        layers.append(hidden_of(args, kwargs))
 
     def after(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
         layers.append(output[0] if isinstance(output, tuple) else output)
@@ -267,16 +277,12 @@ def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Residuals]:
     return [Residuals(stream.clone()) for stream in streams]
 
 
-def _hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    return args[0] if args else kwargs["hidden_states"]
-
-
 @contextmanager
 def _skipped(block: nn.Module, gives_tuple: bool) -> Iterator[None]:
     """Let a block hand on its input, doing nothing."""
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        hidden = _hidden(args, kwargs)
+        hidden = hidden_of(args, kwargs)
         return (hidden,) if gives_tuple else hidden
 
     block.__dict__["forward"] = forward
@@ -304,9 +310,7 @@ def _joined(model: Model, layer: int, new: Tensor, first: bool) -> Iterator[None
         return args, {**kwargs, "hidden_states": grown(kwargs["hidden_states"])}
 
     def after(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (grown(output[0]), *output[1:])
-        return grown(output)
+        return with_first(output, grown)
 
     if layer == model.shape.n_layers:
         handle = model.blocks[-1].register_forward_hook(after)
@@ -318,34 +322,22 @@ def _joined(model: Model, layer: int, new: Tensor, first: bool) -> Iterator[None
         handle.remove()
 
 
-@contextmanager
-def _pointed(
-    model: Model, rows: list[Row], results: list[RowResult]
-) -> Iterator[dict[Capture, bool]]:
-    """Edit and capture at the hook points that rows name. Yields: which points have fired."""
-    wanted: dict[Capture, tuple[list[tuple[int, Edit]], list[int]]] = {}
+def _edited(model: Model, rows: list[Row], results: list[RowResult]) -> Any:
+    """Edit and capture at the places that rows name."""
+    keep: dict[Capture, list[int]] = {}
     for r, row in enumerate(rows):
-        for edit in row.edits:
-            wanted.setdefault((edit.point, edit.layer), ([], []))[0].append((r, edit))
         for capture in row.captures:
-            wanted.setdefault(capture, ([], []))[1].append(r)
-    fired = dict.fromkeys(wanted, False)
+            keep.setdefault(capture, []).append(r)
 
-    def acting(at: Capture, edits: list[tuple[int, Edit]], keep: list[int]) -> Any:
-        def act(activation: Tensor) -> Tensor | None:
-            fired[at] = True
-            if edits:
-                activation = apply(edits, activation)
-            for r in keep:
+    def looking(at: Capture) -> Look:
+        def look(activation: Tensor) -> None:
+            for r in keep[at]:
                 results[r].captured[at] = activation[r].detach().clone()
-            return activation if edits else None
 
-        return act
+        return look
 
-    with ExitStack() as stack:
-        for at, (edits, keep) in wanted.items():
-            stack.enter_context(model.hooked(*at, acting(at, edits, keep)))
-        yield fired
+    looks = {at: looking(at) for at in keep}
+    return passing(model, len(rows[0].ids), by_place([row.edits for row in rows]), looks)
 
 
 @contextmanager
@@ -370,14 +362,4 @@ def _check_numbers(model: Model, logits: Tensor) -> None:
         raise EngineError(
             f"The model's numbers overflow in this run ({model.dtype}), so there is nothing to "
             "rank. Scale or set by less, or load it in another dtype."
-        )
-
-
-def check_fired(fired: dict[Capture, bool]) -> None:
-    """Refuse a pass in which a hook point was never passed. Raises: EngineError naming it."""
-    missed = [f"{name} of layer {layer}" for (name, layer), yes in fired.items() if not yes]
-    if missed:
-        raise EngineError(
-            f"The hook at {missed[0]} never fired on this architecture, so nothing is shown rather "
-            "than a result in which it was not applied."
         )

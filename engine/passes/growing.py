@@ -7,20 +7,20 @@ is one block over some of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import EngineError
-from ..model.bridge import Model
-from ..model.worker import Steps, finished
+from ..model.model import Model
+from ..model.worker import Steps
 from . import forward
 from .blockwise import Blocks, Ids
 from .hooks import Edit
 from .pace import Pace
+from .points import Wanted, by_place
 
 Edits = tuple[Edit, ...]
 
@@ -144,48 +144,11 @@ def grown(
     return leaving
 
 
-def _wanted(
-    layer: int, rows: Sequence[tuple[Edits, Edit | None]]
-) -> Mapping[forward.Capture, Sequence[tuple[int, Edit]]]:
+def _wanted(layer: int, rows: Sequence[tuple[Edits, Edit | None]]) -> Wanted:
     """The edits of rows in one layer: those given, and behind them each row's own."""
-    wanted: dict[forward.Capture, list[tuple[int, Edit]]] = {}
-    for row, (given, own) in enumerate(rows):
-        for edit in (*given, *((own,) if own is not None else ())):
-            if edit.layer == layer:
-                wanted.setdefault((edit.point, layer), []).append((row, edit))
-    return wanted
-
-
-def vouch(model: Model) -> None:
-    """See once that a model gives the same numbers block by block as in `forward`, with its edits.
-
-    Raises: EngineError for an architecture where it does not.
-    """
-    if model.plain.vouched_by_block:
-        return
-    s = model.shape
-    n = min(4, s.n_ctx or 4)
-    texts = [tuple((a + b * i) % s.d_vocab for i in range(n)) for a, b in ((3, 7), (1, 2))]
-    everywhere = tuple(range(n))
-    points = [("z", (0,)), ("mlp_out", None), ("post", (0,))]
-    branches = [
-        Branch(text, Edit(point, layer, index, everywhere, 0.5))
-        for layer in sorted({0, s.n_layers // 2, s.n_layers - 1})
-        for text in (0, 1)
-        for point, index in points
-        if model.reaches(point, layer)
-    ]
-    given = (Edit("z", s.n_layers // 2, (s.n_heads - 1,), everywhere, 0.5),)
-    pace, last = Pace(model), n - 1
-    run = finished(base(model, pace, texts, [given, ()], (last,)))
-    leaving = finished(grown(model, pace, run, branches))
-    found = forward.unembed(model, leaving[:, 0])
-    rows = [forward.Row(texts[b.text], (*run.given[b.text], b.edit), (last,)) for b in branches]
-    expected = torch.cat([result.logits for result in forward.run(model, rows)])
-    off = float((found - expected).norm())
-    if not off <= (1e-3 if model.dtype == torch.float32 else 0.1) * float(expected.norm()) + 1e-6:
-        raise EngineError(
-            f"{model.checkpoint.architecture} gives other numbers block by block than when it is "
-            "run as a whole, so its sweeps are not shown rather than shown wrongly."
-        )
-    model.plain.vouched_by_block = True
+    return by_place(
+        [
+            [e for e in (*given, *(() if own is None else (own,))) if e.layer == layer]
+            for given, own in rows
+        ]
+    )

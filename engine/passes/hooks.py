@@ -23,10 +23,11 @@ from ..experiment.sites import MLP, Head, Neuron, Shape, Site, resolve_sites
 class Edit:
     """One change to one activation of one row.
 
-    `point` is "z", "mlp_out" or "post"; `index` the heads or neurons changed, None where the
-    whole vector is. `positions` are token indices. The activation there becomes `value`
-    (broadcast to [positions, index, ...]), or is multiplied by it where `scales`, or has it added
-    where `adds`.
+    `point` is its TransformerLens name; `index` the heads or neurons changed, None where the
+    whole vector is. `positions` are token indices (of a pattern, the queries'). The activation
+    there becomes `value` (broadcast to [positions, index, ...]), or is multiplied by it where
+    `scales`, or has it added where `adds`. `keys`: how many keys of a pattern it is about, None
+    for all.
     """
 
     point: str
@@ -36,6 +37,7 @@ class Edit:
     value: Tensor | float
     scales: bool = False
     adds: bool = False
+    keys: int | None = None
 
 
 def ablated_sites(ablations: Ablations, shape: Shape) -> tuple[Site, ...]:
@@ -46,9 +48,7 @@ def ablated_sites(ablations: Ablations, shape: Shape) -> tuple[Site, ...]:
     named = resolve_sites(ablations.sites, shape)
     if ablations.verb == "ablate":
         return named
-    every: list[Site] = [Head(i, h) for i in range(shape.n_layers) for h in range(shape.n_heads)]
-    if ablations.mlps:
-        every += [MLP(i) for i in range(shape.n_layers)]
+    every: list[Site] = [*shape.heads, *(shape.mlps if ablations.mlps else ())]
     kept = set(named)
     return tuple(site for site in every if site not in kept)
 
@@ -115,12 +115,13 @@ def apply(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
         axes = [tuple(rows), one.positions, *([one.index] if one.index is not None else [])]
         cells = _cells(tuple(axes), changed.device)
         value = one.value if isinstance(one.value, float) else one.value.to(changed.dtype)
+        part = changed if one.keys is None else changed[..., : one.keys]
         if one.scales:
-            changed[cells] = changed[cells] * value
+            part[cells] = part[cells] * value
         elif one.adds:
-            changed[cells] = changed[cells] + value
+            part[cells] = part[cells] + value
         else:
-            changed[cells] = value
+            part[cells] = value
     return changed
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 
 from ..errors import EngineError
-from ..model.bridge import Model
+from ..model.model import Model
 from . import forward
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Pace:
         self.total, self.done = total, 0.0
         self._most = _FIRST
         self._began = time.monotonic()
-        n = [sum(p.numel() for p in part.parameters()) for part in _blocks(model)]
+        n = [sum(p.numel() for p in block.parameters()) for block in model.blocks]
         self.block_cost = [2.0 * one for one in n]
         """Operations of one token in each block, attention itself left out."""
         self.unembedding_cost = 2.0 * model.shape.d_model * model.shape.d_vocab
@@ -92,7 +92,3 @@ class Pace:
     def _finish(self) -> None:
         if self.model.device.type == "cuda":
             torch.cuda.synchronize(self.model.device)
-
-
-def _blocks(model: Model) -> list[torch.nn.Module]:
-    return [model.plain_part(layer) or block for layer, block in enumerate(model.blocks)]

@@ -23,7 +23,7 @@ from ..errors import EngineError, ExperimentError
 from ..experiment.ablations import Ablations
 from ..experiment.experiment import Experiment
 from ..experiment.sites import MLP, Head, Site
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.ablation import edits_at, prepared

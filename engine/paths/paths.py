@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import EngineError, ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.sites import MLP, Head, Site, parse_sites, resolve_sites
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import SWEEP, Job, Steps
 from ..registry import load
 from ..tasks.pairs import Task, asked_of
@@ -147,8 +147,7 @@ def _each(e: Experiment, task: Task | None) -> list[Experiment]:
 def _senders(model: Model, given: str | Iterable[Site] | None) -> tuple[Site, ...]:
     s = model.shape
     if given is None:
-        every: list[Site] = [Head(i, h) for i in range(s.n_layers) for h in range(s.n_heads)]
-        return (*every, *(MLP(i) for i in range(s.n_layers)))
+        return (*s.heads, *s.mlps)
     found = resolve_sites(parse_sites(given) if isinstance(given, str) else given, s)
     if not found:
         raise ExperimentError("No senders are named; write heads and MLPs, as in 9.1 m9.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
-from ..model.bridge import Model
+from ..model.model import Model
 from ..passes import forward
 
 

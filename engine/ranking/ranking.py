@@ -8,7 +8,7 @@ from torch import Tensor
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.results import Candidate, NextToken, Ranking
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.threads import fitting
 from ..model.worker import Steps
 from ..passes import forward, ordering

@@ -18,10 +18,9 @@ from ..circuits.evaluation import evaluated
 from ..circuits.results import Evaluation
 from ..errors import Cancelled, EngineError, ExperimentError
 from ..experiment.experiment import Experiment
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.streaming import Snapshots
 from ..model.worker import SWEEP, Steps
-from ..passes.growing import vouch
 from ..passes.pace import Pace
 from ..registry import load
 from ..sweeps.plan import experiments, read, references_of
@@ -119,7 +118,6 @@ def _steps(
     put: Callable[[Discovery], None],
 ) -> Steps[str]:
     pace = Pace(model)
-    vouch(model)
     yield 0.0
     each = experiments(Experiment(model.name, method=search.method), search.task.pairs)
     prompts = yield from read(model, each, "answer", search.per_position)

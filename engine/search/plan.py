@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import ExperimentError
 from ..experiment.sites import MLP, Head, Shape, Site
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import Steps
 from ..passes.ablation import has_values_past_the_prompt
 from ..passes.pace import Pace
@@ -55,8 +55,8 @@ def nodes_of(shape: Shape, search: Search, prompts: Sequence[Prompt]) -> list[No
     positions: Sequence[int | None] = prompts[0].positions if search.per_position else (None,)
     sites: list[Site] = []
     for layer in range(shape.n_layers):
-        sites += [Head(layer, head) for head in range(shape.n_heads)]
-        sites += [MLP(layer)] if search.mlps else []
+        sites += [head for head in shape.heads if head.layer == layer]
+        sites += [mlp for mlp in shape.mlps if search.mlps and mlp.layer == layer]
     return [Node(site, position) for site in sites for position in positions]
 
 

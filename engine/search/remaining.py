@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..experiment.sites import MLP, Site
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import Steps
 from ..passes.growing import Base, Branch, Edits, base, grown, run_layers
 from ..passes.hooks import Edit

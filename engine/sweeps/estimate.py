@@ -25,13 +25,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..experiment.sites import MLP, Head, Site
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.blockwise import Blocks
 from ..passes.hooks import ablated_sites, apply
 from ..passes.pace import Pace
-from ..passes.plain_edits import seen
+from ..passes.points import by_place
 from .plan import Prompt
 
 _TOKENS = 512
@@ -126,16 +126,13 @@ def _onward(
 
         return act
 
-    wanted: dict[forward.Capture, list] = {}
-    for row, prompt in enumerate(prompts):
-        for edit in prompt.given:
-            if edit.layer == layer:
-                wanted.setdefault((edit.point, layer), []).append((row, edit))
+    wanted = by_place([[e for e in prompt.given if e.layer == layer] for prompt in prompts])
     with torch.enable_grad(), ExitStack() as stack:
         entering = hidden.detach().requires_grad_()
         for point in ("z", "mlp_out"):
-            at = (point, layer)
-            stack.enter_context(seen(model, at, tuple(hidden.shape[:2]), probing(at)))
+            if model.reaches(point, layer):
+                at = (point, layer)
+                stack.enter_context(model.hooked(*at, blocks.n_tokens, probing(at)))
         leaving = blocks.call(layer, entering, wanted)
     return _Block(entering, leaving, activations, probes)
 
@@ -168,7 +165,7 @@ def _change(
     """What ablating every site of a layer would add to its activation, in float32."""
     sites: list[Site] = [MLP(layer)]
     if point == "z":
-        sites = [Head(layer, head) for head in range(model.shape.n_heads)]
+        sites = [head for head in model.shape.heads if head.layer == layer]
     edits = [
         (row, prompt.edit((site,), prompt.positions))
         for row, prompt in enumerate(prompts)

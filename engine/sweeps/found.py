@@ -9,7 +9,7 @@ import numpy as np
 
 from ..experiment.experiment import Experiment
 from ..experiment.sites import Head, Site
-from ..model.bridge import Model
+from ..model.model import Model
 from ..passes.ablation import has_values_past_the_prompt
 from ..passes.pace import Pace
 from ..tasks.pairs import Pair

@@ -11,7 +11,7 @@ from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
 from ..experiment.sites import MLP, Head, Site
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.ablation import edits_of, has_values_past_the_prompt, reference_texts, site_values
@@ -152,8 +152,7 @@ def waves(
             found.append(Wave(tuple(group), tuple(r[0] for r in rows), tuple(r[1] for r in rows)))
 
     for layer in reversed(range(s.n_layers)):
-        sites: list[Site] = [Head(layer, h) for h in range(s.n_heads)]
-        sites.append(MLP(layer))
+        sites: list[Site] = [site for site in (*s.heads, *s.mlps) if site.layer == layer]
         rows = _rows(prompts, group, [x for x in sites if x not in idle], per_position)
         if part and len(part) + len(rows) > most:
             cut(part)
@@ -169,8 +168,7 @@ def waves(
 def idle_sites(model: Model, prompt: Prompt) -> list[Site]:
     """The heads and MLPs that change nothing more: given already, or all if none acts anywhere."""
     s = model.shape
-    every: list[Site] = [Head(i, h) for i in range(s.n_layers) for h in range(s.n_heads)]
-    every += [MLP(i) for i in range(s.n_layers)]
+    every: list[Site] = [*s.heads, *s.mlps]
     given = set(ablated_sites(prompt.e.ablations, s)) if prompt.positions else set(every)
     return [site for site in every if site in given]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward, ordering
 from ..passes.growing import Base

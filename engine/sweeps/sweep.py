@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.streaming import Snapshots
 from ..model.worker import SWEEP, Steps
-from ..passes.growing import Base, base, base_cost, grown, grown_cost, vouch
+from ..passes.growing import Base, base, base_cost, grown, grown_cost
 from ..passes.pace import Pace
 from ..registry import load
 from ..tasks.pairs import Pair
@@ -88,7 +88,6 @@ def _steps(
     model: Model, found: Found, each: Sequence[Experiment], put: Callable[[Sweep], None]
 ) -> Steps[str]:
     pace = Pace(model)
-    vouch(model)
     yield 0.0
     prompts = yield from read(model, each, found.at, found.per_position)
     found.begin(model, prompts, references_of(model, each, prompts))

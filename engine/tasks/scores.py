@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import EngineError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
-from ..model.bridge import Model
+from ..model.model import Model
 from ..model.worker import SWEEP, Job, Steps
 from ..passes import forward
 from ..passes.ablation import edits_of, has_values_past_the_prompt, prepared

@@ -1,0 +1,245 @@
+"""One model: Hugging Face's own, run by its own code, its activations by TransformerLens name.
+
+A `Model` offers the rest of the engine: its shape and tokenizer, its places, one way to run it on
+ids (whole, or going on behind a cache), and the worker that alone may run it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.utils import logging as transformers_logging
+
+from ..errors import EngineError
+from ..experiment.results import ModelInfo
+from ..experiment.sites import Shape
+from ..text.tokens import Tokenizer
+from .attention import softmax_seen
+from .checkpoints import Checkpoint
+from .places import SOFTMAX, Layer, Place, Plan
+from .rotary import Rotaries
+from .store import Store
+from .worker import Worker
+
+STORE_BYTES = 256 * 2**20
+"""Clean residuals, and reference means, kept for each loaded model."""
+
+Act = Callable[[Tensor], Tensor | None]
+
+transformers_logging.disable_progress_bar()
+transformers_logging.set_verbosity_error()
+
+
+class Model:
+    """A loaded model. Everything that runs it does so on `worker`'s thread.
+
+    `refused`: places that were found not to hold, by name and layer, with the reason. `by_text`:
+    whether blocks take more from a text than the residual stream, so that rows of different texts
+    cannot share a pass. `kernel`: how attention is worked out, in words.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, hf: Any, tokenizer: Tokenizer, plan: Plan, shape: Shape
+    ) -> None:
+        self.name = checkpoint.name
+        self.checkpoint = checkpoint
+        self.tokenizer = tokenizer
+        self.hf = hf
+        self.plan = plan
+        self.shape = shape
+        self.blocks: list[nn.Module] = [layer.block for layer in plan.layers]
+        self.unembed: nn.Module = hf.get_output_embeddings()
+        first = next(hf.parameters())
+        self.device, self.dtype = first.device, first.dtype
+        self.nbytes = sum(p.nbytes for p in hf.parameters())
+        self.ends: frozenset[int] = _ends(hf)
+        self.kernel = ""
+        self.by_text = False
+        self.tiled: frozenset[tuple[int, str]] = frozenset()
+        self.block_gives_tuple = False
+        self.refused: dict[tuple[str, int], str] = {}
+        self.rotaries = Rotaries(hf)
+        self._cached = _name_of_cache(hf)
+        self.worker = Worker(checkpoint.name)
+        self.store: Store = Store(STORE_BYTES)
+        self.means: Store = Store(STORE_BYTES)
+        self.lenses: Store = Store(STORE_BYTES // 4)
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        """Run ids [batch pos] through the model. Returns: logits as its own forward gives them."""
+        self.rotaries.begin()
+        logits: Tensor = self.hf(input_ids=ids, use_cache=False).logits
+        return logits
+
+    def go_on(self, ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """Read ids [batch pos] behind what a cache holds (None: from the beginning).
+
+        Returns: logits as its own forward gives them, and the cache with these ids in it.
+        """
+        if cache is None:
+            self.rotaries.begin()
+        out = self.hf(input_ids=ids, use_cache=True, **{self._cached: cache})
+        return out.logits, out[self._cached]
+
+    def layer(self, layer: int) -> Layer:
+        """A block and its parts."""
+        return self.plan.layers[layer]
+
+    def place(self, name: str, layer: int) -> Place:
+        """The module at which an activation passes. Raises: EngineError where there is none."""
+        found = self.plan.layers[layer].places.get(name)
+        if found is None or (name, layer) in self.refused:
+            raise EngineError(self.why_not(name, layer))
+        return found
+
+    def reaches(self, name: str, layer: int) -> bool:
+        """Whether there is an activation of that name in that layer to see and to change."""
+        if name == "ln_final":
+            return layer == self.shape.n_layers and self.plan.ln_final is not None
+        if not 0 <= layer < self.shape.n_layers or (name, layer) in self.refused:
+            return False
+        found = self.plan.layers[layer]
+        return name in found.places or (name in SOFTMAX and "z" in found.places)
+
+    def why_not(self, name: str, layer: int) -> str:
+        """A sentence for an activation that cannot be had."""
+        why = self.refused.get((name, layer))
+        where = f"{self.checkpoint.architecture} has no {name} in layer {layer}"
+        return f"{where} that can be seen and changed here{f': {why}' if why else ''}."
+
+    @contextlib.contextmanager
+    def hooked(self, name: str, layer: int, n_tokens: int, act: Act) -> Iterator[None]:
+        """Hand an activation to `act` as it passes, by its TransformerLens name: `("z", 9)`.
+
+        What `act` returns takes its place, unless that is None. Axes as in TransformerLens, of a
+        text of which `n_tokens` are read. Raises: EngineError where there is no such activation.
+        """
+        if not self.reaches(name, layer):
+            raise EngineError(self.why_not(name, layer))
+        with contextlib.ExitStack() as stack:
+            if name in SOFTMAX:
+                attention = self.plan.layers[layer].attention
+                assert attention is not None
+                given = {"scores": act} if name == "attn_scores" else {"pattern": act}
+                stack.enter_context(softmax_seen(attention, **given))
+            elif name == "ln_final":
+                norm = self.plan.ln_final
+                assert norm is not None
+                stack.callback(_hook(Place(norm, False), n_tokens, act).remove)
+            elif name == "resid_mid":
+                for handle in _between(self.plan.layers[layer], n_tokens, act):
+                    stack.callback(handle.remove)
+            else:
+                stack.callback(_hook(self.place(name, layer), n_tokens, act).remove)
+            yield
+
+    @property
+    def info(self) -> ModelInfo:
+        """What a picker shows of it."""
+        return ModelInfo(
+            name=self.name,
+            about=self.checkpoint.about,
+            architecture=self.checkpoint.architecture,
+            bytes_needed=self.nbytes,
+            shape=self.shape,
+            loaded=True,
+            device=str(self.device),
+            dtype=str(self.dtype).removeprefix("torch."),
+            bos=self.tokenizer.adds_bos,
+        )
+
+    def release(self) -> None:
+        """End its worker and let go of its memory."""
+        self.worker.close()
+        self.store.clear()
+        self.means.clear()
+        self.lenses.clear()
+        self.blocks.clear()
+        del self.hf, self.plan, self.unembed, self.rotaries
+
+
+def _hook(place: Place, n_tokens: int, act: Act) -> Any:
+    def acted(whole: Tensor) -> Tensor:
+        return _acted(place, n_tokens, act, whole)
+
+    if place.goes_in:
+        return place.module.register_forward_pre_hook(
+            lambda _m, args, kwargs: _with_hidden(args, kwargs, acted), with_kwargs=True
+        )
+    return place.module.register_forward_hook(lambda _m, _a, out: with_first(out, acted))
+
+
+def _acted(place: Place, n_tokens: int, act: Act, whole: Tensor) -> Tensor:
+    """What passes at a place, with what `act` makes of its activation put back."""
+    part = whole if place.columns is None else whole[..., place.columns.to(whole.device)]
+    axes = (-1, n_tokens, *(() if place.heads is None else (place.heads,)))
+    activation = part.reshape(*axes, part.shape[-1] // (place.heads or 1))
+    changed = act(activation if place.scale == 1.0 else activation * place.scale)
+    if changed is None:
+        return whole
+    changed = (changed if place.scale == 1.0 else changed / place.scale).reshape(part.shape)
+    if place.columns is None:
+        return changed
+    whole = whole.clone()
+    whole[..., place.columns.to(whole.device)] = changed.to(whole.dtype)
+    return whole
+
+
+def _between(layer: Layer, n_tokens: int, act: Act) -> list[Any]:
+    """See the stream between attention and MLP, where only the MLP's norm reads it; what is changed
+    there is also added to what the block leaves, which sums it up past that norm."""
+    changes: list[Tensor] = []
+
+    def before(stream: Tensor) -> Tensor | None:
+        changed = act(stream)
+        changes[:] = [] if changed is None else [changed - stream]
+        return changed
+
+    def after(stream: Tensor) -> Tensor:
+        if not changes:
+            return stream
+        change = changes.pop()  # rows may have joined behind those that were changed
+        return torch.cat([stream[: len(change)] + change, stream[len(change) :]])
+
+    return [
+        _hook(layer.places["resid_mid"], n_tokens, before),
+        _hook(layer.places["resid_post"], n_tokens, after),
+    ]
+
+
+def hidden_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """The residual stream that a block is given."""
+    hidden: Tensor = args[0] if args else kwargs["hidden_states"]
+    return hidden
+
+
+def with_first(out: Any, act: Callable[[Tensor], Tensor]) -> Any:
+    """What a module gives, with the first of its outputs changed."""
+    return (act(out[0]), *out[1:]) if isinstance(out, tuple) else act(out)
+
+
+def _with_hidden(
+    args: tuple[Any, ...], kwargs: dict[str, Any], act: Callable[[Tensor], Tensor]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if args:
+        return (act(args[0]), *args[1:]), kwargs
+    name = "hidden_states" if "hidden_states" in kwargs else next(iter(kwargs))
+    return args, {**kwargs, name: act(kwargs[name])}
+
+
+def _name_of_cache(hf: Any) -> str:
+    """What the model's own forward calls its cache; transformers renamed it in the fifth series."""
+    return "cache" if "cache" in inspect.signature(hf.forward).parameters else "past_key_values"
+
+
+def _ends(hf: Any) -> frozenset[int]:
+    for config in (getattr(hf, "generation_config", None), hf.config):
+        ids = getattr(config, "eos_token_id", None)
+        if ids is not None:
+            return frozenset(ids if isinstance(ids, list | tuple) else [ids])
+    return frozenset()

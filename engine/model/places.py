@@ -1,0 +1,292 @@
+"""Where in a Hugging Face model each activation passes, by its TransformerLens name.
+
+The only module that knows TransformerLens: of a family's adapter it takes the names, never its way
+of running a model. A place is a module of the model's own and the side of it on which the activation
+passes. Where queries, keys and values come out of one projection, the adapter's own cut of its weight
+says which of the outputs are which.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
+from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_config_from_hf
+
+from ..errors import ModelError
+
+logging.getLogger("transformer_lens").setLevel(logging.ERROR)
+
+_ALIASES = {
+    "resid_mid": "hook_resid_mid",
+    "attn_out": "hook_attn_out",
+    "mlp_out": "hook_mlp_out",
+    "post": "mlp.hook_post",
+    "q": "attn.hook_q",
+    "k": "attn.hook_k",
+    "v": "attn.hook_v",
+    "z": "attn.hook_z",
+}
+SOFTMAX = ("attn_scores", "pattern")
+"""Seen within attention itself, before and after its softmax."""
+NAMES = ("resid_pre", *_ALIASES, "resid_post", *SOFTMAX, "ln_final")
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A module through which an activation passes, and how it is to be read there.
+
+    `goes_in`: the activation is what the module is given, else what it gives. `heads`: into how
+    many its last axis is cut, None for a whole vector. `columns`: which of the last axis belong to
+    it, None for all. `scale`: what the block multiplies it by on its way to the residual stream.
+    """
+
+    module: nn.Module
+    goes_in: bool
+    heads: int | None = None
+    columns: Tensor | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One block: its places by name, and its parts. `attention`: where its softmax is taken;
+    `output`: the projection that joins its heads, None in a block without heads."""
+
+    block: nn.Module
+    places: dict[str, Place]
+    attention: nn.Module | None
+    mlp: nn.Module | None
+
+    @property
+    def output(self) -> nn.Module | None:
+        """The projection that joins the heads."""
+        return self.places["z"].module if "z" in self.places else None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A model's layers, what comes behind them, and how many heads each layer has."""
+
+    layers: tuple[Layer, ...]
+    ln_final: nn.Module | None
+    embed: nn.Module | None
+    n_heads: int
+    n_key_value_heads: int
+
+
+def find_places(hf: Any, architecture: str) -> Plan:
+    """Find every place of a model. Raises: ModelError for a family TransformerLens has no names
+    for, or whose modules are not where it says."""
+    adapter = _adapter(hf, architecture)
+    names = adapter.component_mapping
+    try:
+        blocks = list(hf.get_submodule(names["blocks"].name))
+    except (AttributeError, KeyError) as wrong:
+        raise ModelError(
+            f"The blocks of {architecture} are not where they are looked for ({wrong}), so its heads "
+            "cannot be reached one by one."
+        ) from wrong
+    n_heads = int(adapter.cfg.n_heads or 0)
+    groups = int(getattr(adapter.cfg, "n_key_value_heads", None) or n_heads)
+    cuts = _Cuts(adapter)
+    return Plan(
+        layers=tuple(_layer(block, names["blocks"], n_heads, groups, cuts) for block in blocks),
+        ln_final=_final_norm(hf, names.get("ln_final")),
+        embed=hf.get_input_embeddings(),
+        n_heads=n_heads,
+        n_key_value_heads=groups,
+    )
+
+
+def _adapter(hf: Any, architecture: str) -> Any:
+    try:
+        config = build_bridge_config_from_hf(hf.config, architecture, architecture, hf.dtype)
+        return ArchitectureAdapterFactory.select_architecture_adapter(config)
+    except Exception as wrong:
+        raise ModelError(
+            f"{architecture} is a family whose heads and MLPs have no names here yet "
+            f"({type(wrong).__name__}: {str(wrong).strip()[:160]}), so it is not shown."
+        ) from wrong
+
+
+def _layer(block: nn.Module, names: Any, n_heads: int, groups: int, cuts: _Cuts) -> Layer:
+    scale = getattr(names, "residual_contribution_scale", None)
+    places = {"resid_pre": Place(block, True), "resid_post": Place(block, False)}
+    scaled = {} if scale is None else {"attn_out": "attn.hook_out", "mlp_out": "mlp.hook_out"}
+    for name, alias in _ALIASES.items():
+        found = _resolve(block, names, scaled.get(name, alias))
+        if found is not None:
+            places[name] = Place(
+                *found,
+                heads={"q": n_heads, "z": n_heads, "k": groups, "v": groups}.get(name),
+                scale=float(scale or 1.0) if name in scaled else 1.0,
+            )
+    attention = _part(block, names, "attn")
+    if attention is None or not _projects_heads(places.get("z"), n_heads):
+        for name in ("q", "k", "v", "z"):
+            places.pop(name, None)
+    else:
+        places |= cuts.joint(attention, names.submodules["attn"], n_heads, groups)
+    if not _is_neuron_place(places.get("post")):
+        places.pop("post", None)
+    return Layer(block, places, attention, _part(block, names, "mlp"))
+
+
+def _resolve(block: nn.Module, names: Any, alias: str) -> tuple[nn.Module, bool] | None:
+    """The module and side that an alias such as `mlp.hook_post` leads to within a block."""
+    module: nn.Module | None = block
+    component = names
+    path = alias.split(".")
+    while path:
+        *inner, last = path
+        for step in inner:
+            component = (component.submodules or {}).get(step)
+            if component is None or module is None:
+                return None
+            module = _submodule(module, component.name)
+        if module is None:
+            return None
+        if last in ("hook_in", "hook_out"):
+            return None if component.name is None else (module, last == "hook_in")
+        further = (component.hook_aliases or {}).get(last)
+        if not isinstance(further, str):
+            return None
+        path = further.split(".")
+    return None
+
+
+def _final_norm(hf: nn.Module, names: Any) -> nn.Module | None:
+    return None if names is None or names.name is None else _submodule(hf, names.name)
+
+
+def _part(block: nn.Module, names: Any, name: str) -> nn.Module | None:
+    component = (names.submodules or {}).get(name)
+    return _submodule(block, component.name) if component is not None and component.name else None
+
+
+def _submodule(module: nn.Module, name: str | None) -> nn.Module | None:
+    if name is None:
+        return module
+    try:
+        found = module.get_submodule(name)
+    except AttributeError:
+        return None
+    return found if isinstance(found, nn.Module) else None
+
+
+def _projects_heads(z: Place | None, n_heads: int) -> bool:
+    """Whether what goes into the output projection can be cut into the heads."""
+    width = None if z is None else inputs_of(z.module)
+    return bool(n_heads and width and width % n_heads == 0)
+
+
+def _is_neuron_place(post: Place | None) -> bool:
+    """Whether single neurons are what goes into one linear layer; experts' are not."""
+    return post is not None and post.goes_in and inputs_of(post.module) is not None
+
+
+def inputs_of(module: nn.Module) -> int | None:
+    """How many numbers a linear layer takes; None for what is no linear layer."""
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor) or weight.ndim != 2:
+        return None
+    return int(weight.shape[0] if hasattr(module, "nf") else weight.shape[1])
+
+
+class _Cuts:
+    """Which outputs of a joint projection are queries, keys and values."""
+
+    def __init__(self, adapter: Any) -> None:
+        self._adapter = adapter
+        self._known: dict[tuple[int, ...], dict[str, Tensor]] = {}
+
+    def joint(
+        self, attention: nn.Module, names: Any, n_heads: int, groups: int
+    ) -> dict[str, Place]:
+        """Places of q, k and v in a projection of all three; none where each has its own."""
+        joint = (names.submodules or {}).get("qkv")
+        projection = None if joint is None else _submodule(attention, joint.name)
+        if joint is None or projection is None:
+            return {}
+        shape = tuple(projection.weight.shape)  # type: ignore[union-attr]
+        if shape not in self._known:
+            self._known[shape] = self._columns(attention, joint.name, projection, names)
+        return {
+            part: Place(projection, False, n_heads if part == "q" else groups, columns)
+            for part, columns in self._known[shape].items()
+        }
+
+    def _columns(
+        self, attention: nn.Module, name: str, projection: nn.Module, names: Any
+    ) -> dict[str, Tensor]:
+        layout = interleaved_groups(attention)
+        if layout is not None:
+            return layout
+        cut = getattr(names, "split_qkv_matrix", None) or getattr(
+            self._adapter, "split_qkv_matrix", None
+        )
+        if cut is None:
+            return {}
+        try:
+            parts = cut(_numbered(attention, name, projection))
+        except Exception:  # an adapter that cannot cut it: its q, k and v are not offered
+            return {}
+        return {part: _numbers(one) for part, one in zip("qkv", parts, strict=True)}
+
+
+def _numbered(attention: nn.Module, name: str, projection: nn.Module) -> nn.Module:
+    """The attention module with a projection whose weight says, for each output, its number."""
+    weight = projection.weight
+    assert isinstance(weight, Tensor)
+    transposed = hasattr(projection, "nf")  # Conv1D: [d_in d_out]
+    n = weight.shape[1 if transposed else 0]
+    each = torch.arange(n, dtype=torch.float64)
+    rows = each[None] if transposed else each[:, None]
+    numbered = copy.copy(projection)
+    numbered._parameters = {
+        "weight": nn.Parameter(rows.expand(tuple(weight.shape)).clone(), requires_grad=False),
+        "bias": None
+        if getattr(projection, "bias", None) is None
+        else nn.Parameter(each, requires_grad=False),
+    }
+    stand_in = copy.copy(attention)
+    stand_in._modules = {**attention._modules, name: numbered}
+    return stand_in
+
+
+def _numbers(part: Any) -> Tensor:
+    weight = part.weight.detach().double()
+    rows = weight[:, 0] if not hasattr(part, "nf") else weight[0]
+    if (weight.diff(dim=0 if hasattr(part, "nf") else 1) != 0).any():
+        rows = weight[0]
+    return rows.round().long()
+
+
+def interleaved_groups(attention: nn.Module) -> dict[str, Tensor] | None:
+    """The outputs of Falcon's newer projection: for each key-value head its queries, then its key,
+    then its value (transformers' `FalconAttention._split_heads`). None for all others."""
+    if not getattr(attention, "new_decoder_architecture", False):
+        return None
+    groups, heads = int(attention.num_kv_heads), int(attention.num_heads)  # type: ignore[arg-type]
+    each = heads // groups
+    width = int(attention.head_dim)  # type: ignore[arg-type]
+    numbers = torch.arange(groups * (each + 2) * width).view(groups, each + 2, width)
+    return {
+        "q": numbers[:, :each].flatten(),
+        "k": numbers[:, each].flatten(),
+        "v": numbers[:, each + 1].flatten(),
+    }
+
+
+def every_place(plan: Plan) -> Iterator[tuple[str, int, Place]]:
+    """All places of a model that are modules', by name and layer."""
+    for i, layer in enumerate(plan.layers):
+        for name, place in layer.places.items():
+            yield name, i, place
