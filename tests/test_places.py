@@ -85,7 +85,11 @@ def test_the_bridge_sees_the_same_at_every_place(kind, tiny):
             continue
         ours = seen(loaded, [(name, 1)])[name, 1]
         torch.testing.assert_close(
-            ours, theirs[at][0].reshape(ours.shape), atol=1e-5, rtol=1e-5, msg=lambda m, n=name: n + m
+            ours,
+            theirs[at][0].reshape(ours.shape),
+            atol=1e-5,
+            rtol=1e-5,
+            msg=lambda m, n=name: n + m,
         )
         compared += 1
     assert compared >= 7

@@ -34,6 +34,12 @@ def random_controls(
     if not named:
         raise ExperimentError("A set without sites has no controls; name some heads or MLPs.")
     kinds = (Head, MLP, Neuron)
+    other = next((site for site in named if not isinstance(site, kinds)), None)
+    if other is not None:
+        raise ExperimentError(
+            f"Controls are drawn for heads, MLPs and neurons, not for {other}: leave it out, or "
+            "ask for no controls."
+        )
     draws = [draw for kind in kinds for draw in _draws(kind, named, shape, layer_matched)]
     rng = Random(seed)
     found: dict[tuple[Site, ...], None] = {}
@@ -82,5 +88,5 @@ def _sites_of(kind: type, layer: int, shape: Shape) -> list[Site]:
     if kind is MLP:
         return [MLP(layer)]
     if kind is Head:
-        return [Head(layer, head) for head in range(shape.n_heads)]
+        return [head for head in shape.heads if head.layer == layer]
     return [Neuron(layer, i) for i in range(shape.d_mlp or 0)]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ..errors import EngineError, LinkError, SiteError
 from ..experiment.ablations import Ablations
 from ..experiment.method import Method
-from ..experiment.sites import MLP, Neuron, Shape, resolve_sites
+from ..experiment.sites import MLP, Head, Shape, resolve_sites
 from ..showing.site_grid import cells
 from .circuit import MOST_CIRCUIT_TEXT, Circuit
 
@@ -57,9 +57,9 @@ def circuit_left(
     for neurons.
     """
     named = resolve_sites(ablations.sites, shape)
-    neuron = next((site for site in named if isinstance(site, Neuron)), None)
-    if neuron is not None:
-        raise SiteError(f"A circuit is made of heads (9.1) and MLPs (m9), not of {neuron}.")
+    other = next((site for site in named if not isinstance(site, Head | MLP)), None)
+    if other is not None:
+        raise SiteError(f"A circuit is made of heads (9.1) and MLPs (m9), not of {other}.")
     every_mlp = ablations.verb == "keep" and not ablations.mlps
     if ablations.verb == "keep":
         left = [site for site in named if not (every_mlp and isinstance(site, MLP))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ExperimentError
-from .sites import Site, parse_sites, print_sites
+from .sites import MLP, Head, Heads, Neuron, Site, parse_sites, print_sites
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,11 @@ class Ablations:
             raise ExperimentError(f"“{self.verb}” is no verb for sites: say ablate or keep.")
         if self.mlps and self.verb != "keep":
             raise ExperimentError("`mlps` belongs to keep: to ablate MLPs, name them (m9).")
-        if self.verb == "keep" and any(str(site).startswith("n") for site in self.sites):
-            raise ExperimentError("Keep works on heads and MLPs; neurons can only be ablated.")
+        whole = (Head, Heads, MLP)
+        other = next((site for site in self.sites if not isinstance(site, whole)), None)
+        if self.verb == "keep" and other is not None:
+            kind = "neurons" if isinstance(other, Neuron) else "parts of heads and the stream"
+            raise ExperimentError(f"Keep works on heads and MLPs; {kind} can only be ablated.")
 
     def __bool__(self) -> bool:
         return bool(self.sites) or self.verb == "keep"

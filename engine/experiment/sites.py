@@ -6,9 +6,13 @@
 | `m9`, `MLP9` | the MLP of layer 9 |
 | `n9.123` | neuron 123 of layer 9's MLP |
 | `a9`, `9.*` | every head of layer 9 |
+| `9.1.q`, `9.1.k`, `9.1.v` | what a head's query, key or value projection gives |
+| `9.1.pattern` | a head's attention after the softmax |
+| `r9`, `r9.mid` | the residual stream entering layer 9, and between its attention and its MLP |
 | `0-3.5`, `9.0-3`, `m0-3` | ranges of layers, heads, MLPs |
 
-Layers, heads and neurons count from 0. Sites are separated by spaces, commas or semicolons.
+Layers, heads and neurons count from 0; `r12` of 12 layers is the stream past the last. Sites are
+separated by spaces, commas or semicolons.
 """
 
 from __future__ import annotations
@@ -65,7 +69,36 @@ class Neuron:
         return f"n{self.layer}.{self.index}"
 
 
-Site = Head | Heads | MLP | Neuron
+PARTS = ("q", "k", "v", "pattern")
+
+
+@dataclass(frozen=True, order=True)
+class HeadPart:
+    """A part of one head: its query, key or value as its projection gives it, before any norm or
+    rotation, or its attention pattern after the softmax. Query heads that share a key-value head
+    share its key and value."""
+
+    layer: int
+    head: int
+    part: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.head}.{self.part}"
+
+
+@dataclass(frozen=True, order=True)
+class Stream:
+    """The residual stream entering a layer (of the number of layers: leaving the last), or between
+    its attention and its MLP."""
+
+    layer: int
+    mid: bool = False
+
+    def __str__(self) -> str:
+        return f"r{self.layer}.mid" if self.mid else f"r{self.layer}"
+
+
+Site = Head | Heads | MLP | Neuron | HeadPart | Stream
 
 
 @dataclass(frozen=True)
@@ -106,6 +139,9 @@ _GRAMMAR = (
     (Head, re.compile(rf"l{_RANGE}h(?:{_RANGE}|(\*))")),
     (MLP, re.compile(rf"(?:mlp|m){_RANGE}")),
     (Heads, re.compile(rf"a{_RANGE}")),
+    (HeadPart, re.compile(rf"{_RANGE}\.{_RANGE}\.({'|'.join(PARTS)})")),
+    (HeadPart, re.compile(rf"l{_RANGE}h{_RANGE}\.({'|'.join(PARTS)})")),
+    (Stream, re.compile(rf"r{_RANGE}(\.mid)?")),
     (Neuron, re.compile(r"n(\d{1,5})(?:-(\d{1,5}))?\.(\d{1,6})(?:-(\d{1,6}))?")),
 )
 
@@ -141,16 +177,24 @@ def resolve_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
     """
     found: dict[Site, None] = {}
     for site in sites:
-        if not site.layer < shape.n_layers:
+        past_the_last = isinstance(site, Stream) and site == Stream(shape.n_layers)
+        if not (site.layer < shape.n_layers or past_the_last):
             raise SiteError(
                 f"{site} is in layer {site.layer}; this model's layers are 0 to "
                 f"{shape.n_layers - 1}. Layers count from 0."
             )
+        if isinstance(site, Head | Heads | HeadPart) and site.layer in shape.without_heads:
+            raise SiteError(
+                f"Layer {site.layer} has no heads in this model: it mixes tokens in another way. "
+                f"Layers with heads are {_told_layers(shape)}."
+            )
+        if isinstance(site, MLP) and site.layer in shape.without_mlp:
+            raise SiteError(f"Layer {site.layer} has no MLP in this model.")
         match site:
             case Heads(layer):
                 found.update(dict.fromkeys(Head(layer, h) for h in range(shape.n_heads)))
                 continue
-            case Head(_, head) if head >= shape.n_heads:
+            case Head(_, head) | HeadPart(_, head) if head >= shape.n_heads:
                 raise SiteError(
                     f"There is no head {site}; each layer of this model has heads 0 to "
                     f"{shape.n_heads - 1}. Heads count from 0."
@@ -180,15 +224,24 @@ def _expand(word: str) -> list[Site]:
             return [MLP(layer) for layer in layers]
         if kind is Heads or (kind is Head and parts[4]):
             return [Heads(layer) for layer in layers]
+        if kind is Stream:
+            return [Stream(layer, bool(parts[2])) for layer in layers]
         inner = _span(word, parts[2], parts[3])
         if len(layers) * len(inner) > MOST_SITES:
             raise SiteError(f"“{word}” names more than {MOST_SITES} sites; name whole layers (a9).")
+        if kind is HeadPart:
+            return [HeadPart(layer, i, parts[4]) for layer in layers for i in inner]
         within = Head if kind is Head else Neuron
         return [within(layer, i) for layer in layers for i in inner]
     raise SiteError(
         f"“{word[:40]}” is not a site. Write heads as 9.1 or L9H1, MLPs as m9, neurons as n9.123, "
-        "every head of a layer as a9, ranges as 0-3.5."
+        "every head of a layer as a9, a head's parts as 9.1.q (k, v, pattern), the residual stream "
+        "as r9 or r9.mid, ranges as 0-3.5."
     )
+
+
+def _told_layers(shape: Shape) -> str:
+    return ", ".join(str(i) for i in range(shape.n_layers) if i not in shape.without_heads)
 
 
 def _span(word: str, first: str, last: str | None) -> range:
@@ -201,7 +254,8 @@ def _span(word: str, first: str, last: str | None) -> range:
 def fold_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
     """Write sites as shortly as the grammar can: a layer whose heads are all there becomes `a9`.
 
-    Returns: heads by layer, then MLPs, then neurons, each in order. `resolve_sites` undoes it.
+    Returns: heads by layer, then MLPs, neurons, parts of heads and streams, each in order.
+    `resolve_sites` undoes it.
     """
     resolved = resolve_sites(sites, shape)
     heads: dict[int, list[Head]] = {}
@@ -211,6 +265,6 @@ def fold_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
     folded: list[Site] = []
     for layer, found in sorted(heads.items()):
         folded += [Heads(layer)] if len(found) == shape.n_heads else sorted(found)
-    for kind in (MLP, Neuron):
+    for kind in (MLP, Neuron, HeadPart, Stream):
         folded += sorted(site for site in resolved if isinstance(site, kind))
     return tuple(folded)

@@ -97,7 +97,11 @@ class Acting:
 
     def _edits(self, at: list[tuple[int, ...]], first: int) -> tuple[Edit, ...]:
         return tuple(
-            replace(one, positions=tuple(p - first for p in one.positions))
+            replace(
+                one,
+                positions=tuple(p - first for p in one.positions),
+                keys=one.keys if first < len(self._prompt) else None,
+            )
             for span, positions in zip(self._when, at, strict=True)
             for one in edits_at(self._model, span.e, self._prompt, positions)
         )

@@ -94,9 +94,9 @@ def choose(hf: Any, modules: Sequence[nn.Module], run: Callable[[], Tensor]) -> 
             return "fused"
         came.clear()
         _eager.update(modules)
-        if all(_eager_function(m) is not None for m in modules) and same():
-            if set(modules) <= set(came):
-                return "eager"
+        written = all(_eager_function(m) is not None for m in modules)
+        if written and same() and set(modules) <= set(came):
+            return "eager"
     except Exception as wrong:  # a family that does not know the interface fails in its own way
         del wrong
     finally:
@@ -198,7 +198,7 @@ def _eager_function(module: nn.Module) -> Callable[..., Any] | None:
     for cls in type(module).__mro__:
         found = getattr(sys.modules.get(cls.__module__), "eager_attention_forward", None)
         if callable(found):
-            return found  # type: ignore[no-any-return]
+            return found
     return None
 
 

@@ -105,7 +105,7 @@ def _look(model: Model) -> None:
 
 
 def _given(model: Model, ids: Tensor) -> list[tuple[dict[str, Any], bool]]:
-    """What each block is given beside the stream, by name or number, and whether it gives a tuple."""
+    """What each block is given beside the stream, by name or number; whether it gives a tuple."""
     found: list[tuple[dict[str, Any], bool]] = []
     others: list[dict[str, Any]] = []
 
@@ -124,8 +124,8 @@ def _given(model: Model, ids: Tensor) -> list[tuple[dict[str, Any], bool]]:
         model(ids)
     if len(found) != len(model.blocks):
         raise ModelError(
-            f"{model.checkpoint.architecture} runs its {len(model.blocks)} blocks {len(found)} times "
-            "for one text, so a layer is no single place in it, and it is not shown."
+            f"{model.checkpoint.architecture} runs its {len(model.blocks)} blocks {len(found)} "
+            "times for one text, so a layer is no single place in it, and it is not shown."
         )
     return found
 

@@ -1,9 +1,9 @@
 """Where in a Hugging Face model each activation passes, by its TransformerLens name.
 
-The only module that knows TransformerLens: of a family's adapter it takes the names, never its way
-of running a model. A place is a module of the model's own and the side of it on which the activation
-passes. Where queries, keys and values come out of one projection, the adapter's own cut of its weight
-says which of the outputs are which.
+The only module that knows TransformerLens: of a family's adapter it takes the names, never its
+way of running a model. A place is a module of the model's own and the side of it on which the
+activation passes. Where queries, keys and values come out of one projection, the adapter's own cut
+of its weight says which of the outputs are which.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -57,12 +57,14 @@ class Place:
 @dataclass(frozen=True, eq=False)
 class Layer:
     """One block: its places by name, and its parts. `attention`: where its softmax is taken;
-    `output`: the projection that joins its heads, None in a block without heads."""
+    `output`: the projection that joins its heads, None in a block without heads. `parts`: where
+    norms and the MLP's linear layers give what they make, by the part's name, as in `mlp.gate`."""
 
     block: nn.Module
     places: dict[str, Place]
     attention: nn.Module | None
     mlp: nn.Module | None
+    parts: dict[str, Place] = field(default_factory=dict)
 
     @property
     def output(self) -> nn.Module | None:
@@ -79,6 +81,7 @@ class Plan:
     embed: nn.Module | None
     n_heads: int
     n_key_value_heads: int
+    pos_embed: nn.Module | None = None
 
 
 def find_places(hf: Any, architecture: str) -> Plan:
@@ -90,18 +93,21 @@ def find_places(hf: Any, architecture: str) -> Plan:
         blocks = list(hf.get_submodule(names["blocks"].name))
     except (AttributeError, KeyError) as wrong:
         raise ModelError(
-            f"The blocks of {architecture} are not where they are looked for ({wrong}), so its heads "
-            "cannot be reached one by one."
+            f"The blocks of {architecture} are not where they are looked for ({wrong}), so its "
+            "heads cannot be reached one by one."
         ) from wrong
     n_heads = int(adapter.cfg.n_heads or 0)
     groups = int(getattr(adapter.cfg, "n_key_value_heads", None) or n_heads)
+    if getattr(hf.config, "new_decoder_architecture", False):  # Falcon's; its adapter says one
+        groups = int(hf.config.num_kv_heads)
     cuts = _Cuts(adapter)
     return Plan(
         layers=tuple(_layer(block, names["blocks"], n_heads, groups, cuts) for block in blocks),
-        ln_final=_final_norm(hf, names.get("ln_final")),
+        ln_final=_named(hf, names.get("ln_final")),
         embed=hf.get_input_embeddings(),
         n_heads=n_heads,
         n_key_value_heads=groups,
+        pos_embed=_named(hf, names.get("pos_embed")),
     )
 
 
@@ -136,7 +142,34 @@ def _layer(block: nn.Module, names: Any, n_heads: int, groups: int, cuts: _Cuts)
         places |= cuts.joint(attention, names.submodules["attn"], n_heads, groups)
     if not _is_neuron_place(places.get("post")):
         places.pop("post", None)
-    return Layer(block, places, attention, _part(block, names, "mlp"))
+    return Layer(
+        block, places, attention, _part(block, names, "mlp"), _weighted(block, names, cuts)
+    )
+
+
+def _weighted(block: nn.Module, names: Any, cuts: _Cuts) -> dict[str, Place]:
+    """A block's norms and the linear layers of its MLP, where this is no mixture of experts."""
+    parts: dict[str, Place] = {}
+    norms = {"": ("ln1", "ln1_post", "ln2", "ln2_post"), "attn": ("q_norm", "k_norm")}
+    for within, some in norms.items():
+        component = (names.submodules or {}).get(within) if within else names
+        holder = None if component is None else _submodule(block, component.name if within else None)
+        for name in some if holder is not None and component is not None else ():
+            found = _named(holder, (component.submodules or {}).get(name))
+            if found is not None:
+                parts[f"{within}.{name}" if within else name] = Place(found, False)
+    component = (names.submodules or {}).get("mlp")
+    mlp = None if component is None else _submodule(block, component.name)
+    if mlp is None or component is None:
+        return parts
+    linear = {}
+    for name in ("in", "gate", "out"):
+        for component_name in (f"dense_{name}", name):  # dense layers among mixtures of experts
+            found = _named(mlp, (component.submodules or {}).get(component_name))
+            if found is not None and inputs_of(found) is not None:
+                linear.setdefault(f"mlp.{name}", Place(found, False))
+    linear |= cuts.gated(mlp, component)
+    return parts | (linear if "mlp.in" in linear else {})  # else what is called a gate is a router
 
 
 def _resolve(block: nn.Module, names: Any, alias: str) -> tuple[nn.Module, bool] | None:
@@ -162,8 +195,9 @@ def _resolve(block: nn.Module, names: Any, alias: str) -> tuple[nn.Module, bool]
     return None
 
 
-def _final_norm(hf: nn.Module, names: Any) -> nn.Module | None:
-    return None if names is None or names.name is None else _submodule(hf, names.name)
+def _named(module: Any, names: Any) -> nn.Module | None:
+    """The part of a module that an adapter's component names."""
+    return None if names is None or names.name is None else _submodule(module, names.name)
 
 
 def _part(block: nn.Module, names: Any, name: str) -> nn.Module | None:
@@ -215,13 +249,28 @@ class _Cuts:
         projection = None if joint is None else _submodule(attention, joint.name)
         if joint is None or projection is None:
             return {}
-        shape = tuple(projection.weight.shape)  # type: ignore[union-attr]
+        weight = projection.weight
+        assert isinstance(weight, Tensor)
+        shape = tuple(weight.shape)
         if shape not in self._known:
             self._known[shape] = self._columns(attention, joint.name, projection, names)
         return {
             part: Place(projection, False, n_heads if part == "q" else groups, columns)
             for part, columns in self._known[shape].items()
         }
+
+    def gated(self, mlp: nn.Module, names: Any) -> dict[str, Place]:
+        """Gate and input of an MLP that has them in one projection; none where each is its own."""
+        cut, name = getattr(names, "split_gate_up_matrix", None), getattr(names, "fused_attr", None)
+        projection = None if cut is None or name is None else _submodule(mlp, name)
+        if projection is None or cut is None or inputs_of(projection) is None:
+            return {}
+        try:
+            gate, up = cut(_numbered(mlp, name, projection, narrow=True))
+        except Exception:  # an adapter that cannot cut it: they are not offered
+            return {}
+        columns = {"mlp.gate": _numbers(gate), "mlp.in": _numbers(up)}
+        return {part: Place(projection, False, columns=some) for part, some in columns.items()}
 
     def _columns(
         self, attention: nn.Module, name: str, projection: nn.Module, names: Any
@@ -241,8 +290,11 @@ class _Cuts:
         return {part: _numbers(one) for part, one in zip("qkv", parts, strict=True)}
 
 
-def _numbered(attention: nn.Module, name: str, projection: nn.Module) -> nn.Module:
-    """The attention module with a projection whose weight says, for each output, its number."""
+def _numbered(
+    holder: nn.Module, name: str, projection: nn.Module, narrow: bool = False
+) -> nn.Module:
+    """A module with a projection in it whose weight says, for each output, its number. `narrow`:
+    to one input, where the cut does not ask how many there are."""
     weight = projection.weight
     assert isinstance(weight, Tensor)
     transposed = hasattr(projection, "nf")  # Conv1D: [d_in d_out]
@@ -251,13 +303,16 @@ def _numbered(attention: nn.Module, name: str, projection: nn.Module) -> nn.Modu
     rows = each[None] if transposed else each[:, None]
     numbered = copy.copy(projection)
     numbered._parameters = {
-        "weight": nn.Parameter(rows.expand(tuple(weight.shape)).clone(), requires_grad=False),
+        "weight": nn.Parameter(
+            rows.clone() if narrow else rows.expand(tuple(weight.shape)).clone(),
+            requires_grad=False,
+        ),
         "bias": None
         if getattr(projection, "bias", None) is None
         else nn.Parameter(each, requires_grad=False),
     }
-    stand_in = copy.copy(attention)
-    stand_in._modules = {**attention._modules, name: numbered}
+    stand_in = copy.copy(holder)
+    stand_in._modules = {**holder._modules, name: numbered}
     return stand_in
 
 

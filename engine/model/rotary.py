@@ -2,8 +2,8 @@
 
 Two things follow from that. A text's numbers depend on how long it is, so what a shorter one gives
 cannot be read off a longer one: `Rotaries.regime` tells which lengths are of one kind. And the
-modules remember the longest text they have seen, so that another text's numbers would come to depend
-on it: every text begins with that memory wiped.
+modules remember the longest text they have seen, so that another text's numbers would come to
+depend on it: every text begins with that memory wiped.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Rotaries:
                 )
                 longest = f"{prefix}max_seq_len_cached"
                 setattr(module, longest, module.original_max_seq_len)
-                module.max_seq_len_cached = module.original_max_seq_len  # type: ignore[assignment]
+                module.max_seq_len_cached = module.original_max_seq_len
 
     def _border(self, module: Any, prefix: str) -> int:
         """The longest text that is read as it was in training."""

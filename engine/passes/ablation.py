@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..errors import ExperimentError
+from ..errors import EngineError, ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
 from ..experiment.results import Tokens
 from ..model.model import Model
 from ..model.worker import Steps, finished
 from . import forward
-from .hooks import Edit, ablated_sites, edit, grouped
+from .hooks import Edit, ablated_sites, edit, forced_pattern, grouped
 
 _BY_POSITION = (Kind.MEAN_BY_POSITION, Kind.RESAMPLE)
 _REFERENCE_TOKENS = 512
@@ -33,7 +33,7 @@ def edits_of(model: Model, e: Experiment, prompt: Tokens, n_tokens: int) -> tupl
 
     Raises: SiteError, ExperimentError or TokenError saying what does not fit.
     """
-    if not grouped(ablated_sites(e.ablations, model.shape)):
+    if not _changed_places(model, e):
         return ()
     return edits_at(model, e, prompt, e.positions.at(len(prompt), n_tokens))
 
@@ -46,7 +46,7 @@ def edits_at(
 
     Raises: as `edits_of` does.
     """
-    sites = grouped(ablated_sites(e.ablations, model.shape))
+    sites = _changed_places(model, e)
     if not sites:
         return ()
     kind = e.method.kind
@@ -56,21 +56,41 @@ def edits_at(
     if not positions:
         return ()
     found = _references(model, texts, kind, set(sites)) if texts else {}
-    return tuple(
-        edit(at, index, kind, e.method.number, positions, found.get(at))
-        for at, index in sites.items()
-    )
+    made: list[Edit] = []
+    for at, index in sites.items():
+        one = edit(at, index, kind, e.method.number, positions, found.get(at))
+        forced = at[0] == "pattern" and kind is Kind.SET
+        made += forced_pattern(one, len(prompt)) if forced else [one]
+    return tuple(made)
 
 
 def prepared(model: Model, e: Experiment) -> Iterator[float]:
     """Take the averages an experiment needs a group of references at a time, as steps of a job, so
     that others' work fits in between. Raises: as `edits_of` does."""
-    sites = grouped(ablated_sites(e.ablations, model.shape))
+    sites = _changed_places(model, e)
     if sites:
         prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
         texts = reference_texts(model, e, prompt)
         if texts:
             yield from _take(model, texts, e.method.kind, set(sites))
+
+
+def _changed_places(model: Model, e: Experiment) -> dict[forward.Capture, tuple[int, ...] | None]:
+    """Where an experiment changes something, and which heads or neurons there.
+
+    Raises: SiteError for a site the model does not have; EngineError for a place that cannot be
+    changed in this architecture, or not by this method.
+    """
+    sites = grouped(ablated_sites(e.ablations, model.shape), model.shape)
+    for name, layer in sites:
+        if not model.reaches(name, layer):
+            raise EngineError(model.why_not(name, layer))
+        if name == "pattern" and e.method.kind is Kind.MEAN:
+            raise ExperimentError(
+                "A pattern has as many keys as there are tokens before it, so it has no mean over "
+                "positions: choose mean_by_position, resample, zero, scale or set."
+            )
+    return sites
 
 
 def site_values(
@@ -173,7 +193,8 @@ def _averages(
         if sum(len(row.ids) for row in group) < _REFERENCE_TOKENS and i + 1 < len(texts):
             continue
         for result in forward.run(model, group):
-            for at, value in result.captured.items():
+            for at, captured in result.captured.items():
+                value = captured.transpose(0, 1) if at[0] == "pattern" else captured
                 value = value.double() if model.device.type != "mps" else value.float()
                 total = value if by_position else value.sum(0)
                 sums[at] = sums[at] + total if at in sums else total

@@ -95,7 +95,9 @@ def _position_wise(model: Model, layer: int, wanted: Wanted) -> Iterator[nn.Modu
     own = model.layer(layer)
     if own.output is not None:
         yield own.output
-    if own.mlp is not None and not any(at in wanted for at in [("post", layer), ("resid_mid", layer)]):
+    if own.mlp is not None and not any(
+        at in wanted for at in [("post", layer), ("resid_mid", layer)]
+    ):
         yield own.mlp
 
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import EngineError, TokenError
-from ..model.model import Model, hidden_of, with_first
 from ..model.kernels import written_into
+from ..model.model import Model, hidden_of, with_first
 from ..model.threads import fitting
 from .hooks import Edit
 from .points import Capture, Look, by_place, passing
@@ -29,6 +29,7 @@ from .tiling import tiled
 
 CHUNK_BYTES = 512 * 2**20
 """Activations one pass may hold at once."""
+
 
 @dataclass(frozen=True)
 class Row:

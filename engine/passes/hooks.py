@@ -7,8 +7,8 @@ projection, per query head; MLPs at `mlp_out`, after the post-norm where there i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..experiment.ablations import Ablations
 from ..experiment.method import Kind
-from ..experiment.sites import MLP, Head, Neuron, Shape, Site, resolve_sites
+from ..experiment.sites import MLP, Head, HeadPart, Neuron, Shape, Site, Stream, resolve_sites
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,10 @@ def ablated_sites(ablations: Ablations, shape: Shape) -> tuple[Site, ...]:
     return tuple(site for site in every if site not in kept)
 
 
-def grouped(sites: Sequence[Site]) -> dict[tuple[str, int], tuple[int, ...] | None]:
-    """Sites by hook point and layer, with the heads or neurons there (None for an MLP)."""
+def grouped(sites: Sequence[Site], shape: Shape) -> dict[tuple[str, int], tuple[int, ...] | None]:
+    """Sites by the place where they are changed, with the heads or neurons there (key-value heads
+    for keys and values); None where the whole vector is."""
+    shared = shape.n_heads // shape.n_key_value_heads
     groups: dict[tuple[str, int], list[int] | None] = {}
     for site in sites:
         match site:
@@ -66,9 +68,19 @@ def grouped(sites: Sequence[Site]) -> dict[tuple[str, int], tuple[int, ...] | No
                 found = groups.setdefault(("post", layer), [])
                 assert found is not None
                 found.append(index)
+            case HeadPart(layer, head, part):
+                found = groups.setdefault((part, layer), [])
+                assert found is not None
+                found.append(head // shared if part in ("k", "v") else head)
             case MLP(layer):
                 groups[("mlp_out", layer)] = None
-    return {at: None if found is None else tuple(sorted(found)) for at, found in groups.items()}
+            case Stream(layer, mid):
+                last = layer == shape.n_layers
+                point = "resid_post" if last else "resid_mid" if mid else "resid_pre"
+                groups[(point, layer - last)] = None
+    return {
+        at: None if found is None else tuple(sorted(set(found))) for at, found in groups.items()
+    }
 
 
 def edit(
@@ -82,7 +94,8 @@ def edit(
     """The change of one group of sites.
 
     `reference`: for `mean` the average activation without its position axis, for
-    `mean_by_position` and `resample` with it, [pos ...]; None for the other methods.
+    `mean_by_position` and `resample` with it, [pos ...]; None for the other methods. Of a pattern
+    it is [query_pos head_index key_pos], and `keys` are as many as it has.
     """
     point, layer = at
     match kind:
@@ -99,7 +112,18 @@ def edit(
         reference = reference.index_select(
             0 if kind is Kind.MEAN else 1, torch.tensor(index, device=reference.device)
         )
-    return Edit(point, layer, index, positions, reference)
+    keys = reference.shape[-1] if point == "pattern" else None
+    return Edit(point, layer, index, positions, reference, keys=keys)
+
+
+def forced_pattern(one: Edit, n_prompt: int) -> Iterator[Edit]:
+    """A pattern forced to a value, cut to the keys there are whatever follows: those of the prompt
+    for its own tokens, and for a later token those up to itself."""
+    within = tuple(p for p in one.positions if p < n_prompt)
+    if within:
+        yield replace(one, positions=within, keys=n_prompt)
+    for p in one.positions[len(within) :]:
+        yield replace(one, positions=(p,), keys=p + 1)
 
 
 def apply(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:

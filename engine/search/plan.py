@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ExperimentError
-from ..experiment.sites import MLP, Head, Shape, Site
+from ..experiment.sites import Head, Shape, Site
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes.ablation import has_values_past_the_prompt

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
-from ..experiment.sites import MLP, Head, Site
+from ..experiment.sites import Shape, Site
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
@@ -30,7 +30,8 @@ STREAM_BYTES = 256 * 2**20
 class Prompt:
     """One prompt of a sweep: its experiment, its question, and what is put in place of each site.
 
-    `given`: the edits it carries anyway. `positions`: where sites are ablated.
+    `given`: the edits it carries anyway. `positions`: where sites are ablated. `shape`: of the
+    model it is a prompt for.
     """
 
     e: Experiment
@@ -38,10 +39,11 @@ class Prompt:
     given: Edits
     positions: tuple[int, ...]
     values: dict[forward.Capture, Tensor]
+    shape: Shape
 
     def edit(self, sites: Sequence[Site], positions: tuple[int, ...]) -> Edit:
         """Heads of one layer, or one MLP, ablated at these positions."""
-        ((at, index),) = grouped(sites).items()
+        ((at, index),) = grouped(sites, self.shape).items()
         method = self.e.method
         return edit(at, index, method.kind, method.number, positions, self.values.get(at))
 
@@ -107,7 +109,7 @@ def read(
         if not has_values_past_the_prompt(kind):
             acting = tuple(p for p in acting if p < n)
         given = edits_of(model, e, asked.prompt, len(asked.ids))
-        found.append(Prompt(e, asked, given, acting, taken[shared]))
+        found.append(Prompt(e, asked, given, acting, taken[shared], model.shape))
         yield 0.0
     return found
 
@@ -152,7 +154,8 @@ def waves(
             found.append(Wave(tuple(group), tuple(r[0] for r in rows), tuple(r[1] for r in rows)))
 
     for layer in reversed(range(s.n_layers)):
-        sites: list[Site] = [site for site in (*s.heads, *s.mlps) if site.layer == layer]
+        sites: list[Site] = [head for head in s.heads if head.layer == layer]
+        sites += [mlp for mlp in s.mlps if mlp.layer == layer]
         rows = _rows(prompts, group, [x for x in sites if x not in idle], per_position)
         if part and len(part) + len(rows) > most:
             cut(part)

@@ -95,7 +95,8 @@ def _on_picked(shape: engine.Shape) -> None:
         sites.append(engine.MLP(layer) if head == shape.n_heads else engine.Head(layer, head))
     named = _named()
     present = _present(named, shape)
-    sites += [site for site in present if isinstance(site, engine.Neuron)]
+    in_the_grid = (engine.Head, engine.Heads, engine.MLP)
+    sites += [site for site in present if not isinstance(site, in_the_grid)]
     st.session_state["_grid_told"] = picked
     state.set_sites([*engine.fold_sites(sites, shape), *(s for s in named if s not in present)])
 
