@@ -147,29 +147,36 @@ def _layer(block: nn.Module, names: Any, n_heads: int, groups: int, cuts: _Cuts)
     )
 
 
+_NORMS = ("ln1", "ln1_post", "ln2", "ln2_post", "attn.q_norm", "attn.k_norm")
+
+
 def _weighted(block: nn.Module, names: Any, cuts: _Cuts) -> dict[str, Place]:
     """A block's norms and the linear layers of its MLP, where this is no mixture of experts."""
-    parts: dict[str, Place] = {}
-    norms = {"": ("ln1", "ln1_post", "ln2", "ln2_post"), "attn": ("q_norm", "k_norm")}
-    for within, some in norms.items():
-        component = (names.submodules or {}).get(within) if within else names
-        holder = None if component is None else _submodule(block, component.name if within else None)
-        for name in some if holder is not None and component is not None else ():
-            found = _named(holder, (component.submodules or {}).get(name))
-            if found is not None:
-                parts[f"{within}.{name}" if within else name] = Place(found, False)
+    found = {name: _part_at(block, names, name) for name in _NORMS}
+    norms = {name: Place(norm, False) for name, norm in found.items() if norm is not None}
+    linear: dict[str, Place] = {}
+    for name in ("in", "gate", "out"):
+        for path in (f"mlp.dense_{name}", f"mlp.{name}"):  # dense layers among mixtures of experts
+            module = _part_at(block, names, path)
+            if module is not None and inputs_of(module) is not None:
+                linear.setdefault(f"mlp.{name}", Place(module, False))
     component = (names.submodules or {}).get("mlp")
     mlp = None if component is None else _submodule(block, component.name)
-    if mlp is None or component is None:
-        return parts
-    linear = {}
-    for name in ("in", "gate", "out"):
-        for component_name in (f"dense_{name}", name):  # dense layers among mixtures of experts
-            found = _named(mlp, (component.submodules or {}).get(component_name))
-            if found is not None and inputs_of(found) is not None:
-                linear.setdefault(f"mlp.{name}", Place(found, False))
-    linear |= cuts.gated(mlp, component)
-    return parts | (linear if "mlp.in" in linear else {})  # else what is called a gate is a router
+    if mlp is not None:
+        linear |= cuts.gated(mlp, component)
+    return norms | (linear if "mlp.in" in linear else {})  # else its “gate” is a router
+
+
+def _part_at(block: nn.Module, names: Any, path: str) -> nn.Module | None:
+    """The module of a block that its family's adapter calls by a name such as `attn.q_norm`."""
+    component, module = names, block
+    for step in path.split("."):
+        component = (component.submodules or {}).get(step)
+        found = None if component is None else _submodule(module, component.name)
+        if found is None:
+            return None
+        module = found
+    return None if component.name is None else module
 
 
 def _resolve(block: nn.Module, names: Any, alias: str) -> tuple[nn.Module, bool] | None:
@@ -261,9 +268,9 @@ class _Cuts:
 
     def gated(self, mlp: nn.Module, names: Any) -> dict[str, Place]:
         """Gate and input of an MLP that has them in one projection; none where each is its own."""
-        cut, name = getattr(names, "split_gate_up_matrix", None), getattr(names, "fused_attr", None)
-        projection = None if cut is None or name is None else _submodule(mlp, name)
-        if projection is None or cut is None or inputs_of(projection) is None:
+        cut, name = getattr(names, "split_gate_up_matrix", None), getattr(names, "fused_attr", "")
+        projection = _submodule(mlp, name) if name else None
+        if cut is None or projection is None or inputs_of(projection) is None:
             return {}
         try:
             gate, up = cut(_numbered(mlp, name, projection, narrow=True))
