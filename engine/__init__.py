@@ -60,6 +60,7 @@ from .heads.scores import SCORES, head_scores
 from .lens.figures import MEASURES, TRACES, draw_lens, draw_traces
 from .lens.logit_lens import STREAMS, logit_lens
 from .lens.results import Lens, LensRun, Trace
+from .model.loading import Loading
 from .model.worker import Job
 from .paths.edges import MOST_NODES, Edge, EdgeCircuit, prune_edges
 from .paths.figures import draw_path_patch, draw_paths
@@ -68,7 +69,7 @@ from .paths.receivers import Receiver, print_receivers
 from .paths.results import PathMatrix, PathPatch
 from .paths.tables import edge_table, path_table
 from .ranking.ranking import next_token
-from .registry import load, models, release
+from .registry import load, loading, models, release
 from .search.discovering import Discovering, discover, discovering
 from .search.figures import draw_search, draw_search_positions, draw_trials
 from .search.results import Discovery
@@ -153,6 +154,7 @@ __all__ = [
     "Lens",
     "LensRun",
     "LinkError",
+    "Loading",
     "Many",
     "ManyRow",
     "Method",
@@ -236,6 +238,7 @@ __all__ = [
     "generate_many",
     "head_scores",
     "load",
+    "loading",
     "logit_lens",
     "many_table",
     "member_table",

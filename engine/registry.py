@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import itertools
 import os
 import threading
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import psutil
 import torch
 
 from .errors import EngineError, ModelError
 from .experiment.results import ModelInfo
+from .model import catalogue
+from .model.checkpoints import (
+    BUNDLED,
+    Checkpoint,
+    bundled_names,
+    find_checkpoint,
+    find_place,
+)
+from .model.fingerprint import Fingerprint, fingerprint, still
+from .model.loading import Load, Loading, loaded_already
 from .model.model import Model
 from .model.opening import open_model
-from .model.checkpoints import Checkpoint, bundled_names, find_checkpoint
 from .passes import forward
 from .passes.hooks import Edit
 
@@ -22,13 +36,20 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 _STORED = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _ROOM = 1.2
 """Free memory wanted for a model, as a multiple of its weights."""
+_Wish = tuple[str, str | None, str | None]
+"""What a load is asked for: where a model lies, or its name, and the device and dtype wanted."""
 
 
 def models() -> tuple[ModelInfo, ...]:
-    """What can be picked without a network: the bundled models, and those loaded now."""
-    loaded = _registry.loaded()
-    names = [*bundled_names(), *(n for n in loaded if n not in bundled_names())]
-    return tuple(loaded[n].info if n in loaded else _info(find_checkpoint(n)) for n in names)
+    """What can be picked by name: the bundled models, the catalogue's, and those loaded now.
+
+    Nothing is fetched or loaded for it; `here` says what needs no network.
+    """
+    held = _registry.held()
+    infos = [_bundled(name, held) for name in bundled_names()]
+    infos += [_listed(e, held) for e in catalogue.CATALOGUE]
+    shown = {info.name for info in infos}
+    return (*infos, *(m.info for m in held.values() if m.name not in shown))
 
 
 def load(name: str, device: str | None = None, dtype: str | None = None) -> Model:
@@ -36,15 +57,38 @@ def load(name: str, device: str | None = None, dtype: str | None = None) -> Mode
 
     `device`: "cuda", "mps" or "cpu"; by itself the first of these there is. `dtype`: "float32",
     "float16" or "bfloat16"; by itself float32 on a CPU, the checkpoint's own elsewhere. The
-    environment's SWITCHBOARD_DEVICE and SWITCHBOARD_DTYPE set both.
+    environment's SWITCHBOARD_DEVICE and SWITCHBOARD_DTYPE set both. A model is one by whatever
+    name it is called, and one whose files were saved anew is loaded anew.
     Raises: ModelError in words, with what would help.
     """
-    return _registry.load(name.strip(), device, dtype)
+    model = _registry.find(name.strip(), device, dtype)
+    if model is not None:
+        return model
+    asked = loading(name, device, dtype)
+    try:
+        return asked.result()
+    except BaseException:
+        asked.cancel()
+        raise
+
+
+def loading(
+    name: str,
+    device: str | None = None,
+    dtype: str | None = None,
+    view: Hashable | None = None,
+) -> Loading[Model]:
+    """Begin to load a model, as `load` does, and go on: it tells its progress and may be called
+    off. Those who ask for the same model share a load, which ends early when all called it off.
+
+    `view`: who asks; what it asked for before and is not loaded yet is called off.
+    """
+    return _registry.loading(name.strip(), device, dtype, view)
 
 
 def loaded(name: str) -> Model | None:
     """The model of that name if it is loaded now; nothing is loaded for the question."""
-    return _registry.loaded().get(name.strip())
+    return _registry.find(name.strip(), None, None)
 
 
 def release(name: str) -> None:
@@ -52,91 +96,241 @@ def release(name: str) -> None:
     _registry.release(name.strip())
 
 
-class _Registry:
-    """The loaded models: each loaded once, the least recently used released for room.
+@dataclass
+class _Kept:
+    model: Model
+    files: Fingerprint
 
-    Those that are loaded can be had while another is being fetched and read.
+
+class _Registry:
+    """The loaded models by where they lie: each loaded once, the least recently used released for
+    room.
+
+    Any number of them are loaded at once, each on its own thread; no lock is held while a model
+    is fetched or read. Room is promised to a load before it begins.
     """
 
     def __init__(self) -> None:
-        self._models: OrderedDict[str, Model] = OrderedDict()
-        self._lock = threading.Lock()
-        self._fetching: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._reading = threading.Lock()
+        self._models: OrderedDict[Path, _Kept] = OrderedDict()
+        self._called: dict[str, Path] = {}
+        self._loads: dict[_Wish, Load[Model]] = {}
+        self._views: dict[Hashable, Loading[Model]] = {}
+        self._busy: set[Path] = set()
+        self._promised: dict[Path, tuple[torch.device, float]] = {}
+        self._changed = threading.Condition()
 
-    def loaded(self) -> dict[str, Model]:
-        with self._lock:
-            return dict(self._models)
+    def held(self) -> dict[Path, Model]:
+        """The loaded models by where they lie, the least recently used first."""
+        with self._changed:
+            return {place: kept.model for place, kept in self._models.items()}
 
-    def load(self, name: str, device: str | None, dtype: str | None) -> Model:
-        model = self._find(name, device, dtype)
-        if model is not None:
-            return model
-        with self._lock:
-            fetching = self._fetching[name]
-        with fetching:
-            model = self._find(name, device, dtype)
-            if model is not None:
-                return model
-            where = _device(device)
-            checkpoint = find_checkpoint(
-                name, lambda found: self._check_size(found, where, _dtype(dtype, found, where))
-            )
-            kind = _dtype(dtype, checkpoint, where)
-            with self._reading:
-                self.release(name)
-                self._make_room(checkpoint, where, kind)
-                model = open_model(checkpoint, where, kind)
-                try:
-                    _vouch(model)
-                except BaseException:
-                    model.release()
-                    raise
-            with self._lock:
-                self._models[name] = model
-        gc.collect()
-        gc.freeze()  # what a loaded model keeps alive need not be searched for garbage again
-        return model
+    def find(self, name: str, device: str | None, dtype: str | None) -> Model | None:
+        """A loaded model by any of its names, if it is what is asked for and its files are."""
+        place = self._place_of(name)
+        return self._find_at(place, device, dtype) if place is not None else None
+
+    def loading(
+        self, name: str, device: str | None, dtype: str | None, view: Hashable | None
+    ) -> Loading[Model]:
+        """A load of a model: the one under way, a new one, or one that is over already."""
+        model = self.find(name, device, dtype)
+        asked = loaded_already(name, model) if model else self._ask(name, device, dtype)
+        with self._changed:
+            over = [one for one, its in self._views.items() if its.done]
+            older = self._views.get(view) if view is not None else None
+            for one in over:
+                del self._views[one]
+            if view is not None and not asked.done:
+                self._views[view] = asked
+            elif view is not None:
+                self._views.pop(view, None)
+        if older is not None:
+            older.cancel()
+        return asked
 
     def release(self, name: str) -> None:
-        with self._lock:
-            model = self._models.pop(name, None)
-        if model is not None:
-            model.release()
-            del model
+        """Let go of a model by any of its names."""
+        with self._changed:
+            places = [self._called.get(name), *(p for p, k in self._models.items() if
+                      k.model.name == name)]  # fmt: skip
+        for place in {self._place_of(name), *places}:
+            if place is not None:
+                self._release_at(place)
+
+    def _place_of(self, name: str) -> Path | None:
+        """Where a model lies, if that is known without asking anybody; never a complaint."""
+        try:
+            place = find_place(name) if name else None
+        except ModelError:
+            return None
+        return place.resolve() if place is not None else self._called.get(name)
+
+    def _find_at(self, place: Path, device: str | None, dtype: str | None) -> Model | None:
+        with self._changed:
+            kept = self._models.get(place)
+            files = still(kept.files) if kept is not None else None
+            if kept is None or files is None or not _suits(kept.model, device, dtype):
+                return None
+            kept.files = files
+            self._models.move_to_end(place)
+            return kept.model
+
+    def _ask(self, name: str, device: str | None, dtype: str | None) -> Loading[Model]:
+        """Take part in the load of that wish that is under way, or begin one."""
+        wish = (str(self._place_of(name) or name), device, dtype)
+        with self._changed:
+            under_way = self._loads.get(wish)
+            asked = under_way.ask() if under_way is not None else None
+            if asked is not None:
+                return asked
+
+            def work(load: Load[Model]) -> Model:
+                try:
+                    return self._load(load, name, device, dtype)
+                finally:
+                    with self._changed:
+                        if self._loads.get(wish) is load:
+                            del self._loads[wish]
+
+            begun: Load[Model] = Load(name, work)
+            asked = begun.ask()
+            assert asked is not None
+            self._loads[wish] = begun
+            begun.begin()
+            return asked
+
+    def _load(self, load: Load[Model], name: str, device: str | None, dtype: str | None) -> Model:
+        """Find, fetch, read and check a model, on the load's own thread."""
+        where = _device(device)
+        known = self._place_of(name)
+        files = None
+        with contextlib.suppress(OSError):  # what is gone is told by who looks for it
+            files = fingerprint(known) if known is not None else None
+        checkpoint = find_checkpoint(
+            name,
+            lambda found: self._check_size(found, where, _dtype(dtype, found, where)),
+            load.tell,
+        )
+        place = checkpoint.place
+        with self._alone(load, place):
+            model = self._find_at(place, device, dtype)
+            if model is None:
+                if files is None or files.place != place:
+                    files = fingerprint(place)
+                self._release_at(place)
+                model = self._read(load, checkpoint, where, _dtype(dtype, checkpoint, where))
+                with self._changed:
+                    self._models[place] = _Kept(model, files)
+            with self._changed:
+                self._called[name] = place
+        return model
+
+    def _read(
+        self, load: Load[Model], checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+    ) -> Model:
+        with self._room(load, checkpoint, device, dtype):
+            model = open_model(checkpoint, device, dtype, _step(load, checkpoint))
+            try:
+                load.tell(0.9, "Checking it")
+                _vouch(model)
+                load.going_on()
+            except BaseException:
+                model.release()
+                raise
+            return model
+
+    def _release_at(self, place: Path) -> None:
+        with self._changed:
+            kept = self._models.pop(place, None)
+            self._called = {n: p for n, p in self._called.items() if p in self._models}
+        if kept is not None:
+            kept.model.release()
+            del kept
             gc.unfreeze()
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _find(self, name: str, device: str | None, dtype: str | None) -> Model | None:
-        with self._lock:
-            model = self._models.get(name)
-            if model is None or not _suits(model, device, dtype):
-                return None
-            self._models.move_to_end(name)
-            return model
+    @contextlib.contextmanager
+    def _alone(self, load: Load[Model], place: Path) -> Iterator[None]:
+        """Be the only load of what lies there; others of the same wait, and may be called off."""
+        with self._changed:
+            while place in self._busy:
+                load.going_on()
+                self._changed.wait(0.05)
+            self._busy.add(place)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy.discard(place)
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def _room(
+        self, load: Load[Model], checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
+    ) -> Iterator[None]:
+        """Have room for a model, promised to it until it is read."""
+        load.tell(0.0, "Making room")
+        self._check_size(checkpoint, device, dtype)  # else releasing others would not help
+        needed = checkpoint.bytes_in(dtype.itemsize) * _ROOM
+        while not self._promise(checkpoint.place, device, needed):
+            load.going_on()
+            with self._changed:
+                place = next((p for p, k in self._models.items() if k.model.device == device), None)
+                if place is None and self._promised:
+                    self._changed.wait(0.05)  # others are being read; theirs may be released later
+                    continue
+            if place is None:
+                self._check_size(checkpoint, device, dtype)
+                raise _too_large(checkpoint, device, dtype, _free_bytes(device))
+            self._release_at(place)
+        try:
+            yield
+        finally:
+            with self._changed:
+                del self._promised[checkpoint.place]
+                self._changed.notify_all()
+
+    def _promise(self, place: Path, device: torch.device, needed: float) -> bool:
+        """Promise a load room, if there is so much beyond what others were promised."""
+        with self._changed:
+            promised = sum(n for at, n in self._promised.values() if at == device)
+            if _free_bytes(device) - promised < needed:
+                return False
+            self._promised[place] = (device, needed)
+            return True
 
     def _check_size(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         """Raises: ModelError where the model would not fit if every other were released."""
-        needed = checkpoint.n_parameters * dtype.itemsize
-        held = sum(m.nbytes for m in self.loaded().values() if m.device == device)
+        held = sum(m.nbytes for m in self.held().values() if m.device == device)
         free = _free_bytes(device) + held
-        if free < needed * _ROOM:
-            raise ModelError(
-                f"“{checkpoint.name}” needs {needed / 2**30:.1f} GiB for its weights in "
-                f"{str(dtype).removeprefix('torch.')}, and some room beside them; "
-                f"{free / 2**30:.1f} GiB are free on {device}."
-                + (" Loading it in bfloat16 halves that." if dtype == torch.float32 else "")
-            )
+        if free < checkpoint.bytes_in(dtype.itemsize) * _ROOM:
+            raise _too_large(checkpoint, device, dtype, free)
 
-    def _make_room(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
-        self._check_size(checkpoint, device, dtype)  # else releasing others would not help
-        needed = checkpoint.n_parameters * dtype.itemsize
-        others = [n for n, m in self.loaded().items() if m.device == device]
-        while others and _free_bytes(device) < needed * _ROOM:
-            self.release(others.pop(0))
-        self._check_size(checkpoint, device, dtype)
+
+def _too_large(
+    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, free: float
+) -> ModelError:
+    needed = checkpoint.bytes_in(dtype.itemsize)
+    how = f" once {checkpoint.quantization} is dequantized" if checkpoint.gguf else ""
+    return ModelError(
+        f"“{checkpoint.name}” needs {needed / 2**30:.1f} GiB for its weights in "
+        f"{str(dtype).removeprefix('torch.')}{how}, and some room beside them; "
+        f"{free / 2**30:.1f} GiB are free on {device}."
+        + (" Loading it in bfloat16 halves that." if dtype == torch.float32 else "")
+    )
+
+
+def _step(load: Load[Model], checkpoint: Checkpoint) -> Callable[[], None]:
+    """What to call at every part and weight of a model being read: it tells how far that is."""
+    steps = itertools.count()
+    most = 6 * checkpoint.stored.n_tensors + 10  # a part, a weight made, a weight read, and such
+
+    def step() -> None:
+        load.tell(min(0.9, next(steps) / most), "Reading the weights")
+
+    return step
 
 
 def _suits(model: Model, device: str | None, dtype: str | None) -> bool:
@@ -191,16 +385,39 @@ def _vouch(model: Model) -> None:
         )
 
 
-def _info(checkpoint: Checkpoint) -> ModelInfo:
-    """What a picker shows of a model that is not loaded."""
+def _bundled(name: str, held: dict[Path, Model]) -> ModelInfo:
+    """What a picker shows of a bundled model, loaded or not."""
+    model = held.get((BUNDLED / name).resolve())
+    if model is not None:
+        return replace(model.info, name=name)
+    checkpoint = find_checkpoint(name)
     dtype = _dtype(None, checkpoint, _device(None))
     return ModelInfo(
-        name=checkpoint.name,
+        name=name,
         about=checkpoint.about,
         architecture=checkpoint.architecture,
-        bytes_needed=checkpoint.n_parameters * dtype.itemsize,
+        bytes_needed=checkpoint.bytes_in(dtype.itemsize),
         shape=None,
         loaded=False,
+    )
+
+
+def _listed(e: catalogue.Entry, held: dict[Path, Model]) -> ModelInfo:
+    """What a picker shows of a model of the catalogue, loaded or not, on this machine or not."""
+    place = catalogue.fetched(e)
+    model = held.get(place.resolve()) if place is not None else None
+    model = model or next((m for m in held.values() if m.name == e.name), None)
+    if model is not None:
+        return replace(model.info, name=e.name, about=e.about)
+    width = 4 if _device(None).type == "cpu" else 2
+    return ModelInfo(
+        name=e.name,
+        about=e.about,
+        architecture=e.architecture,
+        bytes_needed=e.n_parameters * width,
+        shape=None,
+        loaded=False,
+        here=place is not None or catalogue.on_this_machine(e),
     )
 
 

@@ -122,7 +122,8 @@ class ModelInfo:
     `name`: what an Experiment calls it. `about`: one sentence. `bytes_needed`: memory its weights
     take in `dtype`, None where that is not known before loading. `shape` is None until loaded or
     where its config cannot be read; `bos`: whether its tokenizer prepends BOS by itself;
-    `device` and `dtype` are None until it is loaded.
+    `device` and `dtype` are None until it is loaded. `here`: whether its files are on this machine,
+    so that it loads without a network.
     """
 
     name: str
@@ -134,6 +135,7 @@ class ModelInfo:
     device: str | None = None
     dtype: str | None = None
     bos: bool | None = None
+    here: bool = True
 
 
 @dataclass(frozen=True)

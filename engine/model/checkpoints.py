@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError, ModelError
-from . import hub
+from . import catalogue, hub
 from .claims import check_claims
 from .families import check_family
 from .gguf import architecture_of, family_of, read_header
@@ -123,7 +123,11 @@ def find_checkpoint(
     if not name.strip():
         raise ModelError(f"No model is named. Bundled ones are {', '.join(bundled_names())}.")
     name = name.strip()
-    place = find_place(name) or _cached(name) or _fetched(name, vet, tell)
+    listed = catalogue.entry(name)
+    if listed is not None and not Path(name).exists():
+        place = catalogue.ready(listed, lambda repository: _on_hub(repository, vet, tell), tell)
+    else:
+        place = find_place(name) or _on_hub(name, vet, tell)
     if place.is_file():
         return _gguf(name, place)
     config = _config(name, place)
@@ -141,7 +145,10 @@ def find_place(name: str) -> Path | None:
     """
     if name in bundled_names():
         return BUNDLED / name
+    listed = catalogue.entry(name)
     try:
+        if listed is not None and not Path(name).exists():
+            return catalogue.fetched(listed)
         local = Path(name).expanduser()
         if local.is_dir() or (local.is_file() and local.suffix.lower() == ".gguf"):
             return local
@@ -222,6 +229,12 @@ def _cached(name: str) -> Path | None:
             weights = weight_files(name, found, _names(found))
             return found if all((found / file).is_file() for file in weights) else None
     return None
+
+
+def _on_hub(
+    name: str, vet: Callable[[Checkpoint], None], tell: Callable[[float, str], None]
+) -> Path:
+    return _cached(name) or _fetched(name, vet, tell)
 
 
 def _fetched(

@@ -35,6 +35,19 @@ def look(name: str) -> Listing:
     return Listing(sizes, dict(found.safetensors.parameters) if found.safetensors else {})
 
 
+def reaches(name: str) -> bool:
+    """Whether the hub can be asked of a model now; the answer comes within some seconds."""
+    from huggingface_hub import HfApi, constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        HfApi().model_info(name, timeout=3)
+    except Exception:  # of many kinds, all of them meaning that it cannot
+        return False
+    return True
+
+
 def cached(name: str, wanted: Sequence[str]) -> Path | None:
     """The directory of a model in the cache; None where it is not, or is known to lack some of the
     files wanted."""

@@ -1,0 +1,148 @@
+"""A load under way: work like any other, shared by all who ask for the same model.
+
+It runs on a thread of its own, tells how far it is, and ends early only when all who asked for it
+have called it off. Whatever ends it early, nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+from ..errors import Cancelled
+
+T = TypeVar("T")
+
+
+class Loading(Generic[T]):
+    """One asker's side of a load: its progress (0 to 1), a way to call it off, and its result."""
+
+    def __init__(self, load: Load[T]) -> None:
+        self._load = load
+        self._off = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """What is loaded, as the first who asked for it called it."""
+        return self._load.name
+
+    @property
+    def progress(self) -> float:
+        """How far it is, 0 to 1, of what is done just now."""
+        return self._load.progress
+
+    @property
+    def doing(self) -> str:
+        """What is done just now, as in "Reading the weights"."""
+        return self._load.doing
+
+    @property
+    def done(self) -> bool:
+        """Whether it is over, however it ended."""
+        return self._off.is_set() or self._load.future.done()
+
+    def cancel(self) -> None:
+        """Call it off for this asker; the load itself ends when nobody wants it any more."""
+        if not self._load.future.done() and not self._off.is_set():
+            self._off.set()
+            self._load.leave()
+
+    def when_done(self, tell: Callable[[], object]) -> None:
+        """Call `tell` once it is over, however it ends; at once if it is."""
+        self._load.future.add_done_callback(lambda _: tell())
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the model. Raises: ModelError in words, or Cancelled where it was called off."""
+        if self._off.is_set():
+            raise Cancelled("This load was called off.")
+        return self._load.future.result(timeout)
+
+
+class Load(Generic[T]):
+    """The load itself. `work` is given it, to tell of progress and to ask whether to go on."""
+
+    def __init__(self, name: str, work: Callable[[Load[T]], T]) -> None:
+        self.name = name
+        self.progress, self.doing = 0.0, "Looking for it"
+        self.future: Future[T] = Future()
+        self._askers = 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(work,), name=f"loading {name[:60]}", daemon=True
+        )
+
+    def begin(self) -> None:
+        """Start it."""
+        self._thread.start()
+
+    def ask(self) -> Loading[T] | None:
+        """Take part in it; None where it was called off already."""
+        with self._lock:
+            if self._stop.is_set():
+                return None
+            self._askers += 1
+        return Loading(self)
+
+    def leave(self) -> None:
+        """No longer take part in it. The last to leave calls it off."""
+        with self._lock:
+            self._askers -= 1
+            if self._askers == 0:
+                self._stop.set()
+
+    def going_on(self) -> None:
+        """Raises: Cancelled where it was called off."""
+        if self._stop.is_set():
+            raise Cancelled("This load was called off.")
+
+    def tell(self, progress: float, doing: str) -> None:
+        """Say how far it is, of what. Raises: Cancelled where it was called off."""
+        self.progress, self.doing = progress, doing
+        self.going_on()
+
+    def _run(self, work: Callable[[Load[T]], T]) -> None:
+        try:
+            found = work(self)
+        except BaseException as wrong:  # whatever it is, those who wait must hear it
+            let_go(wrong)
+            collect()
+            self.future.set_exception(wrong)
+        else:
+            gc.collect()
+            gc.freeze()  # what a loaded model keeps alive need not be searched for garbage again
+            self.progress = 1.0
+            self.future.set_result(found)
+
+
+def let_go(wrong: BaseException) -> None:
+    """Empty the frames an exception came through, which would keep what was being read alive."""
+    seen: set[int] = set()
+    chain: list[BaseException | None] = [wrong]
+    while chain:
+        one = chain.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            chain += [one.__cause__, one.__context__]
+
+
+def collect() -> None:
+    """Give back what nothing holds any more; what is left need not be searched again."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def loaded_already(name: str, found: T) -> Loading[T]:
+    """A load that is over before it began."""
+    load: Load[T] = Load(name, lambda _: found)
+    load.future.set_result(found)
+    load.progress = 1.0
+    asked = load.ask()
+    assert asked is not None
+    return asked
