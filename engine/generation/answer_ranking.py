@@ -81,7 +81,7 @@ def _candidate(model: Model, prompt: Tokens, text: str) -> _Candidate:
         return _Candidate(text, error="The answer is empty; type something.")
     try:
         ids, retokenizes = model.tokenizer.in_place(prompt, text)
-        if not ids or model.tokenizer.decode(ids).strip() != text.strip():
+        if not model.tokenizer.writes(prompt, ids, text):
             raise TokenError(
                 f"This tokenizer cannot write “{text[:40]}”: its tokens read "
                 f"“{model.tokenizer.decode(ids)[:40]}”."

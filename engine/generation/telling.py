@@ -66,7 +66,6 @@ class Telling:
         retokenizes = anew is not None and anew != ids
         if rewritten is not None:
             self._ids[run] = list(rewritten)
-            text.go_on_from(rewritten)
         return StepRun(
             token_id=taken,
             token=self._tokenizer.pieces((taken,))[0],

@@ -41,7 +41,7 @@ def asked(model: Model, e: Experiment) -> Asked:
     notes: list[str] = []
     answer, answer_moves = _in_place(model, prompt, e.answer, "answer", notes)
     distractor, distractor_moves = _in_place(model, prompt, e.distractor, "distractor", notes)
-    decided = _decided(model, answer, distractor)
+    decided = _decided(model, prompt, answer, distractor)
     notes += _compared(model, answer, distractor, decided)
     return Asked(
         prompt, answer, distractor, (answer_moves, distractor_moves), decided, tuple(notes)
@@ -54,7 +54,7 @@ def _in_place(
     if not text:
         return (), False
     ids, moves = model.tokenizer.in_place(prompt, text)
-    if not ids or model.tokenizer.decode(ids).strip() != text.strip():
+    if not model.tokenizer.writes(prompt, ids, text):
         notes.append(
             f"The {what} “{text[:40]}” is not scored: this tokenizer cannot write it (its tokens "
             f"read “{model.tokenizer.decode(ids)[:40]}”)."
@@ -71,13 +71,15 @@ def _in_place(
     return ids, moves
 
 
-def _decided(model: Model, answer: tuple[int, ...], distractor: tuple[int, ...]) -> int:
+def _decided(
+    model: Model, prompt: Tokens, answer: tuple[int, ...], distractor: tuple[int, ...]
+) -> int:
     if answer and distractor:
         shared = next(
             (i for i, (a, d) in enumerate(zip(answer, distractor, strict=False)) if a != d), None
         )
         return 0 if shared is None else shared
-    texts = model.tokenizer.texts(answer or distractor)
+    texts = model.tokenizer.texts(answer or distractor, prompt.ids)
     return next((i for i, text in enumerate(texts) if text.strip()), 0)
 
 

@@ -18,6 +18,9 @@ from ..registry import load
 from .answers import Asked, asked
 from .scoring import logit_diff, rows_of, score, text_with, texts_of
 
+_BEST = 10
+"""Places of a ranking in which an id without a token is worth a sentence."""
+
 
 def next_token(
     e: Experiment, k: int | None = None, at: str = "prompt", view: str | None = None
@@ -63,7 +66,8 @@ def _next_token(model: Model, e: Experiment, question: Asked, k: int | None, at:
         for ids in (question.answer, question.distractor)
         if ids[:place] == after and ids[place:]
     ]
-    rankings = _rankings(model, compared, log_probs, k, list(dict.fromkeys(marked)))
+    before = prompt.ids + after
+    rankings = _rankings(model, before, compared, log_probs, k, list(dict.fromkeys(marked)))
     both = [
         _candidate(model, question, text, ids, moves, logits)
         for text, ids, moves in (
@@ -88,17 +92,26 @@ def _next_token(model: Model, e: Experiment, question: Asked, k: int | None, at:
         clean_logit_diff=diffs[0],
         ablated_logit_diff=diffs[1],
         kl=max(0.0, float((log_p.exp() * (log_p - log_q)).sum())),
-        notes=(*question.notes, *_ablation_notes(model, e, question)),
+        notes=(
+            *question.notes,
+            *_ablation_notes(model, e, question),
+            *_without_text(model, rankings[:2]),
+        ),
         ablated_sites=len(ablated_sites(e.ablations, model.shape)) if any(edits) else 0,
     )
 
 
 def _rankings(
-    model: Model, logits: Tensor, log_probs: Tensor, k: int | None, marked: list[int]
+    model: Model,
+    before: tuple[int, ...],
+    logits: Tensor,
+    log_probs: Tensor,
+    k: int | None,
+    marked: list[int],
 ) -> list[Ranking]:
     """The k best of both runs, then the lines of the marked ids in both.
 
-    `logits` and `log_probs`: [2 d_vocab], clean and ablated.
+    `before`: the ids they come after. `logits` and `log_probs`: [2 d_vocab], clean and ablated.
     """
     best = ordering.best(logits, k)
     chosen = torch.tensor(marked, dtype=torch.long, device=logits.device).expand(2, -1)
@@ -111,7 +124,7 @@ def _rankings(
                 Ranking(
                     ids=ids[run].cpu().numpy(),
                     tokens=model.tokenizer.pieces(plain),
-                    texts=model.tokenizer.texts(plain),
+                    texts=model.tokenizer.each_text(plain, before),
                     logits=logits[run][ids[run]].cpu().numpy(),
                     log_probs=log_probs[run][ids[run]].cpu().numpy(),
                     probs=log_probs[run][ids[run]].exp().cpu().numpy(),
@@ -120,6 +133,13 @@ def _rankings(
                 )
             )
     return found
+
+
+def _without_text(model: Model, rankings: list[Ranking]) -> list[str]:
+    """What a reader must know of ids among the best that the tokenizer has no token for."""
+    best = [int(i) for ranking in rankings for i in ranking.ids[:_BEST]]
+    told = model.tokenizer.without_text(best)
+    return [told] if told else []
 
 
 def _candidate(

@@ -155,10 +155,8 @@ def _drawn(
     )
     if decided is None or moved or moves:
         return None
-    if [tokenizer.decode(ids).strip() for ids in (answer, distractor)] != [
-        draft.answer.strip(),
-        draft.distractor.strip(),
-    ]:
+    texts = ((answer, draft.answer), (distractor, draft.distractor))
+    if not all(tokenizer.writes(prompt, ids, text) for ids, text in texts):
         return None  # characters this vocabulary does not have
     shared = _shared(tokenizer, prompt, draft, answer[:decided])
     if shared:
@@ -175,7 +173,7 @@ def _drawn(
 def _shared(tokenizer: Tokenizer, prompt: Tokens, draft: Draft, ids: tuple[int, ...]) -> str:
     """What answer and distractor both begin with, where it can stand at the prompt's end and leave
     every token as it was; else nothing."""
-    text = "".join(tokenizer.texts(ids))
+    text = "".join(tokenizer.texts(ids, prompt.ids))
     whole = tokenizer.encode(prompt.text + text)
     if whole.ids != prompt.ids + ids:
         return ""

@@ -37,6 +37,23 @@ def hidden_characters(text: str) -> tuple[str, ...]:
     return tuple(told)
 
 
+def without_text(token: int, highest: int) -> str:
+    """A sentence for an id that a model puts out and its tokenizer has no token for.
+
+    `highest`: the last id the tokenizer has.
+    """
+    why = (
+        f"this tokenizer's ids end at {highest:,}, and the model has outputs beyond them (a padded "
+        "vocabulary)"
+        if token > highest
+        else "it is a hole in this tokenizer's vocabulary"
+    )
+    return (
+        f"Id {token:,} has no token: {why}. It adds no text, and where the text is tokenized anew "
+        "nothing of it is left to feed."
+    )
+
+
 def _name(c: str) -> str:
     if c in _HIDDEN:
         return _HIDDEN[c]

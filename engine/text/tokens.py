@@ -21,7 +21,7 @@ from ..experiment.results import Tokens
 from .by_bytes import ByteSpelling
 from .by_decoder import DecoderSpelling
 from .spelling import PART, Decoder, Spelling, Writing, decoder_of
-from .surprises import hidden_characters
+from .surprises import hidden_characters, without_text
 
 SPACE_BETWEEN = re.compile(r"(?<=\S) (?=\S)")
 """A single space with something on either side."""
@@ -136,6 +136,11 @@ class Tokenizer:
     def has_token(self, token: int) -> bool:
         """Whether an id is one of the vocabulary's: models may have outputs beyond, or between."""
         return int(token) in self._known
+
+    def without_text(self, ids: Sequence[int]) -> str:
+        """A sentence on the first of these ids that has no token; empty where all have one."""
+        first = next((int(i) for i in ids if not self.has_token(i)), None)
+        return "" if first is None else without_text(first, max(self._known))
 
     def texts(self, ids: Sequence[int], before: Sequence[int] = ()) -> tuple[str, ...]:
         """What each token adds to the text, one behind the other after the ids before.
