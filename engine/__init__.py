@@ -28,10 +28,12 @@ from .experiment.results import Activations, Candidate, ModelInfo, NextToken, Ra
 from .experiment.sites import (
     MLP,
     Head,
+    HeadPart,
     Heads,
     Neuron,
     Shape,
     Site,
+    Stream,
     fold_sites,
     parse_sites,
     print_sites,
@@ -62,6 +64,7 @@ from .lens.logit_lens import STREAMS, logit_lens
 from .lens.results import Lens, LensRun, Trace
 from .model.loading import Loading
 from .model.worker import Job
+from .parameters import Weights, weight, weights
 from .paths.edges import MOST_NODES, Edge, EdgeCircuit, prune_edges
 from .paths.figures import draw_path_patch, draw_paths
 from .paths.paths import path_mapping, path_matrix, path_patch, path_patching
@@ -69,7 +72,7 @@ from .paths.receivers import Receiver, print_receivers
 from .paths.results import PathMatrix, PathPatch
 from .paths.tables import edge_table, path_table
 from .ranking.ranking import next_token
-from .registry import load, loading, models, release
+from .registry import certificate, load, loading, models, release
 from .search.discovering import Discovering, discover, discovering
 from .search.figures import draw_search, draw_search_positions, draw_trials
 from .search.results import Discovery
@@ -103,6 +106,7 @@ from .tokenizers.results import (
     Twins,
 )
 from .tokenizers.twins import twins
+from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
     "ANSWERS_DRAWN",
@@ -130,6 +134,8 @@ __all__ = [
     "AttentionRun",
     "Cancelled",
     "Candidate",
+    "Certificate",
+    "Check",
     "Circuit",
     "Continuation",
     "Controls",
@@ -146,6 +152,7 @@ __all__ = [
     "GeneratedMany",
     "Generation",
     "Head",
+    "HeadPart",
     "HeadScores",
     "Heads",
     "Job",
@@ -169,6 +176,7 @@ __all__ = [
     "PairScores",
     "PathMatrix",
     "PathPatch",
+    "PlaceCheck",
     "Positions",
     "RankedAnswer",
     "RankedAnswers",
@@ -184,6 +192,7 @@ __all__ = [
     "SiteError",
     "Step",
     "StepRun",
+    "Stream",
     "Sweep",
     "Sweeping",
     "Task",
@@ -197,11 +206,13 @@ __all__ = [
     "Trial",
     "Twin",
     "Twins",
+    "Weights",
     "ablations",
     "activations",
     "answer_table",
     "attention",
     "attention_overview",
+    "certificate",
     "circuit_left",
     "circuit_table",
     "compare_sentencepiece",
@@ -287,6 +298,8 @@ __all__ = [
     "totals_table",
     "twins",
     "visible",
+    "weight",
+    "weights",
     "would_change",
     "write_circuits",
     "write_task",

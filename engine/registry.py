@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from .errors import EngineError, ModelError
+from .errors import ModelError
 from .experiment.results import ModelInfo
 from .model import catalogue
 from .model.checkpoints import (
@@ -29,8 +29,8 @@ from .model.fingerprint import Fingerprint, fingerprint, still
 from .model.loading import Load, Loading, loaded_already
 from .model.model import Model
 from .model.opening import open_model
-from .passes import forward
-from .passes.hooks import Edit
+from .trials.results import Certificate
+from .trials.trial import certify
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _STORED = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -89,6 +89,16 @@ def loading(
 def loaded(name: str) -> Model | None:
     """The model of that name if it is loaded now; nothing is loaded for the question."""
     return _registry.find(name.strip(), None, None)
+
+
+def certificate(name: str) -> Certificate:
+    """What a model was seen to do when it was loaded: every kind of place changed and compared
+    with a plain hook, with the figures, and what is refused in it. It is loaded if it is not yet.
+
+    Raises: ModelError in words, as `load` does.
+    """
+    found: Certificate = load(name).certificate
+    return found
 
 
 def release(name: str) -> None:
@@ -231,9 +241,8 @@ class _Registry:
         with self._room(load, checkpoint, device, dtype):
             model = open_model(checkpoint, device, dtype, _step(load, checkpoint))
             try:
-                load.tell(0.9, "Checking it")
-                _vouch(model)
-                load.going_on()
+                load.tell(0.9, "Trying it")
+                model.worker.run(lambda: certify(model, load.going_on))
             except BaseException:
                 model.release()
                 raise
@@ -341,48 +350,6 @@ def _suits(model: Model, device: str | None, dtype: str | None) -> bool:
 
 
 _registry = _Registry()
-
-
-def _vouch(model: Model) -> None:
-    """Refuse an architecture in which rows that share a pass would change each other's numbers.
-
-    Two texts join the batch at the first layer and at a later one, with a change that changes
-    nothing; each must come out as it does alone. It does not where blocks take more from the text
-    than the residual stream (Gemma 4's embeddings of each layer, ALiBi made for one row).
-    """
-    s = model.shape
-    n = min(3, s.n_ctx or 3)
-    texts = [tuple((a + b * i) % s.d_vocab for i in range(n)) for a, b in ((1, 1), (2, 5))]
-    layers = [i for i in range(s.n_layers) if model.reaches("z", i)]
-    rows = [
-        forward.Row(
-            ids, (Edit("z", layer, (0,), tuple(range(n)), 1.0, scales=True),), tuple(range(n))
-        )
-        for layer in (layers[0], layers[len(layers) // 2])
-        for ids in texts
-    ]
-
-    def together() -> bool:
-        alone = [model(torch.tensor([ids], device=model.device))[0].float() for ids in texts] * 2
-        most = 1e-3 if model.dtype == torch.float32 else 0.1
-        return all(
-            float((result.logits - one).norm()) <= most * float(one.norm()) + 1e-6
-            for result, one in zip(forward.run(model, rows), alone, strict=True)
-        )
-
-    try:
-        fits, why = model.worker.run(together), "the numbers of one change the other's"
-    except EngineError:
-        raise
-    except Exception as wrong:
-        fits, why = False, f"{type(wrong).__name__}: {str(wrong).strip()[:160]}"
-    finally:
-        model.store.clear()
-    if not fits:
-        raise ModelError(
-            f"{model.checkpoint.architecture} cannot run several prompts in one pass as this tool "
-            f"does ({why}), so it is not shown rather than shown wrongly."
-        )
 
 
 def _bundled(name: str, held: dict[Path, Model]) -> ModelInfo:

@@ -12,7 +12,8 @@ import engine
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 FLOORS = (
-    "errors", "experiment", "showing", "text", "model", "passes", "registry", "captures",
+    "errors", "experiment", "showing", "text", "model", "passes", "trials", "registry",
+    "captures", "parameters",
     "ranking", "lens", "heads", "tokenizers", "tasks", "circuits", "generation", "sweeps",
     "paths", "search",
 )  # fmt: skip

@@ -15,8 +15,8 @@ from ..experiment.results import Tokens
 from ..model.model import Model
 from ..passes import forward
 from ..passes.ablation import prepared
+from ..passes.decoding import Decoding, OutOfMemory, row_bytes
 from .acting import Acting, Span
-from .decoding import Decoding, OutOfMemory, row_bytes
 from .many_telling import Done
 from .measuring import overflow
 from .results import Run

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ..experiment.results import Tokens
 from ..model.model import Model
+from ..passes.decoding import Decoding
 from ..text.rereading import Rereading
 from .acting import Acting, Span
-from .decoding import Decoding
 from .measuring import Measured
 from .sampling import Sampling
 

@@ -106,6 +106,7 @@ def generate(
             "text anew renumbers: choose one of the two."
         )
     model = load(e.model)
+    model.check_way("cached", "generation")
     k = min(_BEST, model.shape.d_vocab) if k is None else k
     if not 1 <= k <= model.shape.d_vocab:
         raise ExperimentError(f"A step can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")

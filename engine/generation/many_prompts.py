@@ -89,6 +89,7 @@ def generate_many(
         )
     sampling = Sampling(temperature, top_k, top_p, seed)
     model = load(e.model)
+    model.check_way("cached", "generation")
     named = {"ablated": e.ablations} if sets is None else sets
     runs, experiments = _runs(model, e, named, controls, layer_matched, seed)
     if len(runs) * len(prompts) > MOST_ROWS:

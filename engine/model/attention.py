@@ -110,7 +110,7 @@ def choose(hf: Any, modules: Sequence[nn.Module], run: Callable[[], Tensor]) -> 
 
 @contextmanager
 def softmax_seen(
-    module: nn.Module, scores: Act | None = None, pattern: Act | None = None
+    module: nn.Module, n_heads: int, scores: Act | None = None, pattern: Act | None = None
 ) -> Iterator[None]:
     """Hand a module's scores and pattern [rows heads query_pos key_pos] to these as they pass; what
     they return takes their place, unless that is None."""
@@ -120,7 +120,7 @@ def softmax_seen(
     always = module in _eager
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        with _Softmax(_beside_sink(scores, sink), _beside_sink(pattern, sink)):
+        with _Softmax(_beside_sink(scores, sink), _beside_sink(pattern, sink), n_heads):
             return original(*args, **kwargs)
 
     module.__dict__["forward"] = forward
@@ -150,11 +150,12 @@ def _beside_sink(act: Act | None, sink: bool) -> Act | None:
 
 
 class _Softmax(TorchFunctionMode):
-    """Softmax over four axes, seen before and after."""
+    """Softmax over the keys of every row and head (two axes, or one that holds both), seen before
+    and after."""
 
-    def __init__(self, scores: Act | None, pattern: Act | None) -> None:
+    def __init__(self, scores: Act | None, pattern: Act | None, n_heads: int) -> None:
         super().__init__()
-        self._scores, self._pattern = scores, pattern
+        self._scores, self._pattern, self._n_heads = scores, pattern, n_heads
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -163,18 +164,20 @@ class _Softmax(TorchFunctionMode):
         if func not in _SOFTMAX:
             return func(*args, **options)
         given = args[0] if args else options["input"]
-        if given.ndim != 4:
+        if given.ndim not in (3, 4) or (given.ndim == 3 and len(given) % self._n_heads):
             return func(*args, **options)
-        if self._scores is not None:
-            changed = self._scores(given)
-            if changed is not None:
-                if args:
-                    args = (changed, *args[1:])
-                else:
-                    options = {**options, "input": changed}
-        found = func(*args, **options)
-        changed = None if self._pattern is None else self._pattern(found)
-        return found if changed is None else changed.to(found.dtype)
+        changed = self._acted(self._scores, given)
+        if args:
+            args = (changed, *args[1:])
+        else:
+            options = {**options, "input": changed}
+        return self._acted(self._pattern, func(*args, **options))
+
+    def _acted(self, act: Act | None, whole: Tensor) -> Tensor:
+        if act is None:
+            return whole
+        changed = act(whole if whole.ndim == 4 else whole.unflatten(0, (-1, self._n_heads)))
+        return whole if changed is None else changed.reshape(whole.shape).to(whole.dtype)
 
 
 def _added(

@@ -40,7 +40,11 @@ class Model:
 
     `refused`: places that were found not to hold, by name and layer, with the reason. `by_text`:
     whether blocks take more from a text than the residual stream, so that rows of different texts
-    cannot share a pass. `kernel`: how attention is worked out, in words.
+    cannot share a pass. `late_joining`: whether rows may begin at the first layer they change.
+    `by_row`: what blocks are given beside the stream that is made row by row, by layer and name;
+    `tiled`: what of it does not broadcast. `refusals`: ways of running it that do not hold, by
+    name, with the reason. `kernel`: how attention is worked out, in words. `certificate`: what the
+    trial at the end of loading found.
     """
 
     def __init__(
@@ -59,7 +63,11 @@ class Model:
         self.nbytes = sum(p.nbytes for p in hf.parameters())
         self.ends: frozenset[int] = _ends(hf)
         self.kernel = ""
+        self.certificate: Any = None
         self.by_text = False
+        self.late_joining = True
+        self.refusals: dict[str, str] = {}
+        self.by_row: frozenset[tuple[int, str]] = frozenset()
         self.tiled: frozenset[tuple[int, str]] = frozenset()
         self.block_gives_tuple = False
         self.refused: dict[tuple[str, int], str] = {}
@@ -84,6 +92,8 @@ class Model:
         if cache is None:
             self.rotaries.begin()
         out = self.hf(input_ids=ids, use_cache=True, **{self._cached: cache})
+        if out.get(self._cached) is None:
+            raise EngineError("it keeps nothing of what it has read to go on from")
         return out.logits, out[self._cached]
 
     def layer(self, layer: int) -> Layer:
@@ -112,6 +122,16 @@ class Model:
         where = f"{self.checkpoint.architecture} has no {name} in layer {layer}"
         return f"{where} that can be seen and changed here{f': {why}' if why else ''}."
 
+    def check_way(self, way: str, what: str) -> None:
+        """Refuse what a model was seen not to do. Raises: EngineError for the way named: "cached",
+        "block by block"."""
+        why = self.refusals.get(way)
+        if why is not None:
+            raise EngineError(
+                f"{self.checkpoint.architecture} was tried when it was loaded, and {why}; so its "
+                f"{what} is not shown rather than shown wrongly."
+            )
+
     @contextlib.contextmanager
     def hooked(self, name: str, layer: int, n_tokens: int, act: Act) -> Iterator[None]:
         """Hand an activation to `act` as it passes, by its TransformerLens name: `("z", 9)`.
@@ -126,7 +146,7 @@ class Model:
                 attention = self.plan.layers[layer].attention
                 assert attention is not None
                 given = {"scores": act} if name == "attn_scores" else {"pattern": act}
-                stack.enter_context(softmax_seen(attention, **given))
+                stack.enter_context(softmax_seen(attention, self.shape.n_heads, **given))
             elif name == "ln_final":
                 norm = self.plan.ln_final
                 assert norm is not None
@@ -220,7 +240,7 @@ def hidden_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
 
 def with_first(out: Any, act: Callable[[Tensor], Tensor]) -> Any:
     """What a module gives, with the first of its outputs changed."""
-    return (act(out[0]), *out[1:]) if isinstance(out, tuple) else act(out)
+    return type(out)((act(out[0]), *out[1:])) if isinstance(out, tuple | list) else act(out)
 
 
 def _with_hidden(

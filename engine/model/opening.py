@@ -92,6 +92,7 @@ def _look(model: Model) -> None:
     model.kernel = choose(model.hf, modules, lambda: model(texts[:1]).float())
     one, both = _given(model, texts[:1]), _given(model, texts)
     model.block_gives_tuple = one[0][1]
+    by_row: set[tuple[int, str]] = set()
     tiled: set[tuple[int, str]] = set()
     for layer, ((single, _), (double, _)) in enumerate(zip(one, both, strict=True)):
         for name, value in single.items():
@@ -99,9 +100,10 @@ def _look(model: Model) -> None:
                 if a.ndim and len(b) == 2 * len(a):
                     if not torch.equal(b[: len(a)], b[len(a) :]):
                         model.by_text = True
+                    by_row.add((layer, name))
                     if len(a) > 1:
                         tiled.add((layer, name))
-    model.tiled = frozenset(tiled)
+    model.by_row, model.tiled = frozenset(by_row), frozenset(tiled)
 
 
 def _given(model: Model, ids: Tensor) -> list[tuple[dict[str, Any], bool]]:
@@ -115,7 +117,7 @@ def _given(model: Model, ids: Tensor) -> list[tuple[dict[str, Any], bool]]:
         others.append({str(i): value for i, value in enumerate(args[1:])} | named)
 
     def after(_block: nn.Module, _args: tuple[Any, ...], out: Any) -> None:
-        found.append((others.pop(), isinstance(out, tuple)))
+        found.append((others.pop(), not isinstance(out, Tensor)))
 
     with ExitStack() as stack:
         for block in model.blocks:

@@ -20,13 +20,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..errors import EngineError
-from ..model.model import Model, hidden_of
+from ..model.model import Model, hidden_of, with_first
 from ..model.places import SOFTMAX
+from .beside import repeated
 from .points import Wanted, passing
-from .tiling import repeated
 
 Ids = tuple[int, ...]
+
+
+def alike(model: Model, ids: Ids) -> tuple[int, ...]:
+    """The same for texts whose rows can be run together: those of one length, or, where blocks
+    take more from a text than the residual stream, that text alone."""
+    return (len(ids), *ids) if model.by_text else (len(ids),)
 
 
 class Blocks:
@@ -54,7 +59,7 @@ class Blocks:
         Raises: EngineError where an edit was not made.
         """
         model = self._model
-        args, kwargs = repeated(model, layer, len(hidden), *self._calls[layer])
+        args, kwargs = repeated(model, layer, len(hidden), self._calls[layer])
         block = model.blocks[layer]
         with ExitStack() as stack:
             if alike is not None and _attends_alike(model, layer, wanted):
@@ -64,7 +69,7 @@ class Blocks:
                 for part in _position_wise(model, layer, wanted):
                     stack.enter_context(_only_at(part, places))
             out = block(hidden, *args, **kwargs)
-        return out[0] if isinstance(out, tuple) else out
+        return out if isinstance(out, Tensor) else out[0]
 
 
 def _recorded(model: Model, texts: Sequence[Ids]) -> tuple[Tensor, list[tuple[tuple, dict]]]:
@@ -120,13 +125,16 @@ def _only_at(part: nn.Module, places: tuple[int, ...]) -> Iterator[None]:
     original = part.forward
     where = list(places)
 
-    def forward_(hidden: Tensor) -> Any:
-        found = original(hidden[:, where])
-        if not isinstance(found, Tensor):
-            raise EngineError(f"{type(part).__name__} gives more than one tensor.")
-        whole = found.new_zeros(*hidden.shape[:2], found.shape[-1])
-        whole[:, where] = found
-        return whole
+    def forward_(hidden: Tensor, *more: Any) -> Any:
+        if more or hidden.ndim != 3:  # it is given something else by position
+            return original(hidden, *more)
+
+        def spread(found: Tensor) -> Tensor:
+            whole = found.new_zeros(*hidden.shape[:2], found.shape[-1])
+            whole[:, where] = found.view(len(hidden), len(where), -1)
+            return whole if found.ndim == 3 else whole.flatten(0, 1)
+
+        return with_first(original(hidden[:, where]), spread)
 
     with _replaced(part, forward_):
         yield

@@ -5,8 +5,8 @@ identical to its clean run, so it joins the batch only there, from the clean res
 store keeps (late joining). Rows of different length never share a pass, and only the positions
 asked for are unembedded. No hook outlives its pass.
 
-The pass is driven by a single row of ids: masks and position embeddings are made for it and
-broadcast over the rows, whose residuals are put in at the layers where they join.
+The pass is driven by the ids of all its rows: masks and position embeddings are made for them, the
+rows' residuals are put in at the layers where they join.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ..errors import EngineError, TokenError
 from ..model.kernels import written_into
 from ..model.model import Model, hidden_of, with_first
 from ..model.threads import fitting
+from .beside import cut
 from .hooks import Edit
 from .points import Capture, Look, by_place, passing
-from .tiling import tiled
 
 CHUNK_BYTES = 512 * 2**20
 """Activations one pass may hold at once."""
@@ -78,9 +78,7 @@ def run(model: Model, rows: Sequence[Row]) -> list[RowResult]:
     for row in rows:
         check_ids(model, row.ids)
     results: dict[int, RowResult] = {}
-    order = sorted(
-        range(len(rows)), key=lambda i: (alike(model, rows[i].ids), _joins(model, rows[i]))
-    )
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), _joins(model, rows[i])))
     for chunk in _chunks(model, rows, order):
         _halving(model, rows, chunk, results)
     return [results[i] for i in range(len(rows))]
@@ -104,7 +102,7 @@ def unembed(model: Model, vectors: Tensor, memory: Tensor | None = None) -> Tens
     that they last until it is used again. Returns: logits [n d_vocab], float32.
     Raises: EngineError where they overflow.
     """
-    driver = torch.zeros(1, 1, dtype=torch.long, device=model.device)
+    driver = torch.zeros(len(vectors), 1, dtype=torch.long, device=model.device)
     with ExitStack() as stack:
         stack.enter_context(fitting(model, len(vectors)))
         for block in model.blocks:
@@ -117,12 +115,6 @@ def unembed(model: Model, vectors: Tensor, memory: Tensor | None = None) -> Tens
         logits = model(driver)[:, 0].float()
     _check_numbers(model, logits)
     return logits
-
-
-def alike(model: Model, ids: tuple[int, ...]) -> tuple[int, ...]:
-    """The same for texts that can share a pass: those of one length, or, where blocks take more
-    from a text than the residual stream, that text alone."""
-    return (len(ids), *ids) if model.by_text else (len(ids),)
 
 
 def check_ids(model: Model, ids: Sequence[int], what: str = "prompt") -> None:
@@ -166,10 +158,7 @@ def _chunks(model: Model, rows: Sequence[Row], order: list[int]) -> Iterator[lis
     held = 0
     for i in order:
         cost = row_bytes(model, rows[i])
-        if chunk and (
-            alike(model, rows[i].ids) != alike(model, rows[chunk[0]].ids)
-            or held + cost > CHUNK_BYTES
-        ):
+        if chunk and (len(rows[i].ids) != len(rows[chunk[0]].ids) or held + cost > CHUNK_BYTES):
             yield chunk
             chunk, held = [], 0
         chunk.append(i)
@@ -216,33 +205,37 @@ def is_out_of_memory(wrong: Exception) -> bool:
 
 def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
     """One forward pass over rows of one length, ordered by the layer where they join."""
-    joins = [_joins(model, row) for row in rows]
-    last = _last(model, rows)
-    clean = _residuals(model, list(dict.fromkeys(row.ids for row in rows)))
     results = [RowResult(torch.empty(0)) for _ in rows]
     with ExitStack() as stack:
+        if model.late_joining:
+            _join_late(model, rows, stack)
         stack.enter_context(fitting(model, sum(len(row.ids) for row in rows)))
-        for layer, block in enumerate(model.blocks):
-            if layer < joins[0] or layer > last:
-                stack.enter_context(_skipped(block, model.block_gives_tuple))
-        for layer in sorted(set(joins)):
-            new = [
-                clean[row.ids].stream[layer]
-                for row, j in zip(rows, joins, strict=True)
-                if j == layer
-            ]
-            stack.enter_context(_joined(model, layer, torch.stack(new), layer == joins[0]))
-        for layer in range(joins[0], min(last + 1, model.shape.n_layers)):
-            stack.enter_context(tiled(model, layer))
         stack.enter_context(_edited(model, rows, results))
         picked = [(r, p) for r, row in enumerate(rows) for p in row.logits_at]
         stack.enter_context(_trimmed(model.unembed, picked))
-        logits = model(torch.tensor([rows[0].ids], device=model.device))
+        logits = model(torch.tensor([row.ids for row in rows], device=model.device))
     _check_numbers(model, logits)
     parts = logits[0, : len(picked)].float().split([len(row.logits_at) for row in rows])
     for result, part in zip(results, parts, strict=True):
         result.logits = part
     return results
+
+
+def _join_late(model: Model, rows: list[Row], stack: ExitStack) -> None:
+    """Have each row enter at the layer where it joins, from its clean residual stream."""
+    joins = [_joins(model, row) for row in rows]
+    last = _last(model, rows)
+    clean = _residuals(model, list(dict.fromkeys(row.ids for row in rows)))
+    for layer, block in enumerate(model.blocks):
+        if layer < joins[0] or layer > last:
+            stack.enter_context(_skipped(block, model.block_gives_tuple))
+    for layer in sorted(set(joins)):
+        new = [
+            clean[row.ids].stream[layer] for row, j in zip(rows, joins, strict=True) if j == layer
+        ]
+        stack.enter_context(_joined(model, layer, torch.stack(new), layer == joins[0]))
+    for layer in range(joins[0], min(last + 1, model.shape.n_layers)):
+        stack.enter_context(cut(model, layer, len(rows)))
 
 
 def _residuals(model: Model, texts: list[tuple[int, ...]]) -> dict[tuple[int, ...], Residuals]:
@@ -265,7 +258,7 @@ def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Residuals]:
         layers.append(hidden_of(args, kwargs))
 
     def after(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
-        layers.append(output[0] if isinstance(output, tuple) else output)
+        layers.append(output if isinstance(output, Tensor) else output[0])
 
     with ExitStack() as stack:
         stack.enter_context(fitting(model, sum(map(len, texts))))

@@ -85,6 +85,7 @@ def discovering(
     Raises: EngineError in words, here or from the iterator.
     """
     model = load(search.model)
+    model.check_way("block by block", "search")
     path = None if save is None else Path(save)
     saved = SavedSearch() if path is None else read_search(path, search)
     test = _Test(fresh or search.task, fresh is not None, controls, seed)

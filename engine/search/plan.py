@@ -14,7 +14,7 @@ from ..passes.ablation import has_values_past_the_prompt
 from ..passes.pace import Pace
 from ..sweeps.estimate import estimated
 from ..sweeps.plan import Prompt
-from .remaining import alike, nbytes
+from .remaining import nbytes, together
 from .search import Node, Search
 
 MOST_BYTES = 2 * 2**30
@@ -66,7 +66,7 @@ def ranked_nodes(
     """The nodes, those of the least estimated effect first: mean over prompts, without its sign."""
     metric = "logit_diff" if search.metric == "logit_diff" else "log_prob"
     heads, mlps = [], []
-    for group in alike(prompts):
+    for group in together(model, prompts):
         of_heads, of_mlps = yield from estimated(model, pace, group, metric)
         heads.append(of_heads)
         mlps.append(of_mlps)

@@ -16,6 +16,7 @@ import numpy as np
 from ..experiment.sites import MLP, Site
 from ..model.model import Model
 from ..model.worker import Steps
+from ..passes.blockwise import alike
 from ..passes.growing import Base, Branch, Edits, base, grown, run_layers
 from ..passes.hooks import Edit
 from ..passes.pace import Pace
@@ -56,7 +57,7 @@ class Remaining:
         """Run the whole model. Returns: its score."""
         model, pace = self._model, self._pace
         numbers: list[np.ndarray] = []
-        for prompts in alike(self._prompts):
+        for prompts in together(self._model, self._prompts):
             asked = [p.question for p in prompts]
             texts = [q.ids for q in asked]
             run = yield from base(model, pace, texts, [()] * len(texts), asked[0].places)
@@ -142,11 +143,11 @@ class Remaining:
         return float(values[STORED.index(self._metric)].mean())
 
 
-def alike(prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
+def together(model: Model, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
     """The prompts in groups that can share a pass: as many tokens, as many places scored."""
-    groups: dict[tuple[int, int], list[Prompt]] = {}
+    groups: dict[tuple[int, ...], list[Prompt]] = {}
     for prompt in prompts:
-        key = (len(prompt.question.ids), len(prompt.question.places))
+        key = (len(prompt.question.places), *alike(model, prompt.question.ids))
         groups.setdefault(key, []).append(prompt)
     yield from groups.values()
 

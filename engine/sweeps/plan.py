@@ -15,6 +15,7 @@ from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.ablation import edits_of, has_values_past_the_prompt, reference_texts, site_values
+from ..passes.blockwise import alike
 from ..passes.growing import Branch, Edits
 from ..passes.hooks import Edit, ablated_sites, edit, grouped
 from ..tasks.pairs import Pair
@@ -118,12 +119,14 @@ def batches(model: Model, prompts: Sequence[Prompt]) -> Iterator[list[list[int]]
     """Prompts (by index) that are held at once, in groups that can share a pass: as many tokens,
     and logits wanted at as many places."""
     s = model.shape
-    keys = [(len(p.question.ids), len(p.question.places)) for p in prompts]
+    keys = [(len(p.question.places), *alike(model, p.question.ids)) for p in prompts]
     order = sorted(range(len(prompts)), key=lambda i: keys[i])
     batch: list[list[int]] = []
     held = 0
     for i in order:
-        streams = 2 * (s.n_layers + 1) * keys[i][0] * s.d_model * model.dtype.itemsize
+        streams = (
+            2 * (s.n_layers + 1) * len(prompts[i].question.ids) * s.d_model * model.dtype.itemsize
+        )
         nbytes = streams + 8 * s.d_vocab
         if batch and held + nbytes > STREAM_BYTES:
             yield batch

@@ -73,6 +73,7 @@ def sweeping(
             "all, prompt, or some of them."
         )
     model = load(e.model)
+    model.check_way("block by block", "sweep")
     empty = Found(e, tuple(pairs), at, per_position, estimate)
     return Sweeping(
         model.worker,

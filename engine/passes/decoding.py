@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from ..errors import EngineError
 from ..model.model import Model
-from ..passes import forward
-from ..passes.hooks import Edit
-from ..passes.points import by_place, passing
+from . import forward
+from .hooks import Edit
+from .points import by_place, passing
 
 Changes = Sequence[tuple[Edit, ...]]
 """The edits of each row. Their positions count from the first of the ids that are being read."""

@@ -1,0 +1,383 @@
+"""The trial of a model: every kind of place changed and compared with a plain hook, and more.
+
+A plain hook is one whole pass of the model over one text, nothing skipped, nothing shared. Against
+it stand the ways the engine runs a model: rows of different texts that share a pass and join it
+late, blocks called one at a time, and tokens read behind a cache. What fails is refused by name;
+where only late joining fails, rows are read whole from then on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+
+import torch
+from torch import Tensor
+
+from ..errors import EngineError, ModelError
+from ..model.model import Model
+from ..model.places import NAMES, SOFTMAX
+from ..model.worker import finished
+from ..passes import forward
+from ..passes.decoding import Decoding
+from ..passes.growing import Branch, base, grown
+from ..passes.hooks import Edit
+from ..passes.pace import Pace
+from ..passes.points import Capture, passing
+from .results import Certificate, Check, PlaceCheck
+
+_PLACES = tuple(name for name in NAMES if name not in ("attn_scores", "ln_final"))
+_LIMITS = {torch.float32: 2e-4}
+_COARSE = 0.05
+"""Of the coarser dtypes, whose kernels round differently."""
+_VERSIONS = ("torch", "transformers", "transformer_lens")
+_TOKENS = 4
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One place of one layer forced to random numbers in one of the texts."""
+
+    at: Capture
+    text: int
+    value: Tensor
+
+    @property
+    def edit(self) -> Edit:
+        name, layer = self.at
+        n = self.value.shape[0]
+        index = tuple(range(self.value.shape[1])) if self.value.ndim > 2 else None
+        keys = n if name in SOFTMAX else None
+        return Edit(name, layer, index, tuple(range(n)), self.value, keys=keys)
+
+
+def certify(model: Model, going_on: Callable[[], None] = lambda: None) -> Certificate:
+    """Try a model, on its worker's thread, and refuse in it what does not hold.
+
+    Raises: ModelError where not even a plain reading of it holds.
+    """
+    try:
+        return _certify(model, going_on)
+    except EngineError:
+        raise
+    except Exception as wrong:
+        raise ModelError(
+            f"“{model.name}” ({model.checkpoint.architecture}) was read, but running it fails: "
+            f"{_told(wrong)}"
+        ) from wrong
+
+
+def _certify(model: Model, going_on: Callable[[], None]) -> Certificate:
+    began = time.monotonic()
+    trial = _Trial(model)
+    checks = [trial.weights(), trial.clean()]
+    going_on()
+    places = trial.places()
+    if model.late_joining and trial.joining is not None and not trial.joining.holds:
+        model.late_joining = False
+        whole = trial.places()
+        if [p.holds for p in whole] == [p.holds for p in places]:
+            model.late_joining, trial.joining = True, None  # it is not the joining that fails
+        else:
+            places = whole
+    checks += [trial.joining] if trial.joining is not None else []
+    _refuse(model, places)
+    going_on()
+    parts = (trial.parts_of_heads(), trial.between(), trial.added())
+    checks += [one for one in parts if one is not None]
+    going_on()
+    blocks = trial.block_by_block()
+    if not blocks.holds and model.by_row - model.tiled:
+        model.tiled = model.by_row  # what is made row by row does not broadcast here
+        blocks = trial.block_by_block()
+    checks += [trial.cached(), blocks]
+    model.refusals |= {c.name: c.why for c in checks if not c.holds}
+    for name in ("q", "k", "v") if "parts of heads" in model.refusals else ():
+        _refuse_kind(model, name, model.refusals["parts of heads"])
+    if "between" in model.refusals:
+        _refuse_kind(model, "resid_mid", model.refusals["between"])
+    model.store.clear()
+    model.certificate = Certificate(
+        model=model.name,
+        architecture=model.checkpoint.architecture,
+        dtype=str(model.dtype).removeprefix("torch."),
+        kernel=model.kernel,
+        places=places,
+        checks=tuple(checks),
+        absent=tuple(n for n in _PLACES if not any(p.name == n for p in places)),
+        versions=tuple((name, version(name)) for name in _VERSIONS),
+        seconds=time.monotonic() - began,
+    )
+    found: Certificate = model.certificate
+    return found
+
+
+class _Trial:
+    """What is tried of one model, on two texts."""
+
+    def __init__(self, model: Model) -> None:
+        s = model.shape
+        n = min(_TOKENS, s.n_ctx or _TOKENS)
+        self.model = model
+        self.texts = [tuple((a + b * i) % s.d_vocab for i in range(n)) for a, b in ((1, 1), (3, 7))]
+        self.n = n
+        self.limit = _LIMITS.get(model.dtype, _COARSE)
+        self.joining: Check | None = None
+        self._random = torch.Generator().manual_seed(0)
+        self._clean = [self._plain(text) for text in (0, 1)]
+        self._seen = self._see()
+
+    def weights(self) -> Check:
+        """Whether every weight is a number."""
+        bad = next((name for name, p in self.model.hf.named_parameters() if not _finite(p)), None)
+        if bad is not None:
+            raise ModelError(
+                f"“{self.model.name}” has weights that are no numbers (in {bad}), so nothing it "
+                "says would mean anything. Save it again."
+            )
+        return Check("weights are numbers", 0.0, 0.0)
+
+    def clean(self) -> Check:
+        """A shared pass against a plain one, and the kernel chosen against the family's own."""
+        rows = [forward.Row(text, logits_at=tuple(range(self.n))) for text in self.texts]
+        try:
+            found = [result.logits for result in forward.run(self.model, rows)]
+        except EngineError:
+            raise
+        except Exception as wrong:  # of whatever kind: rows are then read whole
+            self.joining = Check("late joining", float("inf"), self.limit, _told(wrong))
+            self.model.late_joining = False
+            found = [result.logits for result in forward.run(self.model, rows)]
+        off = max(_off(a, b) for a, b in zip(found, self._clean, strict=True))
+        if not off <= self.limit:
+            raise ModelError(
+                f"{self.model.checkpoint.architecture} gives other numbers here than when "
+                "transformers runs it whole, so it is not shown rather than shown wrongly."
+            )
+        return Check("clean runs", off, self.limit)
+
+    def places(self) -> tuple[PlaceCheck, ...]:
+        """Every kind of place, at the first, middle and last layer that has it."""
+        changes = [self._change(*at, i % 2) for i, at in enumerate(self._tried())]
+        rows = [forward.Row(self.texts[c.text], (c.edit,), tuple(range(self.n))) for c in changes]
+        try:
+            shared = [result.logits for result in forward.run(self.model, rows)]
+            reads = self._reads()
+        except Exception as wrong:  # whatever it is, rows are then read whole
+            if not self.model.late_joining:
+                raise
+            self.joining = Check("late joining", float("inf"), self.limit, _told(wrong))
+            return ()
+        found: list[PlaceCheck] = []
+        worst = 0.0
+        for name in _PLACES:
+            mine = [(c, s) for c, s in zip(changes, shared, strict=True) if c.at[0] == name]
+            if not mine:
+                continue
+            edits, moves = 0.0, float("inf")
+            for change, logits in mine:
+                meant = self._plain(change.text, change)
+                edits = max(edits, _off(logits, meant))
+                moves = min(moves, _off(meant, self._clean[change.text]))
+            layers = tuple(c.at[1] for c, _ in mine)
+            read = max(reads[name, layer] for layer in layers)
+            why = ""
+            if not (edits <= self.limit and read <= self.limit):
+                why = "a change of it is not what a plain hook makes of it"
+            elif not moves > 0:
+                why = "a change of it moves nothing"
+            worst = max(worst, edits, read)
+            found.append(PlaceCheck(name, layers, read, edits, moves, why))
+        if self.model.late_joining:
+            told = "" if worst <= self.limit else "rows that join a pass late come out otherwise"
+            self.joining = Check("late joining", worst, self.limit, told)
+        return tuple(found)
+
+    def parts_of_heads(self) -> Check | None:
+        """A head's query moves its own pattern alone, a key the patterns of the heads that share
+        it, a value none."""
+        s, limit = self.model.shape, self.limit
+        layer = next((i for n, i in self._tried() if n == "q"), None)
+        if layer is None or not self.model.reaches("pattern", layer) or self.n < 2:
+            return None
+        shared, worst = s.n_heads // s.n_key_value_heads, 0.0
+        clean = self._capture("pattern", layer, None)
+        for name in ("q", "k", "v"):
+            if not self.model.reaches(name, layer):
+                continue
+            # turned round it keeps its length, so that a norm over all heads is as it was
+            value = -self._seen[name, layer][0]
+            head = value.shape[1] - 1
+            edit = Edit(name, layer, (head,), tuple(range(self.n)), value[:, head : head + 1])
+            pattern = self._capture("pattern", layer, edit)
+            own = {"q": [head], "k": range(head * shared, (head + 1) * shared), "v": ()}[name]
+            others = [h for h in range(s.n_heads) if h not in own]
+            worst = max([worst, *(_off(pattern[h], clean[h]) for h in others)])
+            if any(_off(pattern[h], clean[h]) <= 1e-6 for h in own):
+                worst = float("inf")
+        why = "" if worst <= limit else "they are not where they are looked for in the projection"
+        return Check("parts of heads", worst, limit, why)
+
+    def between(self) -> Check | None:
+        """The stream between attention and MLP changed there, and by what attention adds to it."""
+        layer = next((i for n, i in self._tried() if n == "resid_mid"), None)
+        if layer is None or not self.model.reaches("attn_out", layer):
+            return None
+        value = self._value("resid_mid", layer, 0)
+        ids, everywhere = self.texts[0], tuple(range(self.n))
+        change = value - self._seen["resid_mid", layer][0]
+        rows = [
+            forward.Row(ids, (Edit("resid_mid", layer, None, everywhere, value),), everywhere),
+            forward.Row(
+                ids, (Edit("attn_out", layer, None, everywhere, change, adds=True),), everywhere
+            ),
+        ]
+        mid, added = (result.logits for result in forward.run(self.model, rows))
+        off = _off(mid, added)
+        why = "" if off <= self.limit else "the block does not go on from it as it is"
+        return Check("between", off, self.limit, why)
+
+    def added(self) -> Check | None:
+        """Whether what heads and MLP write is what is added to the stream."""
+        worst, tried = 0.0, False
+        for layer in sorted({i for _, i in self._tried()}):
+            names = ("resid_pre", "attn_out", "mlp_out", "resid_post")
+            if all((name, layer) in self._seen for name in names):
+                pre, attn, mlp, post = (self._seen[name, layer][0].float() for name in names)
+                worst, tried = max(worst, _off(pre + attn + mlp, post)), True
+        if not tried:
+            return None
+        why = (
+            ""
+            if worst <= 10 * self.limit
+            else ("what heads and MLPs write is not added to the residual stream as it is")
+        )
+        return Check("adds up", worst, 10 * self.limit, why)
+
+    def cached(self) -> Check:
+        """Tokens read one by one behind a cache, clean and changed, against one plain pass."""
+        model, n = self.model, self.n
+        tried = [at for at in self._tried() if at[0] in ("z", "mlp_out")]
+        changes = [None, *(self._change(*at, 0) for at in tried)]
+        try:
+            decoding, found = Decoding(model), []
+            ids = torch.tensor([self.texts[0]] * len(changes), device=model.device)
+            start = max(1, n - 2)
+            for part in ids.split([start] + [1] * (n - start), dim=1):
+                first, stop = decoding.n_read, decoding.n_read + part.shape[1]
+                edits = [() if c is None else (_within(c.edit, first, stop),) for c in changes]
+                found.append(decoding.read(part, edits, part.shape[1]))
+            logits = torch.cat(found, 1)
+            off = max(_off(one, self._plain(0, c)) for one, c in zip(logits, changes, strict=True))
+            why = "" if off <= self.limit else "other numbers come out token by token"
+        except Exception as wrong:  # of whatever kind: then it does not generate
+            off, why = float("inf"), _told(wrong)
+        return Check("cached", off, self.limit, why)
+
+    def block_by_block(self) -> Check:
+        """Blocks called one at a time on rows that set out late, against plain hooks."""
+        model = self.model
+        texts = self.texts[:1] if model.by_text else self.texts
+        tried = [at for at in self._tried() if at[0] in ("z", "mlp_out", "post")]
+        changes = [self._change(*at, i % len(texts)) for i, at in enumerate(tried)]
+        changes.sort(key=lambda c: (c.at[1], c.text))
+        try:
+            pace, last = Pace(model), (self.n - 1,)
+            run = finished(base(model, pace, texts, [()] * len(texts), last))
+            branches = [Branch(c.text, c.edit) for c in changes]
+            leaving = finished(grown(model, pace, run, branches))
+            found = forward.unembed(model, leaving[:, 0])
+            off = max(
+                _off(one, self._plain(c.text, c)[-1]) for one, c in zip(found, changes, strict=True)
+            )
+            why = "" if off <= self.limit else "other numbers come out block by block"
+        except Exception as wrong:  # of whatever kind: then it is not swept
+            off, why = float("inf"), _told(wrong)
+        return Check("block by block", off, self.limit, why)
+
+    def _tried(self) -> Iterator[Capture]:
+        for name in _PLACES:
+            layers = [i for i in range(self.model.shape.n_layers) if self.model.reaches(name, i)]
+            if layers:
+                for layer in sorted({layers[0], layers[len(layers) // 2], layers[-1]}):
+                    yield name, layer
+
+    def _plain(self, text: int, change: _Change | None = None) -> Tensor:
+        """Logits [pos d_vocab] of one whole pass over one text, by a hook or none."""
+        ids = torch.tensor([self.texts[text]], device=self.model.device)
+        wanted = {} if change is None else {change.at: [(0, change.edit)]}
+        with passing(self.model, self.n, wanted):
+            return self.model(ids)[0].float()
+
+    def _see(self) -> Mapping[Capture, list[Tensor]]:
+        """What plain hooks see at every place tried, of each text."""
+        seen: dict[Capture, list[Tensor]] = {at: [] for at in self._tried()}
+
+        def looking(at: Capture) -> Callable[[Tensor], None]:
+            return lambda activation: seen[at].append(activation[0].clone())
+
+        for ids in self.texts:
+            with passing(self.model, self.n, {}, {at: looking(at) for at in seen}):
+                self.model(torch.tensor([ids], device=self.model.device))
+        return seen
+
+    def _reads(self) -> dict[Capture, float]:
+        """How far what a shared pass sees is from what plain hooks see."""
+        rows = [forward.Row(ids, captures=frozenset(self._seen)) for ids in self.texts]
+        results = forward.run(self.model, rows)
+        return {
+            at: max(_off(r.captured[at], one) for r, one in zip(results, seen, strict=True))
+            for at, seen in self._seen.items()
+        }
+
+    def _capture(self, name: str, layer: int, edit: Edit | None) -> Tensor:
+        row = forward.Row(
+            self.texts[0], () if edit is None else (edit,), captures=frozenset({(name, layer)})
+        )
+        return forward.run(self.model, [row])[0].captured[name, layer]
+
+    def _value(self, name: str, layer: int, text: int) -> Tensor:
+        """Random numbers the size of what is there: [pos …], a pattern's [query head key]."""
+        seen = self._seen[name, layer][text].float()
+        noise = torch.randn(tuple(seen.shape), generator=self._random).to(seen.device)
+        value = noise * seen.std().clamp_min(1e-3)
+        return value.transpose(0, 1) if name in SOFTMAX else value
+
+    def _change(self, name: str, layer: int, text: int) -> _Change:
+        return _Change((name, layer), text, self._value(name, layer, text))
+
+
+def _within(edit: Edit, first: int, stop: int) -> Edit:
+    """An edit's part for reading positions `first` to before `stop`, counted from `first`."""
+    assert isinstance(edit.value, Tensor)
+    return replace(edit, positions=tuple(range(stop - first)), value=edit.value[first:stop])
+
+
+def _refuse(model: Model, places: tuple[PlaceCheck, ...]) -> None:
+    for place in places:
+        if not place.holds:
+            _refuse_kind(model, place.name, place.why)
+
+
+def _refuse_kind(model: Model, name: str, why: str) -> None:
+    model.refused |= {(name, layer): why for layer in range(model.shape.n_layers)}
+
+
+def _finite(parameter: Tensor) -> bool:
+    if not (parameter.is_floating_point() and parameter.numel()):
+        return True
+    least, most = torch.aminmax(parameter)
+    return bool(torch.isfinite(least) and torch.isfinite(most))
+
+
+def _off(found: Tensor, meant: Tensor) -> float:
+    """How far two tensors are apart, as a share of the second's size."""
+    size = float(meant.float().norm())
+    return float((found.float() - meant.float()).norm()) / max(size, 1e-6)
+
+
+def _told(wrong: Exception) -> str:
+    said = str(wrong).strip()[:160]
+    return said if isinstance(wrong, EngineError) else f"{type(wrong).__name__}: {said}"
