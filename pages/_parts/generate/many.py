@@ -405,5 +405,6 @@ def _shown(kept: Kept, row: engine.ManyRow) -> dict[str, object]:
             parts = "" if one is None or one.parts_at is None else str(one.parts_at)
             told[f"{visible(run.name)} parts at"] = parts
         mark = "" if one is None or one.right is None else "✓ " if one.right else "✗ "
-        told[visible(run.name)] = f"{mark}{visible(one.text)}" if one else f"not run: {error}"
+        said = " ".join(filter(None, (visible(one.text), one.note))) if one else ""
+        told[visible(run.name)] = f"{mark}{said}" if one else f"not run: {error}"
     return told

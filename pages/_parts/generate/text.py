@@ -297,6 +297,8 @@ def _told(record: Record, total: int) -> str:
             f"After {flagged[0]} clean and {flagged[1]} ablated steps (marked ↻), tokenizing the "
             "text so far would give other ids than the model has read. "
         )
+    notes = (run.note for s in record.steps[:total] for run in (s.clean, s.ablated) if run)
+    told += next(filter(None, notes), "")
     return told.strip()
 
 
