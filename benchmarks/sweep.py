@@ -22,8 +22,8 @@ from benchmarks.memory import peak
 from benchmarks.rival import bridge_of
 from benchmarks.timing import percentile, seconds
 from benchmarks.toggle import save_gpt2_small
-from engine.model.model import Model
 from engine.model.checkpoints import BUNDLED
+from engine.model.model import Model
 
 ROUNDS = 5
 _EVERY = 8

@@ -2,12 +2,13 @@
 
 Linear layers: torch gives 32-bit products on a processor to the BLAS it was built with, whose
 kernels are made for large square ones. A language model's are not square: few vectors, many
-outputs. oneDNN, which torch brings along and keeps for tensors of its own layout, takes as little
-as half of the time onto a vocabulary and for some tens of vectors, and about the same for hundreds
-onto few outputs. A graphics card, other dtypes and gradients go torch's own way.
+outputs. oneDNN, which torch brings along, takes as little as a third of the time onto a vocabulary,
+two thirds for some tens of vectors, and a little less for hundreds; torch's compiler calls it by
+an operation that takes tensors as they lie and copies nothing, and so do we. A graphics card, other
+dtypes, gradients and the very small go torch's own way.
 
 GELUs: one written out in eight operations reads and writes its input eight times; torch has it in
-one.
+one. What else is one step instead of several is in `fusing`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
+from .fusing import fuse, product, suits
+
 _WRITTEN_OUT = ("NewGELUActivation", "FastGELUActivation")
 
 _OUTPUTS = 4096
-"""Outputs at a time: oneDNN's are copied, and so many of a few hundred vectors fit a cache."""
+"""Outputs at a time where they go into memory: so many of a few hundred vectors fit a cache."""
+_FEW_WEIGHTS, _FEW_VECTORS = 2**17, 32
+"""Up to so many of both torch's own product is the quicker one."""
 
 
 def prepare(hf: nn.Module) -> None:
@@ -33,7 +38,7 @@ def prepare(hf: nn.Module) -> None:
     output side by side: oneDNN, and the layers that it is split into, read it as it lies.
     """
     for module in list(hf.modules()):
-        if type(module) is Conv1D and _suits(module.weight):
+        if type(module) is Conv1D and suits(module.weight):
             module.weight.data = module.weight.data.T.contiguous().T
         for name, child in module.named_children():
             if type(child).__name__ in _WRITTEN_OUT:
@@ -41,12 +46,14 @@ def prepare(hf: nn.Module) -> None:
 
 
 def by_onednn(model: nn.Module) -> None:
-    """Let every linear layer of a model that oneDNN can do go by it from now on."""
+    """Let every linear layer of a model that oneDNN can do go by it from now on, and fuse what can
+    be fused."""
     for layer in model.modules():
-        if type(layer) is nn.Linear and _suits(layer.weight):
+        if type(layer) is nn.Linear and suits(layer.weight):
             layer.__class__ = _Linear
-        elif type(layer) is Conv1D and _suits(layer.weight):
+        elif type(layer) is Conv1D and suits(layer.weight.T):
             layer.__class__ = _Conv1D
+    fuse(model)
 
 
 @contextmanager
@@ -80,24 +87,24 @@ def linear(
 ) -> Tensor:
     """vectors [... d_in] times weight [d_out d_in], plus bias [d_out]. Returns: [... d_out], where
     it is wide in `memory` [n d_out] if that is given."""
-    if torch.is_grad_enabled() or not (
-        _suits(weight) and weight.is_contiguous() and vectors.numel()
+    if (
+        torch.is_grad_enabled()
+        or not (suits(weight) and vectors.numel())
+        or _is_small(vectors, weight)
     ):
         return functional.linear(vectors, weight, bias)
-    flat = vectors.reshape(-1, vectors.shape[-1]).to_mkldnn()
-    if len(weight) <= _OUTPUTS:
-        found = functional.linear(flat, weight, bias).to_dense()
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    if len(weight) <= _OUTPUTS or memory is None:
+        found = product(flat, weight, bias)
     else:
-        n, d_out = len(flat), len(weight)
-        found = vectors.new_empty(n, d_out) if memory is None else memory[:n]
-        for start in range(0, d_out, _OUTPUTS):
+        found = memory[: len(flat)]
+        for start in range(0, len(weight), _OUTPUTS):
             some = slice(start, start + _OUTPUTS)
-            own = None if bias is None else bias[some]
-            found[:, some] = functional.linear(flat, weight[some], own).to_dense()
+            found[:, some] = product(flat, weight[some], None if bias is None else bias[some])
     return found.view(*vectors.shape[:-1], len(weight))
 
 
-def _suits(weight: Tensor) -> bool:
-    """Whether oneDNN is there and takes it."""
-    here = weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
-    return here and weight.dtype == torch.float32
+def _is_small(vectors: Tensor, weight: Tensor) -> bool:
+    """Whether a product is so small that what oneDNN does before it begins takes longer."""
+    few = weight.numel() <= _FEW_WEIGHTS and len(weight) <= _OUTPUTS
+    return few and vectors.numel() <= _FEW_VECTORS * vectors.shape[-1]
