@@ -69,8 +69,8 @@ def weight(model: str, name: str, per_query_head: bool = False) -> np.ndarray:
         ln_final.w, ln_final.b                             [d_model]
 
     `per_query_head`: W_K, W_V, b_K and b_V with [head_index …] in front, query heads that share
-    one having the same. A bias that the model does without is zeros. Norms multiply by w; Gemma's,
-    Qwen 3 Next's and Nemotron's by 1 + w.
+    one having the same. A bias that the model does without is zeros. Norms multiply by w; those of
+    Gemma 1 to 3, Nemotron, Qwen 3 Next and 3.5, and a few more, by 1 + w.
     Raises: EngineError for a name or layer there is not, for a weight that the family does not
     have (a mixture of experts has no one W_in, latent attention no W_Q), and for quantized ones.
     """

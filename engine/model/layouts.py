@@ -114,8 +114,13 @@ def linear(model: Model, name: str, layer: int) -> Place:
         return found
     if not of_mlp and own.attention is None:
         why = "there are no attention heads in it"
+    elif where == "z":
+        why = "its heads are not joined by one projection"
     elif not of_mlp:
-        why = "its heads are not made, or joined, by one projection, as in latent attention"
+        why = (
+            "no projection is known to make that alone, as in latent attention or where another "
+            "layer's keys and values are used"
+        )
     elif own.mlp is not None and any("expert" in n for n, _ in own.mlp.named_children()):
         why = "its MLP is a mixture of experts, each with weights of its own"
     elif where == "mlp.gate" and "mlp.in" in own.parts:

@@ -314,9 +314,7 @@ def _numbered(
             rows.clone() if narrow else rows.expand(tuple(weight.shape)).clone(),
             requires_grad=False,
         ),
-        "bias": None
-        if getattr(projection, "bias", None) is None
-        else nn.Parameter(each, requires_grad=False),
+        "bias": nn.Parameter(each, requires_grad=False),  # some cuts fail without, as GPT-NeoX's
     }
     stand_in = copy.copy(holder)
     stand_in._modules = {**holder._modules, name: numbered}

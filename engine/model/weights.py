@@ -34,7 +34,8 @@ def W_K(model: Model, layer: int) -> Float[Tensor, "n_key_value_heads d_model d_
 
 
 def W_V(model: Model, layer: int) -> Float[Tensor, "n_key_value_heads d_model d_head"]:
-    """Values, one for each key-value head; `per_query_head` has them for each query head."""
+    """Values, one for each key-value head; `per_query_head` has them for each query head. z is
+    pattern @ v, unless a family norms or gates what heads give (Gemma 4, BitNet, Qwen 3.5)."""
     return into_heads(model, "W_V", layer).transpose(1, 2)
 
 
@@ -98,8 +99,8 @@ def b_out(model: Model, layer: int) -> Float[Tensor, " d_model"]:
 def norm_w(model: Model, name: str, layer: int | None = None) -> Float[Tensor, "*axes"]:
     """A norm's weight, [d_model]; of `attn.q_norm` and `attn.k_norm` as the family has it.
 
-    It multiplies what was normalised, except in Gemma's, Qwen 3 Next's and Nemotron's norms, where
-    1 + w does. `name`: ln1, ln1_post, ln2, ln2_post, of a layer, or ln_final.
+    It multiplies what was normalised; in Gemma 1 to 3, Nemotron, Qwen 3 Next and 3.5, and a few
+    more, 1 + w does. `name`: ln1, ln1_post, ln2, ln2_post, of a layer, or ln_final.
     """
     return norm(model, f"{name}.w", layer)
 
