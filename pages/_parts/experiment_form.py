@@ -1,6 +1,7 @@
 """The experiment's widgets around every page: model and method at the side, prompt on top."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -16,6 +17,9 @@ from pages._parts.text import plain
 EXAMPLES = {e["name"]: e for e in json.loads((ASSETS / "prompts.json").read_text("utf-8"))}
 VERBS = {"ablate": "Ablate these", "keep": "Keep only these"}
 _SHARE = "share"
+_CALLED_OFF = "_load_called_off"
+_SOON = 10
+"""Twentieths of a second for which a load goes without a bar."""
 METHODS = {kind.word: kind.definition for kind in engine.Kind}
 
 
@@ -81,15 +85,17 @@ def model_shape() -> engine.Shape:
 
 
 def _model() -> None:
-    names = [m.name for m in engine.models()]
+    infos = {m.name: m for m in engine.models()}
     chosen = st.session_state["model"]
     st.selectbox(
         "Model",
-        names if chosen in names else [*names, chosen],
+        list(infos) if chosen in infos else [*infos, chosen],
         key="model",
+        format_func=lambda name: _called(infos.get(name), name),
         accept_new_options=True,
-        help="A bundled model, a Hugging Face hub name such as gpt2, or a directory on this "
-        "machine. Type to add one. Only safetensors are read; no code from a model is run.",
+        help="A bundled model, one of the catalogue (fetched when it is picked), a Hugging Face "
+        "hub name such as gpt2, a directory or a GGUF file on this machine. Type to add one. Only "
+        "safetensors and GGUF are read; no code from a model is run.",
     )
     _load(st.session_state["model"] or "")
     st.segmented_control(
@@ -102,21 +108,54 @@ def _model() -> None:
     )
 
 
+def _called(info: engine.ModelInfo | None, name: str) -> str:
+    """A model as the picker has it: one that has to be fetched first says so."""
+    return f"{name} (fetched when first picked)" if info is not None and not info.here else name
+
+
 def _load(name: str) -> None:
     """Load the model and caption it; what goes wrong is kept, to be told on the page."""
+    ss = st.session_state
+    if ss.get(_CALLED_OFF) == name:
+        ss["_shape"] = engine.Cancelled(f"Loading {name} was called off.")
+        st.button("Load it", on_click=ss.pop, args=(_CALLED_OFF, None))
+        return
+    ss.pop(_CALLED_OFF, None)
     try:
-        with st.spinner(plain(f"Loading {name}…"), show_time=True):
-            model = engine.load(name)
+        asked = engine.loading(name, view=f"{state.view()} model")
+        _follow(asked, name)
+        model = asked.result()
     except engine.EngineError as wrong:
-        st.session_state["_shape"] = wrong
+        ss["_shape"] = wrong
         return
     info, shape = model.info, model.shape
-    st.session_state["_shape"] = shape
+    ss["_shape"] = shape
     grouped = f" over {shape.n_key_value_heads}" if shape.n_key_value_heads < shape.n_heads else ""
     st.caption(
         f"{info.architecture}, {shape.n_layers} layers × {shape.n_heads} heads{grouped}, "
         f"d_model {shape.d_model}, {info.dtype} on {info.device}"
     )
+
+
+def _follow(asked: engine.Loading, name: str) -> None:
+    """Show how far a load is until it is over, and let it be called off."""
+    with st.spinner(plain(f"Loading {name}…"), show_time=True):
+        place, told = st.empty(), 0
+        while not asked.done:
+            time.sleep(0.05)
+            told += 1
+            if told == _SOON:
+                box = place.container()
+                bar = box.empty()
+                box.button("Call off", on_click=_call_off, args=(asked, name))
+            if told >= _SOON:
+                bar.progress(asked.progress, plain(asked.doing))
+        place.empty()
+
+
+def _call_off(asked: engine.Loading, name: str) -> None:
+    asked.cancel()
+    st.session_state[_CALLED_OFF] = name
 
 
 def _ablation() -> None:
