@@ -8,6 +8,7 @@ only their length is told; what transformers dequantizes, and how, is its own af
 from __future__ import annotations
 
 import functools
+import importlib
 import struct
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -24,10 +25,12 @@ _LONG = 1024
 @functools.cache
 def hasten() -> None:
     """Put the quick reader in the place of the package's, once and for good."""
-    import gguf
+    gguf: Any = importlib.import_module("gguf")
 
     class Skimming(gguf.GGUFReader):
         """A GGUFReader that gives long arrays as so many times their first item."""
+
+        data: Any
 
         def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
             if isinstance(self.data, np.memmap):
