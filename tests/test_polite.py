@@ -237,15 +237,6 @@ def test_a_card_that_cannot_be_read_says_nothing(tmp_path, tiny):
     assert "GPT2LMHeadModel" in about
 
 
-@pytest.mark.parametrize(
-    ("kind", "told"),
-    [("deepseek_v3", "one by one"), ("bloom", "several prompts in one pass")],
-)
-def test_an_architecture_that_would_be_shown_wrongly_is_refused(tmp_path, kind, told):
-    with pytest.raises(engine.ModelError, match=told):
-        engine.load(str(save_model(kind, tmp_path)))
-
-
 def test_ids_outside_the_vocabulary_never_reach_the_device(tmp_path, tiny):
     directory = tmp_path / "m"
     shutil.copytree(tiny("gpt2", vocab_size=20), directory)

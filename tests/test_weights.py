@@ -27,7 +27,7 @@ from tests.tiny_models import (
     HEADS,
     LAYERS,
     SCALED,
-    UNSERVED,
+    LATE,
     VOCAB,
     save_tokenizer,
 )
@@ -51,7 +51,7 @@ JOINT: dict[str, tuple[str, dict]] = {
         "Mpt", {"vocab_size": VOCAB, "d_model": D_MODEL, "n_layers": LAYERS, "n_heads": HEADS,
                 "max_seq_len": 64, "expansion_ratio": 2}
     ),
-    "bloom": UNSERVED["bloom"],
+    "bloom": LATE["bloom"],
     "glm": ("Glm", {**_GROUPED, "head_dim": 8}),
     "gpt_neo": (
         "GPTNeo", {"vocab_size": VOCAB, "hidden_size": D_MODEL, "num_layers": LAYERS + 1,

@@ -60,10 +60,10 @@ CONFIGS: dict[str, tuple[str, dict]] = {
 }  # fmt: skip
 
 
-UNSERVED: dict[str, tuple[str, dict]] = {
+LATE: dict[str, tuple[str, dict]] = {
     "deepseek_v3": (
         "DeepseekV3",
-        {**_COMMON, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+        {**_COMMON, "num_key_value_heads": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
          "kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4,
          "v_head_dim": 8, "moe_intermediate_size": 16, "first_k_dense_replace": 1},
     ),
@@ -73,7 +73,7 @@ UNSERVED: dict[str, tuple[str, dict]] = {
          "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0},
     ),
 }  # fmt: skip
-"""Architectures the engine must refuse: their heads, or their rows, are not where it looks."""
+"""Architectures that make something by row, or keys and values of latent vectors."""
 
 
 SCALED: dict[str, tuple[str, dict]] = {
@@ -107,7 +107,7 @@ def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
 
 def save_model(kind: str, directory: Path, **changes: object) -> Path:
     """Write a random model of an architecture, with its tokenizer."""
-    prefix, options = (CONFIGS | UNSERVED | SCALED)[kind]
+    prefix, options = (CONFIGS | LATE | SCALED)[kind]
     config = getattr(transformers, f"{prefix}Config")(**{**options, **changes})
     torch.manual_seed(sum(map(ord, kind)))
     names = {"gpt2": "GPT2LMHeadModel", "gemma3_text": "Gemma3ForCausalLM"}

@@ -8,11 +8,10 @@ another takes in all of that one's probability.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from ..errors import EngineError, TokenError
 from ..experiment.experiment import Experiment
@@ -30,6 +29,8 @@ _ROWS = 16
 """Texts read in one step, so that others' work fits in between."""
 
 Ids = tuple[int, ...]
+_Scores = dict[tuple[Ids, int], float]
+"""Log-probabilities of tokens behind what stands before them."""
 
 
 def rank_answers(e: Experiment, answers: Sequence[str], view: str | None = None) -> RankedAnswers:
@@ -60,12 +61,12 @@ def _steps(model: Model, e: Experiment, answers: Sequence[str]) -> Steps[RankedA
     forward.check_ids(model, prompt.ids)
     yield from prepared(model, e)
     candidates = [_candidate(model, prompt, text) for text in dict.fromkeys(answers)]
-    asked: dict[Ids, set[Ids]] = {}
+    asked: dict[Ids, set[int]] = {}
     for one in candidates:
-        if not one.error:
-            asked.setdefault(one.ids[:-1], set()).add(one.ids)
-    scores: tuple[dict[Ids, np.ndarray], dict[Ids, np.ndarray]] = ({}, {})
-    texts = sorted(_texts(asked), key=len)
+        for n, token in enumerate(() if one.error else one.ids):
+            asked.setdefault(one.ids[:n], set()).add(token)
+    scores: tuple[_Scores, _Scores] = ({}, {})
+    texts = sorted(_texts(asked, _regime(model, prompt)), key=len)
     for start in range(0, len(texts), _ROWS):
         part = texts[start : start + _ROWS]
         edits = [edits_of(model, e, prompt, len(prompt) + len(text)) for text in part]
@@ -93,10 +94,15 @@ def _candidate(model: Model, prompt: Tokens, text: str) -> _Candidate:
     return _Candidate(text, ids, retokenizes)
 
 
-def _texts(before: Collection[Ids]) -> set[Ids]:
-    """What must be read after the prompt: answers but for their last token, none that begins
-    another, so that answers of one token need one text together."""
-    begun = {text[:n] for text in before for n in range(len(text))}
+def _regime(model: Model, prompt: Tokens) -> Callable[[int], Hashable]:
+    """The same for numbers of tokens after the prompt at which a text is read alike."""
+    return lambda n: model.rotaries.regime(len(prompt) + n)
+
+
+def _texts(before: Collection[Ids], regime: Callable[[int], Hashable]) -> set[Ids]:
+    """What must be read after the prompt: what stands before tokens that are scored, none that
+    begins another and is read alike, so that answers of one token need one text together."""
+    begun = {t[:n] for t in before for n in range(len(t)) if regime(n) == regime(len(t))}
     return set(before) - begun
 
 
@@ -105,11 +111,11 @@ def _score(
     prompt: Tokens,
     texts: list[Ids],
     edits: Sequence[tuple],
-    asked: dict[Ids, set[Ids]],
-    scores: dict[Ids, np.ndarray],
+    asked: dict[Ids, set[int]],
+    scores: _Scores,
 ) -> None:
-    """Score every answer that these texts hold the beginning of."""
-    first = len(prompt) - 1
+    """Score every token asked for behind what these texts hold."""
+    first, regime = len(prompt) - 1, _regime(model, prompt)
     rows = [
         forward.Row(prompt.ids + text, own, tuple(range(first, len(prompt) + len(text))))
         for text, own in zip(texts, edits, strict=True)
@@ -117,23 +123,23 @@ def _score(
     for text, result in zip(texts, forward.run(model, rows), strict=True):
         log_probs = result.logits.log_softmax(-1)
         for n in range(len(text) + 1):
-            here = [ids for ids in asked.get(text[:n], ()) if ids not in scores]
-            if not here:
+            here = [token for token in asked.get(text[:n], ()) if (text[:n], token) not in scores]
+            if not here or regime(n) != regime(len(text)):
                 continue
-            found = log_probs[torch.arange(n + 1), torch.tensor(here)].cpu().double().numpy()
+            found = log_probs[n, here].cpu().double().numpy()
             if np.isnan(found).any():
                 raise overflow(model)
-            scores.update(zip(here, found, strict=True))
+            scores.update(zip([(text[:n], token) for token in here], found, strict=True))
 
 
 def _ranked(
     model: Model,
     prompt: Tokens,
     candidates: list[_Candidate],
-    scores: tuple[dict[Ids, np.ndarray], dict[Ids, np.ndarray]],
+    scores: tuple[_Scores, _Scores],
 ) -> RankedAnswers:
     scored = [c for c in candidates if not c.error]
-    runs = [_run([scores[run][c.ids] for c in scored]) for run in (0, 1)]
+    runs = [_run([_each(scores[run], c.ids) for c in scored]) for run in (0, 1)]
     answers = [
         RankedAnswer(c.text, c.ids, model.tokenizer.pieces(c.ids), c.retokenizes, a, b,
                      a.rank - b.rank)
@@ -144,6 +150,11 @@ def _ranked(
         RankedAnswer(c.text, (), (), False, None, None, 0, c.error) for c in candidates if c.error
     ]
     return RankedAnswers(prompt, tuple(answers), tuple(_notes(scored)))
+
+
+def _each(scores: _Scores, ids: Ids) -> np.ndarray:
+    """The log-probability of each token of an answer."""
+    return np.array([scores[ids[:n], token] for n, token in enumerate(ids)])
 
 
 def _run(log_probs: list[np.ndarray]) -> list[AnswerScore]:

@@ -15,7 +15,8 @@ from ..experiment.results import Tokens
 from ..model.model import Model
 from ..passes import forward
 from ..passes.ablation import prepared
-from ..passes.decoding import Decoding, OutOfMemory, row_bytes
+from ..passes.decoding import Changes, Decoding, OutOfMemory, row_bytes
+from ..passes.hooks import Edit
 from .acting import Acting, Span
 from .many_telling import Done
 from .measuring import overflow
@@ -154,10 +155,7 @@ def _batch(
     decoding, going = Decoding(model), batch
     ids = torch.tensor([row.ids for row in batch], device=model.device)
     for step in range(n_new):
-        first = decoding.n_read
-        runs = {row.run for row in going}
-        edits = {run: acting[run].reading(first, first + ids.shape[1]) for run in runs}
-        logits = decoding.read(ids, [edits[row.run] for row in going])[:, -1]
+        logits = decoding.read(ids, _changes(acting, going))[:, -1]
         taken = _taken(plan.sampling, going, logits, step)
         own = logits.log_softmax(-1).gather(1, taken[:, None])[:, 0]
         if not own.isfinite().all():
@@ -176,6 +174,14 @@ def _batch(
             decoding.keep(left)
             going, ids = [going[i] for i in left], ids[left]
         yield (step + 1) / n_new
+
+
+def _changes(acting: list[Acting], rows: list[_Row]) -> Changes:
+    def changes(first: int, stop: int) -> list[tuple[Edit, ...]]:
+        edits = {run: acting[run].reading(first, stop) for run in {row.run for row in rows}}
+        return [edits[row.run] for row in rows]
+
+    return changes
 
 
 def _taken(sampling: Sampling, rows: list[_Row], logits: Tensor, step: int) -> Tensor:

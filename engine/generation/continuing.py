@@ -80,9 +80,9 @@ class Appending:
         self.logits = self._read(self._taken, 1)[:, -1]
 
     def _read(self, ids: Tensor, last: int) -> Tensor:
-        first = self._decoding.n_read
-        changes = [one.reading(first, first + ids.shape[1]) for one in self._acting]
-        return self._decoding.read(ids, changes, last)
+        return self._decoding.read(
+            ids, lambda first, stop: [one.reading(first, stop) for one in self._acting], last
+        )
 
     def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor(ids, dtype=torch.long, device=self._model.device)

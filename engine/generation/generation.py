@@ -200,9 +200,22 @@ def _ended_itself(model: Model, steps: int, forced: int) -> str:
     return f"Every run has ended its text with {names}."
 
 
+def _length_notes(model: Model, n_prompt: int, n_tokens: int) -> list[str]:
+    """A sentence for a text that grows past the length up to which the model reads alike."""
+    regime = model.rotaries.regime
+    border = next((n for n in range(n_prompt, n_tokens) if regime(n + 1) != regime(n)), None)
+    if border is None:
+        return []
+    return [
+        f"Past {border} tokens this model reads a text with other frequencies (its rotary "
+        "embeddings follow the length): there the whole text is read anew, as without a cache."
+    ]
+
+
 def _notes(model: Model, plan: Plan, when: tuple[Span, ...], asked: int) -> tuple[str, ...]:
     told = list(plan.prompt.warnings)
     e, n = when[0].e if when else None, len(plan.prompt)
+    told += _length_notes(model, n, n + plan.first + plan.n_new - 1)
     if plan.clipped:
         most = model.shape.n_ctx
         told.append(

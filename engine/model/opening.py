@@ -17,6 +17,7 @@ from .kernels import by_onednn, prepare
 from .model import Model, hidden_of
 from .places import Plan, find_places, inputs_of
 from .reading import read_hf
+from .rotary import Rotaries
 
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 
@@ -64,6 +65,7 @@ def _shape(hf: Any, plan: Plan) -> Shape:
         )
     z = plan.layers[with_heads[0]].places["z"].module
     posts = [layer.places["post"] for layer in plan.layers if "post" in layer.places]
+    length = next((n for n in map(config.get, _LENGTHS) if isinstance(n, int)), None)
     whole = len(posts) == len(plan.layers)
     return Shape(
         n_layers=len(plan.layers),
@@ -73,7 +75,7 @@ def _shape(hf: Any, plan: Plan) -> Shape:
         d_head=(inputs_of(z) or 0) // plan.n_heads,
         d_mlp=inputs_of(posts[0].module) if whole else None,
         d_vocab=hf.get_output_embeddings().weight.shape[0],
-        n_ctx=next((n for n in map(config.get, _LENGTHS) if isinstance(n, int)), None),
+        n_ctx=Rotaries(hf).longest(length),
         without_heads=tuple(i for i in range(len(plan.layers)) if i not in with_heads),
         without_mlp=tuple(i for i, y in enumerate(plan.layers) if "mlp_out" not in y.places),
     )

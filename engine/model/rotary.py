@@ -26,7 +26,6 @@ class Rotaries:
             for prefix, kind in _kinds(module)
             if any(name in kind for name in _FOLLOWING)
         ]
-        self._config: Any = getattr(hf, "config", None)
 
     def __bool__(self) -> bool:
         return bool(self._each)
@@ -39,6 +38,16 @@ class Rotaries:
             else n_tokens > self._border(module, prefix)
             for module, prefix, kind in self._each
         )
+
+    def longest(self, n_ctx: int | None) -> int | None:
+        """How long a text may be, where a model without them reads `n_ctx` tokens: frequencies that
+        grow with the text reach further by their factor."""
+        factors = [
+            float(module.config.rope_parameters.get("factor", 1.0))
+            for module, prefix, kind in self._each
+            if "dynamic" in kind and not prefix
+        ]
+        return n_ctx if n_ctx is None or not factors else int(n_ctx * min(factors))
 
     def begin(self) -> None:
         """Forget the texts read before."""
@@ -55,6 +64,9 @@ class Rotaries:
 
     def _border(self, module: Any, prefix: str) -> int:
         """The longest text that is read as it was in training."""
+        kind = module.rope_type[prefix.removesuffix("_")] if prefix else module.rope_type
+        if "dynamic" in kind:
+            return int(module.original_max_seq_len)
         parameters = module.config.rope_parameters
         if prefix:
             parameters = parameters[prefix.removesuffix("_")]

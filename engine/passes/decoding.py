@@ -7,7 +7,7 @@ other work may come between two tokens, and hooks are there only while ids are r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,32 +20,64 @@ from . import forward
 from .hooks import Edit
 from .points import by_place, passing
 
-Changes = Sequence[tuple[Edit, ...]]
-"""The edits of each row. Their positions count from the first of the ids that are being read."""
+Changes = Callable[[int, int], Sequence[tuple[Edit, ...]]]
+"""The edits of each row for reading positions from the first to before the second. Their own
+positions count from the first."""
+
+
+def _no_changes(first: int, stop: int) -> Sequence[tuple[Edit, ...]]:
+    return ()
 
 
 class Decoding:
-    """A batch of rows being read: `n_read` tokens so far, the same number in each row."""
+    """A batch of rows being read: `n_read` tokens so far, the same number in each row.
+
+    Where a model's frequencies follow the length of the text, what was read of a shorter one is no
+    beginning of a longer one: past such a border the text is read anew.
+    """
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._cache: Any = None
+        self._ids: Tensor | None = None
         self.n_read = 0
 
-    def read(self, ids: Tensor, changes: Changes = (), last: int = 1) -> Tensor:
+    def read(self, ids: Tensor, changes: Changes = _no_changes, last: int = 1) -> Tensor:
         """Read ids [rows pos] behind what was read before, on the worker's thread.
 
         Returns: logits [rows last d_vocab] after each of the `last` of these ids, float32.
         Raises: EngineError where memory does not suffice, or where a change cannot be made.
         """
-        model = self._model
-        if not model.worker.is_current:
+        if not self._model.worker.is_current:
             raise RuntimeError("ids were read outside the model's worker")
+        if not self._model.rotaries:
+            return self._read(ids, changes, last)
+        found, start = [], 0
+        for n in range(ids.shape[1] - last + 1, ids.shape[1] + 1):
+            if n == ids.shape[1] or self._regime(start, n + 1) != self._regime(start, n):
+                wanted = n - max(start, ids.shape[1] - last)
+                found.append(self._read_within(ids[:, start:n], changes, wanted))
+                start = n
+        return torch.cat(found, 1)
+
+    def _regime(self, start: int, n: int) -> Hashable:
+        """The kind of length of a text when n of the ids being read are, `start` of them before."""
+        return self._model.rotaries.regime(self.n_read - start + n)
+
+    def _read_within(self, ids: Tensor, changes: Changes, last: int) -> Tensor:
+        """Read ids that end in one regime, all the text anew where it is another than so far."""
+        whole = ids if self._ids is None else torch.cat([self._ids, ids], 1)
+        regime = self._model.rotaries.regime
+        if self.n_read and regime(whole.shape[1]) != regime(self.n_read):
+            self._cache, self.n_read, ids = None, 0, whole
+        self._ids = whole
+        return self._read(ids, changes, last)
+
+    def _read(self, ids: Tensor, changes: Changes, last: int) -> Tensor:
+        model, first = self._model, self.n_read
+        edits = by_place(changes(first, first + ids.shape[1]))
         try:
-            with (
-                passing(model, ids.shape[1], by_place(changes)),
-                _trimmed(model.unembed, last),
-            ):
+            with passing(model, ids.shape[1], edits), _trimmed(model.unembed, last):
                 logits, self._cache = model.go_on(ids, self._cache)
         except (torch.OutOfMemoryError, RuntimeError) as wrong:
             if not forward.is_out_of_memory(wrong):
@@ -61,6 +93,8 @@ class Decoding:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows only, in this order."""
+        if self._ids is not None:
+            self._ids = self._ids[list(rows)]
         if self._cache is not None:
             self._cache.batch_select_indices(torch.tensor(rows, device=self._model.device))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from ..experiment.experiment import Experiment
@@ -17,6 +18,7 @@ class Asked:
     `answer` and `distractor`: their ids in place, empty without one or where it cannot be written.
     `moves`: whether writing each would change the prompt's own tokens. `decided`: how many of the
     answer's (or distractor's) tokens come before the one that is compared. `notes`: sentences.
+    `regime`: the same for lengths of a text that the model reads alike.
     """
 
     prompt: Tokens
@@ -25,6 +27,7 @@ class Asked:
     moves: tuple[bool, bool]
     decided: int
     notes: tuple[str, ...]
+    regime: Callable[[int], Hashable] = lambda n_tokens: ()
 
     def after(self, at: str) -> tuple[int, ...]:
         """The ids between the prompt and the token asked for, `at` "prompt" or "answer"."""
@@ -43,9 +46,22 @@ def asked(model: Model, e: Experiment) -> Asked:
     distractor, distractor_moves = _in_place(model, prompt, e.distractor, "distractor", notes)
     decided = _decided(model, prompt, answer, distractor)
     notes += _compared(model, answer, distractor, decided)
-    return Asked(
-        prompt, answer, distractor, (answer_moves, distractor_moves), decided, tuple(notes)
-    )
+    regime = model.rotaries.regime
+    notes += lengths_note(regime, len(prompt), len(prompt) + max(len(answer), len(distractor)) - 1)
+    moves = (answer_moves, distractor_moves)
+    return Asked(prompt, answer, distractor, moves, decided, tuple(notes), regime)
+
+
+def lengths_note(regime: Callable[[int], Hashable], n_prompt: int, n_tokens: int) -> list[str]:
+    """A sentence for a text that grows past the length up to which its model reads alike."""
+    border = next((n for n in range(n_prompt, n_tokens) if regime(n + 1) != regime(n)), None)
+    if border is None:
+        return []
+    return [
+        f"Past {border} tokens this model reads a text with other frequencies (its rotary "
+        "embeddings follow the length): each token is scored after the text as it is read at that "
+        "length."
+    ]
 
 
 def _in_place(

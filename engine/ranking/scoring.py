@@ -7,6 +7,7 @@ every function here takes those logits, one tensor [pos d_vocab] a text.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -20,17 +21,27 @@ from .answers import Asked
 
 
 def texts_of(question: Asked) -> list[tuple[int, ...]]:
-    """The texts to run: the prompt with each answer but its last token, none within another."""
-    base = question.prompt.ids
-    texts = {base + c[:-1]: None for c in (question.answer, question.distractor) if c}
+    """The texts to run: the prompt with each answer but its last token, none within another that
+    is read alike; and where an answer grows past the length up to which it is, that far too."""
+    base, regime = question.prompt.ids, question.regime
+    texts: dict[tuple[int, ...], None] = {}
+    for candidate in (question.answer, question.distractor):
+        read = [base + candidate[:n] for n in range(len(candidate))]
+        ends = [a for a, b in pairwise([*read, ()]) if not b or regime(len(a)) != regime(len(b))]
+        texts |= dict.fromkeys(ends)
     longest = list(texts) or [base]
-    return [t for t in longest if not any(o != t and o[: len(t)] == t for o in longest)]
+    return [t for t in longest if not any(o != t and _holds(question, o, t) for o in longest)]
 
 
 def text_with(question: Asked, continuation: tuple[int, ...]) -> int:
-    """Which text contains the prompt followed by these tokens."""
+    """Which text contains the prompt followed by these tokens, read as it is by itself."""
     ids = question.prompt.ids + continuation
-    return next(i for i, text in enumerate(texts_of(question)) if text[: len(ids)] == ids)
+    return next(i for i, text in enumerate(texts_of(question)) if _holds(question, text, ids))
+
+
+def _holds(question: Asked, text: tuple[int, ...], ids: tuple[int, ...]) -> bool:
+    alike = question.regime(len(text)) == question.regime(len(ids))
+    return alike and text[: len(ids)] == ids
 
 
 def rows_of(question: Asked, edits: Sequence[tuple[Edit, ...]]) -> list[Row]:
@@ -44,7 +55,7 @@ def rows_of(question: Asked, edits: Sequence[tuple[Edit, ...]]) -> list[Row]:
 
 def score(question: Asked, ids: tuple[int, ...], logits: Sequence[Tensor]) -> Score:
     """How an answer of these ids fares, teacher-forced. `logits`: [pos d_vocab] of each text."""
-    rows = logits[text_with(question, ids[:-1])][: len(ids)]
+    rows = torch.stack([logits[text_with(question, ids[:n])][n] for n in range(len(ids))])
     log_probs = rows.log_softmax(-1)[range(len(ids)), list(ids)].double()
     at = min(question.decided, len(ids) - 1)
     own = torch.tensor([[ids[at]]], device=rows.device)

@@ -61,6 +61,14 @@ def question(model: Model, e: Experiment, at: str) -> Question:
     found = asked(model, e)
     if not found.answer:
         raise ExperimentError(" ".join(found.notes))
+    regime, n_prompt = found.regime, len(found.prompt)
+    if regime(n_prompt) != regime(n_prompt + len(found.answer) - 1):
+        raise ExperimentError(
+            f"The answer “{e.answer[:40]}” grows the prompt “{e.prompt[:60]}” past the length up "
+            "to which this model reads a text alike (its rotary embeddings follow the length), so "
+            "its tokens cannot be scored in one pass. Shorten the prompt, or take an answer of one "
+            "token."
+        )
     n = found.decided
     other = found.distractor[n : n + 1]
     comparable = bool(other) and n < len(found.answer) and other[0] != found.answer[n]

@@ -72,7 +72,7 @@ def certify(model: Model, going_on: Callable[[], None] = lambda: None) -> Certif
 def _certify(model: Model, going_on: Callable[[], None]) -> Certificate:
     began = time.monotonic()
     trial = _Trial(model)
-    checks = [trial.weights(), trial.clean()]
+    checks = [trial.weights(), trial.causal(), trial.clean()]
     going_on()
     places = trial.places()
     if model.late_joining and trial.joining is not None and not trial.joining.holds:
@@ -157,6 +157,19 @@ class _Trial:
                 "transformers runs it whole, so it is not shown rather than shown wrongly."
             )
         return Check("clean runs", off, self.limit)
+
+    def causal(self) -> Check:
+        """Whether a later token changes what is said before it: then nothing is a next token."""
+        other = (*self.texts[0][:-1], (self.texts[0][-1] + 1) % self.model.shape.d_vocab)
+        self.model.rotaries.begin()
+        logits = self.model(torch.tensor([other], device=self.model.device))[0].float()
+        off = _off(logits[:-1], self._clean[0][:-1]) if self.n > 1 else 0.0
+        if not off <= self.limit:
+            raise ModelError(
+                f"{self.model.checkpoint.architecture} reads both ways: a later token changes what "
+                "it says before it, so what it says is no next token, and it is not shown."
+            )
+        return Check("reads left to right", off, self.limit)
 
     def places(self) -> tuple[PlaceCheck, ...]:
         """Every kind of place, at the first, middle and last layer that has it."""
@@ -263,11 +276,13 @@ class _Trial:
         changes = [None, *(self._change(*at, 0) for at in tried)]
         try:
             decoding, found = Decoding(model), []
+
+            def edits(first: int, stop: int) -> list[tuple[Edit, ...]]:
+                return [() if c is None else (_within(c.edit, first, stop),) for c in changes]
+
             ids = torch.tensor([self.texts[0]] * len(changes), device=model.device)
             start = max(1, n - 2)
             for part in ids.split([start] + [1] * (n - start), dim=1):
-                first, stop = decoding.n_read, decoding.n_read + part.shape[1]
-                edits = [() if c is None else (_within(c.edit, first, stop),) for c in changes]
                 found.append(decoding.read(part, edits, part.shape[1]))
             logits = torch.cat(found, 1)
             off = max(_off(one, self._plain(0, c)) for one, c in zip(logits, changes, strict=True))
