@@ -1,15 +1,15 @@
 """The trial of a model: every kind of place changed and compared with a plain hook, and more.
 
-A plain hook is one whole pass of the model over one text, nothing skipped, nothing shared. Against
-it stand the ways the engine runs a model: rows of different texts that share a pass and join it
-late, blocks called one at a time, and tokens read behind a cache. What fails is refused by name;
-where only late joining fails, rows are read whole from then on.
+A plain hook acts in a whole pass of the model, nothing skipped, each row from the first layer on; a
+few rows are also read alone. Against it stand the ways the engine runs a model: rows that join a
+pass late, blocks called one at a time, and tokens read behind a cache. What fails is refused by
+name; where only late joining fails, rows are read whole from then on.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
@@ -25,7 +25,7 @@ from ..passes.decoding import Decoding
 from ..passes.growing import Branch, base, grown
 from ..passes.hooks import Edit
 from ..passes.pace import Pace
-from ..passes.points import Capture, passing
+from ..passes.points import Capture, by_place, passing
 from .results import Certificate, Check, PlaceCheck
 
 _PLACES = tuple(name for name in NAMES if name not in ("attn_scores", "ln_final"))
@@ -72,7 +72,7 @@ def certify(model: Model, going_on: Callable[[], None] = lambda: None) -> Certif
 def _certify(model: Model, going_on: Callable[[], None]) -> Certificate:
     began = time.monotonic()
     trial = _Trial(model)
-    checks = [trial.weights(), trial.causal(), trial.clean()]
+    checks = [trial.weights(), trial.causal(), trial.clean(), trial.alone()]
     going_on()
     places = trial.places()
     if model.late_joining and trial.joining is not None and not trial.joining.holds:
@@ -126,7 +126,7 @@ class _Trial:
         self.limit = _LIMITS.get(model.dtype, _COARSE)
         self.joining: Check | None = None
         self._random = torch.Generator().manual_seed(0)
-        self._clean = [self._plain(text) for text in (0, 1)]
+        self._clean = [self._plainly([(text, None)])[0] for text in (0, 1)]
         self._seen = self._see()
 
     def weights(self) -> Check:
@@ -171,6 +171,21 @@ class _Trial:
             )
         return Check("reads left to right", off, self.limit)
 
+    def alone(self) -> Check:
+        """Rows of one pass, changed in the middle, against each of them alone."""
+        layer = self.model.shape.n_layers // 2
+        tried = [at for at in self._tried() if at[0] in ("z", "mlp_out", "q")]
+        at = min(tried, key=lambda at: abs(at[1] - layer))
+        rows: list[tuple[int, _Change | None]] = [(1, None), (0, self._change(*at, 0))]
+        together, alone = self._plainly(rows), [self._plainly([row])[0] for row in rows]
+        off = max(map(_off, together, alone))
+        if not off <= self.limit:
+            raise ModelError(
+                f"In {self.model.checkpoint.architecture} rows that share a pass change each "
+                "other's numbers, so it is not shown rather than shown wrongly."
+            )
+        return Check("rows do not touch", off, self.limit)
+
     def places(self) -> tuple[PlaceCheck, ...]:
         """Every kind of place, at the first, middle and last layer that has it."""
         changes = [self._change(*at, i % 2) for i, at in enumerate(self._tried())]
@@ -183,18 +198,18 @@ class _Trial:
                 raise
             self.joining = Check("late joining", float("inf"), self.limit, _told(wrong))
             return ()
+        plain = self._plainly([(c.text, c) for c in changes])
         found: list[PlaceCheck] = []
         worst = 0.0
         for name in _PLACES:
-            mine = [(c, s) for c, s in zip(changes, shared, strict=True) if c.at[0] == name]
+            mine = [one for one in zip(changes, shared, plain, strict=True) if one[0].at[0] == name]
             if not mine:
                 continue
             edits, moves = 0.0, float("inf")
-            for change, logits in mine:
-                meant = self._plain(change.text, change)
+            for change, logits, meant in mine:
                 edits = max(edits, _off(logits, meant))
                 moves = min(moves, _off(meant, self._clean[change.text]))
-            layers = tuple(c.at[1] for c, _ in mine)
+            layers = tuple(change.at[1] for change, *_ in mine)
             read = max(reads[name, layer] for layer in layers)
             why = ""
             if not (edits <= self.limit and read <= self.limit):
@@ -285,7 +300,8 @@ class _Trial:
             for part in ids.split([start] + [1] * (n - start), dim=1):
                 found.append(decoding.read(part, edits, part.shape[1]))
             logits = torch.cat(found, 1)
-            off = max(_off(one, self._plain(0, c)) for one, c in zip(logits, changes, strict=True))
+            plain = self._plainly([(0, c) for c in changes])
+            off = max(map(_off, logits, plain))
             why = "" if off <= self.limit else "other numbers come out token by token"
         except Exception as wrong:  # of whatever kind: then it does not generate
             off, why = float("inf"), _told(wrong)
@@ -304,9 +320,8 @@ class _Trial:
             branches = [Branch(c.text, c.edit) for c in changes]
             leaving = finished(grown(model, pace, run, branches))
             found = forward.unembed(model, leaving[:, 0])
-            off = max(
-                _off(one, self._plain(c.text, c)[-1]) for one, c in zip(found, changes, strict=True)
-            )
+            plain = self._plainly([(c.text, c) for c in changes])
+            off = max(_off(one, meant[-1]) for one, meant in zip(found, plain, strict=True))
             why = "" if off <= self.limit else "other numbers come out block by block"
         except Exception as wrong:  # of whatever kind: then it is not swept
             off, why = float("inf"), _told(wrong)
@@ -319,23 +334,22 @@ class _Trial:
                 for layer in sorted({layers[0], layers[len(layers) // 2], layers[-1]}):
                     yield name, layer
 
-    def _plain(self, text: int, change: _Change | None = None) -> Tensor:
-        """Logits [pos d_vocab] of one whole pass over one text, by a hook or none."""
-        ids = torch.tensor([self.texts[text]], device=self.model.device)
-        wanted = {} if change is None else {change.at: [(0, change.edit)]}
-        with passing(self.model, self.n, wanted):
-            return self.model(ids)[0].float()
+    def _plainly(self, rows: Sequence[tuple[int, _Change | None]]) -> list[Tensor]:
+        """Logits [pos d_vocab] of each row, a text with one change or none, in a whole pass."""
+        ids = torch.tensor([self.texts[text] for text, _ in rows], device=self.model.device)
+        edits = [() if change is None else (change.edit,) for _, change in rows]
+        with passing(self.model, self.n, by_place(edits)):
+            return list(self.model(ids).float())
 
     def _see(self) -> Mapping[Capture, list[Tensor]]:
         """What plain hooks see at every place tried, of each text."""
         seen: dict[Capture, list[Tensor]] = {at: [] for at in self._tried()}
 
         def looking(at: Capture) -> Callable[[Tensor], None]:
-            return lambda activation: seen[at].append(activation[0].clone())
+            return lambda activation: seen[at].extend(row.clone() for row in activation)
 
-        for ids in self.texts:
-            with passing(self.model, self.n, {}, {at: looking(at) for at in seen}):
-                self.model(torch.tensor([ids], device=self.model.device))
+        with passing(self.model, self.n, {}, {at: looking(at) for at in seen}):
+            self.model(torch.tensor(self.texts, device=self.model.device))
         return seen
 
     def _reads(self) -> dict[Capture, float]:
