@@ -118,28 +118,27 @@ def grown(
     for layer in range(min((b.layer for b in branches), default=n_layers), n_layers):
         new = sum(branch.layer == layer for branch in branches)
         last = layer == n_layers - 1
-        hidden[joined : joined + new] = base.stream[layer][texts[joined : joined + new]]
-        for first, rows in ((0, joined), (joined, new)):
+        rows = joined + new
+        hidden[joined:rows] = base.stream[layer][texts[joined:rows]]
+        own = torch.arange(joined, device=hidden.device) + len(base.texts)
+        alike = torch.cat([own, texts[joined:rows]])
 
-            def work(start: int, stop: int, layer=layer, first=first, last=last) -> None:
-                at = slice(first + start, first + stop)
-                wanted = _wanted(
-                    layer,
-                    [
-                        (base.given[b.text], b.edit if b.layer == layer else None)
-                        for b in branches[at]
-                    ],
-                )
-                out = base.blocks.call(
-                    layer,
-                    hidden[at],
-                    wanted,
-                    places=base.places if last else None,
-                    alike=texts[at] if branches[first].layer == layer else None,
-                )
-                (leaving if last else hidden)[at] = out[:, list(base.places)] if last else out
+        def work(start: int, stop: int, layer=layer, last=last, joined=joined, alike=alike) -> None:
+            at = slice(start, stop)
+            wanted = _wanted(
+                layer,
+                [(base.given[b.text], b.edit if b.layer == layer else None) for b in branches[at]],
+            )
+            out = base.blocks.call(
+                layer,
+                hidden[at],
+                wanted,
+                places=base.places if last else None,
+                alike=alike[at] if stop > joined else None,
+            )
+            (leaving if last else hidden)[at] = out[:, list(base.places)] if last else out
 
-            yield from pace.steps(rows, n * pace.block_cost[layer], nbytes, work)
+        yield from pace.steps(rows, n * pace.block_cost[layer], nbytes, work)
         joined += new
     return leaving
 
