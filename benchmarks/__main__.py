@@ -2,7 +2,18 @@
 
 import sys
 
-from benchmarks import attention, busy, click, generation, lens, pruning, start, sweep, toggle
+from benchmarks import (
+    attention,
+    busy,
+    click,
+    generation,
+    lens,
+    pruning,
+    smollm2,
+    start,
+    sweep,
+    toggle,
+)
 
 EACH = {
     "toggle": toggle.measure,
@@ -10,6 +21,7 @@ EACH = {
     "attention": attention.measure,
     "generation": generation.measure,
     "sweep": sweep.measure,
+    "smollm2": smollm2.measure,
     "pruning": pruning.measure,
     "click": click.measure,
     "busy": busy.measure,

@@ -46,7 +46,7 @@ def measure() -> None:
 def _measure(folder: str, n: int, tokens: int, claimed: float) -> None:
     model = engine.load(folder)
     shape, bridge = model.shape, bridge_of(model)
-    pairs = _pairs(folder, n, tokens)
+    pairs = some_pairs(folder, n, tokens)
     e = engine.Experiment(folder)
     ids = torch.tensor([engine.tokenize(folder, p.prompt).ids for p in pairs])
     memory = (
@@ -58,7 +58,7 @@ def _measure(folder: str, n: int, tokens: int, claimed: float) -> None:
     for _ in range(rounds):
         sweep = seconds(lambda: engine.sweep(e, pairs))
         loop = _loop(model, bridge, ids, _EVERY)
-        ideal = _multiplying(shape, n * tokens, n)
+        ideal = multiplying(shape, n * tokens, n)
         sweeps.append(sweep)
         loops.append(loop)
         ratios.append(loop / sweep)
@@ -78,7 +78,7 @@ def _measure(folder: str, n: int, tokens: int, claimed: float) -> None:
     print(f"  memory at most {memory[0]} over the model, by the rival {memory[1]}")
 
 
-def _pairs(folder: str, n: int, tokens: int) -> list[engine.Pair]:
+def some_pairs(folder: str, n: int, tokens: int) -> list[engine.Pair]:
     rng = random.Random(0)
     prompts = [" ".join(str(rng.randrange(10)) for _ in range(tokens)) for _ in range(n)]
     assert all(len(engine.tokenize(folder, p)) == tokens for p in prompts)
@@ -113,26 +113,25 @@ def _loop(model: Model, bridge: TransformerBridge, ids: torch.Tensor, every: int
     return model.worker.run(loop) * len(sites) / len(some)
 
 
-def _multiplying(shape: engine.Shape, tokens: int, n: int) -> float:
+def multiplying(shape: engine.Shape, tokens: int, n: int, gated: bool = False) -> float:
     """Seconds of the matrix products that a sweep cannot do without, at this machine's own rate.
 
     Late joining leaves, for every site, its own layer and those behind it. Of its own layer an
     attention head needs the output projection and the MLP, an MLP nothing; the last layer needs
-    keys and values at all positions and the rest at one; then one unembedding.
+    keys and values at all positions and the rest at one; then one unembedding. A gated MLP takes
+    two products where another takes one.
     """
     s, d = shape, shape.d_model
-    per_layer = (shape.n_heads + 1) * tokens
-    whole = {(d, 3 * d): 1.0, (d, d): 1.0, (d, s.d_mlp or 4 * d): 1.0, (s.d_mlp or 4 * d, d): 1.0}
-    rows: dict[tuple[int, int], float] = dict.fromkeys(whole, 0.0)
+    wide, per_layer = s.d_mlp or 4 * d, (shape.n_heads + 1) * tokens
+    in_attention = (d, d + 2 * s.n_key_value_heads * s.d_head)
+    behind = {(d, d): 1.0, (d, wide): 1.0 + gated, (wide, d): 1.0}
+    rows: dict[tuple[int, int], float] = dict.fromkeys((in_attention, *behind), 0.0)
     for layer in range(s.n_layers):
         joined = layer * per_layer
-        for product in whole:
-            last = layer == s.n_layers - 1
-            if product == (d, 3 * d):
-                rows[product] += joined
-            else:
-                new = shape.n_heads * tokens
-                rows[product] += (joined + new) * (n / tokens if last else 1.0)
+        rows[in_attention] += joined
+        asked = n / tokens if layer == s.n_layers - 1 else 1.0
+        for product, times in behind.items():
+            rows[product] += times * (joined + shape.n_heads * tokens) * asked
     rows[(d, s.d_vocab)] = s.n_layers * (shape.n_heads + 1) * n
     total = 0.0
     for (a, b), m in rows.items():

@@ -13,6 +13,13 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def both(work: Callable[[], object]) -> tuple[float, float]:
+    """How long a call takes: by the clock, and of the processor's cores together."""
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
 def percentile(values: Sequence[float], p: float) -> float:
     """The value below which p percent of the values lie (nearest rank)."""
     ordered = sorted(values)
