@@ -42,9 +42,9 @@ class Change:
 class Reference:
     """A Hugging Face model with hooks of its own."""
 
-    def __init__(self, directory: Path | str) -> None:
+    def __init__(self, directory: Path | str, **where: str) -> None:
         self.hf = AutoModelForCausalLM.from_pretrained(
-            directory, attn_implementation="eager", dtype=torch.float32
+            directory, attn_implementation="eager", dtype=torch.float32, **where
         ).eval()
         layers, out, mlp, last = _PATHS[self.hf.config.model_type]
         self.layers = list(self.hf.get_submodule(layers))

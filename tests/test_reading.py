@@ -181,7 +181,7 @@ def test_a_tokenizer_that_cannot_be_read_stops_no_other():
 def test_no_weights_are_loaded_for_a_tokenizer(tmp_path, monkeypatch):
     for file in checkpoints.find_tokenizer_directory("seq-llama").glob("tokenizer*"):
         shutil.copyfile(file, tmp_path / file.name)
-    monkeypatch.setattr("engine.registry.read", lambda *_: pytest.fail("weights were read"))
+    monkeypatch.setattr("engine.registry.open_model", lambda *_: pytest.fail("weights were read"))
     assert len(engine.token_view(str(tmp_path), "1 2").tokens) == 5
     assert engine.number_lengths(str(tmp_path), most=9).lengths.tolist() == [2] * 10
 

@@ -15,7 +15,7 @@ from .attention import choose
 from .checkpoints import Checkpoint
 from .kernels import by_onednn, prepare
 from .model import Model, hidden_of
-from .places import Plan, find_places, inputs_of
+from .places import Plan, find_places, inputs_of, outputs_of
 from .reading import read_hf
 from .rotary import Rotaries
 
@@ -71,7 +71,7 @@ def _shape(hf: Any, plan: Plan) -> Shape:
         n_layers=len(plan.layers),
         n_heads=plan.n_heads,
         n_key_value_heads=plan.n_key_value_heads,
-        d_model=hf.get_input_embeddings().weight.shape[1],
+        d_model=outputs_of(z) or hf.get_input_embeddings().weight.shape[1],
         d_head=(inputs_of(z) or 0) // plan.n_heads,
         d_mlp=inputs_of(posts[0].module) if whole else None,
         d_vocab=hf.get_output_embeddings().weight.shape[0],

@@ -241,6 +241,14 @@ def inputs_of(module: nn.Module) -> int | None:
     return int(weight.shape[0] if hasattr(module, "nf") else weight.shape[1])
 
 
+def outputs_of(module: nn.Module) -> int | None:
+    """How many numbers a linear layer gives; None for what is no linear layer."""
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor) or weight.ndim != 2:
+        return None
+    return int(weight.shape[1] if hasattr(module, "nf") else weight.shape[0])
+
+
 class _Cuts:
     """Which outputs of a joint projection are queries, keys and values."""
 

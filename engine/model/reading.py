@@ -52,7 +52,7 @@ def read_hf(
     if checkpoint.gguf is not None:
         hasten()
     try:
-        tokenizer = _read_tokenizer(checkpoint)
+        tokenizer = read_tokenizer(checkpoint.gguf or checkpoint.directory)
         going_on()
         hf = _read_model(checkpoint, dtype, attention, going_on)
         going_on()
@@ -66,14 +66,15 @@ def read_hf(
         ) from wrong
 
 
-def _read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    if checkpoint.gguf is None:
-        return Tokenizer.load(checkpoint.directory)
+def read_tokenizer(place: Path) -> Tokenizer:
+    """The tokenizer in a directory, or in a GGUF file. Raises: ModelError in words."""
+    if not place.is_file():
+        return Tokenizer.load(place)
     try:
-        return Tokenizer(AutoTokenizer.from_pretrained(**_where(checkpoint)))
+        return Tokenizer(AutoTokenizer.from_pretrained(**_where(place)))
     except Exception as wrong:
         raise ModelError(
-            f"The tokenizer in “{checkpoint.gguf.name}” cannot be read ({type(wrong).__name__}: "
+            f"The tokenizer in “{place.name}” cannot be read ({type(wrong).__name__}: "
             f"{str(wrong).strip()[:200]}). Take the same model's safetensors, or another file."
         ) from wrong
 
@@ -91,7 +92,7 @@ def _read_model(
     more = {"quantization_config": GgufConfig(dequantize=True)} if checkpoint.gguf else {}
     with watched(watch):
         hf, report = read(
-            **_where(checkpoint),
+            **_where(checkpoint.gguf or checkpoint.directory),
             config=config,
             dtype=dtype,
             attn_implementation=attention,
@@ -103,21 +104,22 @@ def _read_model(
     return hf
 
 
-def _where(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What transformers' `from_pretrained` is told of where the files lie, and whom to trust."""
-    file = {"gguf_file": checkpoint.gguf.name} if checkpoint.gguf else {}
+def _where(place: Path) -> dict[str, Any]:
+    """What transformers' `from_pretrained` is told of a directory or a GGUF file, and whom to
+    trust."""
+    whole = place.is_dir()
     return {
-        "pretrained_model_name_or_path": str(checkpoint.directory),
+        "pretrained_model_name_or_path": str(place if whole else place.parent),
         "trust_remote_code": False,
         "local_files_only": True,
-        **file,
+        **({} if whole else {"gguf_file": place.name}),
     }
 
 
 def _read_config(checkpoint: Checkpoint) -> Any:
     """Transformers' config object, of those words of the config that are to be believed."""
     if checkpoint.gguf is not None:
-        config = AutoConfig.from_pretrained(**_where(checkpoint))
+        config = AutoConfig.from_pretrained(**_where(checkpoint.gguf or checkpoint.directory))
         stored = checkpoint.stored
         check_claims(checkpoint.name, config.to_dict(), stored.n_numbers, stored.n_tensors)
         return config

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ModelError
 from ..model.checkpoints import find_tokenizer_directory
+from ..model.reading import read_tokenizer
 from ..registry import loaded
 from ..text.tokens import Tokenizer
 
@@ -19,7 +20,7 @@ _lock = threading.Lock()
 
 
 def find_tokenizer(name: str) -> Tokenizer:
-    """The tokenizer of a loaded model, a bundled name, a directory or a hub name.
+    """The tokenizer of a loaded model, a bundled name, a directory, a GGUF file or a hub name.
 
     A directory need hold nothing but the tokenizer's own files. No weights are read.
     Raises: ModelError saying what is wrong, and what would do.
@@ -27,21 +28,24 @@ def find_tokenizer(name: str) -> Tokenizer:
     model = loaded(name)
     if model is not None:
         return model.tokenizer
-    directory = find_tokenizer_directory(name)
-    key = _state_of(directory)
+    place = find_tokenizer_directory(name)
+    key = _state_of(place)
     with _lock:
         if key not in _kept:
-            _kept[key] = Tokenizer.load(directory)
+            _kept[key] = read_tokenizer(place)
         _kept.move_to_end(key)
         while len(_kept) > _MOST:
             _kept.popitem(last=False)
         return _kept[key]
 
 
-def _state_of(directory: Path) -> tuple:
-    """The directory and its tokenizer's files as they are now: one written anew is read anew."""
+def _state_of(place: Path) -> tuple:
+    """The tokenizer's files as they are now, one of GGUF or a directory's: one written anew is read
+    anew."""
     try:
-        files = sorted(p for p in directory.iterdir() if p.suffix in (".json", ".model", ".txt"))
-        return (str(directory), *((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in files))
+        suffixes = (".json", ".model", ".txt")
+        files = [place] if place.is_file() else sorted(place.iterdir())
+        files = [p for p in files if p == place or p.suffix in suffixes]
+        return (str(place), *((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in files))
     except OSError as wrong:
-        raise ModelError(f"“{directory}” cannot be read ({type(wrong).__name__}).") from wrong
+        raise ModelError(f"“{place}” cannot be read ({type(wrong).__name__}).") from wrong

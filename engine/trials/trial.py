@@ -75,14 +75,14 @@ def _certify(model: Model, going_on: Callable[[], None]) -> Certificate:
     checks = [trial.weights(), trial.causal(), trial.clean(), trial.alone()]
     going_on()
     places = trial.places()
-    if model.late_joining and trial.joining is not None and not trial.joining.holds:
+    if model.late_joining and trial.worst > trial.limit:
         model.late_joining = False
         whole = trial.places()
         if [p.holds for p in whole] == [p.holds for p in places]:
-            model.late_joining, trial.joining = True, None  # it is not the joining that fails
+            model.late_joining = True  # it is not the joining that fails
         else:
             places = whole
-    checks += [trial.joining] if trial.joining is not None else []
+    checks.append(trial.shared())
     _refuse(model, places)
     going_on()
     parts = (trial.parts_of_heads(), trial.between(), trial.added())
@@ -124,7 +124,7 @@ class _Trial:
         self.texts = [tuple((a + b * i) % s.d_vocab for i in range(n)) for a, b in ((1, 1), (3, 7))]
         self.n = n
         self.limit = _LIMITS.get(model.dtype, _COARSE)
-        self.joining: Check | None = None
+        self.worst = 0.0
         self._random = torch.Generator().manual_seed(0)
         self._clean = [self._plainly([(text, None)])[0] for text in (0, 1)]
         self._seen = self._see()
@@ -146,8 +146,7 @@ class _Trial:
             found = [result.logits for result in forward.run(self.model, rows)]
         except EngineError:
             raise
-        except Exception as wrong:  # of whatever kind: rows are then read whole
-            self.joining = Check("late joining", float("inf"), self.limit, _told(wrong))
+        except Exception:  # of whatever kind: rows are then read whole
             self.model.late_joining = False
             found = [result.logits for result in forward.run(self.model, rows)]
         off = max(_off(a, b) for a, b in zip(found, self._clean, strict=True))
@@ -184,7 +183,7 @@ class _Trial:
                 f"In {self.model.checkpoint.architecture} rows that share a pass change each "
                 "other's numbers, so it is not shown rather than shown wrongly."
             )
-        return Check("rows do not touch", off, self.limit)
+        return Check("alone and together", off, self.limit)
 
     def places(self) -> tuple[PlaceCheck, ...]:
         """Every kind of place, at the first, middle and last layer that has it."""
@@ -193,11 +192,11 @@ class _Trial:
         try:
             shared = [result.logits for result in forward.run(self.model, rows)]
             reads = self._reads()
-        except Exception as wrong:  # whatever it is, rows are then read whole
+        except Exception:  # of whatever kind: rows are then read whole
             if not self.model.late_joining:
                 raise
-            self.joining = Check("late joining", float("inf"), self.limit, _told(wrong))
-            return ()
+            self.model.late_joining = False
+            return self.places()
         plain = self._plainly([(c.text, c) for c in changes])
         found: list[PlaceCheck] = []
         worst = 0.0
@@ -218,10 +217,14 @@ class _Trial:
                 why = "a change of it moves nothing"
             worst = max(worst, edits, read)
             found.append(PlaceCheck(name, layers, read, edits, moves, why))
-        if self.model.late_joining:
-            told = "" if worst <= self.limit else "rows that join a pass late come out otherwise"
-            self.joining = Check("late joining", worst, self.limit, told)
+        self.worst = worst
         return tuple(found)
+
+    def shared(self) -> Check:
+        """Rows that share a pass, as the engine has them, against plain hooks: those places that
+        hold anyway."""
+        how = "join late" if self.model.late_joining else "are read whole"
+        return Check(f"rows {how}", min(self.worst, self.limit), self.limit)
 
     def parts_of_heads(self) -> Check | None:
         """A head's query moves its own pattern alone, a key the patterns of the heads that share
@@ -324,7 +327,7 @@ class _Trial:
             off = max(_off(one, meant[-1]) for one, meant in zip(found, plain, strict=True))
             why = "" if off <= self.limit else "other numbers come out block by block"
         except Exception as wrong:  # of whatever kind: then it is not swept
-            off, why = float("inf"), _told(wrong)
+            off, why = float("inf"), f"its blocks cannot be called one by one ({_told(wrong)})"
         return Check("block by block", off, self.limit, why)
 
     def _tried(self) -> Iterator[Capture]:
