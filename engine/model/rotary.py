@@ -20,7 +20,7 @@ class Rotaries:
     """The rotary embeddings of a model that follow the length of the text; most have none."""
 
     def __init__(self, hf: nn.Module) -> None:
-        self._each = [
+        self._each: list[tuple[Any, str, str]] = [
             (module, prefix, kind)
             for module in hf.modules()
             for prefix, kind in _kinds(module)
