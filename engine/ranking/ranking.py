@@ -8,6 +8,7 @@ from torch import Tensor
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.results import Candidate, NextToken, Ranking
+from ..experiment.sites import HeadPart
 from ..model.model import Model
 from ..model.threads import fitting
 from ..model.worker import Steps
@@ -18,6 +19,8 @@ from ..registry import load
 from .answers import Asked, asked
 from .scoring import logit_diff, rows_of, score, text_with, texts_of
 
+_MOST_SHARED = 4
+"""Shared keys and values that are named one by one."""
 _BEST = 10
 """Places of a ranking in which an id without a token is worth a sentence."""
 
@@ -174,5 +177,32 @@ def _ablation_notes(model: Model, e: Experiment, asked: Asked) -> list[str]:
         told.append(
             f"{e.method} over {len(texts)} reference prompt{'s' if len(texts) > 1 else ''}, "
             f"{sum(map(len, texts))} tokens in all."
+        )
+    return told + _shared_heads(model, e)
+
+
+def _shared_heads(model: Model, e: Experiment) -> list[str]:
+    """Which other heads a changed key or value is of, where query heads share it; many in one."""
+    shared = model.shape.n_heads // model.shape.n_key_value_heads
+    sites = [
+        site
+        for site in ablated_sites(e.ablations, model.shape)
+        if isinstance(site, HeadPart) and site.part in ("k", "v")
+    ]
+    if shared == 1 or not sites:
+        return []
+    if len(sites) > _MOST_SHARED:
+        return [
+            f"Each {shared} heads of a layer share their keys and values in this model: changing "
+            "those of one changes them for all of its group."
+        ]
+    told = []
+    for site in sites:
+        first = site.head - site.head % shared
+        name = {"k": "key", "v": "value"}[site.part]
+        to = "and" if shared == 2 else "to"
+        told.append(
+            f"{site} is the {name} of a key-value head that heads {site.layer}.{first} {to} "
+            f"{site.layer}.{first + shared - 1} share."
         )
     return told
