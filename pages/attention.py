@@ -34,6 +34,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
 sides = st.columns([1, 1], gap="medium") if shape.n_heads <= 16 else [st.container()] * 2
 chosen: list[engine.Head] = []
+grid.default_heads(shape)
 with sides[1]:
     st.text_input("Heads to look at", key="heads", help="2.1 is head 1 of layer 2, a2 all of it.")
 try:

@@ -63,7 +63,8 @@ CONFIGS: dict[str, tuple[str, dict]] = {
 LATE: dict[str, tuple[str, dict]] = {
     "deepseek_v3": (
         "DeepseekV3",
-        {**_COMMON, "num_key_value_heads": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+        {**_COMMON, "num_key_value_heads": 4, "n_routed_experts": 4, "num_experts_per_tok": 2,
+         "n_group": 1, "topk_group": 1,
          "kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4,
          "v_head_dim": 8, "moe_intermediate_size": 16, "first_k_dense_replace": 1},
     ),
@@ -84,6 +85,37 @@ SCALED: dict[str, tuple[str, dict]] = {
     "cohere": ("Cohere", {**_GROUPED, "logit_scale": 0.3}),
 }  # fmt: skip
 """Architectures that scale what a block adds to the residual stream, or the logits."""
+
+
+_EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2}
+HYBRIDS: dict[str, tuple[str, dict]] = {
+    "jamba": (
+        "Jamba",
+        {**_GROUPED, **_EXPERTS, "attn_layer_period": 2, "attn_layer_offset": 1,
+         "mamba_d_state": 8, "mamba_dt_rank": 4, "use_mamba_kernels": False},
+    ),
+    "qwen3_next": (
+        "Qwen3Next",
+        {**_GROUPED, **_EXPERTS, "head_dim": 8, "moe_intermediate_size": 16,
+         "shared_expert_intermediate_size": 16, "mlp_only_layers": [2],
+         "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
+         "linear_value_head_dim": 8,
+         "layer_types": ["linear_attention", "full_attention", "linear_attention"]},
+    ),
+    "lfm2": (
+        "Lfm2",
+        {**_GROUPED, "layer_types": ["conv", "full_attention", "conv"], "block_multiple_of": 8},
+    ),
+}  # fmt: skip
+"""Architectures of which layer 1 alone has heads."""
+
+SINKS: dict[str, tuple[str, dict]] = {
+    "gpt_oss": (
+        "GptOss",
+        {**_GROUPED, **_EXPERTS, "head_dim": 8, "sliding_window": 3, "layer_types": _WINDOWS},
+    ),
+}  # fmt: skip
+"""Architectures in which a sink that is no token takes a share of each head's attention."""
 
 
 def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
@@ -107,7 +139,7 @@ def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
 
 def save_model(kind: str, directory: Path, **changes: object) -> Path:
     """Write a random model of an architecture, with its tokenizer."""
-    prefix, options = (CONFIGS | LATE | SCALED)[kind]
+    prefix, options = (CONFIGS | LATE | SCALED | HYBRIDS | SINKS)[kind]
     config = getattr(transformers, f"{prefix}Config")(**{**options, **changes})
     torch.manual_seed(sum(map(ord, kind)))
     names = {"gpt2": "GPT2LMHeadModel", "gemma3_text": "Gemma3ForCausalLM"}

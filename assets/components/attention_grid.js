@@ -54,8 +54,11 @@ class Thumbnails {
     if (!head) return;
     const i = +head.dataset.i, { heads } = this.data;
     if (e.key === "x" || e.key === "Delete") { e.preventDefault(); this.act(i, true); return; }
-    const to = { ArrowRight: i + 1, ArrowLeft: i - 1, ArrowDown: i + heads, ArrowUp: i - heads }[e.key];
-    if (to === undefined || !this.buttons[to]) return;
+    const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: heads, ArrowUp: -heads }[e.key];
+    if (by === undefined) return;
+    let to = i + by;
+    while (this.buttons[to]?.disabled) to += by; // over layers without heads
+    if (!this.buttons[to]) return;
     e.preventDefault();
     head.tabIndex = -1;
     this.buttons[to].tabIndex = 0;
@@ -78,6 +81,7 @@ class Thumbnails {
   }
 
   mark(i) {
+    if (this.absent.has(i)) return;
     this.buttons[i].classList.toggle("off", this.off(i));
     this.buttons[i].setAttribute("aria-pressed", String(this.chosen.has(i)));
     this.buttons[i].setAttribute("aria-label", this.name(i) + (this.off(i) ? ", off" : ""));
@@ -90,6 +94,7 @@ class Thumbnails {
 
   build() {
     const { layers, heads } = this.data, parts = document.createDocumentFragment();
+    this.absent = new Set(this.data.absent);
     this.cell = this.fits();
     this.numbers = this.cell >= 34;
     const cut = (name, text) => { const e = document.createElement("span"); e.className = name; e.textContent = text; parts.append(e); return e; };
@@ -104,8 +109,11 @@ class Thumbnails {
       cut("name", "L" + l);
       for (let h = 0; h < heads; h++) {
         const b = document.createElement("button");
-        b.type = "button"; b.className = "head"; b.dataset.i = this.buttons.length;
-        b.tabIndex = this.buttons.length ? -1 : 0;
+        b.type = "button"; b.className = "head";
+        b.tabIndex = this.buttons.some(one => one.tabIndex === 0 && !one.disabled) ? -1 : 0;
+        if (this.absent.has(this.buttons.length)) {
+          b.disabled = true; b.classList.add("absent"); b.title = `Layer ${l} has no heads`;
+        } else b.dataset.i = this.buttons.length;
         this.buttons.push(b);
         parts.append(b);
       }
@@ -128,6 +136,7 @@ class Thumbnails {
     const context = this.all.getContext("2d");
     context.imageSmoothingEnabled = this.data.size > this.cell * ratio;
     this.buttons.forEach((b, i) => {
+      if (this.absent.has(i)) return;
       const [x, y] = [b.offsetLeft * ratio, b.offsetTop * ratio];
       context.drawImage(this.head(i, dark), x, y, this.cell * ratio, this.cell * ratio);
       this.mark(i);
@@ -152,6 +161,7 @@ class Thumbnails {
     for (let h = 0; h < heads; h++) parts.push(label(44 + h * step + cell / 2, 56, `H${h}`));
     for (let l = 0; l < layers; l++) parts.push(label(36, 62 + l * step + cell / 2, `L${l}`, { anchor: "end" }));
     this.buttons.forEach((_, i) => {
+      if (this.absent.has(i)) return;
       const x = 44 + i % heads * step, y = 62 + Math.floor(i / heads) * step;
       parts.push(picture(this.head(i, false), x, y, cell, cell));
       if (this.off(i)) parts.push(`<path d="M${x} ${y}l${cell} ${cell}m0 ${-cell}l${-cell} ${cell}" stroke="#1f2333" opacity=".7"/>`);
@@ -164,7 +174,8 @@ class Thumbnails {
     const [d, shades] = unpacked(api.data), was = this.data;
     this.api = api; this.data = d; this.shades = shades;
     if (was?.rev !== d.rev) { this.picked = new Set(d.picked); this.chosen = new Set(d.chosen); }
-    if (was?.layers !== d.layers || was?.heads !== d.heads || this.fits() !== this.cell) this.build();
+    const other = was?.layers !== d.layers || was?.heads !== d.heads || String(was?.absent) !== String(d.absent);
+    if (other || this.fits() !== this.cell) this.build();
     else this.paint();
     this.says.textContent = d.hint;
   }

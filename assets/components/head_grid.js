@@ -79,20 +79,20 @@ class Grid {
       return;
     }
     const column = i % width;
-    const to = {
-      ArrowRight: column < width - 1 ? i + 1 : i, ArrowLeft: column > 0 ? i - 1 : i,
-      ArrowDown: i + width, ArrowUp: i - width, Home: i - column, End: i - column + width - 1,
-    }[e.key];
-    if (to === undefined) return;
+    const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: width, ArrowUp: -width, Home: 1, End: -1 }[e.key];
+    if (by === undefined) return;
     e.preventDefault();
-    if (!this.cells[to]) return;
+    const row = i - column, inRow = Math.abs(by) === 1;
+    let to = e.key === "Home" ? row : e.key === "End" ? row + width - 1 : i + by;
+    while (this.absent.has(to)) to += by; // over what the model does not have
+    if (!this.cells[to] || (inRow && Math.floor(to / width) !== row / width)) return;
     if (e.shiftKey) { this.set(to, this.picked.has(i)); this.commit(); }
     this.focus(to);
     this.tell(to);
   }
 
   focus(i) {
-    this.cells.forEach(c => { c.tabIndex = -1; });
+    this.cells.forEach(c => { if (c.dataset.i) c.tabIndex = -1; });
     this.cells[i].tabIndex = 0;
     this.cells[i].focus({ preventScroll: true });
   }
@@ -126,15 +126,17 @@ class Grid {
     const rank = known ? 1 + this.values.filter(v => v !== null && Math.abs(v) > Math.abs(value)).length : 0;
     const state = this.off(i) ? (this.keep ? "not kept, off" : "off") : (this.keep && this.picked.has(i) ? "kept" : "on");
     this.says.textContent = `${this.name(i)} · ${state}` +
-      (known ? ` · ${this.valueName} ${signed(value)} (${rank} of ${this.values.length})` : "");
+      (known ? ` · ${this.valueName} ${signed(value)} (${rank} of ${this.cells.length - this.absent.size})` : "");
   }
 
   set(i, picked) {
+    if (this.absent.has(i)) return; // a drag may pass over it
     picked ? this.picked.add(i) : this.picked.delete(i);
     this.show(i);
   }
 
   show(i) {
+    if (this.absent.has(i)) return;
     const off = this.off(i), cell = this.cells[i];
     cell.classList.toggle("off", off);
     cell.setAttribute("aria-checked", String(!off));
@@ -142,8 +144,8 @@ class Grid {
 
   group(which) {
     const width = this.heads + 1, n = +which.slice(1);
-    const all = this.cells.map((_, i) => i).filter(i =>
-      which === "all" || (which[0] === "r" ? Math.floor(i / width) === n : i % width === n));
+    const all = this.cells.map((_, i) => i).filter(i => !this.absent.has(i) &&
+      (which === "all" || (which[0] === "r" ? Math.floor(i / width) === n : i % width === n)));
     const pick = all.some(i => !this.picked.has(i));
     all.forEach(i => this.set(i, pick));
     this.commit();
@@ -151,8 +153,8 @@ class Grid {
 
   commit() { this.api.setStateValue("picked", [...this.picked].sort((a, b) => a - b)); }
 
-  build(layers, heads) {
-    this.layers = layers; this.heads = heads; this.cells = [];
+  build(layers, heads, absent) {
+    this.layers = layers; this.heads = heads; this.absent = new Set(absent); this.cells = [];
     const size = heads <= 8 ? 34 : heads <= 12 ? 28 : heads <= 16 ? 23 : heads <= 32 ? 14 : 10;
     const parts = document.createDocumentFragment();
     this.grid.style.setProperty("--cell", size + "px");
@@ -172,10 +174,16 @@ class Grid {
       for (let h = 0; h <= heads; h++) {
         const cell = document.createElement("div");
         cell.className = h === heads ? "cell mlp" : "cell";
-        cell.dataset.i = this.cells.length;
-        cell.tabIndex = this.cells.length ? -1 : 0;
-        cell.setAttribute("role", "checkbox");
-        cell.setAttribute("aria-label", this.name(this.cells.length));
+        const i = this.cells.length;
+        if (this.absent.has(i)) {
+          cell.classList.add("absent");
+          cell.title = h === heads ? `Layer ${l} has no MLP that can be switched` : `Layer ${l} has no heads`;
+        } else {
+          cell.dataset.i = i;
+          cell.tabIndex = this.cells.some(c => c.tabIndex === 0) ? -1 : 0;
+          cell.setAttribute("role", "checkbox");
+          cell.setAttribute("aria-label", this.name(i));
+        }
         this.cells.push(cell);
         parts.append(cell);
       }
@@ -199,8 +207,9 @@ class Grid {
     this.api = api;
     this.hint = d.hint;
     this.valueName = d.value_name;
-    const rebuilt = this.layers !== d.layers || this.heads !== d.heads;
-    if (rebuilt) this.build(d.layers, d.heads);
+    const rebuilt = this.layers !== d.layers || this.heads !== d.heads || this.lacking !== String(d.absent);
+    this.lacking = String(d.absent);
+    if (rebuilt) this.build(d.layers, d.heads, d.absent);
     const verb = d.verb + d.mlps;
     const fresh = rebuilt || this.rev !== d.rev || this.verb !== verb;
     this.keep = d.verb === "keep"; this.keepMlps = d.mlps; this.verb = verb;

@@ -32,7 +32,8 @@ class Circuit:
     `all_mlps`: MLPs were not asked about and all are kept, so `sites` names none. `method`: what
     everything else is ablated by. `source`: who found it and where it is published; `note`: how.
     `threshold`, `score` (of the kept circuit, in the search's own units), `n` (pairs) and `seed`:
-    of the search, where known.
+    of the search, where known. `without_heads` and `without_mlp`: the layers of a hybrid that have
+    none.
     Raises: SiteError for sites that are not heads or MLPs of such a model; EngineError for a field
     that cannot be used.
     """
@@ -51,6 +52,8 @@ class Circuit:
     score: float | None = None
     n: int | None = None
     seed: int | None = None
+    without_heads: tuple[int, ...] = ()
+    without_mlp: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         given = parse_sites(self.sites) if isinstance(self.sites, str) else tuple(self.sites)
@@ -60,6 +63,8 @@ class Circuit:
                 f"A model has 0 to {_MOST_SIZE:,} layers and heads a layer, not {self.n_layers} of "
                 f"{self.n_heads}."
             )
+        for lacking in ("without_heads", "without_mlp"):
+            object.__setattr__(self, lacking, self._layers(getattr(self, lacking)))
         for site in given:
             self._check(site)
         whole = [
@@ -82,11 +87,20 @@ class Circuit:
                 f"{site} is not in a model of {self.n_layers} layers of {self.n_heads} heads; both "
                 "count from 0."
             )
+        if site.layer in (self.without_mlp if isinstance(site, MLP) else self.without_heads):
+            kind = "MLP" if isinstance(site, MLP) else "heads"
+            raise SiteError(
+                f"Layer {site.layer} of this circuit's model has no {kind}, so not {site}."
+            )
 
-    def _heads_of(self, site: Site) -> list[Head]:
-        if isinstance(site, Heads):
-            return [Head(site.layer, head) for head in range(self.n_heads)]
-        return [site] if isinstance(site, Head) else []
+    def _layers(self, given: Collection[int]) -> tuple[int, ...]:
+        """Layers that lack something, in order. Raises: SiteError for what is none."""
+        for layer in given:
+            if not isinstance(layer, int) or not 0 <= layer < self.n_layers:
+                raise SiteError(
+                    f"{str(layer)[:40]!r} is no layer of a model of {self.n_layers} layers."
+                )
+        return tuple(sorted(set(given)))
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -97,7 +111,7 @@ class Circuit:
     def mlps(self) -> tuple[MLP, ...]:
         """The MLPs kept, every one where all are."""
         if self.all_mlps:
-            return tuple(map(MLP, range(self.n_layers)))
+            return tuple(map(MLP, (i for i in range(self.n_layers) if i not in self.without_mlp)))
         return tuple(site for site in self.sites if isinstance(site, MLP))
 
     @property
@@ -135,6 +149,8 @@ class Circuit:
             n_heads=self.n_heads,
             all_mlps=every,
             method=self.method,
+            without_heads=self.without_heads,
+            without_mlp=self.without_mlp,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -191,7 +207,14 @@ class Circuit:
 
     @staticmethod
     def from_csv(
-        text: str, name: str, model: str, task: str, n_layers: int, n_heads: int
+        text: str,
+        name: str,
+        model: str,
+        task: str,
+        n_layers: int,
+        n_heads: int,
+        without_heads: Collection[int] = (),
+        without_mlp: Collection[int] = (),
     ) -> Circuit:
         """A circuit of the sites in a CSV text, of which the column “site” is read.
 
@@ -212,7 +235,16 @@ class Circuit:
                     raise SiteError(f"Line {rows.line_num}: more than {MOST_SITES:,} sites.")
         except csv.Error as wrong:
             raise EngineError(f"This is not CSV: {wrong}.") from wrong
-        return Circuit(name, model, task, tuple(sites), n_layers, n_heads)
+        return Circuit(
+            name,
+            model,
+            task,
+            tuple(sites),
+            n_layers,
+            n_heads,
+            without_heads=tuple(without_heads),
+            without_mlp=tuple(without_mlp),
+        )
 
     def to_python(self) -> str:
         """The Python that makes this circuit, for `import engine`."""
@@ -225,6 +257,7 @@ _BARE = Circuit("", "", "", (), 0, 0)
 _KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "tuple[Site, ...]": (str,),
+    "tuple[int, ...]": (list, tuple),
     "Method": (str,),
     "int": (int,),
     "bool": (bool,),

@@ -86,7 +86,7 @@ def _sample(pool: list[Site], n: int, rng: Random) -> list[Site]:
 
 def _sites_of(kind: type, layer: int, shape: Shape) -> list[Site]:
     if kind is MLP:
-        return [MLP(layer)]
+        return [mlp for mlp in shape.mlps if mlp.layer == layer]
     if kind is Head:
         return [head for head in shape.heads if head.layer == layer]
     return [Neuron(layer, i) for i in range(shape.d_mlp or 0)]

@@ -157,11 +157,12 @@ def _controls(
     if not n:
         return (), False, False
     mlps = tuple(site for site in circuit.sites if isinstance(site, MLP))
-    same = 2 * len(mlps) > circuit.n_layers
+    there = len(model.shape.mlps)
+    same = 2 * len(mlps) > there
     asked: Sequence[Site] = circuit.heads if same else circuit.sites
     if same:
         notes.append(
-            f"The circuit keeps {len(mlps)} of {circuit.n_layers} MLPs, too many for others to be "
+            f"The circuit keeps {len(mlps)} of {there} MLPs, too many for others to be "
             "drawn without overlap: its controls have the same MLPs and other heads."
         )
     for matched in (True, False) if layer_matched is None else (layer_matched,):

@@ -36,7 +36,7 @@ def draw_circuit(circuit: Circuit) -> go.Figure:
     told = {
         site: f"<b>{site}</b> "
         + (f"kept{'' if isinstance(site, Head) else rest}" if site in kept else "ablated")
-        for site in cells(circuit.n_layers, circuit.n_heads)
+        for site in cells(circuit)
     }
     return _filled(circuit, groups, told)
 
@@ -53,7 +53,7 @@ def draw_overlap(found: Overlap) -> go.Figure:
     }
     told: dict[Site, str] = {
         site: f"<b>{site}</b> in neither"
-        for site in cells(found.a.n_layers, found.a.n_heads)
+        for site in cells(found.a)
         if isinstance(site, Head) or not (found.a.all_mlps or found.b.all_mlps)
     }
     groups: dict[str, tuple[str, Sequence[Site]]] = {}
@@ -79,7 +79,7 @@ def draw_counts(circuits: Sequence[Circuit]) -> go.Figure:
     n_layers, n_heads = first.n_layers, first.n_heads
     values = np.full((n_layers, n_heads + 2), np.nan)
     told = np.full(values.shape, "", dtype=object)
-    for site in cells(n_layers, n_heads):
+    for site in cells(first):
         at = cell(site, n_heads)
         by = [c for c in circuits if site in (*c.heads, *c.mlps)]
         values[at] = len(by)

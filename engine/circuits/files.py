@@ -64,7 +64,7 @@ def circuit_left(
     if ablations.verb == "keep":
         left = [site for site in named if not (every_mlp and isinstance(site, MLP))]
     else:
-        left = [s for s in cells(shape.n_layers, shape.n_heads) if s not in named]
+        left = [s for s in cells(shape) if s not in named]
     return Circuit(
         name,
         model,
@@ -72,6 +72,8 @@ def circuit_left(
         tuple(left),
         shape.n_layers,
         shape.n_heads,
+        without_heads=shape.without_heads,
+        without_mlp=shape.without_mlp,
         all_mlps=every_mlp,
         method=method if isinstance(method, Method) else Method.parse(method),
     )

@@ -88,13 +88,15 @@ def _jaccard(shared: int, sizes: int) -> float:
 
 def _chance(shape: Circuit, a: set[Site], b: set[Site], layer_matched: bool) -> float:
     """E[K / (|A| + |B| − K)] over the number K of shared sites."""
-    pools = [(shape.n_layers, *(sum(isinstance(s, MLP) for s in some) for some in (a, b)))]
+    n_mlps = shape.n_layers - len(shape.without_mlp)
+    with_heads = [i for i in range(shape.n_layers) if i not in shape.without_heads]
+    pools = [(n_mlps, *(sum(isinstance(s, MLP) for s in some) for some in (a, b)))]
     layers = [Counter(s.layer for s in some if isinstance(s, Head)) for some in (a, b)]
     if layer_matched:
-        each = range(shape.n_layers)
-        pools += [(shape.n_heads, layers[0][i], layers[1][i]) for i in each]
+        pools += [(shape.n_heads, layers[0][i], layers[1][i]) for i in with_heads]
     else:
-        pools.append((shape.n_layers * shape.n_heads, layers[0].total(), layers[1].total()))
+        n_heads = len(with_heads) * shape.n_heads
+        pools.append((n_heads, layers[0].total(), layers[1].total()))
     odds = [1.0]
     for pool in pools:
         own = _hypergeometric(*pool)

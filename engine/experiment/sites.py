@@ -189,7 +189,7 @@ def resolve_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
                 f"Layers with heads are {_told_layers(shape)}."
             )
         if isinstance(site, MLP) and site.layer in shape.without_mlp:
-            raise SiteError(f"Layer {site.layer} has no MLP in this model.")
+            raise SiteError(f"Layer {site.layer} has no MLP in this model that can be switched.")
         match site:
             case Heads(layer):
                 found.update(dict.fromkeys(Head(layer, h) for h in range(shape.n_heads)))

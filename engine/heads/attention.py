@@ -1,12 +1,16 @@
 """Where every head looks, clean and ablated: attention patterns, their scores, their thumbnails.
 
 A pattern is the attention after the softmax, [query_pos key_pos]: the model's own, causal, each
-query's row summing to 1. A head that is switched off still has one, of what it would look at; its
-output is what is changed. Value-weighted patterns multiply each key's column by the norm of the
-value vector there (Kobayashi et al. 2020, "Attention is not only a weight"): attention to a token
-whose value is near 0 moves nothing. Query heads that share a value head share its norms. They do
-not show the direction that is written, nor what the output projection makes of it, and their rows
-do not sum to 1.
+query's row summing to 1, less what a sink that is no token takes (GPT-OSS) and unless the pattern
+itself is changed, which notes say. A head that is switched off still has one, of what it would look
+at; its output is what is changed. Value-weighted patterns multiply each key's column by the norm of
+the value vector there (Kobayashi et al. 2020, "Attention is not only a weight"): attention to a
+token whose value is near 0 moves nothing. Query heads that share a value head share its norms. They
+do not show the direction that is written, nor what the output projection makes of it, and their
+rows do not sum to 1.
+
+Layers without heads, or without a pattern that can be seen, are left blank (NaN); so are the value
+norms of a layer whose values cannot be seen, as in latent attention.
 
 Patterns grow with the square of the prompt, so layers are captured a group at a time, and an
 overview keeps only their thumbnails and scores.
@@ -24,13 +28,14 @@ from ..errors import EngineError
 from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
 from ..experiment.sites import Head, resolve_sites
+from ..model.attention import has_sink
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.ablation import edits_of, prepared
 from ..passes.hooks import Edit
 from ..registry import load
-from .results import Attention, AttentionOverview, AttentionRun, HeadScores
+from .results import Attention, AttentionOverview, AttentionRun, HeadScores, check_values
 from .scores import head_scores
 from .thumbnails import pooled, shaded
 
@@ -48,8 +53,8 @@ def attention(
 ) -> Attention:
     """The attention patterns of an experiment, clean and ablated, with every head's scores.
 
-    `heads` None gives every head, with axes [layer head_index query_pos key_pos]; a list of heads
-    gives those alone, [head query_pos key_pos] in the order asked.
+    `heads` None gives every head, with axes [layer head_index query_pos key_pos], NaN in layers
+    without heads; a list of heads gives those alone, [head query_pos key_pos] in the order asked.
     Returns: Attention; its docstring gives units.
     Raises: EngineError in words, as for a prompt whose patterns would not fit in memory.
     """
@@ -68,6 +73,7 @@ def attention_overview(
     """Every head's pattern as a thumbnail of at most `size` × `size`, and every head's scores.
 
     `weighted` draws value-weighted patterns; scores are of the patterns themselves either way.
+    Layers without heads are blank, their scores NaN.
     Returns: AttentionOverview; its docstring gives units and signs.
     Raises: EngineError in words.
     """
@@ -81,29 +87,26 @@ def _attention(model: Model, e: Experiment, heads: tuple[Head, ...] | None) -> S
     yield from prepared(model, e)
     prompt, edits = _asked(model, e)
     s, n = model.shape, len(prompt)
-    every = heads or s.heads
-    _check_room(2 * len(every), n)
-    place = {head: i for i, head in enumerate(every)}
+    every = _with_patterns(model) if heads is None else heads
     layers = sorted({head.layer for head in every})
-    patterns = np.empty((2, len(every), n, n), np.float32)
-    norms = np.empty((2, len(every), n), np.float32)
+    _check_patterns(model, layers)
+    axes = (s.n_layers, s.n_heads) if heads is None else (len(every),)
+    _check_room(2 * math.prod(axes), n)
+    patterns = np.full((2, *axes, n, n), np.nan, np.float32)
+    norms = np.full((2, *axes, n), np.nan, np.float32)
     for done, (layer, taken) in enumerate(_by_layer(model, prompt, edits, layers), 1):
-        for h in range(s.n_heads):
-            i = place.get(Head(layer, h))
-            if i is not None:
-                for run, (pattern, norm) in enumerate((taken[0], taken[-1])):
-                    patterns[run, i], norms[run, i] = pattern[h], norm[h]
+        here = [(i, head.head) for i, head in enumerate(every) if head.layer == layer]
+        for run, (pattern, norm) in enumerate((taken[0], taken[-1])):
+            for i, h in here:
+                at = (run, i) if heads is not None else (run, layer, h)
+                patterns[at], norms[at] = pattern[h], norm[h]
         yield done / len(layers)
-    axes = (len(every),) if heads else (s.n_layers, s.n_heads)
+    without = tuple(layer for layer in layers if not model.reaches("v", layer))
     clean, ablated = (
-        AttentionRun(
-            pattern := patterns[run].reshape(*axes, n, n),
-            norms[run].reshape(*axes, n),
-            head_scores(pattern, prompt.ids),
-        )
-        for run in (0, 1)
+        AttentionRun(pattern, norm, head_scores(pattern, prompt.ids), without)
+        for pattern, norm in zip(patterns, norms, strict=True)
     )
-    return Attention(prompt, every, clean, ablated)
+    return Attention(prompt, every, clean, ablated, _notes(model, layers, edits))
 
 
 def _overview(model: Model, e: Experiment, size: int, weighted: bool) -> Steps[AttentionOverview]:
@@ -113,30 +116,76 @@ def _overview(model: Model, e: Experiment, size: int, weighted: bool) -> Steps[A
         return kept
     yield from prepared(model, e)
     prompt, edits = _asked(model, e)
-    layers = range(model.shape.n_layers)
-    small: tuple[list, list, list] = ([], [], [])
-    scores: tuple[list[HeadScores], list[HeadScores]] = ([], [])
-    for layer, taken in _by_layer(model, prompt, edits, layers):
+    every = _with_patterns(model)
+    layers = sorted({head.layer for head in every})
+    _check_patterns(model, layers)
+    if weighted:
+        check_values(tuple(layer for layer in layers if not model.reaches("v", layer)))
+    small: list[list[np.ndarray | None]] = [[None] * model.shape.n_layers for _ in range(3)]
+    blank = head_scores(np.full((model.shape.n_heads, 1, 1), np.nan, np.float32), (0,))
+    scores = [[blank] * model.shape.n_layers for _ in range(2)]
+    for done, (layer, taken) in enumerate(_by_layer(model, prompt, edits, layers), 1):
         scored = [head_scores(pattern, prompt.ids) for pattern, _ in taken]
         drawn = [p * norms[:, None, :] if weighted else p for p, norms in taken]
         each = [pooled(pattern, size) for pattern in drawn]
         change = pooled(drawn[1] - drawn[0], size) if len(drawn) > 1 else np.zeros_like(each[0])
         for kept_small, one in zip(small, (each[0], each[-1], change), strict=True):
-            kept_small.append(one)
+            kept_small[layer] = one
         for kept_scores, score in zip(scores, (scored[0], scored[-1]), strict=True):
-            kept_scores.append(score)
-        yield (layer + 1) / len(layers)
-    most = None if not weighted else max(float(np.abs(x).max()) for x in small[0] + small[1])
+            kept_scores[layer] = score
+        yield done / len(layers)
+    heights = [float(np.abs(x).max()) for x in small[0] + small[1] if x is not None]
+    most = max(heights) if weighted else 1.0
     found = AttentionOverview(
         tokens=prompt,
-        clean=shaded(small[0], most if weighted else 1.0),
-        ablated=shaded(small[1], most if weighted else 1.0),
+        clean=shaded(small[0], most),
+        ablated=shaded(small[1], most),
         difference=shaded(small[2]),
         clean_scores=_stacked(scores[0]),
         ablated_scores=_stacked(scores[1]),
+        heads=every,
+        notes=_notes(model, layers, edits),
     )
     model.store.keep(key, found)
     return found
+
+
+def _with_patterns(model: Model) -> tuple[Head, ...]:
+    """The heads whose pattern can be seen. Raises: EngineError where that is none."""
+    found = tuple(head for head in model.shape.heads if model.reaches("pattern", head.layer))
+    if not found:
+        layer = model.shape.heads[0].layer
+        raise EngineError(f"{model.why_not('pattern', layer)} So no attention can be shown.")
+    return found
+
+
+def _check_patterns(model: Model, layers: Sequence[int]) -> None:
+    for layer in layers:
+        if not model.reaches("pattern", layer):
+            raise EngineError(
+                f"{model.checkpoint.architecture} has no pattern in layer {layer}, so its "
+                "attention cannot be shown."
+            )
+
+
+def _notes(model: Model, layers: Sequence[int], edits: tuple[Edit, ...]) -> tuple[str, ...]:
+    """Where the rows of a pattern do not sum to 1, and why."""
+    told = []
+    attending = {layer: model.layer(layer).attention for layer in layers}
+    sinks = [layer for layer, one in attending.items() if one is not None and has_sink(one)]
+    if sinks:
+        where = "" if len(sinks) == len(layers) else f" of layers {', '.join(map(str, sinks))}"
+        told.append(
+            f"The rows of the patterns{where} sum to less than 1: each head has a sink, which is "
+            "no token, and it takes the rest."
+        )
+    changed = sorted({edit.layer for edit in edits if edit.point == "pattern"})
+    if changed:
+        told.append(
+            f"Patterns of layer {', '.join(map(str, changed))} are changed, and used as they are: "
+            "their rows need not sum to 1."
+        )
+    return tuple(told)
 
 
 def _asked(model: Model, e: Experiment) -> tuple[Tokens, tuple[Edit, ...]]:
@@ -161,21 +210,18 @@ def _by_layer(
     """Each layer in turn, clean and ablated, captured a group of layers a pass.
 
     With nothing ablated there is the clean run alone.
-    Raises: EngineError for a layer without patterns.
     """
-    for layer in layers:
-        for name in ("pattern", "v"):
-            if not model.reaches(name, layer):
-                raise EngineError(
-                    f"{model.checkpoint.architecture} has no {name} in layer {layer}, so its "
-                    "attention cannot be shown."
-                )
     runs = ((), edits) if edits else ((),)
     _check_room(len(runs) * model.shape.n_heads, len(prompt))
     each = max(1, GROUP_BYTES // (4 * len(runs) * model.shape.n_heads * len(prompt) ** 2))
     for start in range(0, len(layers), each):
         group = layers[start : start + each]
-        names = frozenset((name, layer) for name in ("pattern", "v") for layer in group)
+        names = frozenset(
+            (name, layer)
+            for name in ("pattern", "v")
+            for layer in group
+            if model.reaches(name, layer)
+        )
         found = forward.run(model, [forward.Row(prompt.ids, own, (), names) for own in runs])
         for layer in group:
             yield layer, [_taken(model, result, layer) for result in found]
@@ -183,7 +229,10 @@ def _by_layer(
 
 def _taken(model: Model, result: forward.RowResult, layer: int) -> _Layer:
     pattern = result.captured.pop(("pattern", layer)).float()
-    norms = result.captured.pop(("v", layer)).float().norm(dim=-1).T  # [n_key_value_heads pos]
+    values = result.captured.pop(("v", layer), None)
+    if values is None:
+        return pattern.cpu().numpy(), np.full(pattern.shape[:2], np.nan, np.float32)
+    norms = values.float().norm(dim=-1).T  # [n_key_value_heads pos]
     shared = model.shape.n_heads // norms.shape[0]
     return pattern.cpu().numpy(), norms.repeat_interleave(shared, 0).cpu().numpy()
 

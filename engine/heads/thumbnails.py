@@ -38,13 +38,15 @@ def _blocks(which: np.ufunc, pattern: np.ndarray, starts: np.ndarray) -> np.ndar
 
 
 def shaded(
-    layers: list[Float[np.ndarray, "head row col"]], most: float | None = None
+    layers: list[Float[np.ndarray, "head row col"] | None], most: float | None = None
 ) -> Thumbnails:
-    """Put pooled patterns on one scale for all heads, from −`most` to `most` in 255 steps.
+    """Put pooled patterns on one scale for all heads, from −`most` to `most` in 255 steps; a layer
+    that is None is 0 throughout.
 
     `most` None is the largest absolute value there is.
     """
-    together = np.stack(layers)
+    blank = np.zeros_like(next(layer for layer in layers if layer is not None))
+    together = np.stack([blank if layer is None else layer for layer in layers])
     if most is None:
         most = float(np.abs(together).max())
     scale = 127 / most if most > 0 else 0.0

@@ -78,7 +78,8 @@ def draw_lens(lens: Lens, run: str = "clean", measure: str = "prob") -> go.Figur
             "ticklen": 0,
             "autorange": "reversed",
             "side": "right",
-            "dtick": 1,
+            "tickvals": list(range(n_layers)),
+            "ticktext": list(map(str, lens.layers)),
             "showgrid": False,
             "zeroline": False,
         },
@@ -107,17 +108,16 @@ def draw_traces(
                 f"{name} {escape(visible(trace.text))}, {run}, layer {layer}<br>"
                 f"log-probability {lp:.3f} ({percent(float(np.exp(lp)))}), logit {logit:.3f}, "
                 f"rank {rank:,}"
-                for layer, (lp, logit, rank) in enumerate(
-                    zip(
-                        trace.log_probs[:, -1],
-                        trace.logits[:, -1],
-                        trace.ranks[:, -1],
-                        strict=True,
-                    )
+                for layer, lp, logit, rank in zip(
+                    lens.layers,
+                    trace.log_probs[:, -1],
+                    trace.logits[:, -1],
+                    trace.ranks[:, -1],
+                    strict=True,
                 )
             ]
             figure.add_scatter(
-                x=list(range(len(y))),
+                x=list(lens.layers),
                 y=y.tolist(),
                 name=f"{name} {escape(visible(trace.text))}, {run}",
                 mode="lines+markers",
@@ -174,25 +174,25 @@ def _told(lens: Lens, run: str, few: bool) -> np.ndarray:
     """What a pointer over each cell reads."""
     told = np.empty(lens.clean.entropy.shape, dtype=object)
     runs = ("clean", "ablated") if run == "difference" else (run,)
-    for layer, column in np.ndindex(told.shape):
+    for row, column in np.ndindex(told.shape):
         position = lens.first + column
         lines = [
-            f"after layer {layer}, reading {escape(visible(_read(lens, position)))} "
+            f"after layer {lens.layers[row]}, reading {escape(visible(_read(lens, position)))} "
             f"(position {position})"
         ]
         for name in runs:
             shown: LensRun = getattr(lens, name)
-            at = (layer, column)
+            at = (row, column)
             lines.append(
                 f"<b>{name}</b>: entropy {shown.entropy[at]:.2f} nats, divergence from the output "
                 f"{shown.divergence[at]:.2f}"
                 + ("" if shown.answer is None else f", answer ranks {shown.answer.ranks[at]:,}")
             )
             k = 2 if few else shown.ids.shape[-1]
-            best = [_place(lens, shown, (layer, column, place)) for place in range(k)]
+            best = [_place(lens, shown, (row, column, place)) for place in range(k)]
             rows = max(1, min(5, k))
-            lines += ["  ·  ".join(best[row::rows]) for row in range(rows)]
-        told[layer, column] = "<br>".join(lines)
+            lines += ["  ·  ".join(best[i::rows]) for i in range(rows)]
+        told[row, column] = "<br>".join(lines)
     return told
 
 

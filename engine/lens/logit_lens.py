@@ -9,7 +9,7 @@ and a part read alone is normalized by its own length, not by that of the stream
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -113,6 +113,7 @@ def _lens(
     ids = question.prompt.ids + question.after(at)
     first = 0 if last is None else max(0, len(ids) - last)
     clean, ablated = _streams(model, ids, edits_of(model, e, question.prompt, len(ids)), stream)
+    layers = _layers(model, stream)
     followed = _followed(question, at)
     parts: list[tuple[Cells, Cells]] = []
     columns = max(1, _BYTES // (4 * model.shape.d_vocab * model.shape.n_layers))
@@ -121,7 +122,7 @@ def _lens(
         wanted = _Wanted(start, min(start + columns, len(ids)), k, followed)
         parts.append(_read(model, clean, ablated, wanted, (ids, stream, wanted), scratch))
         yield (wanted.end - first) / (len(ids) - first)
-    runs = [_run(model, [part[r] for part in parts], followed) for r in range(2)]
+    runs = [_run(model, [part[r] for part in parts], followed, layers) for r in range(2)]
     shown = {int(i) for run in runs for i in run.ids.ravel()}
     return Lens(
         tokens=question.prompt,
@@ -132,7 +133,27 @@ def _lens(
         clean=runs[0],
         ablated=runs[1],
         texts=dict(zip(shown, model.tokenizer.texts(tuple(shown)), strict=True)),
-        notes=question.notes,
+        notes=(*question.notes, *_left_out(model, stream, layers)),
+        layers=layers,
+    )
+
+
+def _layers(model: Model, stream: str) -> tuple[int, ...]:
+    """The layers that have what is read. Raises: EngineError where none has."""
+    layers = tuple(i for i in range(model.shape.n_layers) if model.reaches(stream, i))
+    if not layers:
+        raise EngineError(model.why_not(stream, 0))
+    return layers
+
+
+def _left_out(model: Model, stream: str, layers: tuple[int, ...]) -> tuple[str, ...]:
+    without = [str(i) for i in range(model.shape.n_layers) if i not in layers]
+    if not without:
+        return ()
+    many = len(without) > 1
+    return (
+        f"Layer{'s' if many else ''} {', '.join(without)} {'have' if many else 'has'} no {stream} "
+        f"that can be read, and {'are' if many else 'is'} left out.",
     )
 
 
@@ -146,31 +167,49 @@ def _streams(
         left = forward.clean_stream(model, ids)[1:]
         clean = {("resid_post", i): vectors for i, vectors in enumerate(left)}
     else:
-        every = frozenset((name, i) for name in names for i in range(n_layers))
+        every = _there(model, names, range(n_layers))
         clean = forward.run(model, [forward.Row(ids, captures=every)])[0].captured
     ablated = clean
     if edits:
         changed = range(min(edit.layer for edit in edits), n_layers)
-        captures = frozenset((name, i) for name in names for i in changed)
+        captures = _there(model, names, changed)
         ablated = clean | forward.run(model, [forward.Row(ids, edits, (), captures)])[0].captured
     if stream != "resid_post":
         _check_parts(model, clean, stream)
         _check_parts(model, ablated, stream)
+    layers = _layers(model, stream)
     one, other = (
-        _Stream([run[(stream, i)] for i in range(n_layers)], run[("resid_post", n_layers - 1)])
+        _Stream([run[(stream, i)] for i in layers], run[("resid_post", n_layers - 1)])
         for run in (clean, ablated)
     )
     return one, other
 
 
+def _there(model: Model, names: Iterable[str], layers: Iterable[int]) -> frozenset[forward.Capture]:
+    """What of these can be seen in these layers; where a layer lacks heads or an MLP, the stream
+    between the two as well."""
+    found: set[forward.Capture] = set()
+    for i in layers:
+        here = {name for name in names if model.reaches(name, i)}
+        if len(here) < len(tuple(names)) and model.reaches("resid_mid", i):
+            here.add("resid_mid")
+        found |= {(name, i) for name in here}
+    return frozenset(found)
+
+
 def _check_parts(model: Model, captured: dict[forward.Capture, Tensor], stream: str) -> None:
-    """Refuse to read a part that is not what the block adds to the residual stream."""
-    for i in range(model.shape.n_layers):
-        before, after, attn, mlp = (
-            captured[(n, i)].float() for n in ("resid_pre", "resid_post", "attn_out", "mlp_out")
-        )
-        off = float((after - before - attn - mlp).norm())
-        if off > 1e-2 * float((attn + mlp).norm()):
+    """Refuse to read a part that is not what the block adds to the residual stream: in a layer
+    that has but one of the two, to the stream between them."""
+    for i in _layers(model, stream):
+        found = {n: captured[n, i].float() for n in (*_PARTS, "resid_mid") if (n, i) in captured}
+        added = torch.stack([found[n] for n in ("attn_out", "mlp_out") if n in found]).sum(0)
+        before, after = found["resid_pre"], found["resid_post"]
+        if "resid_mid" in found and "attn_out" not in found:
+            before = found["resid_mid"]
+        elif "resid_mid" in found and "mlp_out" not in found:
+            after = found["resid_mid"]
+        off = float((after - before - added).norm())
+        if off > 1e-2 * float(added.norm()):
             raise EngineError(
                 f"In {model.checkpoint.architecture}, {stream} is not what a layer adds to the "
                 "residual stream (it is scaled or normalized on the way), so it is not read alone. "
@@ -223,7 +262,12 @@ def _read(
     return kept.cells, {**found[0], **joined}
 
 
-def _run(model: Model, parts: list[Cells], followed: tuple[int | None, ...]) -> LensRun:
+def _run(
+    model: Model,
+    parts: list[Cells],
+    followed: tuple[int | None, ...],
+    layers: tuple[int, ...],
+) -> LensRun:
     """The cells of one run, part by part, as one result."""
     of = {n: torch.cat([part[n] for part in parts], dim=1).cpu().numpy() for n in parts[0]}
     answer, distractor = (
@@ -236,7 +280,8 @@ def _run(model: Model, parts: list[Cells], followed: tuple[int | None, ...]) -> 
         )
         for t, token in enumerate(followed)
     )
-    leads = [] if answer is None else [i for i, r in enumerate(answer.ranks[:, -1]) if r == 1]
+    at_last = () if answer is None else zip(layers, answer.ranks[:, -1], strict=True)
+    leads = [layer for layer, rank in at_last if rank == 1]
     return LensRun(
         **of, answer=answer, distractor=distractor, leads_from=leads[0] if leads else None
     )

@@ -70,7 +70,8 @@ class Lens:
     `tokens`: the prompt. `read`: the ids run, the prompt's and, when asked at the answer, those
     that come before it; `pieces` of them. `first`: the position of the first column, for the last
     positions alone may have been asked for. `stream`: whose layers are read. `texts`: the text of
-    every token id that appears in either run.
+    every token id that appears in either run. `layers`: the model's layers that the rows are, in
+    order; of a part that some layers lack, those that have it.
     """
 
     tokens: Tokens
@@ -82,6 +83,7 @@ class Lens:
     ablated: LensRun
     texts: dict[int, str]
     notes: tuple[str, ...]
+    layers: tuple[int, ...]
 
     def values(self, run: str, measure: str) -> np.ndarray:
         """`LensRun.values` of one run; of "difference", ablated − clean."""
@@ -93,7 +95,8 @@ class Lens:
         """The last position as text, a line a layer: the best tokens, white space made visible."""
         shown = self._run(run).ids[:, -1]
         lines = [["layer", *map(str, range(1, shown.shape[1] + 1))]]
-        lines += [[str(layer), *map(self.token, row.tolist())] for layer, row in enumerate(shown)]
+        for layer, row in zip(self.layers, shown, strict=True):
+            lines.append([str(layer), *map(self.token, row.tolist())])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(
@@ -108,16 +111,16 @@ class Lens:
         (of "difference": the best token of either run)."""
         values = self.values(run, measure)
         rows: list[dict[str, object]] = []
-        for layer, column in np.ndindex(values.shape):
+        for at, column in np.ndindex(values.shape):
             row: dict[str, object] = {
-                "layer": layer,
+                "layer": self.layers[at],
                 "position": self.first + column,
                 "read": self.pieces[self.first + column],
-                measure: values[layer, column].item(),
+                measure: values[at, column].item(),
             }
             for name, best, place in self._best(run):
-                row[f"{name}token{place}"] = self.texts[int(best.ids[layer, column, place - 1])]
-                row[f"{name}prob{place}"] = float(best.probs[layer, column, place - 1])
+                row[f"{name}token{place}"] = self.texts[int(best.ids[at, column, place - 1])]
+                row[f"{name}prob{place}"] = float(best.probs[at, column, place - 1])
             rows.append(row)
         return rows
 

@@ -114,7 +114,7 @@ def softmax_seen(
 ) -> Iterator[None]:
     """Hand a module's scores and pattern [rows heads query_pos key_pos] to these as they pass; what
     they return takes their place, unless that is None."""
-    sink = hasattr(module, "sinks")
+    sink = has_sink(module)
     original = module.forward
     kept = module.__dict__.get("forward")
     always = module in _eager
@@ -134,6 +134,11 @@ def softmax_seen(
             del module.__dict__["forward"]
         else:
             module.__dict__["forward"] = kept
+
+
+def has_sink(module: nn.Module) -> bool:
+    """Whether a share of a module's attention goes to a sink that is no token (GPT-OSS)."""
+    return hasattr(module, "sinks")
 
 
 def _beside_sink(act: Act | None, sink: bool) -> Act | None:

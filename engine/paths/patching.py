@@ -48,7 +48,7 @@ class Path:
 
 def is_sequential(model: Model) -> bool:
     """Whether an MLP reads what the heads of its own layer write (else both read the same)."""
-    return model.reaches("resid_mid", 0)
+    return any(model.reaches("resid_mid", layer) for layer in range(model.shape.n_layers))
 
 
 def patched(model: Model, e: Experiment, paths: Sequence[Path]) -> Steps[tuple[float, list[float]]]:
@@ -108,12 +108,14 @@ class _Text:
         self._everywhere = tuple(range(len(self.ids)))
         self._end = self._everywhere[-1:]
         n = model.shape.n_layers
-        names = ("resid_pre", "z", "attn_out", "mlp_out", "resid_post")
-        wanted = frozenset((name, layer) for name in names for layer in range(n))
+        names = ("resid_pre", "z", "attn_out", "resid_mid", "mlp_out", "resid_post")
+        wanted = frozenset(
+            (name, layer) for name in names for layer in range(n) if model.reaches(name, layer)
+        )
         (clean,) = self._run([Row(self.ids, logits_at=self._end, captures=wanted)])
         self._clean = clean.captured
         self._check_added()
-        self._freeze = [self._set("z", layer) for layer in range(n)]
+        self._freeze = {i: self._set("z", i) for i in range(n) if ("z", i) in self._clean}
         self.clean_diff = self._diff(clean.logits)
 
     def _run(self, rows: list[Row]) -> list[forward.RowResult]:
@@ -125,15 +127,18 @@ class _Text:
 
     def _check_added(self) -> None:
         """Refuse an architecture in which outputs are not added to the residual stream as they are:
-        then no direct path is linear."""
+        then no direct path is linear. Of a layer that has but heads or an MLP, as hybrids', the
+        part up to the stream between the two, or from there, is looked at."""
         for layer in range(self.model.shape.n_layers):
-            found = {
-                name: self._clean[name, layer].float()
-                for name in ("resid_pre", "attn_out", "mlp_out", "resid_post")
-            }
-            grown = found["resid_pre"] + found["attn_out"] + found["mlp_out"]
-            away = (grown - found["resid_post"]).norm()
-            if not away <= _ADDED * found["resid_post"].norm():
+            found = {n: value.float() for (n, i), value in self._clean.items() if i == layer}
+            before, after = found["resid_pre"], found["resid_post"]
+            if "attn_out" not in found:
+                before = found.get("resid_mid", before)
+            elif "mlp_out" not in found:
+                after = found.get("resid_mid", after)
+            parts = [found[name] for name in ("attn_out", "mlp_out") if name in found]
+            away = (sum(parts, before) - after).norm()
+            if parts and not away <= _ADDED * after.norm():
                 raise EngineError(
                     f"{self.model.checkpoint.architecture} does not add what its heads and MLPs "
                     f"write to the residual stream as it is (layer {layer}), so there are no "
@@ -159,7 +164,7 @@ class _Text:
             own = edits_at(
                 self.model, _ablating(self.e, tuple(group)), self.question.prompt, positions
             )
-            held = self._freeze
+            held = list(self._freeze.values())
             if point == "mlp_out":
                 held = [*held, *(self._set(point, s.layer) for s in group)]
             captures = frozenset((point, s.layer) for s in group)
@@ -197,7 +202,8 @@ class _Text:
         """What receivers make of their changed inputs, by sender, name and layer.
 
         The change joins the residual stream where the layer begins; with the layer's heads held,
-        its MLP reads the clean stream and the change, and nothing else.
+        its MLP reads the clean stream and the change, and nothing else. In a layer that mixes
+        tokens otherwise than by heads it joins where the MLP reads.
         """
         wanted: dict[tuple[Site, int], set[Capture]] = {}
         for path, some in zip(paths, reached, strict=True):
@@ -208,10 +214,7 @@ class _Text:
         rows = [
             Row(
                 self.ids,
-                (
-                    Edit("resid_pre", layer, None, self._everywhere, deltas[sender], adds=True),
-                    self._freeze[layer],
-                ),
+                self._joining(layer, deltas[sender]),
                 captures=frozenset(names),
             )
             for (sender, layer), names in wanted.items()
@@ -221,6 +224,21 @@ class _Text:
             for (sender, _), result in zip(wanted, self._run(rows), strict=True)
             for at, value in result.captured.items()
         }
+
+    def _joining(self, layer: int, delta: Tensor) -> tuple[Edit, ...]:
+        """A change of what a layer reads, with what mixes its tokens held.
+
+        Raises: EngineError where that cannot be held.
+        """
+        if layer in self._freeze:
+            change = Edit("resid_pre", layer, None, self._everywhere, delta, adds=True)
+            return change, self._freeze[layer]
+        if not self.model.reaches("resid_mid", layer):
+            raise EngineError(
+                f"Layer {layer} of {self.model.checkpoint.architecture} mixes tokens in a way that "
+                f"cannot be held here, so no path to m{layer} is a direct one."
+            )
+        return (Edit("resid_mid", layer, None, self._everywhere, delta, adds=True),)
 
     def _patch(
         self,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ExperimentError
-from ..experiment.sites import MLP, Head, Site
-from ..showing.site_grid import cell, grid_layout
+from ..experiment.sites import Head, Site
+from ..showing.site_grid import cell, cells, grid_layout
 from ..showing.writing import visible
 from .results import Discovery
 
@@ -184,13 +184,15 @@ def draw_trials(found: Discovery) -> go.Figure:
 def _sites(found: Discovery) -> list[tuple[Site, float, bool]]:
     """Each head and MLP that is a node: its cost, and whether it stays."""
     rows: list[tuple[Site, float, bool]] = []
-    for of, kept in (("heads", found.heads_kept), ("mlps", found.mlps_kept)):
-        if of == "mlps" and not found.search.mlps:
-            continue
-        costs = found.site_losses(of)
-        for at in np.ndindex(costs.shape):
-            site: Site = Head(*at) if of == "heads" else MLP(*at)
-            rows.append((site, float(costs[at]), bool(kept[(..., *at)].any())))
+    heads, mlps = found.site_losses("heads"), found.site_losses("mlps")
+    for site in cells(found.circuit):
+        if isinstance(site, Head):
+            at = (site.layer, site.head)
+            stays = bool(found.heads_kept[(..., *at)].any())
+            rows.append((site, float(heads[at]), stays))
+        elif found.search.mlps:
+            stays = bool(found.mlps_kept[..., site.layer].any())
+            rows.append((site, float(mlps[site.layer]), stays))
     return rows
 
 

@@ -47,9 +47,11 @@ class Heat:
         """All that is known by now."""
         self._follow(account)
         kept = tuple(node for node in self.nodes if node not in account.removed)
-        gone_heads, gone_mlps = np.zeros(self.heads.shape, bool), np.zeros(self.mlps.shape, bool)
+        stays_heads, stays_mlps = (np.full(x.shape, True) for x in (self.heads, self.mlps))
+        stays_heads[..., list(self.shape.without_heads), :] = False
+        stays_mlps[..., list(self.shape.without_mlp)] = False
         for node in account.removed:
-            self._array(node, gone_heads, gone_mlps)[self._at(node)] = True
+            self._array(node, stays_heads, stays_mlps)[self._at(node)] = False
         share = account.n_tried / account.n if account.n else 1.0
         spent = time.monotonic() - self._walk_began
         return Discovery(
@@ -60,8 +62,8 @@ class Heat:
             kept=account.kept,
             heads=self.heads.copy(),
             mlps=self.mlps.copy(),
-            heads_kept=~gone_heads,
-            mlps_kept=~gone_mlps,
+            heads_kept=stays_heads,
+            mlps_kept=stays_mlps,
             positions=self.positions,
             trials=tuple(account.trials),
             walk=account.walk,
@@ -114,6 +116,8 @@ class Heat:
             sites=tuple(sites),
             n_layers=self.shape.n_layers,
             n_heads=self.shape.n_heads,
+            without_heads=self.shape.without_heads,
+            without_mlp=self.shape.without_mlp,
             all_mlps=not search.mlps,
             method=search.method,
             note=f"{note}.",

@@ -19,7 +19,8 @@ class Discovery:
     `circuit`: what is kept by now (of a search by position: every site kept anywhere); `nodes`: the
     nodes kept. `clean` and `kept`: the metric of the whole model and of the nodes kept. `heads`
     [*pos layer head_index] and `mlps` [*pos layer]: the metric without that node when it was last
-    tried, NaN where it was not; `heads_kept`, `mlps_kept`: whether it is still there. `positions`:
+    tried, NaN where it was not or there is no such node; `heads_kept`, `mlps_kept`: whether it is
+    still there. `positions`:
     of the position axis. `trials`: in order. `walk`: which walk over the nodes this is, from 1,
     `direction` its direction. `progress`: 0 to 1, of this walk; `seconds`, and `seconds_left` of
     this walk if it goes on like this. `evaluation`: the circuit put to the test beside random
@@ -66,9 +67,14 @@ class Discovery:
 
     def site_losses(self, of: str) -> np.ndarray:
         """What each head [layer head_index] or MLP [layer] that stays cost when it was last tried,
-        at the position where it costs most; 0 for what has gone, NaN for what was not tried."""
+        at the position where it costs most; 0 for what has gone, NaN for what was not tried or is
+        not there."""
         kept = {"heads": self.heads_kept, "mlps": self.mlps_kept}[of]
         losses = np.where(kept, self.losses(of), 0.0)
+        if of == "heads":
+            losses[..., list(self.circuit.without_heads), :] = np.nan
+        else:
+            losses[..., list(self.circuit.without_mlp)] = np.nan
         if self.positions is None:
             return losses
         tried = np.where(np.isnan(losses), -np.inf, losses).max(axis=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from ..experiment.sites import MLP, Head, Site
 
@@ -15,11 +15,28 @@ def cell(site: Site, n_heads: int) -> tuple[int, int]:
     return site.layer, site.head if isinstance(site, Head) else n_heads + 1
 
 
-def cells(n_layers: int, n_heads: int) -> list[Site]:
-    """Every head and MLP, layer by layer."""
+class Sided(Protocol):
+    """What says how many layers and heads there are, and which layers lack them: a model's shape, a
+    circuit."""
+
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def n_heads(self) -> int: ...
+    @property
+    def without_heads(self) -> tuple[int, ...]: ...
+    @property
+    def without_mlp(self) -> tuple[int, ...]: ...
+
+
+def cells(of: Sided) -> list[Site]:
+    """Every head and MLP there is, layer by layer."""
     found: list[Site] = []
-    for layer in range(n_layers):
-        found += [*(Head(layer, head) for head in range(n_heads)), MLP(layer)]
+    for layer in range(of.n_layers):
+        if layer not in of.without_heads:
+            found += [Head(layer, head) for head in range(of.n_heads)]
+        if layer not in of.without_mlp:
+            found.append(MLP(layer))
     return found
 
 

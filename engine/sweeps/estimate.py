@@ -60,7 +60,8 @@ def estimated(
     places.
 
     Returns: heads [prompt pos layer head_index] and MLPs [prompt pos layer], at each position
-    alone; 0 at positions where nothing is ablated and for sites that are given already.
+    alone; 0 at positions where nothing is ablated and for sites that are given already, NaN where
+    the model has no such site.
     """
     found = []
     each = max(1, _TOKENS // len(prompts[0].question.ids))
@@ -88,6 +89,8 @@ def _estimated(
     gradient = _of_the_metric(model, prompts, hidden, metric)
     heads = np.zeros((len(prompts), blocks.n_tokens, model.shape.n_layers, model.shape.n_heads))
     mlps = np.zeros(heads.shape[:3])
+    heads[:, :, list(model.shape.without_heads)] = np.nan
+    mlps[:, :, list(model.shape.without_mlp)] = np.nan
     for layer in reversed(range(model.shape.n_layers)):
 
         def back(start: int, stop: int, layer=layer) -> None:

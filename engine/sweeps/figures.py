@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ExperimentError
+from ..experiment.sites import Head
 from ..showing.writing import visible
 from .results import ASPECTS, METRICS, Sweep
 
@@ -103,10 +104,13 @@ def draw_sweep_positions(
         raise ExperimentError("This sweep was not made position by position.")
     metric = _metric(sweep, metric, show)
     heads, mlps = (sweep.shown(of, metric, show) for of in ("heads", "mlps"))
-    n_layers, n_heads = heads.shape[1:]
-    names = [f"{i}.{h}" for i in range(n_layers) for h in range(n_heads)]
-    names += [f"m{i}" for i in range(n_layers)]
-    values = np.concatenate([heads.reshape(len(heads), -1), mlps], axis=1).T
+    names = list(map(str, sweep.sites))
+    values = np.array(
+        [
+            heads[:, site.layer, site.head] if isinstance(site, Head) else mlps[:, site.layer]
+            for site in sweep.sites
+        ]
+    )
     height = np.nan_to_num(np.abs(values)).max(axis=1)
     order = np.argsort(-height, kind="stable")[:most]
     labels = [
@@ -180,6 +184,7 @@ def _told(
 ) -> np.ndarray:
     """What a pointer over each cell reads."""
     told = np.full(shape, "", dtype=object)
+    there = set(map(str, sweep.sites))
     name = METRIC_NAMES[metric]
     clean, given = (float(sweep.mean(of, metric)) for of in ("clean", "given"))
     for of in ("heads", "mlps"):
@@ -190,6 +195,8 @@ def _told(
         }
         for at in np.ndindex(parts["mean"].shape):
             site = f"{at[0]}.{at[1]}" if of == "heads" else f"m{at[0]}"
+            if site not in there:
+                continue
             column = at[1] if of == "heads" else shape[1] - 1
             lines = [f"<b>{site}</b> ablated: {name} {parts['mean'][at]:.3f}"]
             lines[0] += f" ± {parts['spread'][at]:.3f} over {len(sweep.pairs)} prompts"

@@ -12,6 +12,7 @@ from ..experiment.sites import Head, Site
 from ..model.model import Model
 from ..passes.ablation import has_values_past_the_prompt
 from ..passes.pace import Pace
+from ..showing.site_grid import cells
 from ..tasks.pairs import Pair
 from .plan import Prompt, Wave
 from .results import STORED, Estimate, Sweep
@@ -34,6 +35,7 @@ class Found:
         self.heads = np.full((len(STORED), n, *places, s.n_layers, s.n_heads), np.nan)
         self.mlps = np.full((len(STORED), n, *places, s.n_layers), np.nan)
         self.clean, self.given = np.full((2, len(STORED), n), np.nan)
+        self.sites = tuple(cells(s))
         self.pieces = prompts[0].question.prompt.pieces
         self.references, self.notes = references, _notes(self.e, prompts)
 
@@ -90,6 +92,7 @@ class Found:
             progress=progress,
             seconds=pace.seconds,
             seconds_left=0.0 if progress >= 1 else pace.seconds_left,
+            sites=self.sites,
         )
 
 

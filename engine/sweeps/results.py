@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
+from ..experiment.sites import Site
 from ..tasks.pairs import Pair
 
 STORED = ("logit_diff", "prob", "log_prob", "rank", "kl")
@@ -47,7 +48,8 @@ class Agreement:
 class Estimate:
     """First-order estimates of the change of `metric`, ablated − baseline, with each site ablated.
 
-    `heads` [prompt *pos layer head_index], `mlps` [prompt *pos layer].
+    `heads` [prompt *pos layer head_index], `mlps` [prompt *pos layer]; NaN where the model has no
+    such site.
     """
 
     metric: str
@@ -63,7 +65,8 @@ class Sweep:
     ablated. `pairs`: the prompts. `at`: where the divergence is measured, as in `next_token`.
     `head_numbers` [metric prompt *pos layer head_index] and `mlp_numbers` [metric prompt *pos
     layer], in the order of STORED: with that site ablated (and, with a position axis, at that one
-    of `positions` alone); NaN where not done yet or where the metric has no value. `clean_numbers`
+    of `positions` alone); NaN where not done yet, where the metric has no value, or where the model
+    has no such site. `sites`: those it has, layer by layer. `clean_numbers`
     and `given_numbers` [metric prompt]: with nothing ablated, and with the given ablations alone,
     which is the baseline. `references`: the prompts whose averages were used (of `resample`, the
     corrupted prompts). `pieces`: the first prompt's tokens. `estimate`: None unless asked for.
@@ -88,6 +91,7 @@ class Sweep:
     progress: float
     seconds: float
     seconds_left: float | None
+    sites: tuple[Site, ...]
 
     @property
     def done(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from ..experiment.sites import Head
 from .results import Sweep
 
 Rows = list[dict[str, object]]
@@ -90,17 +91,15 @@ def sweep_prompts_table(sweep: Sweep) -> Rows:
 
 def _cells(sweep: Sweep) -> Iterator[_Cell]:
     """Every site (and position): "heads" or "mlps", layer, head, index into the numbers, place."""
-    n_layers, n_heads = sweep.head_numbers.shape[-2:]
     places: list[tuple[tuple[int, ...], int | None]] = [((), None)]
     if sweep.positions is not None:
         places = [((k,), place) for k, place in enumerate(sweep.positions)]
-    for layer in range(n_layers):
-        for head in (*range(n_heads), None):
-            for k, place in places:
-                if head is None:
-                    yield "mlps", layer, None, (*k, layer), place
-                else:
-                    yield "heads", layer, head, (*k, layer, head), place
+    for site in sweep.sites:
+        for k, place in places:
+            if isinstance(site, Head):
+                yield "heads", site.layer, site.head, (*k, site.layer, site.head), place
+            else:
+                yield "mlps", site.layer, None, (*k, site.layer), place
 
 
 def _piece(sweep: Sweep, place: int) -> str:

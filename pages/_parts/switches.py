@@ -32,6 +32,7 @@ def switches(
         {
             "layers": shape.n_layers,
             "heads": shape.n_heads,
+            "absent": _absent(shape),
             "picked": picked,
             "rev": ss["_grid_rev"],
             "verb": ablations.verb,
@@ -57,7 +58,10 @@ def sites_box(ablations: engine.Ablations) -> None:
         "Sites",
         key="sites",
         help="9.1 is head 1 of layer 9, m9 its MLP, a9 all its heads, n9.123 one of its neurons; "
-        "0-3.5 is a range. The grid and this box follow each other.",
+        "9.1.q (k, v) is what a head's query (key, value) projection gives, 9.1.pattern its "
+        "attention; r9 is the residual stream entering layer 9, r9.mid that between its attention "
+        "and its MLP. 0-3.5 is a range. The grid shows heads and MLPs, and this box and the grid "
+        "follow each other.",
     )
     with st.container(horizontal=True):
         st.button(
@@ -86,13 +90,24 @@ def _cells(sites: Sequence[engine.Site], shape: engine.Shape) -> list[int]:
     return sorted(cells)
 
 
-def _on_picked(shape: engine.Shape) -> None:
+def _by_cell(shape: engine.Shape) -> dict[int, engine.Site]:
+    """The heads and MLPs there are, by their cell in the grid."""
     width = shape.n_heads + 1
-    picked = sorted(set(st.session_state[_GRID]["picked"] or ()))
-    sites: list[engine.Site] = []
-    for cell in picked:
-        layer, head = divmod(cell, width)
-        sites.append(engine.MLP(layer) if head == shape.n_heads else engine.Head(layer, head))
+    heads = {head.layer * width + head.head: head for head in shape.heads}
+    return {**heads, **{mlp.layer * width + shape.n_heads: mlp for mlp in shape.mlps}}
+
+
+def _absent(shape: engine.Shape) -> list[int]:
+    """The cells of a hybrid in which there is nothing to be switched."""
+    there = _by_cell(shape)
+    return [cell for cell in range(shape.n_layers * (shape.n_heads + 1)) if cell not in there]
+
+
+def _on_picked(shape: engine.Shape) -> None:
+    there = _by_cell(shape)
+    told = st.session_state[_GRID]["picked"] or ()
+    picked = sorted({cell for cell in told if isinstance(cell, int) and cell in there})
+    sites = [there[cell] for cell in picked]
     named = _named()
     present = _present(named, shape)
     in_the_grid = (engine.Head, engine.Heads, engine.MLP)

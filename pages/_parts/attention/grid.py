@@ -8,9 +8,10 @@ import numpy as np
 import streamlit as st
 
 import engine
-from pages._parts import components
+from pages._parts import components, state
 from pages._parts.figure import python_of
 from pages._parts.switches import set_heads
+from pages._parts.text import plain
 
 RUNS = {"clean": "Clean", "ablated": "Ablated", "difference": "Difference"}
 WEIGHTS = {"pattern": "Attention", "value": "× length of the value"}
@@ -53,6 +54,7 @@ def attention_grid(
         "rev": ss["_attention_rev"],
         "layers": shape.n_layers,
         "heads": shape.n_heads,
+        "absent": _absent(shape),
         "size": shown.shade.shape[-1],
         "most": shown.most,
         "signed": run == "difference",
@@ -73,6 +75,8 @@ def attention_grid(
         on_picked=lambda: _on_picked(shape),
         on_chosen=lambda: _on_chosen(shape),
     )
+    if seen.notes:
+        st.caption(plain(" ".join(seen.notes)))
     python_of(overview_python(e, run, weight == "value", pixels(shape)))
 
 
@@ -110,13 +114,20 @@ def _cells(heads: Sequence[engine.Head], shape: engine.Shape) -> list[int]:
 
 def _heads(cells: object, shape: engine.Shape) -> list[engine.Head]:
     """The heads of cells as the browser tells them; what is no cell is left out."""
-    found = []
+    found, there = [], set(shape.heads)
     for cell in cells if isinstance(cells, list) else ():
         with contextlib.suppress(TypeError, ValueError):
-            layer, head = divmod(int(cell), shape.n_heads)
-            if 0 <= layer < shape.n_layers:
-                found.append(engine.Head(layer, head))
+            head = engine.Head(*divmod(int(cell), shape.n_heads))
+            if head in there:
+                found.append(head)
     return list(dict.fromkeys(found))
+
+
+def _absent(shape: engine.Shape) -> list[int]:
+    """The cells of layers without heads."""
+    return [
+        layer * shape.n_heads + h for layer in shape.without_heads for h in range(shape.n_heads)
+    ]
 
 
 def _on_picked(shape: engine.Shape) -> None:
@@ -149,7 +160,7 @@ def _csv(seen: engine.AttentionOverview) -> str:
         for name, values in scores_of(seen, run).items()
     }
     lines = [",".join(["layer", "head", *columns])]
-    for layer, head in np.ndindex(seen.clean_scores.entropy.shape):
+    for layer, head in ((one.layer, one.head) for one in seen.heads):
         cells = (values[layer, head] for values in columns.values())
         written = ("" if math.isnan(x) else f"{x:.6g}" for x in cells)
         lines.append(",".join([str(layer), str(head), *written]))
@@ -160,14 +171,15 @@ def score_table(seen: engine.AttentionOverview, e: engine.Experiment, shape: eng
     """Every head's scores in the run shown; a click on a column's name sorts by it."""
     run = st.session_state["run"]
     named, keeps = set(_named_heads(e, shape)), e.ablations.verb == "keep"
-    every = [engine.Head(i, h) for i in range(shape.n_layers) for h in range(shape.n_heads)]
+    every = seen.heads
+    at = [head.layer for head in every], [head.head for head in every]
     scores = scores_of(seen, run)
     st.dataframe(
         {
             "layer": [head.layer for head in every],
             "head": [head.head for head in every],
             "off": [(head in named) != keeps for head in every],
-            **{name: values.ravel() for name, values in scores.items()},
+            **{name: values[at] for name, values in scores.items()},
         },
         column_config={
             name: st.column_config.NumberColumn(
@@ -179,6 +191,12 @@ def score_table(seen: engine.AttentionOverview, e: engine.Experiment, shape: eng
         height=320,
     )
     st.caption("The CSV and the Python of the grid above hold these scores, clean and ablated.")
+
+
+def default_heads(shape: engine.Shape) -> None:
+    """Where nobody has chosen heads, choose the first there is; before the box is drawn."""
+    if st.session_state["heads"] == state.WRITTEN["heads"] and 0 in shape.without_heads:
+        st.session_state["heads"] = str(shape.heads[0])
 
 
 def chosen_heads(shape: engine.Shape) -> list[engine.Head]:

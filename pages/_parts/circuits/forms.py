@@ -133,7 +133,7 @@ def _load(e: engine.Experiment, shape: engine.Shape) -> None:
                 raise engine.EngineError(f"The file is not UTF-8 text: {wrong}.") from wrong
             if file.name.lower().endswith(".csv"):
                 name = file.name[: -len(".csv")]
-                sides = (shape.n_layers, shape.n_heads)
+                sides = (shape.n_layers, shape.n_heads, shape.without_heads, shape.without_mlp)
                 found.append(engine.Circuit.from_csv(text, name, e.model, "", *sides))
             else:
                 found += engine.read_circuits(text)

@@ -289,7 +289,8 @@ def _keep(circuit: engine.Circuit) -> None:
 
 
 def _n_nodes(found: engine.Discovery) -> int:
-    return found.heads_kept.size + (found.mlps_kept.size if found.search.mlps else 0)
+    shape, places = model_shape(), len(found.positions or (None,))
+    return places * (len(shape.heads) + (len(shape.mlps) if found.search.mlps else 0))
 
 
 def _told(found: engine.Discovery) -> str:

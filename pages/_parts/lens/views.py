@@ -87,8 +87,8 @@ def traces(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> No
         for name in names
     }
     rows: list[dict[str, object]] = [
-        {"layer": layer, **{name: values[layer].item() for name, values in columns.items()}}
-        for layer in range(len(seen.clean.entropy))
+        {"layer": layer, **{name: values[i].item() for name, values in columns.items()}}
+        for i, layer in enumerate(seen.layers)
     ]
     shown = ", ".join(
         f'"{run}_{name}": lens.{run}.{name}.{quantity}[:, -1]' for run in runs for name in names
