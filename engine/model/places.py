@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -98,6 +98,8 @@ def find_places(hf: Any, architecture: str) -> Plan:
         ) from wrong
     n_heads = int(adapter.cfg.n_heads or 0)
     groups = int(getattr(adapter.cfg, "n_key_value_heads", None) or n_heads)
+    if getattr(hf.config, "multi_query", True) is False:  # the adapters say one all the same
+        groups = n_heads
     if getattr(hf.config, "new_decoder_architecture", False):  # Falcon's; its adapter says one
         groups = int(hf.config.num_kv_heads)
     cuts = _Cuts(adapter)
@@ -126,8 +128,9 @@ def _layer(block: nn.Module, names: Any, n_heads: int, groups: int, cuts: _Cuts)
     scale = getattr(names, "residual_contribution_scale", None)
     places = {"resid_pre": Place(block, True), "resid_post": Place(block, False)}
     scaled = {} if scale is None else {"attn_out": "attn.hook_out", "mlp_out": "mlp.hook_out"}
-    for name, alias in _ALIASES.items():
-        found = _resolve(block, names, scaled.get(name, alias))
+    aliases = _ALIASES | scaled | (_BEHIND if _norms_behind(block, names) else {})
+    for name, alias in aliases.items():
+        found = _resolve(block, names, alias)
         if found is not None:
             places[name] = Place(
                 *found,
@@ -140,11 +143,27 @@ def _layer(block: nn.Module, names: Any, n_heads: int, groups: int, cuts: _Cuts)
             places.pop(name, None)
     else:
         places |= cuts.joint(attention, names.submodules["attn"], n_heads, groups)
+        places |= cuts.without_gates(places)
+        norm = _part_at(block, names, "ln1")
+        if "attn_out" in places and norm in list(places["attn_out"].module.modules()):
+            places["attn_out"] = Place(places["z"].module, False)  # BERT's has the sum normed in it
     if not _is_neuron_place(places.get("post")):
         places.pop("post", None)
     return Layer(
         block, places, attention, _part(block, names, "mlp"), _weighted(block, names, cuts)
     )
+
+
+_BEHIND = {"resid_mid": "mlp.hook_in", "attn_out": "ln2.hook_out"}
+"""Where these pass in a block whose norms stand behind its attention and its MLP."""
+
+
+def _norms_behind(block: nn.Module, names: Any) -> bool:
+    """Whether, of a family with both kinds of blocks, this is one with its norms behind (the
+    attention layers of OLMo's hybrids): what its adapter calls `ln2` is then the attention's."""
+    has = {name: _part_at(block, names, name) is not None for name in ("ln1", "ln2", "ln2_post")}
+    named = "ln1" in (names.submodules or {})
+    return named and not has["ln1"] and has["ln2"] and has["ln2_post"]
 
 
 _NORMS = ("ln1", "ln1_post", "ln2", "ln2_post", "attn.q_norm", "attn.k_norm")
@@ -196,6 +215,9 @@ def _resolve(block: nn.Module, names: Any, alias: str) -> tuple[nn.Module, bool]
         if last in ("hook_in", "hook_out"):
             return None if component.name is None else (module, last == "hook_in")
         further = (component.hook_aliases or {}).get(last)
+        if isinstance(further, list) and component is names:  # the first that this block has
+            each = (_resolve(block, names, one) for one in further)
+            return next((found for found in each if found is not None), None)
         if not isinstance(further, str):
             return None
         path = further.split(".")
@@ -274,6 +296,17 @@ class _Cuts:
             for part, columns in self._known[shape].items()
         }
 
+    def without_gates(self, places: dict[str, Place]) -> dict[str, Place]:
+        """The place of q in a projection that also gives, behind each head's query, its gate
+        (Qwen3-Next); none for all others."""
+        q, width = places.get("q"), inputs_of(places["z"].module)
+        if q is None or width is None or not getattr(self._adapter.cfg, "gated_q_proj", False):
+            return {}
+        if outputs_of(q.module) != 2 * width:
+            return {}
+        each = torch.arange(2 * width).view(q.heads or 1, 2, -1)
+        return {"q": replace(q, columns=each[:, 0].flatten())}
+
     def gated(self, mlp: nn.Module, names: Any) -> dict[str, Place]:
         """Gate and input of an MLP that has them in one projection; none where each is its own."""
         cut, name = getattr(names, "split_gate_up_matrix", None), getattr(names, "fused_attr", "")
@@ -338,12 +371,16 @@ def _numbers(part: Any) -> Tensor:
 
 
 def interleaved_groups(attention: nn.Module) -> dict[str, Tensor] | None:
-    """The outputs of Falcon's newer projection: for each key-value head its queries, then its key,
-    then its value (transformers' `FalconAttention._split_heads`). None for all others."""
-    if not getattr(attention, "new_decoder_architecture", False):
+    """The outputs of a projection that adapters cannot cut: for each key-value head its queries,
+    then its key, then its value (Falcon's newer one, transformers' `FalconAttention._split_heads`,
+    and GPTBigCode's where keys are not shared). None for all others."""
+    if getattr(attention, "new_decoder_architecture", False):
+        groups = int(attention.num_kv_heads)  # type: ignore[arg-type]
+    elif hasattr(attention, "c_attn") and getattr(attention, "multi_query", True) is False:
+        groups = int(attention.num_heads)  # type: ignore[arg-type]
+    else:
         return None
-    groups, heads = int(attention.num_kv_heads), int(attention.num_heads)  # type: ignore[arg-type]
-    each = heads // groups
+    each = int(attention.num_heads) // groups  # type: ignore[arg-type]
     width = int(attention.head_dim)  # type: ignore[arg-type]
     numbers = torch.arange(groups * (each + 2) * width).view(groups, each + 2, width)
     return {
