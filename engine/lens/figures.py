@@ -25,6 +25,8 @@ TRACES = {"log_probs": "log-probability", "logits": "logit", "ranks": "rank"}
 """What can be followed through the layers; Trace defines each."""
 MOST_WRITTEN = 40
 """Positions whose tokens are written into the cells; with more, cells are small and coloured."""
+_LEAST_ROWS = 5
+"""Room for the legend, where fewer layers are read."""
 _Scale = tuple[tuple[float, str], ...]
 _MORE: _Scale = ((0.0, "#eef2ff"), (0.35, "#a5b4fc"), (0.7, "#6366f1"), (1.0, "#312e81"))
 _SIGNED: _Scale = ((0.0, "#dc4437"), (0.5, "#f4f4f6"), (1.0, "#2563eb"))
@@ -44,6 +46,7 @@ def draw_lens(lens: Lens, run: str = "clean", measure: str = "prob") -> go.Figur
     written = n <= MOST_WRITTEN
     wide, high = (max(68, min(110, 780 // n)), 26) if written else (15, 17)
     positions = range(lens.first, lens.first + n)
+    rows = max(n_layers, _LEAST_ROWS)
     figure = go.Figure(
         go.Heatmap(
             z=_shade(values, run, measure),
@@ -63,7 +66,7 @@ def draw_lens(lens: Lens, run: str = "clean", measure: str = "prob") -> go.Figur
     figure.update_layout(
         autosize=False,
         width=wide * n + 140,
-        height=high * n_layers + (60 if written else 100),
+        height=high * rows + (60 if written else 100),
         margin={"l": 10, "r": 130, "t": 10, "b": 50 if written else 90},
         xaxis={
             "tickvals": list(positions),
@@ -76,7 +79,7 @@ def draw_lens(lens: Lens, run: str = "clean", measure: str = "prob") -> go.Figur
         yaxis={
             "title": {"text": "after layer", "standoff": 6},
             "ticklen": 0,
-            "autorange": "reversed",
+            "range": [rows - 0.5, -0.5],
             "side": "right",
             "tickvals": list(range(n_layers)),
             "ticktext": list(map(str, lens.layers)),

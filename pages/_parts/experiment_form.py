@@ -12,6 +12,7 @@ import streamlit as st
 import engine
 from pages._parts import state
 from pages._parts.assets import ASSETS
+from pages._parts.certificate import certificate
 from pages._parts.text import plain
 
 EXAMPLES = {e["name"]: e for e in json.loads((ASSETS / "prompts.json").read_text("utf-8"))}
@@ -131,10 +132,14 @@ def _load(name: str) -> None:
     info, shape = model.info, model.shape
     ss["_shape"] = shape
     grouped = f" over {shape.n_key_value_heads}" if shape.n_key_value_heads < shape.n_heads else ""
+    n = shape.n_layers - len(shape.without_heads)
+    times, hybrid = (",", f" in {n} of them") if shape.without_heads else (" ×", "")
     st.caption(
-        f"{info.architecture}, {shape.n_layers} layers × {shape.n_heads} heads{grouped}, "
+        f"{info.architecture}, {shape.n_layers} layers{times} {shape.n_heads} "
+        f"heads{grouped}{hybrid}, "
         f"d_model {shape.d_model}, {info.dtype} on {info.device}"
     )
+    certificate(model.certificate)
 
 
 def _follow(asked: engine.Loading, name: str) -> None:

@@ -1,0 +1,121 @@
+"""A model's mark in the sidebar: what was tried of it when it was loaded, with the figures."""
+
+import streamlit as st
+
+import engine
+from pages._parts.text import plain
+
+PLACES = {
+    "resid_pre": "stream entering a layer, r9",
+    "resid_mid": "stream before the MLP, r9.mid",
+    "resid_post": "stream leaving a layer",
+    "attn_out": "heads' output together",
+    "mlp_out": "MLP's output, m9",
+    "post": "neurons, n9.123",
+    "q": "queries, 9.1.q",
+    "k": "keys, 9.1.k",
+    "v": "values, 9.1.v",
+    "z": "heads, 9.1",
+    "pattern": "attention, 9.1.pattern",
+}
+"""What each kind of place is, and how a site there is written."""
+CHECKS = {
+    "weights are numbers": "none is infinite or missing",
+    "reads left to right": "a later token changes nothing before it",
+    "clean runs": "a shared pass is the plain one",
+    "alone and together": "rows of one pass do not touch",
+    "rows join late": "they set out at their first change",
+    "rows are read whole": "from the first layer on, as late ones differ",
+    "parts of heads": "a head's q, k and v are its own",
+    "between": "the block goes on from r9.mid",
+    "adds up": "what is written is what the stream grows by",
+    "cached": "token by token as all at once",
+    "block by block": "blocks called one at a time",
+}
+"""What each check is of."""
+COSTS = {
+    "parts of heads": "Changes of queries, keys and values are",
+    "between": "Changes of the stream before the MLP are",
+    "adds up": "Direct paths, and a lens of what heads or MLPs add alone, are",
+    "cached": "Generation is",
+    "block by block": "Sweep and search are",
+}
+"""What is refused where a check fails."""
+_ROW = 27
+
+
+def certificate(found: engine.Certificate) -> None:
+    """Draw the mark of a loaded model, which opens on the table behind it."""
+    n = len(found.refused)
+    with st.popover(
+        f"certified, but for {n}" if n else "certified",
+        icon=":material/rule:" if n else ":material/verified:",
+        help=plain(f"{found.mark}."),
+    ):
+        st.markdown(
+            "**Tried when it was loaded.** Each kind of place was set to random numbers at its "
+            "first, middle and last layer, and compared with a plain hook on the model as "
+            "Hugging Face runs it. Differences are shares of the size of what is compared."
+        )
+        for told in _refused(found):
+            st.warning(plain(told))
+        st.dataframe(_places(found), hide_index=True, height="content", row_height=_ROW)
+        st.dataframe(_checks(found), hide_index=True, height="content", row_height=_ROW)
+        st.caption(plain(_told(found)))
+
+
+def _refused(found: engine.Certificate) -> list[str]:
+    """What is refused, and why, in sentences."""
+    told = []
+    for place in found.places:
+        if not place.holds:
+            what = PLACES.get(place.name, place.name).partition(",")[0]
+            told.append(f"Changes of the {what} are refused: {place.why.rstrip('.')}.")
+    for check in found.checks:
+        if not check.holds:
+            what = COSTS.get(check.name, f"What needs “{check.name}” is")
+            told.append(f"{what} refused: {check.why.rstrip('.')}.")
+    return told
+
+
+def _places(found: engine.Certificate) -> list[dict[str, str]]:
+    return [
+        {
+            "place": PLACES.get(one.name, one.name),
+            "layers": " ".join(map(str, one.layers)),
+            "reads off by": _small(one.reads),
+            "edits off by": _small(one.edits),
+            "moves": f"{one.moves:.2g}",
+            "": "✓" if one.holds else "refused",
+        }
+        for one in found.places
+    ]
+
+
+def _checks(found: engine.Certificate) -> list[dict[str, str]]:
+    return [
+        {
+            "check": one.name,
+            "of what": CHECKS.get(one.name, ""),
+            "off by": _small(one.figure),
+            "at most": _small(one.limit),
+            "": "✓" if one.holds else "refused",
+        }
+        for one in found.checks
+    ]
+
+
+def _told(found: engine.Certificate) -> str:
+    absent = [PLACES.get(name, name).partition(",")[0] for name in found.absent]
+    versions = ", ".join(f"{name} {number}" for name, number in found.versions)
+    return (
+        (f"It has no {', no '.join(absent)}, or none that can be reached. " if absent else "")
+        + f"{found.architecture} in {found.dtype}; attention {found.kernel}; {versions}; tried in "
+        f"{found.seconds:.1f} s. In Python: engine.certificate({found.model!r}).table()"
+    )
+
+
+def _small(x: float) -> str:
+    if x == 0:
+        return "0"
+    return "–" if x != x or x == float("inf") else f"{x:.0e}" if x < 0.01 else f"{x:.2g}"
