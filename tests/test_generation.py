@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import random
-import shutil
 import threading
 import time
 
@@ -16,11 +15,10 @@ from transformers import AutoModelForCausalLM
 import engine
 from engine import registry
 from engine.generation.sampling import Sampling
-from engine.passes import forward
 from tests.conftest import real
 from tests.reference import Reference
 from tests.test_ablation_against_hugging_face import changes_of
-from tests.tiny_models import CONFIGS, save_tokenizer
+from tests.tiny_models import CONFIGS
 
 METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.3)", "set(0.7)")
 POSITIONS = ("all", "prompt", "generated", "1,-1")

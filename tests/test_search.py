@@ -237,7 +237,6 @@ def test_a_walk_costs_half_a_pass_a_node(tiny, monkeypatch):
         lambda self, layer, hidden, *a, **k: calls.append(len(hidden)) or real(self, layer, hidden,
                                                                                *a, **k),
     )  # fmt: skip
-    model = engine.load(directory)
     calls.clear()
     monkeypatch.setattr(remaining, "_FEW_TOKENS", 0)  # nothing asked in vain
     found = searched(engine.Search(directory, asked, threshold=0.5), controls=0)

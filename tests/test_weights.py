@@ -25,9 +25,9 @@ from tests.tiny_models import (
     CONFIGS,
     D_MODEL,
     HEADS,
+    LATE,
     LAYERS,
     SCALED,
-    LATE,
     VOCAB,
     save_tokenizer,
 )
