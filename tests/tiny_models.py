@@ -102,6 +102,11 @@ HYBRIDS: dict[str, tuple[str, dict]] = {
          "linear_value_head_dim": 8,
          "layer_types": ["linear_attention", "full_attention", "linear_attention"]},
     ),
+    "bamba": (
+        "Bamba",
+        {**_GROUPED, "attn_layer_indices": [1], "mamba_n_heads": 4, "mamba_d_head": 16,
+         "mamba_d_state": 8, "mamba_n_groups": 1},
+    ),
     "lfm2": (
         "Lfm2",
         {**_GROUPED, "layer_types": ["conv", "full_attention", "conv"], "block_multiple_of": 8},

@@ -42,9 +42,10 @@ class Model:
     whether blocks take more from a text than the residual stream, so that rows of different texts
     cannot share a pass. `late_joining`: whether rows may begin at the first layer they change.
     `by_row`: what blocks are given beside the stream that is made row by row, by layer and name;
-    `tiled`: what of it does not broadcast. `refusals`: ways of running it that do not hold, by
-    name, with the reason. `kernel`: how attention is worked out, in words. `certificate`: what the
-    trial at the end of loading found.
+    `tiled`: what of it does not broadcast. `block_gives`: how many things a block gives, the stream
+    first; 0 where it gives that alone, in no tuple. `refusals`: ways of running it that do not
+    hold, by name, with the reason. `kernel`: how attention is worked out, in words. `certificate`:
+    what the trial at the end of loading found.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Model:
         self.refusals: dict[str, str] = {}
         self.by_row: frozenset[tuple[int, str]] = frozenset()
         self.tiled: frozenset[tuple[int, str]] = frozenset()
-        self.block_gives_tuple = False
+        self.block_gives = 0
         self.refused: dict[tuple[str, int], str] = {}
         self.rotaries = Rotaries(hf)
         self._cached = _name_of_cache(hf)
@@ -236,6 +237,12 @@ def hidden_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     """The residual stream that a block is given."""
     hidden: Tensor = args[0] if args else kwargs["hidden_states"]
     return hidden
+
+
+def given_on(hidden: Tensor, gives: int) -> Any:
+    """What a block that does nothing gives: the stream, and nothing in place of what else it
+    would."""
+    return (hidden, *(None,) * (gives - 1)) if gives else hidden
 
 
 def with_first(out: Any, act: Callable[[Tensor], Tensor]) -> Any:

@@ -93,7 +93,7 @@ def _look(model: Model) -> None:
     modules = [module for module in attending if module is not None]
     model.kernel = choose(model.hf, modules, lambda: model(texts[:1]).float())
     one, both = _given(model, texts[:1]), _given(model, texts)
-    model.block_gives_tuple = one[0][1]
+    model.block_gives = one[0][1]
     by_row: set[tuple[int, str]] = set()
     tiled: set[tuple[int, str]] = set()
     for layer, ((single, _), (double, _)) in enumerate(zip(one, both, strict=True)):
@@ -108,9 +108,10 @@ def _look(model: Model) -> None:
     model.by_row, model.tiled = frozenset(by_row), frozenset(tiled)
 
 
-def _given(model: Model, ids: Tensor) -> list[tuple[dict[str, Any], bool]]:
-    """What each block is given beside the stream, by name or number; whether it gives a tuple."""
-    found: list[tuple[dict[str, Any], bool]] = []
+def _given(model: Model, ids: Tensor) -> list[tuple[dict[str, Any], int]]:
+    """What each block is given beside the stream, by name or number; how many things it gives, 0
+    for the stream alone in no tuple."""
+    found: list[tuple[dict[str, Any], int]] = []
     others: list[dict[str, Any]] = []
 
     def before(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -119,7 +120,7 @@ def _given(model: Model, ids: Tensor) -> list[tuple[dict[str, Any], bool]]:
         others.append({str(i): value for i, value in enumerate(args[1:])} | named)
 
     def after(_block: nn.Module, _args: tuple[Any, ...], out: Any) -> None:
-        found.append((others.pop(), not isinstance(out, Tensor)))
+        found.append((others.pop(), 0 if isinstance(out, Tensor) else len(out)))
 
     with ExitStack() as stack:
         for block in model.blocks:

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..model.model import Model, hidden_of, with_first
+from ..model.model import Model, given_on, hidden_of, with_first
 from ..model.places import SOFTMAX
 from .beside import repeated
 from .points import Wanted, passing
@@ -77,19 +77,19 @@ def _recorded(model: Model, texts: Sequence[Ids]) -> tuple[Tensor, list[tuple[tu
     calls: list[tuple[tuple, dict]] = []
     entering: list[Tensor] = []
 
-    def skipped(gives_tuple: bool) -> Callable[..., Any]:
+    def skipped(gives: int) -> Callable[..., Any]:
         def forward_(*args: Any, **kwargs: Any) -> Any:
             others = {name: value for name, value in kwargs.items() if name != "hidden_states"}
             hidden = hidden_of(args, kwargs)
             entering.append(hidden)
             calls.append((args[1:], others))
-            return (hidden,) if gives_tuple else hidden
+            return given_on(hidden, gives)
 
         return forward_
 
     with ExitStack() as stack:
         for layer in range(model.shape.n_layers):
-            stack.enter_context(_replaced(model.blocks[layer], skipped(model.block_gives_tuple)))
+            stack.enter_context(_replaced(model.blocks[layer], skipped(model.block_gives)))
         stack.enter_context(_replaced(model.unembed, lambda hidden: hidden))
         model(torch.tensor(texts, device=model.device))
     return entering[0], calls

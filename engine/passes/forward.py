@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..errors import EngineError, TokenError
 from ..model.kernels import written_into
-from ..model.model import Model, hidden_of, with_first
+from ..model.model import Model, given_on, hidden_of, with_first
 from ..model.threads import fitting
 from .beside import cut
 from .hooks import Edit
@@ -106,7 +106,7 @@ def unembed(model: Model, vectors: Tensor, memory: Tensor | None = None) -> Tens
     with ExitStack() as stack:
         stack.enter_context(fitting(model, len(vectors)))
         for block in model.blocks:
-            stack.enter_context(_skipped(block, model.block_gives_tuple))
+            stack.enter_context(_skipped(block, model.block_gives))
         stack.enter_context(
             _joined(model, model.shape.n_layers, vectors.to(model.dtype)[:, None], first=True)
         )
@@ -228,7 +228,7 @@ def _join_late(model: Model, rows: list[Row], stack: ExitStack) -> None:
     clean = _residuals(model, list(dict.fromkeys(row.ids for row in rows)))
     for layer, block in enumerate(model.blocks):
         if layer < joins[0] or layer > last:
-            stack.enter_context(_skipped(block, model.block_gives_tuple))
+            stack.enter_context(_skipped(block, model.block_gives))
     for layer in sorted(set(joins)):
         new = [
             clean[row.ids].stream[layer] for row, j in zip(rows, joins, strict=True) if j == layer
@@ -272,12 +272,12 @@ def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Residuals]:
 
 
 @contextmanager
-def _skipped(block: nn.Module, gives_tuple: bool) -> Iterator[None]:
+def _skipped(block: nn.Module, gives: int) -> Iterator[None]:
     """Let a block hand on its input, doing nothing."""
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         hidden = hidden_of(args, kwargs)
-        return (hidden,) if gives_tuple else hidden
+        return given_on(hidden, gives)
 
     block.__dict__["forward"] = forward
     try:

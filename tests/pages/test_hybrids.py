@@ -47,7 +47,8 @@ def said(page: AppTest) -> str:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_opens_on_a_hybrid(name, kind, tiny):
     page = opened(name, tiny(kind), ablations="1.2 m0", method="mean")
-    assert not page.exception and not page.error
+    refused = name == "generate" and "cached" in engine.certificate(str(tiny(kind))).refused
+    assert not page.exception and bool(page.error) == refused  # Bamba's own cache is off
     if protos(page, "head_grid"):
         assert data(page, "head_grid")["absent"] == NO_HEADS
     if name == "attention":
