@@ -75,6 +75,7 @@ def draw_lens(lens: Lens, run: str = "clean", measure: str = "prob") -> go.Figur
             "title": {"text": "reading", "standoff": 8},
             "ticklen": 0,
             "showgrid": False,
+            "zeroline": False,
         },
         yaxis={
             "title": {"text": "after layer", "standoff": 6},

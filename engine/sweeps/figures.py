@@ -25,6 +25,8 @@ METRIC_NAMES = {
     "kept": "share of the score kept",
 }
 """What each metric is called on an axis; METRICS defines it."""
+_LEAST_ROWS = 6
+"""Room for the legend, where a model has fewer layers."""
 MOST_LINES = 20
 """Sites drawn position by position: those that change most."""
 _Scale = tuple[tuple[float, str], ...]
@@ -52,6 +54,7 @@ def draw_sweep(
     values = np.concatenate([heads, np.full((n_layers, 1), np.nan), mlps[:, None]], axis=1)
     columns = [*range(n_heads), None, "MLP"]
     size = max(14, min(34, 900 // (n_heads + 2)))
+    rows = max(n_layers, _LEAST_ROWS)
     figure = go.Figure(
         go.Heatmap(
             z=values,
@@ -69,7 +72,7 @@ def draw_sweep(
     figure.update_layout(
         autosize=False,
         width=size * (n_heads + 2) + 190,
-        height=size * n_layers + 70,
+        height=size * rows + 70,
         margin={"l": 60, "r": 120, "t": 10, "b": 50},
         xaxis={
             "tickvals": ticks,
@@ -82,8 +85,8 @@ def draw_sweep(
         yaxis={
             "title": {"text": "layer", "standoff": 6},
             "ticklen": 0,
-            "autorange": "reversed",
-            "dtick": max(1, n_layers // 16),
+            "range": [rows - 0.5, -0.5],
+            "tickvals": list(range(0, n_layers, max(1, n_layers // 16))),
             "showgrid": False,
             "zeroline": False,
         },
