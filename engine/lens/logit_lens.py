@@ -122,7 +122,7 @@ def _lens(
         wanted = _Wanted(start, min(start + columns, len(ids)), k, followed)
         parts.append(_read(model, clean, ablated, wanted, (ids, stream, wanted), scratch))
         yield (wanted.end - first) / (len(ids) - first)
-    runs = [_run(model, [part[r] for part in parts], followed, layers) for r in range(2)]
+    runs = [_run(model, [part[r] for part in parts], followed, layers, ids) for r in range(2)]
     shown = {int(i) for run in runs for i in run.ids.ravel()}
     return Lens(
         tokens=question.prompt,
@@ -132,7 +132,7 @@ def _lens(
         stream=stream,
         clean=runs[0],
         ablated=runs[1],
-        texts=dict(zip(shown, model.tokenizer.texts(tuple(shown)), strict=True)),
+        texts=dict(zip(shown, model.tokenizer.each_text(tuple(shown), ids), strict=True)),
         notes=(*question.notes, *_left_out(model, stream, layers)),
         layers=layers,
     )
@@ -267,15 +267,16 @@ def _run(
     parts: list[Cells],
     followed: tuple[int | None, ...],
     layers: tuple[int, ...],
+    ids: tuple[int, ...],
 ) -> LensRun:
-    """The cells of one run, part by part, as one result."""
+    """The cells of one run of these ids, part by part, as one result."""
     of = {n: torch.cat([part[n] for part in parts], dim=1).cpu().numpy() for n in parts[0]}
     answer, distractor = (
         None
         if token is None
         else Trace(
             model.tokenizer.pieces((token,))[0],
-            model.tokenizer.texts((token,))[0],
+            model.tokenizer.each_text((token,), ids)[0],
             *(of.pop(f"{name} {t}") for name in ("logits", "log_probs", "ranks")),
         )
         for t, token in enumerate(followed)
