@@ -248,9 +248,11 @@ def agree(model: Model, reference: FamilyReference, rows: list[Case]) -> None:
     """Rows of one pass give what plain hooks give, each as if it were alone."""
     together = run(model, *(one.row for one in rows))
     (alone,) = run(model, rows[-1].row)
-    for one, found in zip([*rows, rows[-1]], [*together, alone], strict=True):
+    for one, found in zip(rows, together, strict=True):
         wanted = reference.logits(one.ids, one.changes)
         far = (found.logits - wanted).abs().max()
+        if one is rows[-1]:
+            far = max(far, (alone.logits - wanted).abs().max())
         if not far <= 1e-4:  # some changes are such that the last digits become the first
             trusted = reference.trusted(one.ids, one.changes)
             assert far <= 4 * trusted, (
