@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
@@ -153,8 +152,8 @@ class Model:
                 assert norm is not None
                 stack.callback(_hook(Place(norm, False), n_tokens, act).remove)
             elif name == "resid_mid":
-                for handle in _between(self.plan.layers[layer], n_tokens, act):
-                    stack.callback(handle.remove)
+                place = self.place(name, layer)
+                stack.callback(_written_into(place, n_tokens, act).remove)
             else:
                 stack.callback(_hook(self.place(name, layer), n_tokens, act).remove)
             yield
@@ -211,26 +210,17 @@ def _acted(place: Place, n_tokens: int, act: Act, whole: Tensor) -> Tensor:
     return whole
 
 
-def _between(layer: Layer, n_tokens: int, act: Act) -> list[Any]:
-    """See the stream between attention and MLP, where only the MLP's norm reads it; what is changed
-    there is also added to what the block leaves, which sums it up past that norm."""
-    changes: list[Tensor] = []
+def _written_into(place: Place, n_tokens: int, act: Act) -> Any:
+    """See the stream between attention and MLP, where the MLP's norm is given it: the very tensor
+    that the block goes on to add to, so a change is written into it."""
 
-    def before(stream: Tensor) -> Tensor | None:
-        changed = act(stream)
-        changes[:] = [] if changed is None else [changed - stream]
-        return changed
+    def acted(stream: Tensor) -> Tensor:
+        changed = _acted(place, n_tokens, act, stream)
+        return stream if changed is stream else stream.copy_(changed)
 
-    def after(stream: Tensor) -> Tensor:
-        if not changes:
-            return stream
-        change = changes.pop()  # rows may have joined behind those that were changed
-        return torch.cat([stream[: len(change)] + change, stream[len(change) :]])
-
-    return [
-        _hook(layer.places["resid_mid"], n_tokens, before),
-        _hook(layer.places["resid_post"], n_tokens, after),
-    ]
+    return place.module.register_forward_pre_hook(
+        lambda _m, args, kwargs: _with_hidden(args, kwargs, acted), with_kwargs=True
+    )
 
 
 def hidden_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:

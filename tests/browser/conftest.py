@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from benchmarks.driving import launch, serving, wait_until_up
 from tests.conftest import IN_CI
 
-expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
+expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page of its own, that must ask nothing of any other machine and log no error."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     one, outside, errors = context.new_page(), [], []
-    one.set_default_timeout(60_000)
+    one.set_default_timeout(120_000)
     local = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
     one.on("request", lambda r: None if r.url.startswith(local) else outside.append(r.url))
     one.on("pageerror", lambda e: errors.append(str(e)))

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 import engine
 from benchmarks.toggle import save_gpt2_small
 
-SLOW = 90_000
+SLOW = 300_000
 ONE = engine.Circuit("one", "seq-gpt2", "months", "0.0-2 0.6 4.0 5.1 m0 m2", 6, 8)
 TWO = engine.Circuit("two", "seq-gpt2", "numerals", "0.0 0.3 5.1 m0 m5", 6, 8)
 QUERY = {"model": "seq-gpt2", "over": "family", "task": "months", "n_pairs": "4"}

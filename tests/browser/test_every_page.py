@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.navigation import PAGES
 
-SLOW = 60_000
+SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4&ablations=a0"
 PROBED = "/_stcore/"  # Streamlit looks for its server below a page's address, then above it
 DRAWN = "canvas, table, svg.main-svg, .grid [role=checkbox]"

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 import engine
 from benchmarks.driving import serving, wait_until_up
 
-SLOW = 60_000
+SLOW = 180_000
 
 
 def open_page(page: Page, address: str, query: str = "") -> None:

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.driving import serving, wait_until_up
 
-SLOW = 60_000
+SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4"
 
 

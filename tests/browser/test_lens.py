@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-SLOW = 60_000
+SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4"
 GRID = ".sb-figure .heatmaplayer"
 

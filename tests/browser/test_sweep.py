@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from benchmarks.toggle import save_gpt2_small
 
-SLOW = 60_000
+SLOW = 180_000
 QUERY = "?model=seq-gpt2&over=family&task=months&n_pairs=6&method=mean_by_position"
 MAP = ".sb-figure .heatmaplayer"
 

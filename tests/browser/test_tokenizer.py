@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-SLOW = 60_000
+SLOW = 180_000
 
 
 def open_view(page: Page, address: str, show: str, prompt: str, **more: str) -> None:
