@@ -15,6 +15,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 import engine
 from engine import ModelError
@@ -28,7 +29,7 @@ Q8, F16, F32, Q4_1 = (
     gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.F32,
     gguf.GGMLQuantizationType.Q4_1,
 )  # fmt: skip
-ALPHABET = sorted(set(transformers.convert_slow_tokenizer.bytes_to_unicode().values()))
+ALPHABET = sorted(set(bytes_to_unicode().values()))
 PARTS = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",

@@ -196,7 +196,7 @@ def test_a_load_called_off_leaves_nothing_and_can_be_begun_again(directory, monk
     asked.cancel()
     with pytest.raises(engine.Cancelled):
         asked.result(20)
-    assert asked.done and ended(str(directory)[:40])
+    assert asked.done and ended(f"loading {directory}"[:68])
     state = registry._registry
     assert not state._loads and not state._busy and not state._promised
     assert not building._watches and not building._building.locked()
@@ -259,7 +259,7 @@ def test_another_model_chosen_in_a_view_calls_off_the_one_it_waits_for(directory
     engine.loading("seq-gpt2", view="page").result()
     with pytest.raises(engine.Cancelled):
         again.result(20)
-    assert ended(str(directory)[:40])
+    assert ended(f"loading {directory}"[:68])
 
 
 def test_a_directory_that_lies_holds_up_nobody_and_leaves_nothing(directory, tiny):
@@ -288,7 +288,7 @@ def test_a_load_that_fails_lets_go_of_what_it_read_though_its_error_is_kept(dire
         engine.load(str(directory))
     gc.collect()
     assert told.value is not None and kept[0]() is None
-    assert ended(str(directory)[:40])
+    assert ended(f"loading {directory}"[:68])
 
 
 def test_room_promised_to_a_load_is_not_promised_again(directory, tiny, monkeypatch):
