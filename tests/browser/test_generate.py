@@ -17,14 +17,6 @@ SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4"
 
 
-@pytest.fixture(autouse=True)
-def patience() -> Iterator[None]:
-    """Machines that test are busy ones."""
-    expect.set_options(timeout=30_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
 @pytest.fixture(scope="module")
 def watched() -> Iterator[str]:
     """The dashboard with a slow model, that tells how many tokens it has read."""

@@ -242,7 +242,7 @@ def test_many_prompts_stand_in_one_table_with_what_stayed_right():
     page = opened(generate="many", family="months", n_prompts="8", new_tokens="4",
                   ablations="a0", sets="late: 5.0 5.1", matched="anywhere")  # fmt: skip
     assert not page.exception and not page.error, said(page)
-    totals, rows = (frame.value for frame in page.dataframe)
+    totals, rows = (frame.value for frame in page.main.dataframe)
     assert list(totals["run"]) == ["clean", "ablated", "late"] and len(rows) == 8
     found = engine.generate_many(
         engine.Experiment("seq-gpt2"), engine.examples("months", 8), 4,
