@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from engine.model import model
 from tests.tiny_models import save_model
+
+model.HANDS = 2  # whatever the machine has, so that rows are shared out wherever tests run
 
 IN_CI = bool(os.environ.get("CI"))
 SHARED = Path(os.environ.get("SWITCHBOARD_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
+import pytest
 import torch
 
 import engine
+from engine.model import model as models
 from engine.model.threads import fitting
 
 
@@ -27,3 +31,66 @@ def test_small_work_within_small_work_gives_nothing_back_too_early():
             pass
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == every
+
+
+def test_parts_done_together_have_a_thread_and_a_share_of_the_cores_each():
+    worker, every = engine.load("seq-gpt2").worker, torch.get_num_threads()
+    found, meeting = {}, threading.Barrier(3, timeout=20)
+
+    def part():
+        meeting.wait()  # they are under way at once
+        found[threading.current_thread()] = torch.get_num_threads(), torch.is_grad_enabled()
+
+    worker.run(lambda: worker.together([part] * 3))
+    assert list(found.values()) == [(max(1, every // 3), False)] * 3
+    assert worker.run(torch.get_num_threads) == every
+
+
+def test_what_one_part_raises_is_raised_once_all_are_over():
+    worker, over = engine.load("seq-gpt2").worker, []
+
+    def fails():
+        raise engine.EngineError("this one fails")
+
+    for parts in ([fails, lambda: over.append(1)], [lambda: over.append(1), fails]):
+        with pytest.raises(engine.EngineError, match="this one fails"):
+            worker.run(lambda parts=parts: worker.together(parts))
+    assert over == [1, 1]
+
+
+def test_hands_have_modules_of_their_own_over_the_same_weights(tiny):
+    name = str(tiny("llama"))
+    model = engine.load(name)
+    first, second = model.worker.run(model.hands)
+    assert first is model and model.worker.run(model.hands) == [first, second]
+    for one, other in zip(first.blocks, second.blocks, strict=True):
+        assert not set(one.modules()) & set(other.modules())
+        assert [p.data_ptr() for p in one.parameters()] == [
+            p.data_ptr() for p in other.parameters()
+        ]
+        assert [*one.parameters()] and [type(m) for m in one.modules()] == [
+            type(m) for m in other.modules()
+        ]
+    places = zip(first.plan.layers, second.plan.layers, strict=True)
+    assert all(set(a.places) == set(b.places) for a, b in places)
+    engine.release(name)
+
+
+def test_blocks_that_cannot_be_copied_are_run_by_one_hand(tiny, monkeypatch):
+    name = str(tiny("gpt2"))
+    e = engine.Experiment(name, "t1 t5 t9 t2", answer="t3", distractor="t4")
+    meant = engine.sweep(e)
+    engine.release(name)
+    model = engine.load(name)
+    tried = []
+
+    def fails(self):
+        tried.append(self)
+        raise TypeError("cannot pickle this")
+
+    monkeypatch.setattr(models.Model, "_twin", fails)
+    model._twins.clear()
+    found = engine.sweep(e)
+    assert tried == [model] and model.worker.run(model.hands) == [model]
+    assert abs(found.head_numbers - meant.head_numbers).max() < 1e-5
+    engine.release(name)

@@ -140,6 +140,12 @@ def softmax_seen(
             module.__dict__["forward"] = kept
 
 
+def carry_over(module: nn.Module, copied: nn.Module) -> None:
+    """Let a copy of an attention module go the way the module goes."""
+    if module in _eager:
+        _eager.add(copied)
+
+
 def has_sink(module: nn.Module) -> bool:
     """Whether a share of a module's attention goes to a sink that is no token (GPT-OSS)."""
     return hasattr(module, "sinks")

@@ -7,8 +7,10 @@ ids (whole, or going on behind a cache), and the worker that alone may run it.
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,15 +20,18 @@ from ..errors import EngineError
 from ..experiment.results import ModelInfo
 from ..experiment.sites import Shape
 from ..text.tokens import Tokenizer
-from .attention import softmax_seen
+from .attention import carry_over, softmax_seen
 from .checkpoints import Checkpoint
 from .places import SOFTMAX, Layer, Place, Plan
 from .rotary import Rotaries
 from .store import Store
-from .worker import Worker
+from .worker import CORES, Worker
 
 STORE_BYTES = 256 * 2**20
 """Clean residuals, and reference means, kept for each loaded model."""
+
+HANDS = min(CORES, 8)
+"""Threads that share the rows of a step; with more cores each of these has several."""
 
 Act = Callable[[Tensor], Tensor | None]
 
@@ -73,6 +78,8 @@ class Model:
         self.refused: dict[tuple[str, int], str] = {}
         self.rotaries = Rotaries(hf)
         self._cached = _name_of_cache(hf)
+        self._twins: list[Model] = []
+        self._copies = True
         self.worker = Worker(checkpoint.name)
         self.store: Store = Store(STORE_BYTES)
         self.means: Store = Store(STORE_BYTES)
@@ -95,6 +102,33 @@ class Model:
         if out.get(self._cached) is None:
             raise EngineError("it keeps nothing of what it has read to go on from")
         return out.logits, out[self._cached]
+
+    def hands(self) -> list[Model]:
+        """This model, and more of the same weights, for threads that run its blocks at once on rows
+        of their own. Where no copy can be made of its blocks, and on a graphics card, this one
+        alone."""
+        most = HANDS if self.device.type == "cpu" else 1
+        while self._copies and len(self._twins) < most - 1:
+            try:
+                self._twins.append(self._twin())
+            except Exception:  # whatever a module holds that cannot be copied
+                self._copies = False
+        return [self, *self._twins[: most - 1]]
+
+    def _twin(self) -> Model:
+        """The same model through blocks of its own over the same weights: hooks belong to a module,
+        so two threads cannot share one."""
+        modules = [m for block in self.blocks for m in block.modules()]
+        held = [v for m in modules for v in (*m._parameters.values(), *m._buffers.values())]
+        held += [v for m in modules for v in vars(m).values() if isinstance(v, Tensor)]
+        memo = {id(tensor): tensor for tensor in held if tensor is not None}
+        twin = copy.copy(self)
+        twin.plan = replace(self.plan, layers=copy.deepcopy(self.plan.layers, memo))
+        twin.blocks = [layer.block for layer in twin.plan.layers]
+        for old, new in zip(self.blocks, twin.blocks, strict=True):
+            for one, other in zip(old.modules(), new.modules(), strict=True):
+                carry_over(one, other)
+        return twin
 
     def layer(self, layer: int) -> Layer:
         """A block and its parts."""
@@ -180,6 +214,7 @@ class Model:
         self.means.clear()
         self.lenses.clear()
         self.blocks.clear()
+        self._twins.clear()
         del self.hf, self.plan, self.unembed, self.rotaries
 
 

@@ -1,6 +1,7 @@
 """Who may run the model, and when: one thread a model, a queue in front of it.
 
-Hooks on a shared model are not thread-safe, so nothing but its worker's thread calls a model.
+Hooks on a shared model are not thread-safe, so nothing but its worker's thread calls a model; parts
+of one step that have modules of their own may be done at once.
 Work is a generator: each `yield` tells how far it is (0 to 1) and lets more urgent work in
 between; its `return` value is the result. A new request from a view replaces the view's old one.
 """
@@ -10,8 +11,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Generator, Hashable
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 import torch
@@ -21,7 +22,8 @@ from ..errors import Cancelled
 T = TypeVar("T")
 Steps = Generator[float, None, T]
 
-_CORES = torch.get_num_threads()
+CORES = torch.get_num_threads()
+"""The processor's, as many as torch takes by itself."""
 
 INTERACTIVE = 0
 SWEEP = 10
@@ -79,6 +81,8 @@ class Worker:
         self._ready = threading.Condition()
         self._latest: dict[Hashable, Job] = {}
         self._closed = False
+        self._name = name
+        self._helpers: ThreadPoolExecutor | None = None
         self._thread = threading.Thread(target=self._loop, name=f"worker {name}", daemon=True)
         self._thread.start()
 
@@ -110,6 +114,27 @@ class Worker:
             return work()
         return self.submit(_single(work), priority=priority, view=view).result()
 
+    def together(self, parts: Sequence[Callable[[], T]]) -> list[T]:
+        """Do parts of a step at once, the first on this thread, which is the worker's, and share
+        the cores out among them.
+
+        Returns: what each gave. Raises: what the first of them raised, once all are over.
+        """
+        if len(parts) == 1:
+            return [parts[0]()]
+        if self._helpers is None:
+            self._helpers = ThreadPoolExecutor(thread_name_prefix=f"beside {self._name}")
+        cores = max(1, CORES // len(parts))
+        before = torch.get_num_threads()
+        others = [self._helpers.submit(_on_cores, cores, part) for part in parts[1:]]
+        try:
+            torch.set_num_threads(cores)
+            first = parts[0]()
+        finally:
+            wait(others)
+            torch.set_num_threads(before)  # a new thread takes the last number set by any other
+        return [first, *(other.result() for other in others)]
+
     @property
     def is_current(self) -> bool:
         """Whether the caller is this worker's own thread."""
@@ -124,7 +149,7 @@ class Worker:
             self._thread.join()
 
     def _loop(self) -> None:
-        torch.set_num_threads(_CORES)  # a new thread's own number is what another's is just now
+        torch.set_num_threads(CORES)  # a new thread's own number is what another's is just now
         with torch.no_grad():
             while True:
                 with self._ready:
@@ -143,6 +168,8 @@ class Worker:
             job.cancel()
             job.step()
         self._queue.clear()
+        if self._helpers is not None:
+            self._helpers.shutdown()
 
 
 def finished(steps: Steps[T]) -> T:
@@ -152,6 +179,13 @@ def finished(steps: Steps[T]) -> T:
             next(steps)
         except StopIteration as end:
             return end.value
+
+
+@torch.no_grad()
+def _on_cores(n: int, part: Callable[[], T]) -> T:
+    if torch.get_num_threads() != n:
+        torch.set_num_threads(n)
+    return part()
 
 
 def _single(work: Callable[[], T]) -> Steps[T]:

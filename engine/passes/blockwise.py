@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,14 +52,17 @@ class Blocks:
         wanted: Wanted,
         places: tuple[int, ...] | None = None,
         alike: Int[Tensor, " rows"] | None = None,
+        hand: Model | None = None,
     ) -> Float[Tensor, "rows pos d_model"]:
         """Run rows through one block, with the edits wanted there by row.
+
+        `hand`: the one of the model's hands that this thread has.
 
         `places`: the only positions whose output is wanted; the others may come out as anything.
         `alike`: a number for each row, the same for rows that enter alike.
         Raises: EngineError where an edit was not made.
         """
-        model = self._model
+        model = self._model if hand is None else hand
         args, kwargs = repeated(model, layer, len(hidden), self._calls[layer])
         block = model.blocks[layer]
         with ExitStack() as stack:
@@ -70,6 +74,24 @@ class Blocks:
                     stack.enter_context(_only_at(part, places))
             out = block(hidden, *args, **kwargs)
         return out if isinstance(out, Tensor) else out[0]
+
+
+def shared_out(
+    model: Model, work: Callable[[Model, int, int], Tensor], into: Tensor
+) -> Callable[[int, int], None]:
+    """Work over rows from `start` to `stop`, done at once by as many threads as the model has
+    hands, each with its hand and a share of the rows. What it gives is put into `into` [rows ...]
+    once all have done theirs: where one of them fails, nothing has changed."""
+
+    def shared(start: int, stop: int) -> None:
+        hands = model.hands()[: stop - start]
+        edges = [start + (stop - start) * i // len(hands) for i in range(len(hands) + 1)]
+        parts = list(zip(hands, edges, edges[1:], strict=False))
+        given = model.worker.together([partial(work, hand, a, b) for hand, a, b in parts])
+        for (_, a, b), found in zip(parts, given, strict=True):
+            into[a:b] = found
+
+    return shared
 
 
 def _recorded(model: Model, texts: Sequence[Ids]) -> tuple[Tensor, list[tuple[tuple, dict]]]:

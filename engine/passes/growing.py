@@ -17,7 +17,7 @@ from torch import Tensor
 from ..model.model import Model
 from ..model.worker import Steps
 from . import forward
-from .blockwise import Blocks, Ids
+from .blockwise import Blocks, Ids, shared_out
 from .hooks import Edit
 from .pace import Pace
 from .points import Wanted, by_place
@@ -91,11 +91,13 @@ def run_layers(model: Model, pace: Pace, run: Base, first: int, last: int) -> St
         entering = run.stream[layer]
         leaving = torch.empty_like(entering)
 
-        def work(start: int, stop: int, layer=layer, entering=entering, leaving=leaving) -> None:
-            wanted = _wanted(layer, [(edits, None) for edits in run.given[start:stop]])
-            leaving[start:stop] = run.blocks.call(layer, entering[start:stop], wanted)
+        def work(hand: Model, start: int, stop: int, layer=layer, entering=entering) -> Tensor:
+            at = slice(start, stop)
+            wanted = _wanted(layer, [(edits, None) for edits in run.given[at]])
+            return run.blocks.call(layer, entering[at], wanted, hand=hand)
 
-        yield from pace.steps(len(run.texts), n * pace.block_cost[layer], nbytes, work)
+        cost = n * pace.block_cost[layer]
+        yield from pace.steps(len(run.texts), cost, nbytes, shared_out(model, work, leaving))
         if layer == model.shape.n_layers - 1:
             leaving = leaving[:, list(run.places)]
         run.stream[layer + 1 : layer + 2] = [leaving]
@@ -123,7 +125,15 @@ def grown(
         own = torch.arange(joined, device=hidden.device) + len(base.texts)
         alike = torch.cat([own, texts[joined:rows]])
 
-        def work(start: int, stop: int, layer=layer, last=last, joined=joined, alike=alike) -> None:
+        def work(
+            hand: Model,
+            start: int,
+            stop: int,
+            layer=layer,
+            last=last,
+            joined=joined,
+            alike=alike,
+        ) -> Tensor:
             at = slice(start, stop)
             wanted = _wanted(
                 layer,
@@ -135,10 +145,12 @@ def grown(
                 wanted,
                 places=base.places if last else None,
                 alike=alike[at] if stop > joined else None,
+                hand=hand,
             )
-            (leaving if last else hidden)[at] = out[:, list(base.places)] if last else out
+            return out[:, list(base.places)] if last else out
 
-        yield from pace.steps(rows, n * pace.block_cost[layer], nbytes, work)
+        cost, into = n * pace.block_cost[layer], leaving if last else hidden
+        yield from pace.steps(rows, cost, nbytes, shared_out(model, work, into))
         joined += new
     return leaving
 

@@ -21,7 +21,7 @@ from ..passes.hooks import Edit, ablated_sites, edit, grouped
 from ..tasks.pairs import Pair
 from .scores import Question, question
 
-WAVE_BYTES = 8 * 2**20
+WAVE_BYTES = 10 * 2**20
 """Residual stream of the rows that grow together; their results come together too."""
 STREAM_BYTES = 256 * 2**20
 """Residual streams and clean distributions of the prompts that are held at once."""
