@@ -5,6 +5,7 @@ import sys
 from benchmarks import (
     attention,
     busy,
+    certificate,
     click,
     generation,
     lens,
@@ -22,6 +23,7 @@ EACH = {
     "generation": generation.measure,
     "sweep": sweep.measure,
     "smollm2": smollm2.measure,
+    "certificate": certificate.measure,
     "pruning": pruning.measure,
     "click": click.measure,
     "busy": busy.measure,

@@ -205,6 +205,12 @@ MEMBERS: dict[str, Member] = {
          "mamba_d_state": 8, "n_mamba_heads": 4, "attention_head_dim": 16,
          "num_key_value_heads": HEADS, "use_mamba_kernels": False},
     ),
+    "zamba2, two layers share attention": Member(
+        "zamba2",
+        {"layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid"],
+         "num_hidden_layers": 4, "num_mem_blocks": 1, "mamba_d_state": 8, "n_mamba_heads": 4,
+         "attention_head_dim": 16, "num_key_value_heads": HEADS, "use_mamba_kernels": False},
+    ),
 }  # fmt: skip
 
 LEFT_OUT = {

@@ -174,6 +174,11 @@ PATHS: dict[str, Paths] = {
         _USUAL, adds_z=("linear_attn", "post_attention_layernorm"),
         adds_mlp=("post_feedforward_layernorm", "mlp"),
     ),
+    "nemotron_h": Paths(
+        attention="mixer", out="mixer.o_proj", q="mixer.q_proj", k="mixer.k_proj",
+        v="mixer.v_proj", adds_z=("mixer.o_proj",), adds_mlp=("mixer.down_proj",),
+        last=("mixer.down_proj",), mid="",
+    ),
     "openai-gpt": replace(_GPT2, mid="out ln_1"),
     "opt": _OPT,
     "opt, norms behind": replace(_OPT, mid="out self_attn_layer_norm"),
@@ -181,8 +186,17 @@ PATHS: dict[str, Paths] = {
         out="self_attn.dense", adds_z=("self_attn.dense",), last=("mlp.fc2",), mid=""
     ),
     "phi3": replace(_USUAL, joint="self_attn.qkv_proj"),
+    "recurrent_gemma": Paths(
+        attention="temporal_block", out="temporal_block.o_proj", q="temporal_block.q_proj",
+        k="temporal_block.k_proj", v="temporal_block.v_proj", adds_z=("temporal_block.o_proj",),
+        adds_mlp=("mlp_block",), last=("mlp_block.down_proj",),
+    ),
     "starcoder2": replace(_USUAL, last=("mlp.c_proj",)),
     "xglm": replace(_OPT, layers="model.layers"),
+    "zamba2": Paths(
+        attention="shared_transformer.self_attn", out="shared_transformer.self_attn.o_proj",
+        q="", k="", v="", adds_mlp=(), last=(), mid="",
+    ),
 }  # fmt: skip
 
 

@@ -30,14 +30,12 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(["falcon_mamba", "mamba", "mamba2", "rwkv"], _NO_HEADS),  # it has none
     "jetmoe": _NO_HEADS,  # its heads are experts'
     "deepseek_v4": _NO_HEADS,  # its heads are joined by two projections
-    "zamba2": _NO_HEADS,  # its attention is in a block within a block, shared by layers
-    "nemotron_h": _NO_HEADS,  # TransformerLens has no names in its mixers
-    "recurrent_gemma": _NO_HEADS,  # TransformerLens has no names in its temporal blocks
     "hrm_text": "The blocks of HrmTextForCausalLM are not where they are looked for",
 }
 """Families that cannot be loaded, and what is said."""
 
 _EXPERTS = {"post": "some layers are mixtures of experts, and the others have no name for it"}
+_FURTHER = {"attn_out": "it goes through an MLP and a projection before it is added"}
 _SUM_NORMED = {"resid_mid": "the sum is normed before the block goes on"}
 NOT_OFFERED: dict[str, dict[str, str]] = {
     **dict.fromkeys(
@@ -47,6 +45,8 @@ NOT_OFFERED: dict[str, dict[str, str]] = {
         _EXPERTS,
     ),
     **dict.fromkeys(["bert", "openai-gpt", "opt, norms behind"], _SUM_NORMED),
+    "recurrent_gemma": {"resid_mid": "TransformerLens has no name for its norms"},
+    **dict.fromkeys(["zamba2", "zamba2, two layers share attention"], _FURTHER),
     "granitemoehybrid, no experts": {
         "mlp_out": "TransformerLens has no name for its MLP",
         "post": "TransformerLens has no name for its MLP",

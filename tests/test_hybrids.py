@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 import engine
 from engine.showing.site_grid import cells
+from tests.families import save_member
 from tests.tiny_models import HYBRIDS, LAYERS
 
 PROMPT, OTHER = "t1 t5 t9 t2 t7", "t3 t4 t9 t8 t7"
@@ -297,3 +298,42 @@ def test_a_key_or_value_that_heads_share_names_them(tiny):
     assert any("Each 2 heads of a layer share" in note for note in many)
     alone = engine.next_token(asked(own, ablations="1.3.k")).notes
     assert not any("share" in note for note in alone)
+
+
+@pytest.fixture(scope="module", params=["recurrent_gemma", "nemotron_h", "zamba2",
+                                        "zamba2, two layers share attention"])  # fmt: skip
+def unnamed(request, tmp_path_factory) -> str:
+    """The directory of a hybrid whose heads TransformerLens has no names for."""
+    return str(save_member(request.param, tmp_path_factory.mktemp("hybrid")))
+
+
+def test_heads_without_names_elsewhere_are_swept_as_they_rank(unnamed):
+    pairs = (
+        engine.Pair(PROMPT, OTHER, " t11", " t20"),
+        engine.Pair("t5 t1 t9 t2 t7", "t8 t4 t9 t8 t7", " t3", " t4"),
+    )
+    shape = engine.load(unnamed).shape
+    assert shape.heads and shape.without_heads
+    for method in ("zero", "resample"):
+        found = engine.sweep(asked(unnamed, method=method), pairs)
+        for i, pair in enumerate(pairs):
+            for site in (*shape.heads, *shape.mlps):
+                one = engine.next_token(
+                    asked(unnamed, method=method, ablations=str(site), **vars(pair)), k=3
+                )
+                numbers = found.mlp_numbers if isinstance(site, engine.MLP) else found.head_numbers
+                at = (site.layer,) if isinstance(site, engine.MLP) else (site.layer, site.head)
+                diff, kl = numbers[0, i, *at], numbers[4, i, *at]
+                close([diff, kl], [one.ablated_logit_diff, one.kl])
+
+
+def test_heads_without_names_elsewhere_are_searched(unnamed):
+    shape, task = engine.load(unnamed).shape, task_of(unnamed)
+    found = engine.discover(task, method="zero", threshold=0.5, controls=2)
+    assert found.done and set(found.circuit.sites) <= {*shape.heads, *shape.mlps}
+    tried = [h for h in shape.heads if np.isfinite(found.heads[h.layer, h.head])]
+    assert tried == list(shape.heads)
+    first = found.trials[0]
+    (pair,) = task.pairs
+    off = asked(unnamed, ablations=str(first.node.site), **vars(pair))
+    close(first.score, engine.next_token(off, k=3).ablated_logit_diff)

@@ -62,7 +62,9 @@ def test_hands_have_modules_of_their_own_over_the_same_weights(tiny):
     name = str(tiny("llama"))
     model = engine.load(name)
     first, second = model.worker.run(model.hands)
-    assert first is model and model.worker.run(model.hands) == [first, second]
+    assert first is model and model.worker.run(model.hands)[1].blocks == second.blocks
+    model.tiled = frozenset({(0, "mask")})
+    assert model.worker.run(model.hands)[1].tiled == model.tiled  # what changes, changes for all
     for one, other in zip(first.blocks, second.blocks, strict=True):
         assert not set(one.modules()) & set(other.modules())
         assert [p.data_ptr() for p in one.parameters()] == [
@@ -88,8 +90,8 @@ def test_blocks_that_cannot_be_copied_are_run_by_one_hand(tiny, monkeypatch):
         tried.append(self)
         raise TypeError("cannot pickle this")
 
-    monkeypatch.setattr(models.Model, "_twin", fails)
-    model._twins.clear()
+    monkeypatch.setattr(models.Model, "_copied_plan", fails)
+    model._plans.clear()
     found = engine.sweep(e)
     assert tried == [model] and model.worker.run(model.hands) == [model]
     assert abs(found.head_numbers - meant.head_numbers).max() < 1e-5

@@ -78,7 +78,7 @@ class Model:
         self.refused: dict[tuple[str, int], str] = {}
         self.rotaries = Rotaries(hf)
         self._cached = _name_of_cache(hf)
-        self._twins: list[Model] = []
+        self._plans: list[Plan] = []
         self._copies = True
         self.worker = Worker(checkpoint.name)
         self.store: Store = Store(STORE_BYTES)
@@ -104,31 +104,32 @@ class Model:
         return out.logits, out[self._cached]
 
     def hands(self) -> list[Model]:
-        """This model, and more of the same weights, for threads that run its blocks at once on rows
-        of their own. Where no copy can be made of its blocks, and on a graphics card, this one
-        alone."""
+        """This model, and the same one through other blocks over the same weights, for threads
+        that run them at once on rows of their own: hooks belong to a module. Where no copy can be
+        made of its blocks, and on a graphics card, this one alone."""
         most = HANDS if self.device.type == "cpu" else 1
-        while self._copies and len(self._twins) < most - 1:
+        while self._copies and len(self._plans) < most - 1:
             try:
-                self._twins.append(self._twin())
+                self._plans.append(self._copied_plan())
             except Exception:  # whatever a module holds that cannot be copied
                 self._copies = False
-        return [self, *self._twins[: most - 1]]
+        found = [self]
+        for plan in self._plans[: most - 1]:
+            hand = copy.copy(self)
+            hand.plan, hand.blocks = plan, [layer.block for layer in plan.layers]
+            found.append(hand)
+        return found
 
-    def _twin(self) -> Model:
-        """The same model through blocks of its own over the same weights: hooks belong to a module,
-        so two threads cannot share one."""
+    def _copied_plan(self) -> Plan:
         modules = [m for block in self.blocks for m in block.modules()]
         held = [v for m in modules for v in (*m._parameters.values(), *m._buffers.values())]
         held += [v for m in modules for v in vars(m).values() if isinstance(v, Tensor)]
         memo = {id(tensor): tensor for tensor in held if tensor is not None}
-        twin = copy.copy(self)
-        twin.plan = replace(self.plan, layers=copy.deepcopy(self.plan.layers, memo))
-        twin.blocks = [layer.block for layer in twin.plan.layers]
-        for old, new in zip(self.blocks, twin.blocks, strict=True):
-            for one, other in zip(old.modules(), new.modules(), strict=True):
+        plan = replace(self.plan, layers=copy.deepcopy(self.plan.layers, memo))
+        for old, new in zip(self.plan.layers, plan.layers, strict=True):
+            for one, other in zip(old.block.modules(), new.block.modules(), strict=True):
                 carry_over(one, other)
-        return twin
+        return plan
 
     def layer(self, layer: int) -> Layer:
         """A block and its parts."""
@@ -214,7 +215,7 @@ class Model:
         self.means.clear()
         self.lenses.clear()
         self.blocks.clear()
-        self._twins.clear()
+        self._plans.clear()
         del self.hf, self.plan, self.unembed, self.rotaries
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -103,14 +104,26 @@ def find_places(hf: Any, architecture: str) -> Plan:
     if getattr(hf.config, "new_decoder_architecture", False):  # Falcon's; its adapter says one
         groups = int(hf.config.num_kv_heads)
     cuts = _Cuts(adapter)
+    layers = tuple(_layer(block, names["blocks"], n_heads, groups, cuts) for block in blocks)
+    _leave_shared(layers)
     return Plan(
-        layers=tuple(_layer(block, names["blocks"], n_heads, groups, cuts) for block in blocks),
+        layers=layers,
         ln_final=_named(hf, names.get("ln_final")),
         embed=hf.get_input_embeddings(),
         n_heads=n_heads,
         n_key_value_heads=groups,
         pos_embed=_named(hf, names.get("pos_embed")),
     )
+
+
+def _leave_shared(layers: tuple[Layer, ...]) -> None:
+    """Leave out the places in modules that several layers run: a change would act in all."""
+    of = [{id(place.module) for place in layer.places.values()} for layer in layers]
+    runs = Counter(module for own in of for module in own)
+    for layer in layers:
+        for name, place in list(layer.places.items()):
+            if runs[id(place.module)] > 1:
+                del layer.places[name]
 
 
 def _adapter(hf: Any, architecture: str) -> Any:
@@ -137,21 +150,63 @@ def _layer(block: nn.Module, names: Any, n_heads: int, groups: int, cuts: _Cuts)
                 heads={"q": n_heads, "z": n_heads, "k": groups, "v": groups}.get(name),
                 scale=float(scale or 1.0) if name in scaled else 1.0,
             )
-    attention = _part(block, names, "attn")
+    attention, mlp = _part(block, names, "attn"), _part(block, names, "mlp")
+    if not {"attn", "mlp"} & set(names.submodules or {}):  # the adapter sees no further than blocks
+        attention, mlp = _with_children(block, _HEADS), _with_children(block, _MLP)
+        places |= _by_children(block, attention, mlp, n_heads, groups)
     if attention is None or not _projects_heads(places.get("z"), n_heads):
         for name in ("q", "k", "v", "z"):
             places.pop(name, None)
     else:
-        places |= cuts.joint(attention, names.submodules["attn"], n_heads, groups)
+        places |= cuts.joint(attention, (names.submodules or {}).get("attn"), n_heads, groups)
         places |= cuts.without_gates(places)
         norm = _part_at(block, names, "ln1")
         if "attn_out" in places and norm in list(places["attn_out"].module.modules()):
             places["attn_out"] = Place(places["z"].module, False)  # BERT's has the sum normed in it
     if not _is_neuron_place(places.get("post")):
         places.pop("post", None)
-    return Layer(
-        block, places, attention, _part(block, names, "mlp"), _weighted(block, names, cuts)
-    )
+    return Layer(block, places, attention, mlp, _weighted(block, names, cuts))
+
+
+_HEADS, _MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("up_proj", "down_proj")
+"""What transformers' families call the parts of attention and of an MLP."""
+
+
+def _with_children(block: nn.Module, names: tuple[str, ...]) -> nn.Module | None:
+    """The one module within a block that has linear layers of these names; None where there are
+    more, or it is a part of experts, which are chosen by token."""
+    found = [
+        module
+        for path, module in block.named_modules()
+        if all(inputs_of(module._modules.get(name)) is not None for name in names)
+        and "expert" not in path
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _by_children(
+    block: nn.Module,
+    attention: nn.Module | None,
+    mlp: nn.Module | None,
+    n_heads: int,
+    groups: int,
+) -> dict[str, Place]:
+    """The places in attention and MLP, by what their linear layers are called. Of attention that is
+    deeper within the block (Zamba 2: by way of another MLP) only the heads' outputs: what comes in
+    and what goes on is not what its own projections give."""
+    places: dict[str, Place] = {}
+    if attention is not None:
+        q, k, v, o = map(attention.get_submodule, _HEADS)
+        places["z"] = Place(o, True, n_heads)
+        if attention in block.children():
+            places |= {"q": Place(q, False, n_heads), "k": Place(k, False, groups)}
+            places |= {"v": Place(v, False, groups), "attn_out": Place(o, False)}
+    if mlp is not None and mlp in block.children():
+        places |= {
+            "mlp_out": Place(mlp, False),
+            "post": Place(mlp.get_submodule("down_proj"), True),
+        }
+    return places
 
 
 _BEHIND = {"resid_mid": "mlp.hook_in", "attn_out": "ln2.hook_out"}
@@ -255,7 +310,7 @@ def _is_neuron_place(post: Place | None) -> bool:
     return post is not None and post.goes_in and inputs_of(post.module) is not None
 
 
-def inputs_of(module: nn.Module) -> int | None:
+def inputs_of(module: nn.Module | None) -> int | None:
     """How many numbers a linear layer takes; None for what is no linear layer."""
     weight = getattr(module, "weight", None)
     if not isinstance(weight, Tensor) or weight.ndim != 2:
@@ -282,7 +337,7 @@ class _Cuts:
         self, attention: nn.Module, names: Any, n_heads: int, groups: int
     ) -> dict[str, Place]:
         """Places of q, k and v in a projection of all three; none where each has its own."""
-        joint = (names.submodules or {}).get("qkv")
+        joint = None if names is None else (names.submodules or {}).get("qkv")
         projection = None if joint is None else _submodule(attention, joint.name)
         if joint is None or projection is None:
             return {}

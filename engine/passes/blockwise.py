@@ -28,6 +28,9 @@ from .points import Wanted, passing
 
 Ids = tuple[int, ...]
 
+_FEWEST = 2
+"""Rows that are worth a thread."""
+
 
 def alike(model: Model, ids: Ids) -> tuple[int, ...]:
     """The same for texts whose rows can be run together: those of one length, or, where blocks
@@ -84,7 +87,7 @@ def shared_out(
     once all have done theirs: where one of them fails, nothing has changed."""
 
     def shared(start: int, stop: int) -> None:
-        hands = model.hands()[: stop - start]
+        hands = model.hands()[: max(1, (stop - start) // _FEWEST)]
         edges = [start + (stop - start) * i // len(hands) for i in range(len(hands) + 1)]
         parts = list(zip(hands, edges, edges[1:], strict=False))
         given = model.worker.together([partial(work, hand, a, b) for hand, a, b in parts])
@@ -120,7 +123,7 @@ def _recorded(model: Model, texts: Sequence[Ids]) -> tuple[Tensor, list[tuple[tu
 def _position_wise(model: Model, layer: int, wanted: Wanted) -> Iterator[nn.Module]:
     """The parts of a block that do at one position nothing that another one sees."""
     own = model.layer(layer)
-    if own.output is not None:
+    if own.output is not None and "attn_out" in own.places:  # else it goes on into another mixer
         yield own.output
     if own.mlp is not None and not any(
         at in wanted for at in [("post", layer), ("resid_mid", layer)]

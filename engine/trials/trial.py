@@ -128,6 +128,8 @@ class _Trial:
         self._random = torch.Generator().manual_seed(0)
         self._clean = [self._plainly([(text, None)])[0] for text in (0, 1)]
         self._seen = self._see()
+        self._changes = {at: self._change(at, i % 2) for i, at in enumerate(self._tried())}
+        self._meant: dict[tuple[Capture, int], Tensor] = {}
 
     def weights(self) -> Check:
         """Whether every weight is a number."""
@@ -174,9 +176,10 @@ class _Trial:
         """Rows of one pass, changed in the middle, against each of them alone."""
         layer = self.model.shape.n_layers // 2
         tried = [at for at in self._tried() if at[0] in ("z", "mlp_out", "q")]
-        at = min(tried, key=lambda at: abs(at[1] - layer))
-        rows: list[tuple[int, _Change | None]] = [(1, None), (0, self._change(*at, 0))]
-        together, alone = self._plainly(rows), [self._plainly([row])[0] for row in rows]
+        change = self._changes[min(tried, key=lambda at: abs(at[1] - layer))]
+        other = 1 - change.text
+        together = self._plainly([(other, None), (change.text, change)])
+        alone = [self._clean[other], *self._plainly([(change.text, change)])]
         off = max(map(_off, together, alone))
         if not off <= self.limit:
             raise ModelError(
@@ -187,7 +190,7 @@ class _Trial:
 
     def places(self) -> tuple[PlaceCheck, ...]:
         """Every kind of place, at the first, middle and last layer that has it."""
-        changes = [self._change(*at, i % 2) for i, at in enumerate(self._tried())]
+        changes = list(self._changes.values())
         rows = [forward.Row(self.texts[c.text], (c.edit,), tuple(range(self.n))) for c in changes]
         try:
             shared = [result.logits for result in forward.run(self.model, rows)]
@@ -197,7 +200,7 @@ class _Trial:
                 raise
             self.model.late_joining = False
             return self.places()
-        plain = self._plainly([(c.text, c) for c in changes])
+        plain = self._changed(changes)
         found: list[PlaceCheck] = []
         worst = 0.0
         for name in _PLACES:
@@ -234,16 +237,24 @@ class _Trial:
         if layer is None or not self.model.reaches("pattern", layer) or self.n < 2:
             return None
         shared, worst = s.n_heads // s.n_key_value_heads, 0.0
-        clean = self._capture("pattern", layer, None)
+        everywhere, at = tuple(range(self.n)), ("pattern", layer)
+        edits, owners = [], []
         for name in ("q", "k", "v"):
             if not self.model.reaches(name, layer):
                 continue
             # turned round it keeps its length, so that a norm over all heads is as it was
             value = -self._seen[name, layer][0]
             head = value.shape[1] - 1
-            edit = Edit(name, layer, (head,), tuple(range(self.n)), value[:, head : head + 1])
-            pattern = self._capture("pattern", layer, edit)
-            own = {"q": [head], "k": range(head * shared, (head + 1) * shared), "v": ()}[name]
+            edits.append(Edit(name, layer, (head,), everywhere, value[:, head : head + 1]))
+            owners.append(
+                {"q": [head], "k": range(head * shared, (head + 1) * shared), "v": ()}[name]
+            )
+        rows = [
+            forward.Row(self.texts[0], one, captures=frozenset({at}))
+            for one in ((), *((edit,) for edit in edits))
+        ]
+        clean, *changed = (result.captured[at] for result in forward.run(self.model, rows))
+        for pattern, own in zip(changed, owners, strict=True):
             others = [h for h in range(s.n_heads) if h not in own]
             worst = max([worst, *(_off(pattern[h], clean[h]) for h in others)])
             if any(_off(pattern[h], clean[h]) <= 1e-6 for h in own):
@@ -290,20 +301,20 @@ class _Trial:
     def cached(self) -> Check:
         """Tokens read one by one behind a cache, clean and changed, against one plain pass."""
         model, n = self.model, self.n
-        tried = [at for at in self._tried() if at[0] in ("z", "mlp_out")]
-        changes = [None, *(self._change(*at, 0) for at in tried)]
+        changes = [c for at, c in self._changes.items() if at[0] in ("z", "mlp_out")]
+        rows: list[tuple[int, _Change | None]] = [(0, None), *((c.text, c) for c in changes)]
         try:
             decoding, found = Decoding(model), []
 
             def edits(first: int, stop: int) -> list[tuple[Edit, ...]]:
-                return [() if c is None else (_within(c.edit, first, stop),) for c in changes]
+                return [() if c is None else (_within(c.edit, first, stop),) for _, c in rows]
 
-            ids = torch.tensor([self.texts[0]] * len(changes), device=model.device)
+            ids = torch.tensor([self.texts[text] for text, _ in rows], device=model.device)
             start = max(1, n - 2)
             for part in ids.split([start] + [1] * (n - start), dim=1):
                 found.append(decoding.read(part, edits, part.shape[1]))
             logits = torch.cat(found, 1)
-            plain = self._plainly([(0, c) for c in changes])
+            plain = [self._clean[0], *self._changed(changes)]
             off = max(map(_off, logits, plain))
             why = "" if off <= self.limit else "other numbers come out token by token"
         except Exception as wrong:  # of whatever kind: then it does not generate
@@ -313,17 +324,20 @@ class _Trial:
     def block_by_block(self) -> Check:
         """Blocks called one at a time on rows that set out late, against plain hooks."""
         model = self.model
-        texts = self.texts[:1] if model.by_text else self.texts
-        tried = [at for at in self._tried() if at[0] in ("z", "mlp_out", "post")]
-        changes = [self._change(*at, i % len(texts)) for i, at in enumerate(tried)]
+        changes = [c for at, c in self._changes.items() if at[0] in ("z", "mlp_out", "post")]
+        if model.by_text:  # rows of one text
+            changes = [replace(c, text=0) for c in changes]
+        changes += changes if len(changes) == 1 else []  # of several rows, whatever there is
         changes.sort(key=lambda c: (c.at[1], c.text))
+        read = sorted({c.text for c in changes})
+        texts = [self.texts[text] for text in read]
         try:
             pace, last = Pace(model), (self.n - 1,)
             run = finished(base(model, pace, texts, [()] * len(texts), last))
-            branches = [Branch(c.text, c.edit) for c in changes]
+            branches = [Branch(read.index(c.text), c.edit) for c in changes]
             leaving = finished(grown(model, pace, run, branches))
             found = forward.unembed(model, leaving[:, 0])
-            plain = self._plainly([(c.text, c) for c in changes])
+            plain = self._changed(changes)
             off = max(_off(one, meant[-1]) for one, meant in zip(found, plain, strict=True))
             why = "" if off <= self.limit else "other numbers come out block by block"
         except Exception as wrong:  # of whatever kind: then it is not swept
@@ -336,6 +350,14 @@ class _Trial:
             if layers:
                 for layer in sorted({layers[0], layers[len(layers) // 2], layers[-1]}):
                     yield name, layer
+
+    def _changed(self, changes: Sequence[_Change]) -> list[Tensor]:
+        """Logits [pos d_vocab] of texts with each of these changes, by plain hooks."""
+        new = [c for c in changes if (c.at, c.text) not in self._meant]
+        if new:
+            found = self._plainly([(c.text, c) for c in new])
+            self._meant |= {(c.at, c.text): one for c, one in zip(new, found, strict=True)}
+        return [self._meant[c.at, c.text] for c in changes]
 
     def _plainly(self, rows: Sequence[tuple[int, _Change | None]]) -> list[Tensor]:
         """Logits [pos d_vocab] of each row, a text with one change or none, in a whole pass."""
@@ -364,12 +386,6 @@ class _Trial:
             for at, seen in self._seen.items()
         }
 
-    def _capture(self, name: str, layer: int, edit: Edit | None) -> Tensor:
-        row = forward.Row(
-            self.texts[0], () if edit is None else (edit,), captures=frozenset({(name, layer)})
-        )
-        return forward.run(self.model, [row])[0].captured[name, layer]
-
     def _value(self, name: str, layer: int, text: int) -> Tensor:
         """Random numbers the size of what is there: [pos …], a pattern's [query head key]."""
         seen = self._seen[name, layer][text].float()
@@ -377,8 +393,8 @@ class _Trial:
         value = noise * seen.std().clamp_min(1e-3)
         return value.transpose(0, 1) if name in SOFTMAX else value
 
-    def _change(self, name: str, layer: int, text: int) -> _Change:
-        return _Change((name, layer), text, self._value(name, layer, text))
+    def _change(self, at: Capture, text: int) -> _Change:
+        return _Change(at, text, self._value(*at, text))
 
 
 def _within(edit: Edit, first: int, stop: int) -> Edit:
@@ -400,7 +416,9 @@ def _refuse_kind(model: Model, name: str, why: str) -> None:
 def _finite(parameter: Tensor) -> bool:
     if not (parameter.is_floating_point() and parameter.numel()):
         return True
-    least, most = torch.aminmax(parameter)
+    if torch.isfinite(parameter.sum()):
+        return True
+    least, most = torch.aminmax(parameter)  # a sum of numbers may overflow
     return bool(torch.isfinite(least) and torch.isfinite(most))
 
 
