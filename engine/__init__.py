@@ -90,6 +90,7 @@ from .tasks.families import Example, examples, read_examples, task_families
 from .tasks.pairs import Pair, Task, read_task, write_task
 from .tasks.results import PairScores, TaskScore
 from .tasks.scores import score_task, scoring
+from .text.csv_text import read_csv
 from .tokenizers.alignment import compare_sentencepiece, compare_tokenizers
 from .tokenizers.counting import number_lengths
 from .tokenizers.figures import draw_number_lengths
@@ -273,6 +274,7 @@ __all__ = [
     "random_controls",
     "rank_answers",
     "read_circuits",
+    "read_csv",
     "read_examples",
     "read_task",
     "release",

@@ -17,6 +17,7 @@ from ..errors import EngineError, LinkError, SiteError
 from ..experiment.ablations import Ablations
 from ..experiment.method import Kind, Method
 from ..experiment.sites import MLP, MOST_SITES, Head, Heads, Site, parse_sites, print_sites
+from ..text.csv_text import read_csv
 
 MOST_CIRCUIT_TEXT = 1_000_000
 """Characters a circuit's file may have."""
@@ -222,19 +223,13 @@ class Circuit:
         """
         _check_text(text)
         sites: list[Site] = []
-        try:
-            rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
-            if "site" not in (rows.fieldnames or ()):
-                raise EngineError("Line 1 names no column “site”.")
-            for row in rows:
-                try:
-                    sites += parse_sites(row["site"] or "")
-                except SiteError as wrong:
-                    raise SiteError(f"Line {rows.line_num}: {wrong}") from wrong
-                if len(sites) > MOST_SITES:
-                    raise SiteError(f"Line {rows.line_num}: more than {MOST_SITES:,} sites.")
-        except csv.Error as wrong:
-            raise EngineError(f"This is not CSV: {wrong}.") from wrong
+        for line, values in read_csv(text, ("site",), extra=True):
+            try:
+                sites += parse_sites(values.get("site", ""))
+            except SiteError as wrong:
+                raise SiteError(f"Line {line}: {wrong}") from wrong
+            if len(sites) > MOST_SITES:
+                raise SiteError(f"Line {line}: more than {MOST_SITES:,} sites.")
         return Circuit(
             name,
             model,

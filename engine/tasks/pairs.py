@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields, replace
 from ..errors import EngineError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
+from ..text.csv_text import read_csv
 from .families import MOST_EXAMPLES
 from .results import TaskScore
 
@@ -111,7 +112,7 @@ def read_task(text: str, name: str) -> Task:
     if len(text) > MOST_TASK_TEXT:
         raise EngineError(f"The file has {len(text):,} characters; at most {MOST_TASK_TEXT:,}.")
     text = text.removeprefix("\ufeff")
-    found = _json_lines(text) if text.lstrip().startswith("{") else _csv_lines(text)
+    found = _json_lines(text) if text.lstrip().startswith("{") else read_csv(text, COLUMNS)
     pairs = []
     for line, values in found:
         if not values.get("prompt"):
@@ -143,36 +144,6 @@ def write_task(task: Task, form: str = "csv") -> str:
 
 
 COLUMNS = tuple(f.name for f in fields(Pair))
-
-
-def _csv_lines(text: str) -> Iterable[tuple[int, dict[str, str]]]:
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    columns: list[str] = []
-    line = 1
-    try:
-        for cells in rows:
-            if not columns and cells:
-                columns = [cell.strip().lower() for cell in cells]
-                _check_columns(columns, line)
-            elif cells:
-                if len(cells) > len(columns):
-                    raise EngineError(
-                        f"Line {line}: there are {len(cells)} values for {len(columns)} columns; "
-                        "put quotation marks around texts with commas."
-                    )
-                yield line, dict(zip(columns, cells, strict=False))
-            line = rows.line_num + 1
-    except csv.Error as wrong:
-        raise EngineError(f"Line {line}: this is not CSV ({wrong}).") from wrong
-
-
-def _check_columns(columns: list[str], line: int) -> None:
-    unknown = [name for name in columns if name not in COLUMNS]
-    if unknown or "prompt" not in columns or len(set(columns)) < len(columns):
-        raise EngineError(
-            f"Line {line} names the columns “{', '.join(columns)[:100]}”; it needs prompt, and "
-            "may have corrupted, answer and distractor, each once."
-        )
 
 
 def _json_lines(text: str) -> Iterable[tuple[int, dict[str, str]]]:

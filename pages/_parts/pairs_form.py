@@ -9,7 +9,7 @@ import streamlit as st
 import engine
 from pages._parts import state
 from pages._parts.boxes import choice, whole
-from pages._parts.text import percent, plain, signed, visible
+from pages._parts.text import percent, plain, signed, uploaded, visible
 
 OVER = {"prompt": "The prompt above", "family": "A task family", "written": "Paste or upload"}
 WHICH = {"all": "all", "right": "those it gets right"}
@@ -71,10 +71,7 @@ def _task(e: engine.Experiment) -> tuple[str, str, tuple[object, ...]]:
     )
     text = ss["pairs"] or ""
     if file is not None:
-        try:
-            text = file.getvalue().decode("utf-8-sig")
-        except UnicodeDecodeError as wrong:
-            raise engine.EngineError(f"The file cannot be read as UTF-8 text: {wrong}.") from wrong
+        text = uploaded(file)
     return "written", which, (e.model, text)
 
 

@@ -1,10 +1,28 @@
 """How texts and numbers are written for people: the engine's way, and Markdown's."""
 
 import re
+from typing import Protocol
 
-from engine import percent, signed, visible
+from engine import EngineError, percent, signed, visible
 
-__all__ = ["percent", "plain", "signed", "visible"]
+__all__ = ["File", "percent", "plain", "signed", "uploaded", "visible"]
+
+
+class File(Protocol):
+    """What Streamlit gives of an uploaded file."""
+
+    name: str
+
+    def getvalue(self) -> bytes:
+        """What is in it."""
+
+
+def uploaded(file: File) -> str:
+    """The text of an uploaded file. Raises: EngineError where it is no UTF-8."""
+    try:
+        return file.getvalue().decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        raise EngineError(f"{file.name} cannot be read as UTF-8 text: {wrong}.") from wrong
 
 
 def plain(text: object) -> str:

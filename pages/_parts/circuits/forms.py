@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 import engine
 from pages._parts.circuits import library as shelf
 from pages._parts.figure import figure
-from pages._parts.text import plain
+from pages._parts.text import plain, uploaded
 
 _HELP = "JSON as saved here, one circuit or one a line."
 
@@ -127,10 +127,7 @@ def _load(e: engine.Experiment, shape: engine.Shape) -> None:
     def load() -> None:
         found = list(engine.read_circuits(st.session_state["_circuit_text"]))
         if file is not None:
-            try:
-                text = file.getvalue().decode("utf-8-sig")
-            except UnicodeDecodeError as wrong:
-                raise engine.EngineError(f"The file is not UTF-8 text: {wrong}.") from wrong
+            text = uploaded(file)
             if file.name.lower().endswith(".csv"):
                 name = file.name[: -len(".csv")]
                 sides = (shape.n_layers, shape.n_heads, shape.without_heads, shape.without_mlp)

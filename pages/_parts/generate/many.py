@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -20,7 +18,7 @@ from pages._parts.generate import settings
 from pages._parts.state import unescaped
 from pages._parts.switches import switches
 from pages._parts.table import Rows, as_csv, downloads
-from pages._parts.text import plain, visible
+from pages._parts.text import File, plain, uploaded, visible
 
 SOURCES = {"family": "A task family", "written": "Paste or upload"}
 _MOST_SHOWN = 500
@@ -136,11 +134,9 @@ def _prompts() -> tuple[str, tuple[engine.Example, ...], str]:
         )
         found = _written(ss["prompts"] or "")
         if file is not None:
-            found += _uploaded(file.name, file.getvalue())
+            found += _of_file(file)
     except engine.EngineError as wrong:
         return "", (), str(wrong)
-    except (UnicodeDecodeError, csv.Error) as wrong:
-        return "", (), f"The file cannot be read as UTF-8 text or CSV: {wrong}."
     inside = ", ".join(f"engine.Example('', {one.prompt!r}, {one.answer!r})" for one in found)
     return f"[{inside}]", found, ""
 
@@ -156,22 +152,12 @@ def _written(text: str) -> tuple[engine.Example, ...]:
     return tuple(engine.Example("", unescaped(one.prompt), unescaped(one.answer)) for one in found)
 
 
-def _uploaded(name: str, data: bytes) -> tuple[engine.Example, ...]:
-    text = data.decode("utf-8-sig")
-    if not name.lower().endswith(".csv"):
+def _of_file(file: File) -> tuple[engine.Example, ...]:
+    text = uploaded(file)
+    if not file.name.lower().endswith((".csv", ".tsv")):
         return _written(text)
-    rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
-    names = rows[0] if rows else []
-    at, answer = (names.index(n) if n in names else None for n in ("prompt", "answer"))
-    if at is None:
-        at, answer = 0, 1
-    else:
-        rows = rows[1:]
-    return tuple(
-        engine.Example("", row[at], row[answer] if answer is not None and answer < len(row) else "")
-        for row in rows
-        if at < len(row)
-    )
+    rows = engine.read_csv(text, ("prompt", "answer"), extra=True, unnamed=True)
+    return tuple(engine.Example("", row["prompt"], row.get("answer", "")) for _, row in rows)
 
 
 def _sets() -> None:

@@ -1,14 +1,11 @@
 """Many prompts at once: pasted or uploaded, as a table and a CSV."""
 
-import csv
-import io
-
 import streamlit as st
 
 import engine
 from pages._parts.state import unescaped
 from pages._parts.table import python_for, table
-from pages._parts.text import plain, visible
+from pages._parts.text import File, plain, uploaded, visible
 
 _MOST = 2000
 
@@ -30,11 +27,7 @@ def batch(e: engine.Experiment) -> None:
         "first.",
         max_upload_size=5,
     )
-    try:
-        prompts = _pasted(pasted or "") + (_uploaded(file.name, file.getvalue()) if file else [])
-    except (UnicodeDecodeError, csv.Error) as wrong:
-        st.error(plain(f"The file cannot be read as UTF-8 text or CSV: {wrong}."))
-        return
+    prompts = _pasted(pasted or "") + (_of_file(file) if file else [])
     if not prompts:
         st.info("Paste prompts or choose a file.")
         return
@@ -69,12 +62,9 @@ def _pasted(text: str) -> list[str]:
     return [unescaped(line) for line in text.split("\n") if line]
 
 
-def _uploaded(name: str, data: bytes) -> list[str]:
-    text = data.decode("utf-8-sig")
-    if not name.lower().endswith(".csv"):
+def _of_file(file: File) -> list[str]:
+    text = uploaded(file)
+    if not file.name.lower().endswith(".csv"):
         return _pasted(text.replace("\r\n", "\n"))
-    rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
-    if rows and "prompt" in rows[0]:
-        at = rows[0].index("prompt")
-        return [row[at] for row in rows[1:] if len(row) > at]
-    return [row[0] for row in rows]
+    rows = engine.read_csv(text, ("prompt",), extra=True, unnamed=True)
+    return [row.get("prompt", "") for _, row in rows]
