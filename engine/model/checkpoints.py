@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EngineError, ModelError
+from ..text.stand_ins import check_file
 from . import catalogue, hub
 from .claims import check_claims
 from .families import check_family
 from .gguf import architecture_of, family_of, read_header
-from .stored import Stored, read_json, stored_in, weight_files
+from .stored import ADAPTER_CONFIG, Stored, adapter, read_json, stored_in, weight_files
 
 BUNDLED = Path(__file__).resolve().parents[2] / "assets" / "models"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -285,6 +286,9 @@ def _telling(name: str) -> Iterator[None]:
 
 def _config(name: str, directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
+    if (directory / ADAPTER_CONFIG).is_file() and not path.is_file():
+        raise ModelError(adapter(name, directory))
+    check_file(path)
     if not path.is_file():
         raise ModelError(
             f"“{name}” is a directory without a config.json, so it is no Hugging Face model. Give "

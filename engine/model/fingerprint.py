@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +81,6 @@ def _content(place: Path, files: tuple[File, ...]) -> str:
             most = size if size <= _MOST_HASHED else 0
             if name.endswith(_WEIGHTS):
                 head = file.read(8)
-                most = struct.unpack("<Q", head)[0] if name.endswith(".safetensors") else 2**16
+                most = int.from_bytes(head, "little") if name.endswith(".safetensors") else 2**16
             found.update(file.read(min(most, _MOST_HASHED)))
     return found.hexdigest()

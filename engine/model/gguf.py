@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import ModelError
+from ..text.stand_ins import check_file
 from .stored import Stored
 
 _MAGIC = b"GGUF"
@@ -61,6 +62,7 @@ def read_header(path: Path) -> Header:
 
     Raises: ModelError for a file that is none, is damaged or cut short.
     """
+    check_file(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

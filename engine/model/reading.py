@@ -7,6 +7,7 @@ run, and nothing is built that the stored weights could not fill.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +137,10 @@ def _read_config(checkpoint: Checkpoint) -> Any:
 
 def _check_weights(checkpoint: Checkpoint, found: dict[str, Any]) -> None:
     """Refuse a checkpoint with weights missing: they would be made up at random."""
+    missing, beyond = found.get("missing_keys") or (), found.get("unexpected_keys") or ()
+    why = _wrapped(sorted(map(str, missing)), sorted(map(str, beyond)))
+    if why:
+        raise ModelError(f"“{checkpoint.name}” does not hold a {checkpoint.architecture}: {why}")
     for what in ("missing_keys", "mismatched_keys", "error_msgs"):
         wrong = found.get(what)
         if wrong:
@@ -144,7 +149,6 @@ def _check_weights(checkpoint: Checkpoint, found: dict[str, Any]) -> None:
                 f"“{checkpoint.name}” does not hold the weights of a {checkpoint.architecture} "
                 f"({what.replace('_', ' ')}: {len(wrong)}, such as {names[:200]}). Save it again."
             )
-    beyond = found.get("unexpected_keys")
     if beyond and "auto_map" in checkpoint.config:
         names = ", ".join(sorted(map(str, beyond))[:3])
         raise ModelError(
@@ -152,3 +156,37 @@ def _check_weights(checkpoint: Checkpoint, found: dict[str, Any]) -> None:
             f"{checkpoint.architecture} has no place for, such as {names[:200]}: it needs the "
             "Python code that comes with it, which is never run here."
         )
+
+
+_LORA = re.compile(r".*\.lora_(A|B|embedding_A|embedding_B|magnitude_vector)(\..*)?")
+
+
+def _wrapped(missing: list[str], beyond: list[str]) -> str:
+    """What somebody's training put around a model, told by the names of its weights, and what
+    would help; empty where it is nothing that is known."""
+    if not missing or not beyond:
+        return ""
+    if any(_LORA.fullmatch(name) for name in beyond):
+        return (
+            f"it has LoRA weights beside the model's own ({beyond[0][:100]}). Merge them and save "
+            "what comes out: model.merge_and_unload().save_pretrained(directory)."
+        )
+    pairs = ((own, name) for own in missing for name in beyond if name.endswith(f".{own}"))
+    own, name = next(pairs, ("", ""))
+    prefix = name.removesuffix(own)
+    stored = {one.removeprefix(prefix) for one in beyond if one.startswith(prefix)}
+    if not prefix or len(stored) < len(beyond) or not stored <= set(missing):
+        return ""
+    return (
+        f"all of its weights are called “{prefix}…”, as a wrapper in training calls them "
+        f"({name[:100]} for {own[:100]}). Save the model within: "
+        f"{_WRAPPERS.get(prefix, 'the one in the wrapper')}.save_pretrained(directory)."
+    )
+
+
+_WRAPPERS = {
+    "module.": "model.module",
+    "_orig_mod.": "model._orig_mod",
+    "base_model.model.": "model.merge_and_unload()",
+}
+"""What a wrapper calls its weights, and how the model within is reached."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
+from ..text.stand_ins import check_file
 
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+ADAPTER, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _MOST_JSON = 2**24
 """Bytes of the largest JSON file read; published configs have some thousands."""
 _BITS = {
@@ -43,6 +46,7 @@ class Stored:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises: ModelError where there is none, or one beyond reason."""
+    check_file(path)
     try:
         if path.stat().st_size > _MOST_JSON:
             raise ModelError(
@@ -73,9 +77,25 @@ def weight_files(name: str, directory: Path, files: Collection[str]) -> list[str
             "when opened. Save it again as safetensors: "
             "model.save_pretrained(directory, safe_serialization=True)."
         )
+    others = sorted(f for f in files if f.endswith(".safetensors"))
+    if ADAPTER in others:
+        raise ModelError(adapter(name, directory))
+    there = f" There is {', '.join(others[:3])[:200]}." if others else ""
     raise ModelError(
         f"“{name}” has a config.json but no *.safetensors with its weights: neither {WHOLE} nor "
-        f"parts of it with a {INDEX}."
+        f"parts of it with a {INDEX}.{there}"
+    )
+
+
+def adapter(name: str, directory: Path) -> str:
+    """A sentence for a directory that holds a LoRA adapter and no model."""
+    base = "its base model"
+    with contextlib.suppress(ModelError):
+        base = str(read_json(directory / ADAPTER_CONFIG).get("base_model_name_or_path") or base)
+    return (
+        f"“{name}” is a LoRA adapter, a change of {base[:200]}, and no model by itself. Merge the "
+        "two and give what comes out: PeftModel.from_pretrained(base, adapter)"
+        ".merge_and_unload().save_pretrained(directory)."
     )
 
 
@@ -92,8 +112,16 @@ def _indexed(directory: Path) -> list[str]:
     return files
 
 
-def stored_in(name: str, files: Iterable[Path]) -> Stored:
-    """What safetensors files hold. Raises: ModelError for a damaged or an empty one."""
+def stored_in(name: str, files: Sequence[Path]) -> Stored:
+    """What safetensors files hold. Raises: ModelError for one that is damaged, empty or missing."""
+    for file in files:
+        check_file(file)
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise ModelError(
+            f"“{name}” lacks {len(missing)} of the {len(files)} files of weights that its {INDEX} "
+            f"names, such as {missing[0][:100]}. Fetch or copy them beside the others."
+        )
     counts: dict[str, int] = {}
     n_tensors = n_bytes = 0
     for file in files:

@@ -21,10 +21,12 @@ from ..experiment.results import Tokens
 from .by_bytes import ByteSpelling
 from .by_decoder import DecoderSpelling
 from .spelling import PART, Decoder, Spelling, Writing, decoder_of
+from .stand_ins import check_file
 from .surprises import hidden_characters, without_text
 
 SPACE_BETWEEN = re.compile(r"(?<=\S) (?=\S)")
 """A single space with something on either side."""
+_FILES = ("*.json", "*.model", "vocab*", "merges*", "tokenizer*")
 _SPACED = "a b c' d 1 2 12 345 . , -- é 日 本 's t' _ _ = a1 b2 ) ("
 _ANCHORS = ("\n", "x", ".", "0")
 _BY_LETTER = ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer")
@@ -56,6 +58,8 @@ class Tokenizer:
 
         Raises: ModelError for a directory without one.
         """
+        for path in {path for pattern in _FILES for path in directory.glob(pattern)}:
+            check_file(path)
         try:
             hf = AutoTokenizer.from_pretrained(
                 str(directory), trust_remote_code=False, local_files_only=True
