@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from .errors import EngineError
 from .experiment.experiment import Experiment
+from .experiment.numbers import whole_number
 from .experiment.results import Activations
 from .model.model import Model
 from .model.worker import Steps
 from .passes import forward
 from .passes.ablation import edits_of, prepared
-from .registry import load
+from .registry import model_of
 
 
-def activations(
-    e: Experiment, names: Iterable[tuple[str, int]], view: str | None = None
-) -> Activations:
-    """Run an experiment and keep the activations named, as in `[("pattern", 3), ("z", 0)]`.
+def activations(e: Experiment, names: Any, view: str | None = None) -> Activations:
+    """Run an experiment and keep the activations named, as in `[("pattern", 3), ("z", 0)]`; a name
+    alone, `"z"`, is that of every layer that has it, and `"blocks.0.attn.hook_z"` of one.
 
     Returns: Activations, float32, clean and ablated; its docstring gives each name's axes.
     Raises: EngineError for a name the architecture does not have, and as `next_token` does.
     """
-    model = load(e.model)
-    wanted = frozenset(names)
+    model = model_of(e)
+    wanted = frozenset(_named(model, names))
     for name, layer in wanted:
         if not model.reaches(name, layer):
             raise EngineError(f"{model.checkpoint.architecture} has no {name} in layer {layer}.")
@@ -36,6 +38,33 @@ def activations(
         return _activations(model, e, wanted)
 
     return model.worker.submit(steps(), view=view).result()
+
+
+_HOOK = re.compile(r"blocks\.(\d{1,5})\.(?:attn\.|mlp\.)?hook_(\w+)")
+
+
+def _named(model: Model, names: Any) -> Iterator[tuple[str, int]]:
+    """Names and layers, of what a notebook hands in. Raises: EngineError for what is neither."""
+    match names:
+        case str():
+            hook = _HOOK.fullmatch(names)
+            if hook:
+                yield hook[2], int(hook[1])
+                return
+            name = names.removeprefix("hook_")
+            layers = [i for i in range(model.shape.n_layers + 1) if model.reaches(name, i)]
+            if not layers:
+                raise EngineError(f"{model.checkpoint.architecture} has no {names[:40]}.")
+            yield from ((name, layer) for layer in layers)
+        case (str(name), layer) if not isinstance(layer, str | tuple | list):
+            yield name, whole_number(layer, "A layer")
+        case Iterable() if not isinstance(names, Mapping):
+            for one in names:
+                yield from _named(model, one)
+        case _:
+            raise EngineError(
+                f"{names!r:.60} names no activation: give a name and its layer, as in (“z”, 0)."
+            )
 
 
 def _activations(model: Model, e: Experiment, names: frozenset[forward.Capture]) -> Activations:

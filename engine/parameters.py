@@ -74,6 +74,8 @@ def weight(model: str, name: str, per_query_head: bool = False) -> np.ndarray:
     Raises: EngineError for a name or layer there is not, for a weight that the family does not
     have (a mixture of experts has no one W_in, latent attention no W_Q), and for quantized ones.
     """
+    if not isinstance(name, str):
+        raise EngineError(f"A weight is named by a text, not by {name!r:.60}.")
     short = name.rpartition(".")[2]
     if per_query_head and short not in _PER_HEAD:
         raise EngineError(

@@ -11,11 +11,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
 
-from .errors import ModelError
+from .errors import EngineError, ModelError
+from .experiment.experiment import Experiment
 from .experiment.results import ModelInfo
 from .model import catalogue
 from .model.checkpoints import (
@@ -61,7 +63,7 @@ def load(name: str, device: str | None = None, dtype: str | None = None) -> Mode
     name it is called, and one whose files were saved anew is loaded anew.
     Raises: ModelError in words, with what would help.
     """
-    model = _registry.find(name.strip(), device, dtype)
+    model = _registry.find(as_name(name), device, dtype)
     if model is not None:
         return model
     asked = loading(name, device, dtype)
@@ -83,12 +85,26 @@ def loading(
 
     `view`: who asks; what it asked for before and is not loaded yet is called off.
     """
-    return _registry.loading(name.strip(), device, dtype, view)
+    return _registry.loading(as_name(name), device, dtype, view)
+
+
+def model_of(e: Any) -> Model:
+    """The model of an experiment. Raises: EngineError for what is no experiment, and as `load`."""
+    if not isinstance(e, Experiment):
+        raise EngineError(f"An Experiment is asked about, not {e!r:.60}.")
+    return load(e.model)
+
+
+def as_name(name: Any) -> str:
+    """A model's name as a text; a path is one. Raises: ModelError for what is none."""
+    if not isinstance(name, str | os.PathLike):
+        raise ModelError(f"A model is named by a text, not by {name!r:.60}.")
+    return os.fspath(name).strip()
 
 
 def loaded(name: str) -> Model | None:
     """The model of that name if it is loaded now; nothing is loaded for the question."""
-    return _registry.find(name.strip(), None, None)
+    return _registry.find(as_name(name), None, None)
 
 
 def certificate(name: str) -> Certificate:

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import EngineError, LinkError, SiteError
 from ..experiment.ablations import Ablations
 from ..experiment.method import Kind, Method
+from ..experiment.numbers import whole_number
 from ..experiment.sites import MLP, MOST_SITES, Head, Heads, Site, parse_sites, print_sites
 from ..text.csv_text import read_csv
 
@@ -57,7 +58,9 @@ class Circuit:
     without_mlp: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        given = parse_sites(self.sites) if isinstance(self.sites, str) else tuple(self.sites)
+        given = parse_sites(self.sites)
+        for side in ("n_layers", "n_heads"):
+            object.__setattr__(self, side, whole_number(getattr(self, side), side))
         object.__setattr__(self, "method", Method.parse(self.method))
         if not (0 <= self.n_layers <= _MOST_SIZE and 0 <= self.n_heads <= _MOST_SIZE):
             raise SiteError(

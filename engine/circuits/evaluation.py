@@ -16,11 +16,12 @@ import numpy as np
 from ..errors import EngineError, ExperimentError
 from ..experiment.ablations import Ablations
 from ..experiment.experiment import Experiment
+from ..experiment.numbers import whole_number
 from ..experiment.sites import MLP, Site
 from ..model.model import Model
 from ..model.worker import SWEEP, Job, Steps
 from ..registry import load
-from ..tasks.pairs import Task, asked_of
+from ..tasks.pairs import Task, as_task, asked_of
 from ..tasks.results import PairScores
 from ..tasks.scores import late_notes, scores
 from .circuit import Circuit
@@ -71,6 +72,11 @@ def evaluating(
     view: str | None = None,
 ) -> Job[Evaluation]:
     """`evaluate` as a job: its progress, a way to cancel it, and its result."""
+    if not isinstance(circuit, Circuit):
+        raise EngineError(f"A Circuit is put to the test, not {circuit!r:.60}.")
+    task = as_task(task, circuit.model)
+    controls = whole_number(controls, "How many controls")
+    seed = whole_number(seed, "The seed")
     loaded = load(model or circuit.model)
     _check_shape(circuit, loaded)
     steps = evaluated(loaded, circuit, task, controls, seed, layer_matched, minimality)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import ExperimentError
 from .sites import MLP, Head, Heads, Neuron, Site, parse_sites, print_sites
@@ -40,14 +41,17 @@ class Ablations:
         return " ".join(filter(None, ["keep+mlps" if self.mlps else "keep", sites]))
 
 
-def ablations(text: str | Ablations = "") -> Ablations:
-    """Read what to switch off: `"1.3 m2"`, `"ablate 1.3"`, `"keep 1.3 m2"`, `"keep+mlps 1.3"`.
+def ablations(text: Any = "") -> Ablations:
+    """Read what to switch off: `"1.3 m2"`, `"ablate 1.3"`, `"keep 1.3 m2"`, `"keep+mlps 1.3"`, or
+    sites, or a list of either.
 
     `keep` ablates every head not named; `keep+mlps` every MLP not named as well.
     Raises: SiteError for a word that is no site.
     """
     if isinstance(text, Ablations):
         return text
+    if not isinstance(text, str):
+        return Ablations(() if text is None else parse_sites(text))
     verb, _, rest = text.strip().partition(" ")
     match verb.lower():
         case "keep":

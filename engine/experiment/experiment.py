@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -56,6 +57,8 @@ class Experiment:
             object.__setattr__(self, name, parse(getattr(self, name)))
         if isinstance(self.references, str):
             raise ExperimentError("`references` is a list of prompts, not one text.")
+        if not isinstance(self.references, Iterable):
+            raise ExperimentError("`references` is a list of prompts.")
         object.__setattr__(self, "references", tuple(self.references))
         if len(self.references) > MOST_REFERENCES:
             raise ExperimentError(
@@ -110,6 +113,8 @@ class Experiment:
     @staticmethod
     def from_json(text: str) -> Experiment:
         """The inverse of `to_json`. Raises: EngineError in words for a text that is none."""
+        if not isinstance(text, str):
+            raise LinkError(f"The JSON of an experiment is a text, not {type(text).__name__}.")
         if len(text) > MOST_WRITTEN:
             raise LinkError(f"The JSON has {len(text):,} characters; at most {MOST_WRITTEN:,}.")
         try:
@@ -137,6 +142,8 @@ class Experiment:
 
         Raises: LinkError (or the EngineError of the field) saying which part cannot be read.
         """
+        if not isinstance(url, str):
+            raise LinkError(f"A link is a text, not {type(url).__name__}.")
         if len(url) > MOST_WRITTEN:
             raise LinkError(f"The link has {len(url):,} characters; at most {MOST_WRITTEN:,}.")
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from ..errors import ExperimentError
 
@@ -70,13 +71,19 @@ class Method:
         return f"{self.kind.word}({self.number!r})"
 
     @staticmethod
-    def parse(text: str | Method) -> Method:
+    def parse(text: Any) -> Method:
         """Read `"zero"`, `"mean"`, `"mean_by_position"`, `"resample"`, `"scale(0.5)"`, `"set(3)"`.
 
         Raises: ExperimentError naming the methods there are.
         """
         if isinstance(text, Method):
             return text
+        if text is None:
+            return Method()
+        if isinstance(text, Kind):
+            return Method(text)
+        if not isinstance(text, str):
+            raise ExperimentError(f"{text!r:.60} is no method: write one as in “zero”.")
         match = re.fullmatch(r"\s*([a-z_]+)\s*(?:\(\s*([^()]{1,40})\s*\))?\s*", text)
         kinds = {kind.word: kind for kind in Kind}
         if match is None or match[1] not in kinds:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import ExperimentError
+from .numbers import whole_number
 
 _MOST_POSITIONS = 100_000
 
@@ -39,13 +42,20 @@ class Positions:
         return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
 
     @staticmethod
-    def parse(text: str | Positions) -> Positions:
-        """Read `"all"`, `"prompt"`, `"generated"`, or indices and ranges such as `"0-3,5,-1"`.
+    def parse(text: Any) -> Positions:
+        """Read `"all"`, `"prompt"`, `"generated"`, indices and ranges such as `"0-3,5,-1"`, or
+        indices as numbers: one, or a list of them.
 
         Raises: ExperimentError with the forms there are.
         """
         if isinstance(text, Positions):
             return text
+        if text is None:
+            return Positions()
+        if not isinstance(text, str):
+            several = isinstance(text, Iterable) and not isinstance(text, Mapping)
+            numbers = [whole_number(i, "A position") for i in (text if several else [text])]
+            text = ",".join(map(str, numbers))
         word = text.strip().lower()
         if word in ("all", "prompt", "generated"):
             return Positions(word)

@@ -18,8 +18,9 @@ separated by spaces, commas or semicolons.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import SiteError
 
@@ -146,22 +147,39 @@ _GRAMMAR = (
 )
 
 
-def parse_sites(text: str) -> tuple[Site, ...]:
-    """Read sites from text such as `"9.1 m9 a3 0-3.5 L9H1"`.
+def parse_sites(given: Any) -> tuple[Site, ...]:
+    """Read sites from text such as `"9.1 m9 a3 0-3.5 L9H1"`, or from a list of such words, of
+    sites, or of (layer, head).
 
     Returns: the sites in the order written, each once.
-    Raises: SiteError for a word that is no site, naming the word.
+    Raises: SiteError for what is no site, naming it.
     """
     sites: dict[Site, None] = {}
     named = 0
-    for word in re.split(r"[\s,;]+", text.strip()):
-        if word:
-            found = _expand(word)
+    for one in _each_site(given):
+        for found in [(one,)] if isinstance(one, Site) else map(_expand, one.split()):
             named += len(found)
             if named > MOST_SITES:
                 raise SiteError(f"More than {MOST_SITES} sites are named; name whole layers (a9).")
             sites.update(dict.fromkeys(found))
     return tuple(sites)
+
+
+def _each_site(given: Any) -> Iterator[Site | str]:
+    """Sites, and words that are read as some."""
+    if isinstance(given, str):
+        yield re.sub(r"[,;]", " ", given)
+    elif isinstance(given, Site):
+        yield given
+    elif isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise SiteError(f"{given!r:.60} names no sites: write them as in “9.1 m9”.")
+    else:
+        for one in given:
+            pair = isinstance(one, tuple | list) and len(one) == 2
+            if pair and all(isinstance(i, int) and not isinstance(i, bool) for i in one):
+                yield f"{one[0]}.{one[1]}"
+            else:
+                yield from _each_site(one)
 
 
 def print_sites(sites: Iterable[Site]) -> str:

@@ -20,7 +20,7 @@ from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.ablation import edits_of, prepared
-from ..registry import load
+from ..registry import model_of
 from .measuring import overflow
 from .results import AnswerScore, RankedAnswer, RankedAnswers
 
@@ -44,7 +44,7 @@ def rank_answers(e: Experiment, answers: Sequence[str], view: str | None = None)
         raise TokenError(f"{len(answers):,} answers are given; at most {MOST_ANSWERS:,}.")
     if not answers:
         raise TokenError("There is no answer to rank; give at least one.")
-    model = load(e.model)
+    model = model_of(e)
     return model.worker.submit(_steps(model, e, answers), view=view).result()
 
 

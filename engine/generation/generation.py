@@ -13,13 +13,14 @@ from typing import Any
 from ..errors import ExperimentError
 from ..experiment.ablations import Ablations
 from ..experiment.experiment import Experiment
+from ..experiment.numbers import whole_number, whole_or_none
 from ..experiment.results import Tokens
 from ..model.model import Model
 from ..model.streaming import Stream
 from ..passes import forward
 from ..passes.ablation import has_values_past_the_prompt, prepared
 from ..passes.hooks import ablated_sites
-from ..registry import load
+from ..registry import model_of
 from .acting import Acting, Span, spans
 from .continuing import Appending, Plan, Rewriting
 from .measuring import measured
@@ -81,7 +82,13 @@ def generate(
     Returns: Generation, an iterator of Steps.
     Raises: EngineError in words, here or from the iterator.
     """
-    sampling = Sampling(temperature, top_k, top_p, seed)
+    model, sampling = model_of(e), Sampling(temperature, top_k, top_p, seed)
+    max_new_tokens = whole_number(max_new_tokens, "How many tokens are generated")
+    from_step = whole_number(from_step, "The first step")
+    until_step, k = whole_or_none(until_step, "The last step"), whole_or_none(k, "k")
+    if isinstance(prefix, str):
+        raise ExperimentError("`prefix` is a list of token ids, not a text.")
+    prefix = [whole_number(token, "A token id") for token in prefix]
     when = [(), spans(e, from_step, until_step, switches)]
     ablated = prefix if ablated_prefix is None else ablated_prefix
     given = [tuple(prefix), tuple(ablated)]
@@ -105,7 +112,6 @@ def generate(
             "Steps at which an ablation is switched are counted in tokens, which tokenizing the "
             "text anew renumbers: choose one of the two."
         )
-    model = load(e.model)
     model.check_way("cached", "generation")
     k = min(_BEST, model.shape.d_vocab) if k is None else k
     if not 1 <= k <= model.shape.d_vocab:

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..circuits.controls import random_controls
 from ..errors import EngineError, ExperimentError
 from ..experiment.ablations import Ablations, ablations
 from ..experiment.experiment import Experiment
+from ..experiment.numbers import whole_number
 from ..experiment.results import Tokens
 from ..model.model import Model
 from ..model.streaming import Stream
 from ..model.worker import SWEEP
 from ..passes import forward
 from ..passes.hooks import ablated_sites
-from ..registry import load
-from ..tasks.families import MOST_EXAMPLES, Example
+from ..registry import model_of
+from ..tasks.families import MOST_EXAMPLES, Example, as_examples
 from .batches import Plan, room, work
 from .many_telling import ManyTelling
 from .results import GeneratedMany, ManyRow, Run, RunTotals
@@ -55,7 +57,7 @@ class Many(Stream[ManyRow]):
 
 def generate_many(
     e: Experiment,
-    prompts: Sequence[str | Example],
+    prompts: Any,
     max_new_tokens: int = 20,
     *,
     sets: Mapping[str, str | Ablations] | None = None,
@@ -70,6 +72,7 @@ def generate_many(
 ) -> Many:
     """Let the model go on after many prompts, clean and under each set of ablations.
 
+    `prompts`: texts, `Example`s, pairs, or tuples of a prompt and its answer.
     The model, method, positions and references are the experiment's; a prompt's own answer, if it
     has one, is what is expected. `sets`: name → ablations, by itself the experiment's as
     "ablated". `controls`: how many random sets of the same size each set is held against, drawn
@@ -79,6 +82,9 @@ def generate_many(
     Returns: Many, an iterator of rows. A prompt that cannot be run says why in its row.
     Raises: EngineError in words, here or from the iterator.
     """
+    prompts = as_examples(prompts)
+    max_new_tokens = whole_number(max_new_tokens, "How many tokens are generated")
+    controls = whole_number(controls, "How many controls")
     if not prompts:
         raise ExperimentError("There are no prompts; give at least one.")
     if len(prompts) > MOST_EXAMPLES:
@@ -88,28 +94,29 @@ def generate_many(
             f"{max_new_tokens} tokens are nothing to look at: ask for at least 1."
         )
     sampling = Sampling(temperature, top_k, top_p, seed)
-    model = load(e.model)
+    model = model_of(e)
     model.check_way("cached", "generation")
     named = {"ablated": e.ablations} if sets is None else sets
+    if not isinstance(named, Mapping):
+        raise ExperimentError("`sets` gives each set of ablations a name, as in {“late”: “a9”}.")
     runs, experiments = _runs(model, e, named, controls, layer_matched, seed)
     if len(runs) * len(prompts) > MOST_ROWS:
         raise ExperimentError(
             f"{len(prompts):,} prompts in {len(runs):,} runs are {len(runs) * len(prompts):,} "
             f"texts; at most {MOST_ROWS:,}."
         )
-    asked = [p if isinstance(p, Example) else Example("", p) for p in prompts]
-    tokens = tuple(_tokens(model, one, e.prepend_bos) for one in asked)
-    left_out = frozenset(done) & frozenset(range(len(asked)))
+    tokens = tuple(_tokens(model, one, e.prepend_bos) for one in prompts)
+    left_out = frozenset(done) & frozenset(range(len(prompts)))
     plan = Plan(tokens, runs, experiments, max_new_tokens, sampling, left_out)
     stream = Many(
         model.worker,
         lambda put: work(model, plan, put),
-        ManyTelling(model.tokenizer, asked, tokens, model.ends, seed),
+        ManyTelling(model.tokenizer, prompts, tokens, model.ends, seed),
         priority=SWEEP,
         view=view,
     )
     stream.runs, stream.seed = runs, seed
-    stream.notes = tuple(_notes(model, plan, asked))
+    stream.notes = tuple(_notes(model, plan, prompts))
     return stream
 
 
@@ -168,7 +175,7 @@ def _tokens(model: Model, example: Example, prepend_bos: bool | None) -> Tokens 
         return str(wrong)
 
 
-def _notes(model: Model, plan: Plan, asked: list[Example]) -> list[str]:
+def _notes(model: Model, plan: Plan, prompts: Sequence[Example]) -> list[str]:
     told = []
     held = [t for t in plan.prompts if not isinstance(t, str)]
     cut = [t for t in held if room(model, len(t), plan.n_new) < plan.n_new]
@@ -179,7 +186,7 @@ def _notes(model: Model, plan: Plan, asked: list[Example]) -> list[str]:
         )
     longer = [
         one
-        for one, tokens in zip(asked, plan.prompts, strict=True)
+        for one, tokens in zip(prompts, plan.prompts, strict=True)
         if one.answer
         and not isinstance(tokens, str)
         and len(model.tokenizer.in_place(tokens, one.answer)[0]) > plan.n_new

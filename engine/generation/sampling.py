@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ExperimentError
+from ..experiment.numbers import number, whole_or_none
 from ..passes.ordering import best, highest
 
 
@@ -33,6 +34,12 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("top_k", "seed"):
+            what = name.replace("_", "-").capitalize()
+            object.__setattr__(self, name, whole_or_none(getattr(self, name), what))
+        object.__setattr__(self, "temperature", number(self.temperature, "The temperature"))
+        if self.top_p is not None:
+            object.__setattr__(self, "top_p", number(self.top_p, "Top-p"))
         if self.temperature != 0 and not 0.01 <= self.temperature <= 100:
             raise ExperimentError(
                 f"The temperature is 0 (greedy) or from 0.01 to 100, not {self.temperature}."

@@ -21,20 +21,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import EngineError
 from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
-from ..experiment.sites import Head, resolve_sites
+from ..experiment.sites import Head, Heads, Shape, Site, parse_sites, resolve_sites
 from ..model.attention import has_sink
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.ablation import edits_of, prepared
 from ..passes.hooks import Edit
-from ..registry import load
+from ..registry import model_of
 from .results import Attention, AttentionOverview, AttentionRun, HeadScores, check_values
 from .scores import head_scores
 from .thumbnails import pooled, shaded
@@ -48,20 +49,22 @@ _Layer = tuple[np.ndarray, np.ndarray]
 """One layer of one run: pattern [head_index query_pos key_pos], value norms [head_index key_pos]"""
 
 
-def attention(
-    e: Experiment, heads: Sequence[Head] | None = None, view: str | None = None
-) -> Attention:
+def attention(e: Experiment, heads: Any = None, view: str | None = None) -> Attention:
     """The attention patterns of an experiment, clean and ablated, with every head's scores.
 
     `heads` None gives every head, with axes [layer head_index query_pos key_pos], NaN in layers
-    without heads; a list of heads gives those alone, [head query_pos key_pos] in the order asked.
+    without heads; heads, as text (`"0.1 a2"`) or a list, give those alone,
+    [head query_pos key_pos] in the order asked.
     Returns: Attention; its docstring gives units.
     Raises: EngineError in words, as for a prompt whose patterns would not fit in memory.
     """
-    model = load(e.model)
+    model = model_of(e)
     if heads is not None:
-        heads = tuple(dict.fromkeys(heads))
-        resolve_sites(heads, model.shape)
+        heads = parse_sites(heads)
+        other = next((site for site in heads if not isinstance(site, Head | Heads)), None)
+        if other is not None:
+            raise EngineError(f"{other} is no head, and attention is shown of heads (9.1).")
+        heads = _spelt_out(heads, model.shape)
         if not heads:
             raise EngineError("No head is named; leave `heads` out to have them all.")
     return model.worker.submit(_attention(model, e, heads), view=view).result()
@@ -79,8 +82,16 @@ def attention_overview(
     """
     if not 1 <= size <= 512:
         raise EngineError(f"A thumbnail is 1 to 512 pixels wide, not {size}.")
-    model = load(e.model)
+    model = model_of(e)
     return model.worker.submit(_overview(model, e, size, weighted), view=view).result()
+
+
+def _spelt_out(sites: Sequence[Site], shape: Shape) -> tuple[Head, ...]:
+    """Heads in the order written, whole layers by head. Raises: SiteError for one there is not."""
+    found: dict[Head, None] = {}
+    for site in sites:
+        found.update(dict.fromkeys(h for h in resolve_sites([site], shape) if isinstance(h, Head)))
+    return tuple(found)
 
 
 def _attention(model: Model, e: Experiment, heads: tuple[Head, ...] | None) -> Steps[Attention]:

@@ -17,13 +17,14 @@ from torch import Tensor
 
 from ..errors import EngineError, ExperimentError
 from ..experiment.experiment import Experiment
+from ..experiment.numbers import whole_number
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.ablation import edits_of, prepared
 from ..passes.hooks import Edit
 from ..ranking.answers import Asked, asked
-from ..registry import load
+from ..registry import model_of
 from .cells import Cells, Run, Scratch, cells
 from .results import Lens, LensRun, Trace
 
@@ -59,8 +60,8 @@ def logit_lens(
         raise ExperimentError(f"The lens ends at the prompt or the answer, not at “{at[:40]}”.")
     if last is not None and last < 1:
         raise ExperimentError(f"The lens reads at least one position, not {last}.")
-    model = load(e.model)
-    k = min(_BEST, model.shape.d_vocab) if k is None else k
+    model = model_of(e)
+    k = min(_BEST, model.shape.d_vocab) if k is None else whole_number(k, "k")
     if not 1 <= k <= model.shape.d_vocab:
         raise ExperimentError(f"A cell can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")
 

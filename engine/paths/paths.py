@@ -11,7 +11,7 @@ from ..experiment.experiment import Experiment
 from ..experiment.sites import MLP, Head, Site, parse_sites, resolve_sites
 from ..model.model import Model
 from ..model.worker import SWEEP, Job, Steps
-from ..registry import load
+from ..registry import model_of
 from ..tasks.pairs import Task, asked_of
 from ..tasks.scores import late_notes
 from .patching import Path, patched
@@ -50,7 +50,7 @@ def path_patching(
     view: str | None = None,
 ) -> Job[PathPatch]:
     """`path_patch` as a job: its progress, a way to cancel it, and its result."""
-    model = load(e.model)
+    model = model_of(e)
     sites = _senders(model, senders)
     into = parse_receivers(receivers, model.shape)
     notes = _notes(model, into)
@@ -91,7 +91,7 @@ def path_mapping(
     view: str | None = None,
 ) -> Job[PathMatrix]:
     """`path_matrix` as a job: its progress, a way to cancel it, and its result."""
-    model = load(e.model)
+    model = model_of(e)
     sites = _senders(model, members)
     inputs: list[tuple[Receiver, ...]] = []
     for site in sites:

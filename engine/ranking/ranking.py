@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
+from ..experiment.numbers import whole_or_none
 from ..experiment.results import Candidate, NextToken, Ranking
 from ..experiment.sites import HeadPart
 from ..model.model import Model
@@ -15,7 +16,7 @@ from ..model.worker import Steps
 from ..passes import forward, ordering
 from ..passes.ablation import edits_of, has_values_past_the_prompt, prepared, reference_texts
 from ..passes.hooks import ablated_sites
-from ..registry import load
+from ..registry import model_of
 from .answers import Asked, asked
 from .scoring import logit_diff, rows_of, score, text_with, texts_of
 
@@ -39,9 +40,10 @@ def next_token(
     """
     if at not in ("prompt", "answer"):
         raise ExperimentError(f"Ranking is done at the prompt or the answer, not at “{at}”.")
+    k = whole_or_none(k, "k")
     if k is not None and k < 1:
         raise ExperimentError(f"A ranking of {k} tokens is empty; ask for at least 1.")
-    model = load(e.model)
+    model = model_of(e)
     return model.worker.submit(_steps(model, e, k, at), view=view).result()
 
 

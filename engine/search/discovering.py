@@ -24,7 +24,7 @@ from ..model.worker import SWEEP, Steps
 from ..passes.pace import Pace
 from ..registry import load
 from ..sweeps.plan import experiments, read, references_of
-from ..tasks.pairs import Task
+from ..tasks.pairs import Task, as_task
 from .found import Heat
 from .plan import check_clean, check_prompts, nodes_of, notes_of, ranked_nodes
 from .remaining import Remaining
@@ -58,6 +58,7 @@ def discover(
     `model`: by itself the one the task was drawn for. `rule`: the other fields of `Search`, such as
     `threshold=0.2`, `by="pruning"`. The rest is as in `discovering`.
     """
+    task = as_task(task, model)
     if not (model or task.model):
         raise ExperimentError(f"Name the model that “{task.name[:60]}” is searched in.")
     search = Search(model or task.model, task, **rule)  # type: ignore[arg-type]

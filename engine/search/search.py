@@ -8,8 +8,9 @@ from hashlib import sha256
 
 from ..errors import ExperimentError
 from ..experiment.method import Kind, Method
+from ..experiment.numbers import number
 from ..experiment.sites import Site
-from ..tasks.pairs import Task
+from ..tasks.pairs import Task, as_task
 
 STRATEGIES = {
     "pruning": "Iterative pruning: each node is removed in turn unless the score falls too far, "
@@ -64,6 +65,8 @@ class Search:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", Method.parse(self.method))
+        object.__setattr__(self, "task", as_task(self.task, self.model))
+        object.__setattr__(self, "threshold", number(self.threshold, "The threshold"))
         for name, known in (
             ("by", STRATEGIES),
             ("metric", SEARCH_METRICS),

@@ -16,8 +16,8 @@ from ..model.streaming import Snapshots
 from ..model.worker import SWEEP, Steps
 from ..passes.growing import Base, base, base_cost, grown, grown_cost
 from ..passes.pace import Pace
-from ..registry import load
-from ..tasks.pairs import Pair
+from ..registry import model_of
+from ..tasks.pairs import Pair, as_pairs
 from .estimate import estimate_cost, estimated
 from .found import Found, estimated_metric
 from .plan import Prompt, Wave, batches, experiments, idle_sites, read, references_of, waves
@@ -64,6 +64,8 @@ def sweeping(
         raise ExperimentError(
             f"The divergence is measured at the prompt or the answer, not at “{at}”."
         )
+    model = model_of(e)
+    pairs = None if pairs is None else as_pairs(pairs)
     each = experiments(e, pairs)
     if pairs is None:
         pairs = (Pair(e.prompt, e.corrupted, e.answer, e.distractor),)
@@ -72,7 +74,6 @@ def sweeping(
             "Positions are “generated”, and position by position means the prompt's own: choose "
             "all, prompt, or some of them."
         )
-    model = load(e.model)
     model.check_way("block by block", "sweep")
     empty = Found(e, tuple(pairs), at, per_position, estimate)
     return Sweeping(

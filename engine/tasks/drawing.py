@@ -17,6 +17,7 @@ from functools import cached_property
 from random import Random
 
 from ..errors import EngineError
+from ..experiment.numbers import whole_number
 from ..experiment.results import Tokens
 from ..text.tokens import Tokenizer
 from ..tokenizers.vocabularies import find_tokenizer
@@ -41,8 +42,9 @@ def task(family: str, model: str, n: int = 12, seed: int = 0) -> Task:
     Raises: EngineError for a family there is not, or that has not so many pairs for this model,
     with the number it has.
     """
+    n, seed = whole_number(n, "How many pairs"), whole_number(seed, "The seed")
     if family not in DRAFTS:
-        raise EngineError(f"There is no family “{family[:40]}”; there are {', '.join(DRAFTS)}.")
+        raise EngineError(f"There is no family “{family!s:.40}”; there are {', '.join(DRAFTS)}.")
     if not 1 <= n <= MOST_PAIRS:
         raise EngineError(f"1 to {MOST_PAIRS:,} pairs can be drawn, not {n:,}.")
     tokenizer = find_tokenizer(model)

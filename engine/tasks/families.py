@@ -8,12 +8,14 @@ prompt itself holds. Shuffled runs have nothing to continue and serve as corrupt
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from functools import partial
 from random import Random
+from typing import Any
 
 from ..errors import EngineError
+from ..experiment.numbers import whole_number
 
 MOST_EXAMPLES = 10_000
 """Prompts that are drawn or read at once."""
@@ -61,12 +63,23 @@ FIBONACCI = (0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987)
 
 @dataclass(frozen=True)
 class Example:
-    """One prompt with what comes next. Answer and distractor carry their leading space."""
+    """One prompt with what comes next. Answer and distractor carry their leading space.
+
+    `family`: what it was drawn of, empty for one's own; `Example("1 2", " 3")` is a prompt and its
+    answer. Raises: EngineError for a field that is no text.
+    """
 
     family: str
-    prompt: str
+    prompt: str = ""
     answer: str = ""
     distractor: str = ""
+
+    def __post_init__(self) -> None:
+        if self.family not in ("", *FAMILIES):  # then it is the prompt, and the rest follows
+            given = ("", self.family, self.prompt, self.answer)
+            for field, value in zip(fields(self), given, strict=True):
+                object.__setattr__(self, field.name, value)
+        check_texts(self)
 
 
 @dataclass(frozen=True)
@@ -220,13 +233,46 @@ def task_families() -> tuple[str, ...]:
     return tuple(FAMILIES)
 
 
+def as_examples(given: Any) -> tuple[Example, ...]:
+    """Prompts as notebooks hand them in: texts, examples, pairs, tuples of a prompt and its answer;
+    one, or a list of them. Raises: EngineError for what is none of these."""
+    if isinstance(given, str | Example) or hasattr(given, "prompt"):
+        given = [given]
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise EngineError(f"{given!r:.60} is no list of prompts.")
+    return tuple(map(_as_example, given))
+
+
+def _as_example(one: Any) -> Example:
+    if isinstance(one, Example):
+        return one
+    if isinstance(one, str):
+        return Example("", one)
+    if isinstance(one, tuple | list) and 1 <= len(one) <= 3:
+        return Example("", *one)
+    if hasattr(one, "prompt"):
+        return Example("", one.prompt, one.answer, one.distractor)
+    raise EngineError(
+        f"{one!r:.60} is no prompt: give a text, an Example, or a prompt and its answer."
+    )
+
+
+def check_texts(value: Any) -> None:
+    """Refuse a value of texts of which a field is none. Raises: EngineError naming the field."""
+    for field in fields(value):
+        text = getattr(value, field.name)
+        if not isinstance(text, str):
+            raise EngineError(f"The {field.name} is a text, not {text!r:.60}.")
+
+
 def examples(family: str, n: int, seed: int = 0) -> tuple[Example, ...]:
     """Draw n examples of a family, each once while it has so many.
 
     Raises: EngineError for a family there is not.
     """
+    n, seed = whole_number(n, "How many examples"), whole_number(seed, "The seed")
     if family not in FAMILIES:
-        raise EngineError(f"There is no family “{family[:40]}”; there are {', '.join(FAMILIES)}.")
+        raise EngineError(f"There is no family “{family!s:.40}”; there are {', '.join(FAMILIES)}.")
     if not 0 <= n <= MOST_EXAMPLES:
         raise EngineError(f"0 to {MOST_EXAMPLES:,} examples can be drawn, not {n:,}.")
     rng = Random(seed)

@@ -10,14 +10,15 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from ..errors import EngineError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
 from ..text.csv_text import read_csv
-from .families import MOST_EXAMPLES
+from .families import MOST_EXAMPLES, Example, check_texts
 from .results import TaskScore
 
 MOST_TASK_TEXT = 20_000_000
@@ -33,6 +34,42 @@ class Pair:
     corrupted: str = ""
     answer: str = ""
     distractor: str = ""
+
+    def __post_init__(self) -> None:
+        check_texts(self)
+
+
+def as_pairs(given: Any) -> tuple[Pair, ...]:
+    """Pairs as notebooks hand them in: a task, or pairs, prompts, tuples in the order of a pair's
+    fields; one, or a list of them. Raises: EngineError for what is none of these."""
+    if isinstance(given, Task):
+        return given.pairs
+    if isinstance(given, str | Pair | Example):
+        given = [given]
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise EngineError(f"{given!r:.60} is no list of pairs.")
+    return tuple(map(_as_pair, given))
+
+
+def _as_pair(one: Any) -> Pair:
+    match one:
+        case Pair():
+            return one
+        case Example():
+            return Pair(one.prompt, answer=one.answer, distractor=one.distractor)
+        case str():
+            return Pair(one)
+        case tuple() | list() if 1 <= len(one) <= len(COLUMNS):
+            return Pair(*one)
+    raise EngineError(
+        f"{one!r:.60} is no pair: give a Pair, or its prompt, corrupted prompt, answer and "
+        "distractor."
+    )
+
+
+def as_task(given: Any, model: str = "") -> Task:
+    """A task, or pairs as `as_pairs` takes them as a task of one's own. Raises: EngineError."""
+    return given if isinstance(given, Task) else Task("your own", as_pairs(given), model=model)
 
 
 @dataclass(frozen=True)
@@ -54,7 +91,15 @@ class Task:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pairs", tuple(self.pairs))
+        if isinstance(self.pairs, str) and not isinstance(self.family, str):  # model, then pairs
+            model, pairs = self.pairs, self.family
+            object.__setattr__(self, "family", "")
+            object.__setattr__(self, "model", model)
+            object.__setattr__(self, "pairs", pairs)
+        object.__setattr__(self, "pairs", as_pairs(self.pairs))
+        for name in ("name", "family", "model"):
+            if not isinstance(value := getattr(self, name), str):
+                raise EngineError(f"A task's {name} is a text, not {value!r:.60}.")
         if not 0 < len(self.pairs) <= MOST_EXAMPLES:
             raise EngineError(
                 f"The task “{self.name[:60]}” has {len(self.pairs):,} pairs; it needs 1 to "

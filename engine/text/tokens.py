@@ -84,6 +84,8 @@ class Tokenizer:
         `prepend_bos` None does what the tokenizer does by itself.
         Raises: TokenError for text that is no Unicode, or BOS asked of a tokenizer without one.
         """
+        if not isinstance(text, str):
+            raise TokenError(f"What is tokenized is a text, not {text!r:.60}.")
         bos = self._wants_bos(prepend_bos)
         ids, offsets = self._encoding(text)
         warnings = self._warnings(text, ids, bos)

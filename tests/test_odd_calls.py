@@ -1,0 +1,36 @@
+"""Calls as notebooks write them: taken where the meaning is plain, else refused in a sentence.
+
+They are made in a process of their own, where types are not checked, as in use.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.odd_calls import REFUSED, TAKEN
+from tests.test_architecture import ROOT
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[str, str]:
+    """What came of every call."""
+    command = [sys.executable, "-m", "tests.odd_calls"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    found: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize("call", TAKEN)
+def test_what_is_plain_is_taken_as_it_is_meant(call, outcomes):
+    assert outcomes[call] == "as meant"
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_what_is_not_is_refused_in_a_sentence(call, outcomes):
+    said = outcomes[call]
+    assert said.startswith("refused: ") and said.endswith((".", "?")) and len(said.split()) > 4
