@@ -1,6 +1,18 @@
-"""`python -m benchmarks` runs them all; `python -m benchmarks toggle` one of them."""
+"""`python -m benchmarks` runs them all, and writes what they printed to docs/measured.md;
+`python -m benchmarks toggle` runs one of them."""
 
+from __future__ import annotations
+
+import io
+import os
+import platform
 import sys
+from contextlib import redirect_stdout
+from importlib.metadata import version
+from pathlib import Path
+from typing import TextIO
+
+import torch
 
 from benchmarks import (
     attention,
@@ -18,18 +30,57 @@ from benchmarks import (
 
 EACH = {
     "toggle": toggle.measure,
+    "smollm2": smollm2.measure,
+    "certificate": certificate.measure,
     "lens": lens.measure,
     "attention": attention.measure,
     "generation": generation.measure,
     "sweep": sweep.measure,
-    "smollm2": smollm2.measure,
-    "certificate": certificate.measure,
     "pruning": pruning.measure,
     "click": click.measure,
     "busy": busy.measure,
     "start": start.measure,
 }
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "measured.md"
+_HEAD = """# Measured
 
-for name in sys.argv[1:] or EACH:
-    print(f"── {name}", flush=True)
-    EACH[name]()
+Each claim of speed, measured beside its rival in the same run: what `make bench` printed, which
+writes this page. Machines are noisy, so what is claimed are ratios. Weights are random where a
+model's shape is named: speed does not depend on them. nnsight runs in an environment of its own
+(`make rivals`).
+
+"""
+
+
+class _Both(io.TextIOBase):
+    """Text that is printed and kept."""
+
+    def __init__(self, screen: TextIO) -> None:
+        self._screen = screen
+        self.kept: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.kept.append(text)
+        return self._screen.write(text)
+
+    def flush(self) -> None:
+        self._screen.flush()
+
+
+def _machine() -> str:
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return (
+        f"{os.cpu_count()} cores, {gpu}, {platform.system()}, Python {platform.python_version()}, "
+        f"torch {version('torch')}, transformers {version('transformers')}."
+    )
+
+
+both = _Both(sys.stdout)
+with redirect_stdout(both):
+    for name in sys.argv[1:] or EACH:
+        print(f"── {name}", flush=True)
+        EACH[name]()
+if not sys.argv[1:]:
+    lines = "".join(both.kept).splitlines()
+    told = "\n".join(f"    {line}".rstrip() for line in lines)
+    PAGE.write_text(f"{_HEAD}{_machine()}\n\n{told}\n", encoding="utf-8")

@@ -301,7 +301,7 @@ class _Trial:
     def cached(self) -> Check:
         """Tokens read one by one behind a cache, clean and changed, against one plain pass."""
         model, n = self.model, self.n
-        changes = [c for at, c in self._changes.items() if at[0] in ("z", "mlp_out")]
+        changes = [self._changes[at] for at in self._tried() if at[0] in ("z", "mlp_out")]
         rows: list[tuple[int, _Change | None]] = [(0, None), *((c.text, c) for c in changes)]
         try:
             decoding, found = Decoding(model), []
@@ -324,7 +324,7 @@ class _Trial:
     def block_by_block(self) -> Check:
         """Blocks called one at a time on rows that set out late, against plain hooks."""
         model = self.model
-        changes = [c for at, c in self._changes.items() if at[0] in ("z", "mlp_out", "post")]
+        changes = [self._changes[at] for at in self._tried() if at[0] in ("z", "mlp_out", "post")]
         if model.by_text:  # rows of one text
             changes = [replace(c, text=0) for c in changes]
         changes += changes if len(changes) == 1 else []  # of several rows, whatever there is
