@@ -2,8 +2,8 @@
 
 Each is searched greedily on pairs the model gets right, judged on others beside random circuits,
 compared with the other two, and what two of them share is tried on the third task. Writes the
-circuits to `assets/circuits` (the dashboard's shelf) with `bundled.md`, which the README quotes,
-and the figure `assets/circuits.png`.
+circuits to `assets/circuits` (the dashboard's shelf) with `bundled.md`, which docs/circuits.md
+quotes, and the figure `assets/circuits.png`.
 """
 
 from __future__ import annotations
