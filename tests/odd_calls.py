@@ -71,7 +71,6 @@ TAKEN: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
             ((), ""), (["0.1 m2", "a3"], "0.1 m2 a3"),
         )
     },
-    "method None": (lambda: asked(method=None), asked),
     "a kind as method": (lambda: asked(method=engine.Kind.MEAN), lambda: asked(method="mean")),
     "sites in a list": (lambda: engine.parse_sites(["0.1", MLP]), lambda: (HEAD, MLP)),
     "k of numpy's": (lambda: engine.next_token(E, k=np.int64(3)).clean.texts,
@@ -130,7 +129,7 @@ NO_TEXTS: list[Any] = [None, 5, ["1 2"], b"1 2", {"a": 1}]
 REFUSED: dict[str, Callable[[], Any]] = {
     **{f"positions {g!r}": lambda g=g: asked(positions=g) for g in (1.5, ["a"], {0: 1}, [True])},
     **{f"ablations {g!r}": lambda g=g: asked(ablations=g) for g in (3, {"0.1": 2}, [None], "x")},
-    **{f"method {g!r}": lambda g=g: asked(method=g) for g in (3, ["zero"], "zap")},
+    **{f"method {g!r}": lambda g=g: asked(method=g) for g in (None, 3, ["zero"], "zap")},
     **{f"prompt {g!r}": lambda g=g: engine.Experiment(M, g) for g in NO_TEXTS},
     **{f"tokenize {g!r}": lambda g=g: engine.tokenize(M, g) for g in NO_TEXTS},
     **{f"pair {g!r}": lambda g=g: engine.Pair(g) for g in NO_TEXTS},

@@ -511,7 +511,7 @@ def test_letting_go_of_the_iterator_ends_the_work(slow):
 
 
 def test_other_questions_are_answered_between_tokens(slow):
-    directory, passes, turn, _ = slow
+    directory, passes, turn, model = slow
     e = engine.Experiment(directory, "t1 t2 t3", ablations="0.1 m1")
     alone = [(s.clean.token_id, s.ablated.token_id) for s in _released(turn, e, 10)]
     before = len(passes)
@@ -525,8 +525,10 @@ def test_other_questions_are_answered_between_tokens(slow):
             target=engine.next_token, args=(engine.Experiment(directory, f"t{i} t5"),)
         )
         asked.start()
+        while asked.is_alive() and not model.worker._queue:
+            time.sleep(0.001)  # it is asked before the next token has its turn
         turn.release()
-        asked.join(10)
+        asked.join(60)
         assert not asked.is_alive()
     turn.release(20)
     assert found == alone and len(passes) - before <= 12

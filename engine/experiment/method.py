@@ -78,8 +78,6 @@ class Method:
         """
         if isinstance(text, Method):
             return text
-        if text is None:
-            return Method()
         if isinstance(text, Kind):
             return Method(text)
         if not isinstance(text, str):
