@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from tests.tiny_models import save_tokenizer
+from tests.tiny_models import draw_weights, save_tokenizer
 
 VOCAB, LAYERS, HEADS, WIDTH = 64, 3, 4, 32
 _MIDDLE = ["linear_attention", "full_attention", "linear_attention"]
@@ -230,12 +230,8 @@ def save_member(name: str, directory: Path) -> Path:
     member = MEMBERS[name]
     torch.manual_seed(sum(map(ord, name)))
     model = AutoModelForCausalLM.from_config(member.config())
+    draw_weights(model)
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 1:
-                parameter.add_(0.3 * torch.randn_like(parameter))
-            else:
-                parameter.copy_(torch.randn_like(parameter) * 1.2 / parameter.shape[-1] ** 0.5)
         for path, buffer in model.named_buffers():
             if path.endswith(member.buffers or ("no such buffer",)):
                 buffer.add_(0.3 * torch.randn_like(buffer))

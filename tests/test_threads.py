@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 import torch
@@ -96,3 +98,18 @@ def test_blocks_that_cannot_be_copied_are_run_by_one_hand(tiny, monkeypatch):
     assert tried == [model] and model.worker.run(model.hands) == [model]
     assert abs(found.head_numbers - meant.head_numbers).max() < 1e-5
     engine.release(name)
+
+
+def test_a_model_that_was_swept_leaves_no_thread_and_no_weight_behind(tiny):
+    name = str(tiny("mistral"))
+    engine.sweep(engine.Experiment(name, "t1 t5 t9 t2", answer="t3", distractor="t4"))
+    model = engine.load(name)
+    beside = f"beside {model.name}"
+    assert len(model.hands()) == 2
+    assert any(thread.name.startswith(beside) for thread in threading.enumerate())
+    weights = [weakref.ref(p) for p in model.hf.parameters()]
+    del model
+    engine.release(name)
+    gc.collect()
+    assert not any(thread.name.startswith(beside) for thread in threading.enumerate())
+    assert not any(weight() is not None for weight in weights)

@@ -142,6 +142,16 @@ def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:
     fast.save_pretrained(directory)
 
 
+@torch.no_grad()
+def draw_weights(model: torch.nn.Module) -> None:
+    """Give a model random weights, of a size that keeps its activations of one size."""
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        else:
+            parameter.copy_(torch.randn_like(parameter) * 1.2 / parameter.shape[-1] ** 0.5)
+
+
 def save_model(kind: str, directory: Path, **changes: object) -> Path:
     """Write a random model of an architecture, with its tokenizer."""
     prefix, options = (CONFIGS | LATE | SCALED | HYBRIDS | SINKS)[kind]
@@ -149,12 +159,7 @@ def save_model(kind: str, directory: Path, **changes: object) -> Path:
     torch.manual_seed(sum(map(ord, kind)))
     names = {"gpt2": "GPT2LMHeadModel", "gemma3_text": "Gemma3ForCausalLM"}
     model = getattr(transformers, names.get(kind, f"{prefix}ForCausalLM"))(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 1:
-                parameter.add_(0.3 * torch.randn_like(parameter))
-            else:
-                parameter.copy_(torch.randn_like(parameter) * 1.2 / parameter.shape[-1] ** 0.5)
+    draw_weights(model)
     model.save_pretrained(directory)
     save_tokenizer(directory)
     return directory
