@@ -20,6 +20,7 @@ from ..model.streaming import Stream
 from ..passes import forward
 from ..passes.ablation import has_values_past_the_prompt, prepared
 from ..passes.hooks import ablated_sites
+from ..ranking.answers import lengths_note
 from ..registry import model_of
 from .acting import Acting, Span, spans
 from .continuing import Appending, Plan, Rewriting
@@ -206,22 +207,14 @@ def _ended_itself(model: Model, steps: int, forced: int) -> str:
     return f"Every run has ended its text with {names}."
 
 
-def _length_notes(model: Model, n_prompt: int, n_tokens: int) -> list[str]:
-    """A sentence for a text that grows past the length up to which the model reads alike."""
-    regime = model.rotaries.regime
-    border = next((n for n in range(n_prompt, n_tokens) if regime(n + 1) != regime(n)), None)
-    if border is None:
-        return []
-    return [
-        f"Past {border} tokens this model reads a text with other frequencies (its rotary "
-        "embeddings follow the length): there the whole text is read anew, as without a cache."
-    ]
+_READ_ANEW = "there the whole text is read anew, as without a cache"
 
 
 def _notes(model: Model, plan: Plan, when: tuple[Span, ...], asked: int) -> tuple[str, ...]:
     told = list(plan.prompt.warnings)
     e, n = when[0].e if when else None, len(plan.prompt)
-    told += _length_notes(model, n, n + plan.first + plan.n_new - 1)
+    end = n + plan.first + plan.n_new - 1
+    told += lengths_note(model.rotaries.regime, n, end, _READ_ANEW)
     if plan.clipped:
         most = model.shape.n_ctx
         told.append(

@@ -52,15 +52,20 @@ def asked(model: Model, e: Experiment) -> Asked:
     return Asked(prompt, answer, distractor, moves, decided, tuple(notes), regime)
 
 
-def lengths_note(regime: Callable[[int], Hashable], n_prompt: int, n_tokens: int) -> list[str]:
-    """A sentence for a text that grows past the length up to which its model reads alike."""
+def lengths_note(
+    regime: Callable[[int], Hashable],
+    n_prompt: int,
+    n_tokens: int,
+    then: str = "each token is scored after the text as it is read at that length",
+) -> list[str]:
+    """A sentence for a text that grows past the length up to which its model reads alike. `then`:
+    what is done there."""
     border = next((n for n in range(n_prompt, n_tokens) if regime(n + 1) != regime(n)), None)
     if border is None:
         return []
     return [
         f"Past {border} tokens this model reads a text with other frequencies (its rotary "
-        "embeddings follow the length): each token is scored after the text as it is read at that "
-        "length."
+        f"embeddings follow the length): {then}."
     ]
 
 
