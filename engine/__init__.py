@@ -81,7 +81,7 @@ from .search.search import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search,
 from .search.tables import search_table
 from .showing.writing import percent, signed, visible
 from .sweeps.figures import METRIC_NAMES, draw_sweep, draw_sweep_positions, sweep_map
-from .sweeps.results import ASPECTS, METRICS, Agreement, Estimate, Sweep
+from .sweeps.results import ASPECTS, METRICS, Agreement, Estimate, SweepResult
 from .sweeps.sweep import Sweeping, sweep, sweeping
 from .sweeps.tables import sweep_prompts_table, sweep_table
 from .tasks.drafts import pair_families
@@ -194,7 +194,7 @@ __all__ = [
     "Step",
     "StepRun",
     "Stream",
-    "Sweep",
+    "SweepResult",
     "Sweeping",
     "Task",
     "TaskScore",

@@ -25,7 +25,7 @@ PAIRS = (
 SITES = [f"{i}.{h}" for i in range(LAYERS) for h in range(HEADS)] + [f"m{i}" for i in range(LAYERS)]
 
 
-def numbers(sweep: engine.Sweep, prompt: int, site: str) -> np.ndarray:
+def numbers(sweep: engine.SweepResult, prompt: int, site: str) -> np.ndarray:
     """What a sweep says of one site on one prompt, in the order of STORED."""
     (one,) = engine.parse_sites(site)
     if isinstance(one, engine.MLP):

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ExperimentError
 from ..experiment.sites import Head
 from ..showing.writing import visible
-from .results import ASPECTS, METRICS, Sweep
+from .results import ASPECTS, METRICS, SweepResult
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -36,7 +36,7 @@ _LESS_IS_BETTER = ("rank", "kl")
 
 
 def draw_sweep(
-    sweep: Sweep, metric: str | None = None, show: str = "change", position: int | None = None
+    sweep: SweepResult, metric: str | None = None, show: str = "change", position: int | None = None
 ) -> go.Figure:
     """Layers down, heads across, the MLP of each layer at the right; what is not known is blank.
 
@@ -95,7 +95,7 @@ def draw_sweep(
 
 
 def draw_sweep_positions(
-    sweep: Sweep, metric: str | None = None, show: str = "change", most: int = MOST_LINES
+    sweep: SweepResult, metric: str | None = None, show: str = "change", most: int = MOST_LINES
 ) -> go.Figure:
     """The sites that change most down, the prompt's positions across.
 
@@ -148,7 +148,7 @@ def draw_sweep_positions(
     return figure
 
 
-def _metric(sweep: Sweep, metric: str | None, show: str) -> str:
+def _metric(sweep: SweepResult, metric: str | None, show: str) -> str:
     if show not in ASPECTS:
         raise ExperimentError(f"A sweep shows {', '.join(ASPECTS)}, not “{show}”.")
     if show == "estimate" and sweep.estimate is not None:
@@ -160,7 +160,7 @@ def _metric(sweep: Sweep, metric: str | None, show: str) -> str:
 
 
 def sweep_map(
-    sweep: Sweep, of: str, metric: str, show: str, position: int | None = None
+    sweep: SweepResult, of: str, metric: str, show: str, position: int | None = None
 ) -> np.ndarray:
     """The numbers drawn of "heads" [layer head_index] or "mlps" [layer]; of a sweep position by
     position without a `position`, at the one where each site changes most.
@@ -183,7 +183,7 @@ def sweep_map(
 
 
 def _told(
-    sweep: Sweep, metric: str, show: str, position: int | None, shape: tuple[int, ...]
+    sweep: SweepResult, metric: str, show: str, position: int | None, shape: tuple[int, ...]
 ) -> np.ndarray:
     """What a pointer over each cell reads."""
     told = np.full(shape, "", dtype=object)

@@ -15,7 +15,7 @@ from ..passes.pace import Pace
 from ..showing.site_grid import cells
 from ..tasks.pairs import Pair
 from .plan import Prompt, Wave
-from .results import STORED, Estimate, Sweep
+from .results import STORED, Estimate, SweepResult
 
 
 class Found:
@@ -74,9 +74,9 @@ class Found:
             for whole, part in ((self._estimate.heads, heads), (self._estimate.mlps, mlps)):
                 whole[index] = part[i, where] if self.per_position else part[i, where].sum(0)
 
-    def snapshot(self, pace: Pace, progress: float) -> Sweep:
+    def snapshot(self, pace: Pace, progress: float) -> SweepResult:
         guess = self._estimate
-        return Sweep(
+        return SweepResult(
             experiment=self.e,
             pairs=self.pairs,
             at=self.at,

@@ -58,7 +58,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepResult:
     """Every head and MLP ablated alone, on top of what is given, as far as it is done.
 
     `experiment`: the model, method, positions and given ablations, on top of which each site is

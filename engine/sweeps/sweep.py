@@ -21,11 +21,11 @@ from ..tasks.pairs import Pair, as_pairs
 from .estimate import estimate_cost, estimated
 from .found import Found, estimated_metric
 from .plan import Prompt, Wave, batches, experiments, idle_sites, read, references_of, waves
-from .results import Sweep
+from .results import SweepResult
 from .scores import Scorer, score_cost
 
 
-class Sweeping(Snapshots[Sweep]):
+class Sweeping(Snapshots[SweepResult]):
     """Snapshots of a sweep, each with all that is known by then; the last has everything."""
 
 
@@ -36,7 +36,7 @@ def sweep(
     estimate: bool = False,
     at: str = "prompt",
     view: str | None = None,
-) -> Sweep:
+) -> SweepResult:
     """Ablate every head and every MLP alone, and wait for the end. As `sweeping`."""
     return sweeping(e, pairs, per_position, estimate, at, view).collected()
 
@@ -87,7 +87,7 @@ def sweeping(
 
 
 def _steps(
-    model: Model, found: Found, each: Sequence[Experiment], put: Callable[[Sweep], None]
+    model: Model, found: Found, each: Sequence[Experiment], put: Callable[[SweepResult], None]
 ) -> Steps[str]:
     pace = Pace(model)
     yield 0.0
@@ -119,7 +119,7 @@ def _batch(
     prompts: list[Prompt],
     groups: list[list[int]],
     planned: dict[tuple[int, ...], list[Wave]],
-    put: Callable[[Sweep], None],
+    put: Callable[[SweepResult], None],
 ) -> Steps[None]:
     """Prompts that are held together: their runs, then their rows, the last layers' first."""
     runs: dict[tuple[int, ...], tuple[Base, Scorer]] = {}

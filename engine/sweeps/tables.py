@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from ..experiment.sites import Head
-from .results import Sweep
+from .results import SweepResult
 
 Rows = list[dict[str, object]]
 
@@ -16,7 +16,7 @@ Rows = list[dict[str, object]]
 _Cell = tuple[str, int, int | None, tuple[int, ...], int | None]
 
 
-def sweep_table(sweep: Sweep, by: str | None = None, most: int | None = None) -> Rows:
+def sweep_table(sweep: SweepResult, by: str | None = None, most: int | None = None) -> Rows:
     """One row a site (and position, where the sweep has them), layers in order, heads before MLPs;
     or, `by` a metric, those it changes most first, `most` of them.
 
@@ -69,7 +69,7 @@ def sweep_table(sweep: Sweep, by: str | None = None, most: int | None = None) ->
     return rows
 
 
-def sweep_prompts_table(sweep: Sweep) -> Rows:
+def sweep_prompts_table(sweep: SweepResult) -> Rows:
     """One row a prompt: its texts, and each metric of the clean run and of the baseline."""
     return [
         {
@@ -89,7 +89,7 @@ def sweep_prompts_table(sweep: Sweep) -> Rows:
     ]
 
 
-def _cells(sweep: Sweep) -> Iterator[_Cell]:
+def _cells(sweep: SweepResult) -> Iterator[_Cell]:
     """Every site (and position): "heads" or "mlps", layer, head, index into the numbers, place."""
     places: list[tuple[tuple[int, ...], int | None]] = [((), None)]
     if sweep.positions is not None:
@@ -102,7 +102,7 @@ def _cells(sweep: Sweep) -> Iterator[_Cell]:
                 yield "mlps", site.layer, None, (*k, site.layer), place
 
 
-def _piece(sweep: Sweep, place: int) -> str:
+def _piece(sweep: SweepResult, place: int) -> str:
     return sweep.pieces[place] if place < len(sweep.pieces) else ""
 
 

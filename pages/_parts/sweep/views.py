@@ -116,7 +116,7 @@ def _forget() -> None:
     st.session_state["_sweep"] = None
 
 
-def seen(found: engine.Sweep) -> tuple[str, str]:
+def seen(found: engine.SweepResult) -> tuple[str, str]:
     """The metric and the aspect to be shown: those chosen, or what this sweep has instead."""
     ss = st.session_state
     metric = ss["metric"] if ss["metric"] in found.metrics else found.metric
@@ -126,7 +126,7 @@ def seen(found: engine.Sweep) -> tuple[str, str]:
     return metric, aspect
 
 
-def tints(found: engine.Sweep) -> dict[str, Any]:
+def tints(found: engine.SweepResult) -> dict[str, Any]:
     """The values that the switches are tinted by: estimates where nothing exact is known yet."""
     metric, aspect = seen(found)
     heads, mlps = ([*_known(found, of, metric, aspect)] for of in ("heads", "mlps"))
@@ -140,7 +140,7 @@ def tints(found: engine.Sweep) -> dict[str, Any]:
     }
 
 
-def _known(found: engine.Sweep, of: str, metric: str, aspect: str) -> Any:
+def _known(found: engine.SweepResult, of: str, metric: str, aspect: str) -> Any:
     values = engine.sweep_map(found, of, metric, aspect)
     if aspect != "change" or found.estimate is None or found.estimate.metric != metric:
         return values
@@ -150,7 +150,7 @@ def _known(found: engine.Sweep, of: str, metric: str, aspect: str) -> Any:
     return values
 
 
-def summary(found: engine.Sweep, together: engine.TaskScore | None) -> None:
+def summary(found: engine.SweepResult, together: engine.TaskScore | None) -> None:
     """The baseline, how far the estimate can be trusted, and what all that is off does together."""
     metric, _ = seen(found)
     name = engine.METRIC_NAMES[metric]
@@ -186,7 +186,9 @@ def summary(found: engine.Sweep, together: engine.TaskScore | None) -> None:
             )
 
 
-def together(e: engine.Experiment, found: engine.Sweep, chosen: Chosen) -> engine.TaskScore | None:
+def together(
+    e: engine.Experiment, found: engine.SweepResult, chosen: Chosen
+) -> engine.TaskScore | None:
     """How the task fares with all that is off, at once; None where nothing is, or the sweep is on
     top of it, or still runs."""
     if not e.ablations or found.experiment.ablations or not found.done:
@@ -200,7 +202,7 @@ def together(e: engine.Experiment, found: engine.Sweep, chosen: Chosen) -> engin
     return together
 
 
-def told(found: engine.Sweep) -> str:
+def told(found: engine.SweepResult) -> str:
     """What the numbers are: sign, method, what was averaged over, how many prompts."""
     e, n, wrong = found.experiment, len(found.pairs), len(found.wrong)
     text = (
@@ -217,7 +219,7 @@ def told(found: engine.Sweep) -> str:
     return text
 
 
-def sites(found: engine.Sweep) -> None:
+def sites(found: engine.SweepResult) -> None:
     """The sites that change most, with their numbers."""
     metric, _ = seen(found)
     guess = found.estimate is not None and found.estimate.metric == metric
@@ -241,7 +243,7 @@ def _rounded(value: object) -> float | None:
     return round(value, 4) if isinstance(value, float) else None
 
 
-def picture(found: engine.Sweep, asked: Asked, chosen: Chosen) -> None:
+def picture(found: engine.SweepResult, asked: Asked, chosen: Chosen) -> None:
     """The sweep as a figure with its downloads."""
     metric, aspect = seen(found)
     drawn = (
