@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from engine.model import model
-from tests.tiny_models import save_model
+from tests.support.tiny_models import save_model
 
 model.HANDS = 2  # whatever the machine has, so that rows are shared out wherever tests run
 

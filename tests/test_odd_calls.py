@@ -11,14 +11,14 @@ import sys
 
 import pytest
 
-from tests.odd_calls import REFUSED, TAKEN
+from tests.support.odd_calls import REFUSED, TAKEN
 from tests.test_architecture import ROOT
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, str]:
     """What came of every call."""
-    command = [sys.executable, "-m", "tests.odd_calls"]
+    command = [sys.executable, "-m", "tests.support.odd_calls"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
     found: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import engine
 from tests.conftest import real
-from tests.tiny_models import save_model, save_tokenizer
+from tests.support.tiny_models import save_model, save_tokenizer
 
 PROMPT = "t1 t5 t9 t2"
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import engine
-from tests.families import save_member
-from tests.family_reference import Change, FamilyReference
+from tests.support.families import save_member
+from tests.support.family_reference import Change, FamilyReference
 
 MEMBERS = (
     "gpt2, scores unscaled",

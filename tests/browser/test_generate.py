@@ -20,7 +20,7 @@ QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4"
 @pytest.fixture(scope="module")
 def watched() -> Iterator[str]:
     """The dashboard with a slow model, that tells how many tokens it has read."""
-    with serving(Path(__file__).parent / "watched_server.py") as address:
+    with serving(Path(__file__).parents[1] / "support" / "watched_server.py") as address:
         wait_until_up(address)
         yield address
 

@@ -14,7 +14,7 @@ from benchmarks.driving import serving, wait_until_up
 
 @pytest.fixture(scope="module")
 def grid() -> Iterator[str]:
-    with serving(Path(__file__).with_name("big_grid.py")) as address:
+    with serving(Path(__file__).parents[1] / "support" / "big_grid.py") as address:
         wait_until_up(address)
         yield address
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.navigation import PAGES
 from tests.pages.test_explore import said, unescaped
-from tests.pages.waiting import waited
+from tests.support.navigation import PAGES
+from tests.support.waiting import waited
 from tests.test_architecture import ROOT
 
 TOKENIZES_ONLY = {"tokenizer"}

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts.circuits import search as circuit_search
 from tests.pages.test_sweep import said, sent
-from tests.pages.waiting import waited
+from tests.support.waiting import waited
 from tests.test_architecture import ROOT
 
 TASK = engine.task("numerals", "seq-gpt2", 3, seed=1)

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts.circuits import job as circuit_job
-from tests.pages.waiting import waited
+from tests.support.waiting import waited
 from tests.test_architecture import ROOT
 
 TASK = engine.task("months", "seq-gpt2", 6, seed=1)

@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts import state, switches
 from pages._parts.attention import grid
-from tests.pages.waiting import waited
+from tests.support.tiny_models import HYBRIDS
+from tests.support.waiting import waited
 from tests.test_architecture import ROOT
-from tests.tiny_models import HYBRIDS
 
 ASKED = {"prompt": "t1 t5 t9 t2 t7", "corrupted": "t3 t4 t9 t8 t7", "answer": " t11"}
 ASKED |= {"distractor": " t20"}

