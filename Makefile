@@ -13,7 +13,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PORT   ?= 8501
 
-CODE   := $(shell find app.py serve.py lock.py engine pages assets training tests \
+CODE   := $(shell find app.py serve.py lock.py switchboard engine pages assets training tests \
             benchmarks docs README.md pyproject.toml .streamlit requirements.lock \
             -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
@@ -25,8 +25,7 @@ INSTALL = $(PIP) -r $(1) -c requirements.lock || { echo \
 .PHONY: run test check lint bench rivals models smollm2 circuits lock clean
 
 run: $(VENV)/.run
-	@echo "Switchboard: http://127.0.0.1:$(PORT) (Ctrl+C ends it)"
-	$(BIN)/streamlit run serve.py --server.port $(PORT)
+	$(BIN)/python -m switchboard --port $(PORT)
 
 test: $(VENV)/.dev
 	@sh tests/browser/chromium.sh

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from engine.model import model
+from tests.support import wheel
 from tests.support.tiny_models import save_model
 
 model.HANDS = 2  # whatever the machine has, so that rows are shared out wherever tests run
@@ -51,3 +52,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory):
         return made[key]
 
     return give
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> wheel.Installed:
+    """The wheel in an environment where nothing of the checkout can be imported."""
+    return wheel.install(tmp_path_factory.mktemp("installed"))
