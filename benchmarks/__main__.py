@@ -49,6 +49,10 @@ writes this page. Machines are noisy, so what is claimed are ratios. Weights are
 model's shape is named: speed does not depend on them. nnsight runs in an environment of its own
 (`make rivals`).
 
+On a processor, linear layers go by oneDNN instead of torch's own choice, and gated MLPs, RMS norms
+and written-out GELUs in one step (`engine/model/kernels.py`, `fusing.py`): the same formulas,
+faster; the rows of a sweep are shared out to the cores. A rival that loads a model has none of it.
+
 """
 
 
