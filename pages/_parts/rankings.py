@@ -63,7 +63,7 @@ def rankings_python(e: engine.Experiment, at: str) -> str:
     return f"""import csv
 import sys
 
-import engine
+import switchboard as engine
 
 e = {e.to_python()}
 found = engine.next_token(e, k={SHOWN}, at={at!r})

@@ -43,4 +43,4 @@ def as_csv(rows: Rows) -> str:
 
 def python_for(call: str) -> str:
     """The code that prints the rows of a result of the engine."""
-    return f"import engine\n\nfor row in engine.{call}.table():\n    print(row)"
+    return f"import switchboard as engine\n\nfor row in engine.{call}.table():\n    print(row)"

@@ -96,7 +96,7 @@ def overview_python(e: engine.Experiment, run: str, weighted: bool, size: int) -
         else f"vars(seen.{run}_scores)"
     )
     return (
-        f"import engine\n\ne = {e.to_python()}\n"
+        f"import switchboard as engine\n\ne = {e.to_python()}\n"
         f"seen = engine.attention_overview(e, size={size}, weighted={weighted})\n"
         f"shown = seen.{run}  # .shade [layer head_index row col], 127 stands for .most\n"
         f"scores = {scores}  # each [layer head_index]\n"

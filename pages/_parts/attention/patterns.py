@@ -72,7 +72,7 @@ def patterns_python(
     )
     named = ", ".join(f"engine.Head({head.layer}, {head.head})" for head in heads)
     return (
-        f"import engine\n\ne = {e.to_python()}\n"
+        f"import switchboard as engine\n\ne = {e.to_python()}\n"
         f"found = engine.attention(e, [{named}])\n"
         f"shown = {shown}  # [head query_pos key_pos]\n"
     )

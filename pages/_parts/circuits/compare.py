@@ -98,7 +98,7 @@ def _python(found: tuple[engine.Overlap, ...]) -> None:
     inside = "".join(f"    {c.to_python()},\n" for c in circuits)
     with st.expander("Copy as Python"):
         st.code(
-            f"import engine\n\ncircuits = [\n{inside}]\n"
+            f"import switchboard as engine\n\ncircuits = [\n{inside}]\n"
             f"found = engine.overlaps(circuits, layer_matched={found[0].layer_matched})\n"
             "for row in engine.overlap_table(found):\n    print(row)\n",
             language="python",

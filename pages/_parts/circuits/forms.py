@@ -206,7 +206,9 @@ def _save(there: shelf.Library, chosen: engine.Circuit) -> None:
                     icon=":material/download:",
                 )
         st.code(
-            f"import engine\n\ncircuit = {chosen.to_python()}", language="python", wrap_lines=True
+            f"import switchboard as engine\n\ncircuit = {chosen.to_python()}",
+            language="python",
+            wrap_lines=True,
         )
         about = " ".join(filter(None, (chosen.note, chosen.source)))
         if about:

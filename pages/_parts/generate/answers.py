@@ -39,7 +39,7 @@ def answers(e: engine.Experiment, shape: engine.Shape) -> None:
         found = engine.rank_answers(e, candidates, view=state.view())
         _drawn(found)
     python = (
-        f"import engine\n\ne = {e.to_python()}\n"
+        f"import switchboard as engine\n\ne = {e.to_python()}\n"
         f"found = engine.rank_answers(e, {candidates!r})\n"
         "for row in engine.answer_table(found):\n    print(row)\n"
     )

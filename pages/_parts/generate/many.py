@@ -57,7 +57,8 @@ class Question:
         """Code that prints the rows of `printed`, an expression of `many` and `found`."""
         options = "".join(f", {name}={value!r}" for name, value in self.options().items())
         return (
-            f"import engine\n\ne = {self.asked.e.to_python()}\nprompts = {self.written}\n"
+            f"import switchboard as engine\n\ne = {self.asked.e.to_python()}\n"
+            f"prompts = {self.written}\n"
             f"many = engine.generate_many(e, prompts, {self.n}{options})\n"
             f"found = many.collected()\nfor row in {printed}:\n    print(row)\n"
         )

@@ -90,7 +90,7 @@ class Asked:
         e, options = self.call()
         written = "".join(f", {name}={value!r}" for name, value in options.items())
         return (
-            f"import engine\n\ne = {e.to_python()}\n"
+            f"import switchboard as engine\n\ne = {e.to_python()}\n"
             f"steps = list(engine.generate(e, {n}{written}))\n"
             "for row in engine.step_table(steps):\n    print(row)\n"
         )

@@ -124,6 +124,6 @@ def lens_python(e: engine.Experiment, asked: dict[str, Any], shown: str) -> str:
     """Code whose `shown` is what is drawn."""
     written = ", ".join(f"{name}={value!r}" for name, value in asked.items())
     return (
-        f"import engine\n\ne = {e.to_python()}\n"
+        f"import switchboard as engine\n\ne = {e.to_python()}\n"
         f"lens = engine.logit_lens(e, {written})\nshown = {shown}\n"
     )
