@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import EngineError, LinkError, SiteError
 from ..experiment.ablations import Ablations
+from ..experiment.experiment import Experiment
 from ..experiment.method import Kind, Method
 from ..experiment.numbers import whole_number
 from ..experiment.sites import MLP, MOST_SITES, Head, Heads, Site, parse_sites, print_sites
@@ -35,7 +36,8 @@ class Circuit:
     everything else is ablated by. `source`: who found it and where it is published; `note`: how.
     `threshold`, `score` (of the kept circuit, in the search's own units), `n` (pairs) and `seed`:
     of the search, where known. `without_heads` and `without_mlp`: the layers of a hybrid that have
-    none.
+    none. `references`: the prompts that its averages are over; empty where they are those of
+    whatever it is asked of.
     Raises: SiteError for sites that are not heads or MLPs of such a model; EngineError for a field
     that cannot be used.
     """
@@ -56,12 +58,15 @@ class Circuit:
     seed: int | None = None
     without_heads: tuple[int, ...] = ()
     without_mlp: tuple[int, ...] = ()
+    references: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         given = parse_sites(self.sites)
         for side in ("n_layers", "n_heads"):
             object.__setattr__(self, side, whole_number(getattr(self, side), side))
         object.__setattr__(self, "method", Method.parse(self.method))
+        as_experiment = Experiment(references=self.references)
+        object.__setattr__(self, "references", as_experiment.references)
         if not (0 <= self.n_layers <= _MOST_SIZE and 0 <= self.n_heads <= _MOST_SIZE):
             raise SiteError(
                 f"A model has 0 to {_MOST_SIZE:,} layers and heads a layer, not {self.n_layers} of "
@@ -155,6 +160,7 @@ class Circuit:
             method=self.method,
             without_heads=self.without_heads,
             without_mlp=self.without_mlp,
+            references=self.references if self.references == other.references else (),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -256,6 +262,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "tuple[Site, ...]": (str,),
     "tuple[int, ...]": (list, tuple),
+    "tuple[str, ...]": (list, tuple),
     "Method": (str,),
     "int": (int,),
     "bool": (bool,),

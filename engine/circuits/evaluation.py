@@ -8,7 +8,7 @@ share may be the average of pairs that are overdone and pairs that are lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +26,7 @@ from ..tasks.results import PairScores
 from ..tasks.scores import late_notes, scores
 from .circuit import Circuit
 from .controls import random_controls
+from .references import choose_references
 from .results import Controls, Evaluation
 
 
@@ -37,6 +38,7 @@ def evaluate(
     *,
     layer_matched: bool = True,
     minimality: bool = True,
+    references: Task | Iterable[str] | None = None,
     model: str | None = None,
     view: str | None = None,
 ) -> Evaluation:
@@ -44,8 +46,10 @@ def evaluate(
 
     `controls`: how many random circuits, without overlap with it, with as many heads in each layer
     if `layer_matched`. `minimality` False leaves the members out. `model`: another one of the
-    circuit's shape. Averages are over the task's corrupted prompts, taken once.
-    Returns: Evaluation; where controls cannot be drawn, its notes say why.
+    circuit's shape. `references`: the prompts that averages are over, or a task whose corrupted
+    prompts are meant; by itself the circuit's own, else the task's corrupted prompts.
+    Returns: Evaluation, which names pairs and references; where controls cannot be drawn, or the
+    circuit's own references do not fit the pairs, its notes say why.
     Raises: EngineError for a model of another shape, or pairs that cannot be scored.
     """
     return evaluating(
@@ -55,6 +59,7 @@ def evaluate(
         seed,
         layer_matched=layer_matched,
         minimality=minimality,
+        references=references,
         model=model,
         view=view,
     ).result()
@@ -68,6 +73,7 @@ def evaluating(
     *,
     layer_matched: bool = True,
     minimality: bool = True,
+    references: Task | Iterable[str] | None = None,
     model: str | None = None,
     view: str | None = None,
 ) -> Job[Evaluation]:
@@ -79,7 +85,7 @@ def evaluating(
     seed = whole_number(seed, "The seed")
     loaded = load(model or circuit.model)
     _check_shape(circuit, loaded)
-    steps = evaluated(loaded, circuit, task, controls, seed, layer_matched, minimality)
+    steps = evaluated(loaded, circuit, task, controls, seed, layer_matched, minimality, references)
     return loaded.worker.submit(steps, priority=SWEEP, view=view)
 
 
@@ -91,13 +97,15 @@ def evaluated(
     seed: int,
     layer_matched: bool | None,
     minimality: bool,
+    references: Task | Iterable[str] | None = None,
 ) -> Steps[Evaluation]:
     """`evaluate`, on the worker's thread. `layer_matched` None: where such controls can be drawn,
     else any."""
-    notes = list(task.notes)
+    over = choose_references(model, circuit, task, references)
+    notes = [*task.notes, *over.notes]
     drawn, matched, same_mlps = _controls(circuit, model, controls, seed, layer_matched, notes)
     members = circuit.sites if minimality else ()
-    e = Experiment(model.name, method=circuit.method)
+    e = Experiment(model.name, method=circuit.method, references=over.texts)
 
     def run(one: Circuit, removed: bool = False) -> Experiment:
         return replace(e, ablations=one.removed if removed else one.kept)
@@ -122,8 +130,10 @@ def evaluated(
     )
     _check_scores(task, found[0])
     notes.extend(late_notes(model, [asked_of(e, pair) for pair in task.pairs]))
-    means = np.array([one.mean_logit_diff for one in found[4:]])
+    diffs = np.array([one.logit_diff for one in found[4:]]).reshape(-1, len(task.pairs))
+    means, stds = diffs.mean(1), diffs.std(1)
     a, b = len(members), len(members) + len(drawn)
+    adds = (found[1].logit_diff - diffs[:a]) / found[0].logit_diff.mean()
     return Evaluation(
         circuit=circuit,
         task=task.name,
@@ -134,10 +144,16 @@ def evaluated(
         empty=found[3],
         members=members,
         without=means[:a],
-        controls=Controls(drawn, means[a:b], means[b:], seed, matched, same_mlps)
+        controls=Controls(
+            drawn, means[a:b], means[b:], seed, matched, same_mlps, stds[a:b], stds[b:]
+        )
         if drawn
         else None,
         notes=tuple(notes),
+        adds_std=adds.std(1),
+        pairs=task.pairs,
+        references=over.texts,
+        whose=over.whose,
     )
 
 

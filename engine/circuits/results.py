@@ -7,16 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ..experiment.method import Kind
 from ..experiment.sites import Site
+from ..tasks.pairs import Pair
 from ..tasks.results import PairScores
 from .circuit import Circuit
+from .references import Whose
 
 
 @dataclass(frozen=True)
 class Controls:
     """Random circuits, without overlap with the one they control for, put to the same tests.
 
-    `sites`: of each. `kept`, `removed`: their mean logit differences, [controls]. `seed` and
+    `sites`: of each. `kept`, `removed`: their mean logit differences, [controls]; `kept_std`,
+    `removed_std`: the standard deviations of each over pairs, where known. `seed` and
     `layer_matched`: how they were drawn. `same_mlps`: whether the MLPs are the circuit's own, there
     being too few others, so that only heads differ.
     """
@@ -27,6 +31,8 @@ class Controls:
     seed: int
     layer_matched: bool
     same_mlps: bool
+    kept_std: Float[np.ndarray, " controls"] | None = None
+    removed_std: Float[np.ndarray, " controls"] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,11 @@ class Evaluation:
     `clean`: nothing ablated. `kept`: the circuit alone. `removed`: all but the circuit. `empty`:
     not even the circuit, all that it names or leaves out being ablated. `members` and `without`:
     each site, and the score of the circuit alone without it, [members]; empty where not asked.
-    `controls`: None where none were asked for or could be drawn; `notes` say which.
+    `adds_std`: how far what a member adds spreads, [members]: the standard deviation over pairs of
+    the fall, as a share of the clean mean; None where not known. `controls`: None where none were
+    asked for or could be drawn; `notes` say which. `pairs`: those asked. `references`: the prompts
+    that averages are over, and `whose` they are: of the pairs the circuit was found on ("circuit"),
+    of the pairs asked ("pairs"), or "given"; empty where the method averages over none.
     """
 
     circuit: Circuit
@@ -51,6 +61,10 @@ class Evaluation:
     without: Float[np.ndarray, " members"]
     controls: Controls | None
     notes: tuple[str, ...] = ()
+    adds_std: Float[np.ndarray, " members"] | None = None
+    pairs: tuple[Pair, ...] = ()
+    references: tuple[str, ...] = ()
+    whose: Whose = ""
 
     @property
     def faithfulness(self) -> float:
@@ -85,6 +99,32 @@ class Evaluation:
     def share(self, score: float) -> float:
         """A score as a share of the clean one; negative where answers and distractors swap."""
         return score / _mean(self.clean)
+
+    def spread(self, scores: PairScores) -> float | None:
+        """How far a run's share spreads: the standard deviation of its scores over pairs, as a
+        share of the clean mean; None of one pair."""
+        if len(scores.logit_diff) < 2:
+            return None
+        return self.share(float(scores.logit_diff.std()))
+
+    @property
+    def asked(self) -> str:
+        """Which pairs were asked, and where what stands in for all that is ablated comes from."""
+        n, method = len(self.clean.logit_diff), self.circuit.method
+        told = f"{n} pair{'' if n == 1 else 's'} of “{self.task}”; ablated by {method}"
+        if self.whose:
+            n = len(self.references)
+            told += f", averages over {n} {_WHOSE[self.whose].format(s='' if n == 1 else 's')}"
+        elif method.kind is Kind.RESAMPLE:
+            told += ", from each pair's corrupted prompt"
+        return told
+
+
+_WHOSE: dict[Whose, str] = {
+    "circuit": "corrupted prompt{s} of the pairs the circuit was found on",
+    "pairs": "corrupted prompt{s} of these pairs",
+    "given": "reference prompt{s} of others",
+}
 
 
 def _mean(scores: PairScores) -> float:

@@ -18,13 +18,15 @@ def evaluation_table(evaluation: Evaluation) -> Rows:
     """One row a run: clean, the circuit kept and removed, nothing kept, the circuit without each
     member, each control kept and removed.
 
-    `logit_diff`: mean over `n` pairs, positive is right; `share`: of the clean one. `std`: over
-    pairs, where it is known. `sites`: what the run keeps or removes, empty for the whole model.
+    `logit_diff`: mean over `n` pairs, positive is right, `std` its standard deviation over pairs;
+    `share`: of the clean one, `share_std` its spread likewise. `sites`: what the run keeps or
+    removes, empty for the whole model. `references`: how many prompts averages are over, `whose`
+    they are.
     """
     e = evaluation
     rows: Rows = []
 
-    def add(run: str, of: str, sites: Sequence[Site], score: float, std: object = "") -> None:
+    def add(run: str, of: str, sites: Sequence[Site], score: float, std: float | None) -> None:
         controls = e.controls if of == "control" else None
         rows.append(
             {
@@ -33,9 +35,12 @@ def evaluation_table(evaluation: Evaluation) -> Rows:
                 "sites": print_sites(sites),
                 "logit_diff": score,
                 "share": e.share(score),
-                "std": std,
+                "std": "" if std is None else std,
+                "share_std": "" if std is None else e.share(std),
                 "n": len(e.clean.logit_diff),
                 "method": str(e.circuit.method),
+                "references": len(e.references),
+                "whose": e.whose,
                 "seed": "" if controls is None else controls.seed,
                 "layer_matched": "" if controls is None else controls.layer_matched,
             }
@@ -51,23 +56,26 @@ def evaluation_table(evaluation: Evaluation) -> Rows:
         diffs = getattr(e, run).logit_diff
         add(run, of, sites, float(diffs.mean()), float(diffs.std()))
     for member, score in zip(e.members, e.without.tolist(), strict=True):
-        add("kept", f"circuit without {member}", [s for s in own if s != member], score)
+        add("kept", f"circuit without {member}", [s for s in own if s != member], score, None)
     if e.controls is not None:
         for run in ("kept", "removed"):
-            for sites, score in zip(e.controls.sites, getattr(e.controls, run), strict=True):
-                add(run, "control", sites, float(score))
+            stds = getattr(e.controls, f"{run}_std")
+            for i, sites in enumerate(e.controls.sites):
+                std = None if stds is None else float(stds[i])
+                add(run, "control", sites, float(getattr(e.controls, run)[i]), std)
     return rows
 
 
 def member_table(evaluation: Evaluation) -> Rows:
     """One row a member, those that add most first: the score of the circuit alone without it, and
-    what it adds, as a share of the clean score."""
-    adds = evaluation.minimality
+    what it adds, as a share of the clean score, with its standard deviation over the `n` pairs."""
+    adds, stds = evaluation.minimality, evaluation.adds_std
     return [
         {
             "site": str(evaluation.members[i]),
             "without_it": float(evaluation.without[i]),
             "adds": float(adds[i]),
+            "adds_std": "" if stds is None else float(stds[i]),
             "n": len(evaluation.clean.logit_diff),
         }
         for i in np.argsort(-adds, kind="stable")

@@ -23,6 +23,8 @@ from .results import TaskScore
 
 MOST_TASK_TEXT = 20_000_000
 """Characters a task's file may have."""
+AVERAGES = (Kind.MEAN, Kind.MEAN_BY_POSITION)
+"""The methods that take their values from reference prompts."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +138,13 @@ class Task:
 def asked_of(e: Experiment, pair: Pair, references: tuple[str, ...] = ()) -> Experiment:
     """An experiment asked of a pair: its model, ablations, method and positions, with the pair's
     texts. `references` stand in where the method averages and the experiment names none."""
-    averages = e.method.kind in (Kind.MEAN, Kind.MEAN_BY_POSITION)
     return replace(
         e,
         prompt=pair.prompt,
         corrupted=pair.corrupted,
         answer=pair.answer,
         distractor=pair.distractor,
-        references=e.references or (references if averages else ()),
+        references=e.references or (references if e.method.kind in AVERAGES else ()),
     )
 
 

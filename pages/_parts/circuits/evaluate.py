@@ -114,7 +114,7 @@ def put_to_the_test(key: str, asked: Asked) -> engine.Evaluation | None:
     found: engine.Evaluation | None = one.found
     if found is not None:
         numbers(found)
-        st.caption(plain(" ".join((told(found, asked.task), *found.notes))))
+        st.caption(plain(" ".join((told(found), *found.notes))))
         _switch(found.circuit, key)
     return found
 
@@ -123,7 +123,7 @@ def numbers(found: engine.Evaluation, offers: bool = True) -> None:
     """The scores, and those of the controls beside them; `offers` others where there are none."""
     columns = st.columns(4)
     for column, name, run, share, definition in (
-        (columns[0], "Clean", found.clean, None, "Nothing ablated."),
+        (columns[0], "Clean", found.clean, 1.0, "Nothing ablated."),
         (
             columns[1],
             "Only it",
@@ -143,7 +143,7 @@ def numbers(found: engine.Evaluation, offers: bool = True) -> None:
         column.metric(
             name,
             f"{_mean(run):.3f}",
-            None if share is None else f"{share:.1%} of clean",
+            told_share(found, run, share),
             delta_color="off",
             delta_arrow="off",
             help=f"{definition} Mean logit difference of {len(run.logit_diff)} pairs.",
@@ -158,8 +158,9 @@ def numbers(found: engine.Evaluation, offers: bool = True) -> None:
             st.warning("No controls were asked for: other heads might do as well.")
         return
     st.markdown(
-        f"The circuit alone has **{found.faithfulness:.1%}** of the clean score (faithfulness), "
-        f"and **{found.completeness:.1%}** is left without it (completeness)."
+        f"The circuit alone has **{_with(found, found.kept, found.faithfulness)}** of the clean "
+        f"score (faithfulness), and **{_with(found, found.removed, found.completeness)}** is left "
+        "without it (completeness)."
     )
     n, like = len(controls.kept), "layer-matched " if controls.layer_matched else ""
     kept, removed = (round(n * (beats or 0)) for beats in (found.kept_beats, found.removed_beats))
@@ -170,22 +171,32 @@ def numbers(found: engine.Evaluation, offers: bool = True) -> None:
     )
 
 
+def told_share(found: engine.Evaluation, run: engine.PairScores, share: float) -> str | None:
+    """A run's share of the clean score, with its spread over pairs; of the clean one itself only
+    that, where it is known."""
+    if run is not found.clean:
+        return f"{_with(found, run, share)} of clean"
+    spread = found.spread(run)
+    return None if spread is None else f"± {spread:.1%} over pairs"
+
+
+def _with(found: engine.Evaluation, run: engine.PairScores, share: float) -> str:
+    spread = found.spread(run)
+    return f"{share:.1%}" if spread is None else f"{share:.1%} ± {spread:.1%}"
+
+
 def _spread(scores: Any) -> str:
     mean, low, high = scores.mean(), scores.min(), scores.max()
     return f"{mean:.2f} on average, {low:.2f} to {high:.2f}".replace("-", "−")
 
 
-def told(found: engine.Evaluation, task: engine.Task) -> str:
-    """What the numbers are: sign, method, what was averaged over, how many pairs."""
-    c, n = found.circuit, len(found.clean.logit_diff)
+def told(found: engine.Evaluation) -> str:
+    """What the numbers are: sign, spread, pairs, method, what was averaged over."""
+    c = found.circuit
     text = (
-        f"Logit difference is logit(answer) − logit(distractor), positive is right; means over {n} "
-        f"pair{'' if n == 1 else 's'} of “{found.task}” on {found.model}. Ablated by {c.method}"
+        "Logit difference is logit(answer) − logit(distractor), positive is right; means over "
+        f"pairs, ± their standard deviation over pairs. On {found.model}, {found.asked}"
     )
-    if "mean" in str(c.method):
-        text += f", averages over {len(task.references)} corrupted prompts"
-    elif str(c.method) == "resample":
-        text += ", from each pair's corrupted prompt"
     text += "; MLPs were not asked about and stay." if c.all_mlps else "; so are MLPs not named."
     if found.model != c.model:
         text += f" The circuit was found in {c.model}."
