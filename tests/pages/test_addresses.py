@@ -1,0 +1,51 @@
+"""Addresses of old, one of every page and every field: each opens the view it always opened.
+
+`addresses.json` holds, for each, what the page's widgets showed when the list was made.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.test_explore import said, unescaped
+from tests.support.navigation import PAGES
+from tests.support.waiting import waited
+from tests.test_architecture import ROOT
+
+OPENED = json.loads((ROOT / "tests" / "pages" / "addresses.json").read_text("utf-8"))
+KINDS = (
+    "text_input", "text_area", "number_input", "selectbox", "multiselect", "checkbox", "toggle",
+    "button_group",
+)  # fmt: skip
+
+
+def opened(path: str, query: dict[str, Any], then: str = "") -> AppTest:
+    """The page at an address, or the one turned to `then`."""
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for name, value in query.items():
+        page.query_params[name] = value
+    name = path or "explore"
+    page = waited((page.switch_page(PAGES[name].file) if path else page).run())
+    return waited(page.switch_page(PAGES[then].file).run()) if then else page
+
+
+def view(page: AppTest) -> dict[str, Any]:
+    """What each widget with a name shows, and what is told to be wrong."""
+    widgets = [each for kind in KINDS for each in getattr(page, kind)]
+    shown = {each.key: each.value for each in widgets if each.key and each.key[:2] != "_l"}
+    return {"shows": shown, "wrong": unescaped(said(page))}
+
+
+@pytest.mark.parametrize("at", range(len(OPENED)), ids=lambda at: OPENED[at]["about"])
+def test_an_address_opens_the_view_it_always_opened(at):
+    told = OPENED[at]
+    page = opened(told["path"], told["query"], told.get("then", ""))
+    assert not page.exception, page.exception[0].value
+    found = view(page)
+    shows = {key: found["shows"].get(key, "not drawn") for key in told["shows"]}
+    assert shows == told["shows"]
+    assert found["wrong"] == told["wrong"]
