@@ -79,6 +79,7 @@ from .search.results import Discovery
 from .search.saved import search_path
 from .search.search import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
 from .search.tables import search_table
+from .showing.palette import PALETTE
 from .showing.writing import percent, signed, visible
 from .sweeps.figures import METRIC_NAMES, draw_sweep, draw_sweep_positions, sweep_map
 from .sweeps.results import ASPECTS, METRICS, Agreement, Estimate, SweepResult
@@ -118,6 +119,7 @@ __all__ = [
     "METRIC_NAMES",
     "MLP",
     "MOST_NODES",
+    "PALETTE",
     "SCORES",
     "SEARCH_METRICS",
     "STEP_NUMBERS",

@@ -25,7 +25,7 @@ MODELS = ("seq-gpt2", "seq-llama")
 PAIRS = {"numerals": 12, "number words": 8, "months": 6}
 """Pairs searched on: of families with few prompts half of these, so that others are left."""
 THRESHOLD, CONTROLS = 0.2, 20
-_HEAD, _MLP, _REST = "#6366f1", "#2a9d8f", "#eceef6"
+_HEAD, _MLP, _REST, _PAPER = (engine.PALETTE[kind] for kind in ("head", "mlp", "rest", "paper"))
 
 Found = dict[str, tuple[engine.Task, engine.Discovery]]
 
@@ -145,7 +145,7 @@ def drawn(every: dict[str, Found]) -> go.Figure:
                 title={"text": "layer", "standoff": 4}, row=row, col=column,
             )  # fmt: skip
     figure.update_layout(
-        width=1180, height=620, plot_bgcolor="white", paper_bgcolor="white",
+        width=1180, height=620, plot_bgcolor=_PAPER, paper_bgcolor=_PAPER,
         margin={"l": 60, "r": 20, "t": 40, "b": 50}, font={"size": 12},
     )  # fmt: skip
     return figure

@@ -164,7 +164,7 @@ class Thumbnails {
       if (this.absent.has(i)) return;
       const x = 44 + i % heads * step, y = 62 + Math.floor(i / heads) * step;
       parts.push(picture(this.head(i, false), x, y, cell, cell));
-      if (this.off(i)) parts.push(`<path d="M${x} ${y}l${cell} ${cell}m0 ${-cell}l${-cell} ${cell}" stroke="#1f2333" opacity=".7"/>`);
+      if (this.off(i)) parts.push(`<path d="M${x} ${y}l${cell} ${cell}m0 ${-cell}l${-cell} ${cell}" stroke="${PALETTE.ink}" opacity=".7"/>`);
       parts.push(label(x + cell / 2, y + cell + 10, this.written("", this.data.scores[score][i]), { size: 9 }));
     });
     await saveDrawing(svgOf(width, height, parts), width, height, name, format);

@@ -54,7 +54,7 @@ class View {
     this.host.replaceChildren(place);
     CircuitsVis.render(place.id, CircuitsVis.AttentionHeads, {
       tokens: data.tokens, attention: data.values, maxValue: data.most, minValue: -data.most,
-      positiveColor: `rgb(${BLUE})`, negativeColor: `rgb(${RED})`,
+      positiveColor: PALETTE.more, negativeColor: PALETTE.less,
       attentionHeadNames: data.heads.map(([layer, head]) => `L${layer}H${head}`),
     });
   }

@@ -34,7 +34,7 @@ function wrapped(text, width, { most = 1, ...style } = {}) {
 // White, dark text: the same whatever theme the page has.
 const svgOf = (width, height, parts) =>
   `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" ` +
-  `font-family="${FONT}" fill="#1f2333"><rect width="${width}" height="${height}" fill="#fff"/>` +
+  `font-family="${FONT}" fill="${PALETTE.ink}"><rect width="${width}" height="${height}" fill="${PALETTE.paper}"/>` +
   `${parts.join("")}</svg>`;
 
 async function saveDrawing(svg, width, height, name, format) {

@@ -11,7 +11,7 @@ const themed = (layout, text, grid) => {
   const axes = Object.fromEntries(Object.keys(layout).filter(k => /^[xy]axis/.test(k)).map(k =>
     [k, { gridcolor: grid, zerolinecolor: grid, linecolor: grid, ...layout[k] }]));
   return {
-    ...layout, ...axes, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    ...layout, ...axes, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
     font: { size: 12, ...layout.font, color: text },
   };
 };
@@ -29,7 +29,7 @@ class Drawn {
 
   async draw(format) {
     const { figure, name } = this.data, Plotly = await whenPlotly();
-    const layout = { ...themed(figure.layout, "#1f2333", "#e3e5ef"), paper_bgcolor: "#ffffff" };
+    const layout = { ...themed(figure.layout, PALETTE.ink, PALETTE.line), paper_bgcolor: PALETTE.paper };
     const size = { width: figure.layout.width ?? 900, height: figure.layout.height ?? 450 };
     const image = await Plotly.toImage({ data: figure.data, layout: { ...layout, ...size } },
       { format, ...size, scale: format === "png" ? 3 : 1 });
@@ -41,7 +41,7 @@ class Drawn {
     this.data = data;
     const style = getComputedStyle(this.host);
     const text = style.getPropertyValue("--st-text-color") || style.color;
-    const grid = style.getPropertyValue("--st-border-color") || "#8884";
+    const grid = style.getPropertyValue("--st-border-color") || PALETTE.line;
     if (says + text === this.says) return;
     this.says = says + text;
     const Plotly = await whenPlotly();

@@ -72,10 +72,10 @@ function drawnText(view, run, x, y) {
     if (!one) return;
     const [shown] = wrapped(one.token, COLUMN - 12, style), width = widthOf(shown, style) + 4;
     if (at + width > x + COLUMN) { at = x; line += LINE; }
-    if (i === view.parting) parts.push(pane(at, line - 13, 3, 17, "#e8912d", 1));
+    if (i === view.parting) parts.push(pane(at, line - 13, 3, 17, PALETTE.ablated, 1));
     if (i === view.parting) at += 5;
-    parts.push(pane(at, line - 13, width - 1, 17, "#4f46e5", .06 + .38 * one.prob));
-    if (run !== "clean" && step.clean?.id !== one.id) parts.push(pane(at, line + 3, width - 1, 2, "#e8912d", 1));
+    parts.push(pane(at, line - 13, width - 1, 17, PALETTE.clean, .06 + .38 * one.prob));
+    if (run !== "clean" && step.clean?.id !== one.id) parts.push(pane(at, line + 3, width - 1, 2, PALETTE.ablated, 1));
     parts.push(label(at + 2, line, shown + "", style));
     at += width + 1;
   });
@@ -87,15 +87,15 @@ function drawnTop(step, run, x, y) {
   if (!one) return [];
   return [
     label(x, y, `${run} at step ${step.index}`, { ...left, weight: 600 }),
-    label(x + COLUMN, y, `entropy ${one.entropy} nats`, { ...right, fill: "#5b6072" }),
+    label(x + COLUMN, y, `entropy ${one.entropy} nats`, { ...right, fill: PALETTE.quiet }),
     ...one.top.flatMap(([id, , text, prob, percent, move], i) => {
       const line = y + (i + 1) * LINE, [way, places] = run === "clean" ? ["", ""] : moved(move);
       return [
-        ...(id === one.id ? [pane(x + 26, line - 13, 110, 17, "#4f46e5", .18)] : []),
-        pane(x + 150, line - 13, 190 * prob, 16, "#4f46e5", .34),
-        label(x + 20, line, i + 1, { ...right, fill: "#5b6072" }),
+        ...(id === one.id ? [pane(x + 26, line - 13, 110, 17, PALETTE.clean, .18)] : []),
+        pane(x + 150, line - 13, 190 * prob, 16, PALETTE.clean, .34),
+        label(x + 20, line, i + 1, { ...right, fill: PALETTE.quiet }),
         label(x + 30, line, wrapped(text, 100, left)[0], left), label(x + 340, line, percent, right),
-        label(x + COLUMN, line, places, { ...right, fill: { up: "#15805a", down: "#c03d32" }[way] ?? "#9a9eae" }),
+        label(x + COLUMN, line, places, { ...right, fill: PALETTE[way] ?? PALETTE.same }),
       ];
     }),
   ];

@@ -8,8 +8,7 @@ const signed = v => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(3);
 function tint(value, most) {
   if (value === null || value === undefined || !most) return null;
   const share = Math.max(-1, Math.min(1, value / most));
-  const [r, g, b] = share >= 0 ? [37, 99, 235] : [220, 68, 55];
-  return `rgba(${r},${g},${b},${(0.06 + 0.9 * Math.abs(share) ** 0.75).toFixed(3)})`;
+  return `rgba(${channels(PALETTE[share >= 0 ? "more" : "less"])},${(0.06 + 0.9 * Math.abs(share) ** 0.75).toFixed(3)})`;
 }
 
 class Grid {

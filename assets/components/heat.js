@@ -1,10 +1,9 @@
 // Shared: the shades of numbers above and below zero, and how a download shows them.
-const BLUE = [37, 99, 235], RED = [220, 68, 55], PALE_BLUE = [125, 170, 255], PALE_RED = [255, 130, 115];
 
 // The colour of a share from −1 to 1, as red, green, blue and alpha: blue is more, red is less.
 function shadeOf(share, dark) {
-  const [r, g, b] = share >= 0 ? (dark ? PALE_BLUE : BLUE) : (dark ? PALE_RED : RED);
-  return [r, g, b, Math.round(255 * Math.min(1, Math.abs(share)) ** 0.7)];
+  const colour = PALETTE[(share >= 0 ? "more" : "less") + (dark ? "_on_dark" : "")];
+  return [...channels(colour), Math.round(255 * Math.min(1, Math.abs(share)) ** 0.7)];
 }
 
 // A canvas of one pixel a value, for values scaled by `most`.
@@ -31,4 +30,4 @@ const scaleSays = (most, signed) => {
 const picture = (canvas, x, y, width, height) =>
   `<image x="${x}" y="${y}" width="${width}" height="${height}" preserveAspectRatio="none" ` +
   `style="image-rendering:pixelated" href="${canvas.toDataURL()}"/>` +
-  `<rect x="${x}" y="${y}" width="${width}" height="${height}" fill="none" stroke="#c9ccd8" stroke-width=".5"/>`;
+  `<rect x="${x}" y="${y}" width="${width}" height="${height}" fill="none" stroke="${PALETTE.frame}" stroke-width=".5"/>`;

@@ -40,7 +40,7 @@ function table(t, withMoves) {
 
 // The same for a paper: a title, the numbers, both tables side by side, the key.
 const WIDTH = 720, EDGE = 16, TABLE = 332, LINE = 20;
-const TINTS = { answer: "#1a9f6a", distractor: "#e8912d" };
+const TINTS = { answer: PALETTE.answer, distractor: PALETTE.distractor };
 const pane = (x, y, width, height, fill, opacity) =>
   `<rect x="${x}" y="${y}" width="${width}" height="${height}" rx="${width > 6 ? 3 : 0}" fill="${fill}" fill-opacity="${opacity}"/>`;
 const left = { anchor: "start", size: 11 }, right = { anchor: "end", size: 11 };
@@ -48,9 +48,9 @@ const left = { anchor: "start", size: 11 }, right = { anchor: "end", size: 11 };
 function drawnNumber(n, x, y, width) {
   const cut = (text, style) => wrapped(text, width - 8, style)[0];
   return [
-    label(x, y, cut(n.name, { size: 10 }), { ...left, size: 10, fill: "#5b6072" }),
+    label(x, y, cut(n.name, { size: 10 }), { ...left, size: 10, fill: PALETTE.quiet }),
     label(x, y + 19, n.now, { ...left, size: 16, weight: 600 }),
-    label(x, y + 33, n.was, { ...left, size: 10, fill: "#5b6072" }),
+    label(x, y + 33, n.was, { ...left, size: 10, fill: PALETTE.quiet }),
   ];
 }
 
@@ -58,17 +58,17 @@ function drawnRow(r, x, y, withMoves) {
   const token = wrapped(r.token, 104, left)[0], way = withMoves ? moved(r) : ["", ""];
   return [
     ...(TINTS[r.mark] ? [pane(x + 34, y - 12, widthOf(token, left) + 8, 16, TINTS[r.mark], .26)] : []),
-    pane(x + 152, y - 12, 132 * r.prob, 16, "#4f46e5", .34),
-    label(x + 26, y, r.rank, { ...right, fill: "#5b6072" }), label(x + 38, y, token, left),
+    pane(x + 152, y - 12, 132 * r.prob, 16, PALETTE.clean, .34),
+    label(x + 26, y, r.rank, { ...right, fill: PALETTE.quiet }), label(x + 38, y, token, left),
     label(x + 284, y, r.percent, right),
-    label(x + TABLE, y, way[1], { ...right, fill: { up: "#15805a", down: "#c03d32" }[way[0]] ?? "#9a9eae" }),
+    label(x + TABLE, y, way[1], { ...right, fill: PALETTE[way[0]] ?? PALETTE.same }),
   ];
 }
 
 function drawnTable(t, x, y, withMoves) {
   return [
     label(x, y, t.title, { ...left, size: 12, weight: 600 }),
-    label(x + TABLE, y, wrapped(t.note, TABLE - 70, right)[0], { ...right, fill: "#5b6072" }),
+    label(x + TABLE, y, wrapped(t.note, TABLE - 70, right)[0], { ...right, fill: PALETTE.quiet }),
     ...t.rows.flatMap((r, i) => drawnRow(r, x, y + (i + 1) * LINE, withMoves)),
   ];
 }
@@ -90,7 +90,7 @@ function drawing(d) {
     parts.push(pane(x, y - 12, width, 16, TINTS[mark], .26), label(x + 5, y, shown, left));
     x += width + 8;
   }
-  parts.push(label(WIDTH - EDGE, y, d.says, { ...right, fill: "#5b6072" }));
+  parts.push(label(WIDTH - EDGE, y, d.says, { ...right, fill: PALETTE.quiet }));
   return [svgOf(WIDTH, y + EDGE, parts), WIDTH, y + EDGE];
 }
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import EngineError
 from ..experiment.sites import Head
-from ..showing.site_grid import COLOURS
+from ..showing.palette import PALETTE
 from ..tasks.results import PairScores
 from .results import Evaluation
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 MOST_MEMBERS = 60
 """Members drawn as bars: those that add or spoil most."""
-_CIRCUIT, _CONTROL, _RUN = "#4f46e5", "#8b90a3", "#1a9f6a"
 _GOLDEN = 0.6180339887498949
 
 
@@ -40,7 +39,7 @@ def draw_evaluation(evaluation: Evaluation) -> go.Figure:
                 x=scores.tolist(),
                 y=(y + lift).tolist(),
                 mode="markers",
-                marker={"color": _CONTROL, "size": 8, "opacity": 0.65},
+                marker={"color": PALETTE["control"], "size": 8, "opacity": 0.65},
                 customdata=[
                     f"control {i}, {name}<br>{_score(e, score)}"
                     for i, score in enumerate(scores.tolist())
@@ -55,12 +54,15 @@ def draw_evaluation(evaluation: Evaluation) -> go.Figure:
         x=list(own.values()),
         y=list(rows.values()),
         mode="markers",
-        marker={"color": _CIRCUIT, "size": 15, "symbol": "diamond"},
+        marker={"color": PALETTE["circuit"], "size": 15, "symbol": "diamond"},
         customdata=[f"the circuit, {name}<br>{_score(e, score)}" for name, score in own.items()],
         hovertemplate="%{customdata}<extra></extra>",
         name="the circuit",
     )
-    for name, words, colour in (("clean", "clean", _RUN), ("empty", "nothing kept", "#8b90a3")):
+    for name, words, colour in (
+        ("clean", "clean", PALETTE["answer"]),
+        ("empty", "nothing kept", PALETTE["control"]),
+    ):
         at = _mean(getattr(e, name))
         figure.add_scatter(
             x=[at, at],
@@ -114,7 +116,7 @@ def draw_members(evaluation: Evaluation) -> go.Figure:
         go.Bar(
             x=list(range(len(order))),
             y=[float(adds[i]) for i in order],
-            marker={"color": [COLOURS[kind] for kind in kinds]},
+            marker={"color": [PALETTE[kind] for kind in kinds]},
             customdata=[
                 f"<b>{name}</b> removed too: {_score(e, float(e.without[i]))}<br>"
                 f"it adds {float(adds[i]):+.1%} of the clean score"
@@ -125,7 +127,7 @@ def draw_members(evaluation: Evaluation) -> go.Figure:
         )
     )
     for kind, name in (("head", "heads"), ("mlp", "MLPs")):
-        figure.add_bar(x=[None], y=[None], marker={"color": COLOURS[kind]}, name=name)
+        figure.add_bar(x=[None], y=[None], marker={"color": PALETTE[kind]}, name=name)
     left = len(e.members) - len(order)
     axis: dict[str, Any] = {
         "tickvals": list(range(len(order))),

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import EngineError
 from ..experiment.sites import Head, Site
-from ..showing.site_grid import COLOURS, cell, cells, grid_layout
+from ..showing.palette import COUNTED, MORE, PALETTE
+from ..showing.site_grid import cell, cells, grid_layout
 from ..showing.writing import visible
 from .circuit import Circuit, check_same_shape
 from .overlaps import Overlap
@@ -18,10 +19,6 @@ from .overlaps import Overlap
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-OVERLAP_COLOURS = {"only_a": "#e8912d", "only_b": "#2a9d8f", "shared": "#4f46e5"}
-"""What only the first of two circuits keeps, only the second, and both."""
-_MORE = ((0.0, "#eef2ff"), (0.35, "#a5b4fc"), (0.7, "#6366f1"), (1.0, "#312e81"))
-_Scale = Sequence[tuple[float, str]]
 _MOST_NAME = 32
 
 
@@ -29,8 +26,8 @@ def draw_circuit(circuit: Circuit) -> go.Figure:
     """Layers down, heads across, the MLPs at the right; what the circuit keeps is filled."""
     kept = {*circuit.heads, *circuit.mlps}
     groups: dict[str, tuple[str, Sequence[Site]]] = {
-        f"{_count(len(circuit.heads), 'head')} kept": (COLOURS["head"], circuit.heads),
-        f"{_count(len(circuit.mlps), 'MLP')} kept": (COLOURS["mlp"], circuit.mlps),
+        f"{_count(len(circuit.heads), 'head')} kept": (PALETTE["head"], circuit.heads),
+        f"{_count(len(circuit.mlps), 'MLP')} kept": (PALETTE["mlp"], circuit.mlps),
     }
     rest = " (not asked about)" if circuit.all_mlps else ""
     told = {
@@ -59,7 +56,7 @@ def draw_overlap(found: Overlap) -> go.Figure:
     groups: dict[str, tuple[str, Sequence[Site]]] = {}
     for part, name in names.items():
         sites = getattr(found, part)
-        groups[name] = (OVERLAP_COLOURS[part], sites)
+        groups[name] = (PALETTE[part], sites)
         told |= {site: f"<b>{site}</b> in {name.rpartition(':')[0]}" for site in sites}
     return _filled(found.a, groups, told)
 
@@ -90,7 +87,7 @@ def draw_counts(circuits: Sequence[Circuit]) -> go.Figure:
         _heatmap(
             values,
             told,
-            colorscale=[(0.0, COLOURS["rest"]), (1e-9, "#c7d2fe"), *_MORE[2:]],
+            colorscale=COUNTED,
             zmin=0,
             zmax=len(circuits),
             colorbar={
@@ -134,7 +131,7 @@ def draw_overlaps(found: Sequence[Overlap]) -> go.Figure:
             customdata=told[1:, :-1],
             hovertemplate="%{customdata}<extra></extra>",
             hoverongaps=False,
-            colorscale=_MORE,
+            colorscale=MORE,
             zmin=0,
             zmax=1,
             xgap=2,
@@ -172,7 +169,7 @@ def _filled(
     for i, (_, sites) in enumerate(groups.values(), 1):
         for site in sites:
             values[cell(site, n_heads)] = i
-    colours = [COLOURS["rest"], *(colour for colour, _ in groups.values())]
+    colours = [PALETTE["rest"], *(colour for colour, _ in groups.values())]
     steps = [
         (edge / len(colours), colour) for i, colour in enumerate(colours) for edge in (i, i + 1)
     ]

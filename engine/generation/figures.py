@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from ..showing.palette import PALETTE
 from ..showing.writing import percent, visible
 from .results import RankedAnswers, RunTotals, Step
 
@@ -22,7 +23,6 @@ STEP_NUMBERS = {
 """What can be followed from step to step; StepRun and Step define each."""
 ANSWERS_DRAWN = 40
 """Answers drawn, the best of the clean run."""
-_CLEAN, _ABLATED, _UNSWITCHED, _CONTROL = "#4f46e5", "#e8912d", "#2a9d8f", "#8b90a3"
 
 
 def draw_steps(steps: Sequence[Step], number: str = "entropy") -> go.Figure:
@@ -30,12 +30,12 @@ def draw_steps(steps: Sequence[Step], number: str = "entropy") -> go.Figure:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    runs = [("clean", _CLEAN), ("ablated", _ABLATED)]
+    runs = ["clean", "ablated"]
     if number == "kl":
         runs = runs[1:]
     elif any(step.unswitched is not step.clean for step in steps if step.unswitched):
-        runs.append(("unswitched", _UNSWITCHED))
-    for name, colour in runs:
+        runs.append("unswitched")
+    for name in runs:
         x, y, told = [], [], []
         for step in steps:
             run = getattr(step, name)
@@ -53,14 +53,14 @@ def draw_steps(steps: Sequence[Step], number: str = "entropy") -> go.Figure:
             y=y,
             name="clean to ablated" if number == "kl" else name,
             mode="lines+markers",
-            line={"color": colour, "width": 2, "dash": _DASHES[name]},
+            line={"color": PALETTE[name], "width": 2, "dash": _DASHES[name]},
             marker={"size": 5},
             customdata=told,
             hovertemplate="%{customdata}<extra></extra>",
         )
     parted = next((step.index for step in steps if step.parted), None)
     if parted is not None:
-        figure.add_vline(x=parted, line={"color": _ABLATED, "width": 1})
+        figure.add_vline(x=parted, line={"color": PALETTE["ablated"], "width": 1})
     figure.update_layout(
         height=270,
         width=820,
@@ -96,7 +96,7 @@ def draw_shares(totals: Sequence[RunTotals]) -> go.Figure:
         go.Bar(
             x=list(range(len(own))),
             y=[getattr(t, share) for t in own],
-            marker={"color": [_CLEAN if not i else _ABLATED for i in range(len(own))]},
+            marker={"color": [PALETTE["ablated" if i else "clean"] for i in range(len(own))]},
             text=[_percent(getattr(t, share)) for t in own],
             textposition="outside",
             cliponaxis=False,
@@ -118,7 +118,7 @@ def draw_shares(totals: Sequence[RunTotals]) -> go.Figure:
             x=x,
             y=[getattr(t, share) for t in controls],
             mode="markers",
-            marker={"color": _CONTROL, "size": 8, "opacity": 0.75},
+            marker={"color": PALETTE["control"], "size": 8, "opacity": 0.75},
             hovertext=[_told(t, judged) for t in controls],
             hovertemplate="%{hovertext}<extra></extra>",
             name="random controls",
@@ -150,7 +150,7 @@ def draw_answers(found: RankedAnswers) -> go.Figure:
 
     shown = [one for one in found.answers if one.clean is not None][:ANSWERS_DRAWN]
     figure = go.Figure()
-    for name, colour in (("clean", _CLEAN), ("ablated", _ABLATED)):
+    for name in ("clean", "ablated"):
         scores = [getattr(one, name) for one in shown]
         told = []
         for one, score in zip(shown, scores, strict=True):
@@ -167,7 +167,7 @@ def draw_answers(found: RankedAnswers) -> go.Figure:
             x=[score.log_prob for score in scores],
             orientation="h",
             name=name,
-            marker={"color": colour},
+            marker={"color": PALETTE[name]},
             hovertext=told,
             hovertemplate="%{hovertext}<extra></extra>",
         )

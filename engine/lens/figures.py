@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..showing.palette import MORE, PALETTE, SIGNED, turned
 from ..showing.writing import percent, visible
 from .results import Lens, LensRun
 
@@ -27,10 +28,6 @@ MOST_WRITTEN = 40
 """Positions whose tokens are written into the cells; with more, cells are small and coloured."""
 _LEAST_ROWS = 5
 """Room for the legend, where fewer layers are read."""
-_Scale = tuple[tuple[float, str], ...]
-_MORE: _Scale = ((0.0, "#eef2ff"), (0.35, "#a5b4fc"), (0.7, "#6366f1"), (1.0, "#312e81"))
-_SIGNED: _Scale = ((0.0, "#dc4437"), (0.5, "#f4f4f6"), (1.0, "#2563eb"))
-_ANSWER, _DISTRACTOR = "#1a9f6a", "#e8912d"
 
 
 def draw_lens(lens: Lens, run: str = "clean", measure: str = "prob") -> go.Figure:
@@ -103,7 +100,7 @@ def draw_traces(
     figure = go.Figure()
     for run in runs:
         shown: LensRun = getattr(lens, run)
-        for name, colour in (("answer", _ANSWER), ("distractor", _DISTRACTOR)):
+        for name in ("answer", "distractor"):
             trace = getattr(shown, name)
             if trace is None:
                 continue
@@ -125,7 +122,11 @@ def draw_traces(
                 y=y.tolist(),
                 name=f"{name} {escape(visible(trace.text))}, {run}",
                 mode="lines+markers",
-                line={"color": colour, "dash": "solid" if run == "clean" else "dash", "width": 2},
+                line={
+                    "color": PALETTE[name],
+                    "dash": "solid" if run == "clean" else "dash",
+                    "width": 2,
+                },
                 marker={"size": 5},
                 customdata=told,
                 hovertemplate="%{customdata}<extra></extra>",
@@ -133,7 +134,11 @@ def draw_traces(
         if shown.leads_from is not None:
             figure.add_vline(
                 x=shown.leads_from,
-                line={"color": _ANSWER, "width": 1, "dash": "solid" if run == "clean" else "dash"},
+                line={
+                    "color": PALETTE["answer"],
+                    "width": 1,
+                    "dash": "solid" if run == "clean" else "dash",
+                },
                 opacity=0.6,
             )
     figure.update_layout(
@@ -223,9 +228,9 @@ def _scale(lens: Lens, run: str, measure: str) -> dict[str, Any]:
     if measure == "prob" and not signed:
         most = 1.0
     most = most or 1.0
-    colours = _SIGNED if signed else _MORE
+    colours = SIGNED if signed else MORE
     if measure == "rank":  # the lower, the better
-        colours = tuple((1 - at, colour) for at, colour in reversed(colours))
+        colours = turned(colours)
     bar: dict[str, Any] = {
         "title": {
             "text": MEASURES[measure] + ("<br>ablated − clean" if signed else ""),

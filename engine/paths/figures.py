@@ -15,7 +15,8 @@ import numpy as np
 
 from ..circuits.circuit import Circuit
 from ..experiment.sites import Head, Shape, Site
-from ..showing.site_grid import COLOURS, cell, grid_layout
+from ..showing.palette import PALETTE, SIGNED
+from ..showing.site_grid import cell, grid_layout
 from .edges import Edge, EdgeCircuit
 from .receivers import LOGITS, print_receivers, site_of
 from .results import PathPatch
@@ -23,10 +24,9 @@ from .results import PathPatch
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-SIGNS = {"falls": "#dc4437", "rises": "#2563eb"}
+_SIGNS = {"falls": PALETTE["less"], "rises": PALETTE["more"]}
 """What the logit difference does where the path is patched: it falls where the path carries what
 makes the answer right."""
-_SIGNED = ((0.0, "#dc4437"), (0.5, "#f4f4f6"), (1.0, "#2563eb"))
 _WIDEST, _THINNEST = 8.0, 0.75
 _AWAY = {"q": -0.22, "k": 0.0, "v": 0.22}
 _MLP_UP, _MLP_ASIDE = 0.45, 0.55
@@ -53,8 +53,8 @@ def draw_paths(circuit: Circuit, found: EdgeCircuit) -> go.Figure:
         sign = "falls" if edge.effect < 0 else "rises"
         groups.setdefault((sign, round(4 * wide) / 4), []).append(edge)
     for (sign, width), edges in sorted(groups.items()):
-        figure.add_scatter(**_lines(edges, places), line={"color": SIGNS[sign], "width": width})
-    for sign, colour in SIGNS.items():
+        figure.add_scatter(**_lines(edges, places), line={"color": _SIGNS[sign], "width": width})
+    for sign, colour in _SIGNS.items():
         figure.add_scatter(
             x=[None],
             y=[None],
@@ -111,7 +111,7 @@ def draw_path_patch(found: PathPatch, shape: Shape) -> go.Figure:
             hoverongaps=False,
             xgap=1,
             ygap=1,
-            colorscale=_SIGNED,
+            colorscale=SIGNED,
             zmin=-most,
             zmax=most,
             colorbar={
@@ -193,14 +193,14 @@ def _nodes(circuit: Circuit, found: EdgeCircuit, places: _Places) -> list[dict[s
         "logits": [None],
     }
     looks: dict[str, dict[str, Any]] = {
-        "head": {"symbol": "circle", "color": COLOURS["head"]},
-        "mlp": {"symbol": "square", "color": COLOURS["mlp"]},
+        "head": {"symbol": "circle", "color": PALETTE["head"]},
+        "mlp": {"symbol": "square", "color": PALETTE["mlp"]},
         "dropped": {
             "symbol": "circle",
-            "color": "#ffffff",
-            "line": {"color": "#8b90a3", "width": 1},
+            "color": PALETTE["paper"],
+            "line": {"color": PALETTE["control"], "width": 1},
         },
-        "logits": {"symbol": "square", "color": "#312e81"},
+        "logits": {"symbol": "square", "color": PALETTE["logits"]},
     }
     traces = []
     for group, sites in groups.items():
@@ -213,7 +213,10 @@ def _nodes(circuit: Circuit, found: EdgeCircuit, places: _Places) -> list[dict[s
                 "mode": "markers+text",
                 "marker": {"size": 30, "opacity": 1, **looks[group]},
                 "text": ["logits" if site is None else str(site) for site in sites],
-                "textfont": {"size": 10, "color": "#5b6072" if group == "dropped" else "#ffffff"},
+                "textfont": {
+                    "size": 10,
+                    "color": PALETTE["quiet" if group == "dropped" else "paper"],
+                },
                 "customdata": [_told_of(site, found) for site in sites],
                 "hovertemplate": "%{customdata}<extra></extra>",
                 "showlegend": False,

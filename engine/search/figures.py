@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ExperimentError
 from ..experiment.sites import Head, Site
+from ..showing.palette import KEPT, PALETTE
 from ..showing.site_grid import cell, cells, grid_layout
 from ..showing.writing import visible
 from .results import Discovery
@@ -16,9 +17,6 @@ from .results import Discovery
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_MORE = ((0.0, "#dbe1ff"), (0.3, "#a5b4fc"), (0.65, "#6366f1"), (1.0, "#312e81"))
-_GONE = "rgba(139, 144, 163, 0.16)"
-_TRIED, _WENT = "#b9bdcc", "#4f46e5"
 MOST_DRAWN = 40
 """Heads and MLPs drawn position by position."""
 
@@ -55,7 +53,7 @@ def draw_search(found: Discovery) -> go.Figure:
         [
             go.Heatmap(
                 z=gone,
-                colorscale=((0.0, _GONE), (1.0, _GONE)),
+                colorscale=[(end, PALETTE["gone"]) for end in (0.0, 1.0)],
                 zmin=0,
                 zmax=1,
                 showscale=False,
@@ -63,7 +61,7 @@ def draw_search(found: Discovery) -> go.Figure:
             ),
             go.Heatmap(
                 z=kept,
-                colorscale=_MORE,
+                colorscale=KEPT,
                 zmin=0,
                 zmax=most,
                 colorbar={
@@ -108,7 +106,7 @@ def draw_search_positions(found: Discovery, most: int = MOST_DRAWN) -> go.Figure
             hoverongaps=False,
             xgap=1,
             ygap=1,
-            colorscale=_MORE,
+            colorscale=KEPT,
             zmin=0,
             colorbar={"title": {"text": _unit(found), "side": "right"}, "thickness": 12},
         ),
@@ -148,7 +146,7 @@ def draw_trials(found: Discovery) -> go.Figure:
                 y=[min(losses[i], top) for i in stays],
                 customdata=[[names[i], losses[i]] for i in stays],
                 mode="markers",
-                marker={"color": _TRIED, "size": 4},
+                marker={"color": PALETTE["tried"], "size": 4},
                 name="stays",
                 hovertemplate="%{customdata[0]} stays: %{customdata[1]:.3f}<extra></extra>",
             ),
@@ -157,7 +155,7 @@ def draw_trials(found: Discovery) -> go.Figure:
                 y=[0.0, *(losses[i] for i in went)],
                 customdata=["nothing", *(names[i] for i in went)],
                 mode="lines+markers",
-                line={"color": _WENT, "width": 1.5, "shape": "hv"},
+                line={"color": PALETTE["circuit"], "width": 1.5, "shape": "hv"},
                 marker={"size": 4},
                 name="goes",
                 hovertemplate="%{customdata} goes: %{y:.3f}<extra></extra>",
@@ -173,7 +171,8 @@ def draw_trials(found: Discovery) -> go.Figure:
             "shapes": [
                 {
                     "type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": search.threshold,
-                    "y1": search.threshold, "line": {"dash": "dot", "width": 1, "color": "#8b90a3"},
+                    "y1": search.threshold,
+                    "line": {"dash": "dot", "width": 1, "color": PALETTE["control"]},
                 }
             ],
             "legend": {"orientation": "h", "y": 1.12, "x": 0},

@@ -6,9 +6,6 @@ from typing import Any, Protocol
 
 from ..experiment.sites import MLP, Head, Site
 
-COLOURS = {"head": "#6366f1", "mlp": "#2a9d8f", "rest": "#eceef6"}
-"""Heads and MLPs that are kept, and what is not."""
-
 
 def cell(site: Site, n_heads: int) -> tuple[int, int]:
     """Row and column of a head or MLP; a column is left free between the heads and the MLPs."""

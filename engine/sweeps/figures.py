@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ExperimentError
 from ..experiment.sites import Head
+from ..showing.palette import MORE, SIGNED, turned
 from ..showing.writing import visible
 from .results import ASPECTS, METRICS, SweepResult
 
@@ -29,9 +30,6 @@ _LEAST_ROWS = 6
 """Room for the legend, where a model has fewer layers."""
 MOST_LINES = 20
 """Sites drawn position by position: those that change most."""
-_Scale = tuple[tuple[float, str], ...]
-_SIGNED: _Scale = ((0.0, "#dc4437"), (0.5, "#f4f4f6"), (1.0, "#2563eb"))
-_MORE: _Scale = ((0.0, "#eef2ff"), (0.35, "#a5b4fc"), (0.7, "#6366f1"), (1.0, "#312e81"))
 _LESS_IS_BETTER = ("rank", "kl")
 
 
@@ -218,9 +216,9 @@ def _scale(values: np.ndarray, metric: str, show: str) -> dict[str, Any]:
     known = values[np.isfinite(values)]
     most = float(np.abs(known).max()) if known.size else 1.0
     most = most or 1.0
-    colours = _SIGNED if signed else _MORE
+    colours = SIGNED if signed else MORE
     if signed and metric in _LESS_IS_BETTER:  # red is always the worse for the answer
-        colours = tuple((1 - at, colour) for at, colour in reversed(colours))
+        colours = turned(colours)
     low = 0.0 if not known.size else min(0.0, float(known.min()))
     return {
         "colorscale": colours,

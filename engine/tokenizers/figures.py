@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..showing.palette import STEPS
 from .results import NumberLengths
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-STEPS = ("#c7d2fe", "#6366f1", "#f59e0b", "#b91c1c", "#581c87")
-"""Counts from few to many, told apart on white and on black; more than five share the last."""
 
 
 def draw_number_lengths(result: NumberLengths) -> go.Figure:

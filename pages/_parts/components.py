@@ -13,12 +13,26 @@ from typing import Any
 
 import streamlit as st
 
+import engine
 from pages._parts.assets import ASSETS
+
+PALETTE_CSS = "".join(
+    (
+        ":root, :host { ",
+        *(f"--sb-{name}: {colour}; " for name, colour in engine.PALETTE.items()),
+        "}\n",
+    )
+)
+PALETTE_JS = (
+    f"const PALETTE = {json.dumps(engine.PALETTE)};\n"
+    "const channels = hex => [1, 3, 5].map(at => parseInt(hex.slice(at, at + 2), 16));\n"
+)
 
 
 def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:
     """A component of the files of that name and those it shares with others: their HTML stands
-    below its own, their JavaScript and styles come before."""
+    below its own, their JavaScript and styles come before, after the palette: PALETTE in
+    JavaScript, --sb-… in styles."""
 
     def joined(kind: str, *names: str) -> str:
         paths = [ASSETS / "components" / f"{each}.{kind}" for each in names]
@@ -27,8 +41,8 @@ def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:
     return st.components.v2.component(
         name,
         html=joined("html", name, *shared),
-        css=joined("css", *shared, name),
-        js=joined("js", *shared, name),
+        css=PALETTE_CSS + joined("css", *shared, name),
+        js=PALETTE_JS + joined("js", *shared, name),
         isolate_styles=isolate_styles,
     )
 

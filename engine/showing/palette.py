@@ -1,0 +1,62 @@
+"""The one palette: every colour of a figure or a widget of the dashboard, by what it means."""
+
+from __future__ import annotations
+
+Scale = tuple[tuple[float, str], ...]
+"""Colours from the least number, at 0, to the greatest, at 1."""
+
+_INDIGO, _VIOLET, _NAVY, _MIST = "#4f46e5", "#6366f1", "#312e81", "#a5b4fc"
+_ORANGE, _AMBER, _TEAL, _GREEN, _GREY = "#e8912d", "#f59e0b", "#2a9d8f", "#1a9f6a", "#8b90a3"
+_BLUE, _RED = "#2563eb", "#dc4437"
+
+PALETTE = {
+    "clean": _INDIGO,
+    "ablated": _ORANGE,
+    "unswitched": _TEAL,
+    "circuit": _INDIGO,
+    "control": _GREY,
+    "answer": _GREEN,
+    "distractor": _ORANGE,
+    "head": _VIOLET,
+    "mlp": _TEAL,
+    "rest": "#eceef6",
+    "logits": _NAVY,
+    "only_a": _ORANGE,
+    "only_b": _TEAL,
+    "shared": _INDIGO,
+    "tried": "#b9bdcc",
+    "gone": "rgba(139, 144, 163, 0.16)",
+    "more": _BLUE,
+    "less": _RED,
+    "more_on_dark": "#7daaff",
+    "less_on_dark": "#ff8273",
+    "better": _GREEN,
+    "worse": "#e0483c",
+    "up": "#15805a",
+    "down": "#c03d32",
+    "same": "#9a9eae",
+    "odd": _AMBER,
+    "ink": "#1f2333",
+    "quiet": "#5b6072",
+    "paper": "#ffffff",
+    "line": "#e3e5ef",
+    "frame": "#c9ccd8",
+}
+"""What stands for what. `ink`, `quiet`, `paper`, `line` and `frame` are those of a download, which
+is drawn dark on white whatever theme the page has."""
+
+MORE: Scale = ((0.0, "#eef2ff"), (0.35, _MIST), (0.7, _VIOLET), (1.0, _NAVY))
+"""Numbers from nothing up."""
+KEPT: Scale = ((0.0, "#dbe1ff"), (0.3, _MIST), (0.65, _VIOLET), (1.0, _NAVY))
+"""The same where nothing must still be told from what has gone."""
+COUNTED: Scale = ((0.0, PALETTE["rest"]), (1e-9, "#c7d2fe"), *MORE[2:])
+"""Counts, of which 0 stands apart."""
+SIGNED: Scale = ((0.0, _RED), (0.5, "#f4f4f6"), (1.0, _BLUE))
+"""Numbers below and above 0, which is in the middle: red is less, blue is more."""
+STEPS = ("#c7d2fe", _VIOLET, _AMBER, "#b91c1c", "#581c87")
+"""Counts from few to many, told apart on white and on black."""
+
+
+def turned(scale: Scale) -> Scale:
+    """The same colours the other way round: where less is better."""
+    return tuple((1 - at, colour) for at, colour in reversed(scale))
