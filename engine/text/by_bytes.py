@@ -4,13 +4,15 @@ SentencePiece with byte fallback (Llama)."""
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .spelling import PART
+from .spelling import PART, Decoder
 
 Data = Callable[[Sequence[int]], Sequence[tuple[bytes, bool]]]
 """The bytes of each token, and whether it stands for a single byte."""
+_BYTE_PIECE = re.compile("<0x[0-9A-Fa-f]{2}>")
 _RUN = 64
 """Byte tokens in front of a text that are looked at."""
 
@@ -88,3 +90,31 @@ def _reads(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def bytes_of_piece(piece: str, decoder: Decoder) -> tuple[bytes, bool]:
+    """The bytes a vocabulary's name stands for, and whether it is one byte of SentencePiece's."""
+    if decoder.byte_level:
+        if all(c in _BYTES for c in piece):
+            return bytes(_BYTES[c] for c in piece), False
+        return piece.encode(), False
+    if _BYTE_PIECE.fullmatch(piece) and "ByteFallback" in decoder.kinds:
+        return bytes([int(piece[3:5], 16)]), True
+    return piece.replace("▁", " ").encode(), False
+
+
+def with_byte(added: bytes, data: bytes) -> bytes:
+    """What a byte token adds, where its last character is that byte or only begun by it."""
+    text = added.decode("utf-8", errors="replace")
+    own = not text or text[-1] == PART or (ord(text[-1]) > 127 and added.endswith(data))
+    return text[:-1].encode() + data if own else added
+
+
+def _byte_table() -> dict[str, int]:
+    """GPT-2's printable stand-ins for the 256 bytes (Radford et al. 2019, `encoder.py`)."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in plain]
+    return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(others)}
+
+
+_BYTES = _byte_table()

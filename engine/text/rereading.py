@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..experiment.results import Tokens
-from .tokens import SPACE_BETWEEN, Tokenizer
+from .spaces import SPACE_BETWEEN
+from .tokens import Tokenizer
 
 _WINDOW = 100
 """Characters that are tokenized again and again; what lies further back is settled."""

@@ -7,7 +7,7 @@ loses spaces (Llama's id 29871 decodes to '', a word-level `e4` has none in fron
 
 from __future__ import annotations
 
-import re
+import json
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -18,20 +18,24 @@ from transformers import AutoTokenizer
 
 from ..errors import ModelError, TokenError
 from ..experiment.results import Tokens
-from .by_bytes import ByteSpelling
+from .by_bytes import ByteSpelling, bytes_of_piece, with_byte
 from .by_decoder import DecoderSpelling
-from .spelling import PART, Decoder, Spelling, Writing, decoder_of
+from .round_trip import Difference, Fate, Spelt, differences, spelt
+from .spaces import splits_at_spaces
+from .spelling import Decoder, Spelling, Writing, decoder_of
 from .stand_ins import check_file
-from .surprises import hidden_characters, without_text
+from .surprises import (
+    clip,
+    hidden_characters,
+    not_read_back,
+    nothing_left,
+    swallowed,
+    unreadable,
+    without_text,
+)
 
-SPACE_BETWEEN = re.compile(r"(?<=\S) (?=\S)")
-"""A single space with something on either side."""
 _FILES = ("*.json", "*.model", "vocab*", "merges*", "tokenizer*")
-_SPACED = "a b c' d 1 2 12 345 . , -- é 日 本 's t' _ _ = a1 b2 ) ("
 _ANCHORS = ("\n", "x", ".", "0")
-_BY_LETTER = ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer")
-"""Normalizers that never look over a space."""
-_BYTE_PIECE = re.compile("<0x[0-9A-Fa-f]{2}>")
 _AT_ONCE = 64
 
 
@@ -48,9 +52,11 @@ class Tokenizer:
         self._lock = threading.Lock()
         self.bos_id: int | None = hf.bos_token_id
         self._special = {int(i): str(t) for i, t in hf.added_tokens_decoder.items() if t.special}
-        default = self._ids("a", special=True)
+        plain = self._ids_if("a")
+        text = "" if plain is None else "a"
+        default = self._ids(text, special=True)
         self.adds_bos = self.bos_id is not None and default[:1] == [self.bos_id]
-        self._plain_default = default[int(self.adds_bos) :] == self._ids("a")
+        self._plain_default = default[int(self.adds_bos) :] == (plain or [])
 
     @staticmethod
     def load(directory: Path) -> Tokenizer:
@@ -82,13 +88,16 @@ class Tokenizer:
         """Tokenize a text as the model will see it.
 
         `prepend_bos` None does what the tokenizer does by itself.
-        Raises: TokenError for text that is no Unicode, or BOS asked of a tokenizer without one.
+        Raises: TokenError for text that is no Unicode or of which no token is left, or BOS asked
+        of a tokenizer without one.
         """
         if not isinstance(text, str):
             raise TokenError(f"What is tokenized is a text, not {text!r:.60}.")
         bos = self._wants_bos(prepend_bos)
         ids, offsets = self._encoding(text)
-        warnings = self._warnings(text, ids, bos)
+        if text and not ids and not bos:
+            raise TokenError(nothing_left(text))
+        warnings = self._warnings(text, ids, offsets, bos)
         if bos:
             ids, offsets = [self.bos_id or 0, *ids], [(0, 0), *offsets]
         return Tokens(
@@ -108,14 +117,16 @@ class Tokenizer:
         of the answer by itself, without BOS or dummy space.
         """
         prompt_ids = list(prompt.ids[int(prompt.bos) :])
-        whole = self._ids(prompt.text + answer)
-        if whole[: len(prompt_ids)] == prompt_ids:
+        whole = self._ids_if(prompt.text + answer)
+        if whole is not None and whole[: len(prompt_ids)] == prompt_ids:
             return tuple(whole[len(prompt_ids) :]), False
         for anchor in _ANCHORS:
-            start, both = self._ids(anchor), self._ids(anchor + answer)
+            start, both = self._ids_if(anchor), self._ids_if(anchor + answer)
+            if start is None or both is None:
+                continue
             if both[: len(start)] == start and both[len(start) :]:
                 return tuple(both[len(start) :]), bool(prompt.text)
-        return tuple(self._ids(answer)), bool(prompt.text)
+        return tuple(self._ids_if(answer) or ()), bool(prompt.text)
 
     def writes(self, prompt: Tokens, ids: Sequence[int], text: str) -> bool:
         """Whether ids read as a text, behind a prompt or by themselves, spaces around it aside."""
@@ -165,7 +176,7 @@ class Tokenizer:
             return tuple(data for data, _ in self._byte_data(ids))
         writing = self.writing(before)
         return tuple(
-            _with_byte(added, data) if byte else added
+            with_byte(added, data) if byte else added
             for (added, _), (data, byte) in zip(
                 [writing.add(int(i)) for i in ids], self._byte_data(ids), strict=True
             )
@@ -177,29 +188,36 @@ class Tokenizer:
 
     def ids_of(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of many texts, each by itself and without BOS."""
-        with self._lock:
-            return self._hf(list(texts), add_special_tokens=False, verbose=False).input_ids
+        try:
+            with self._lock:
+                return self._hf(list(texts), add_special_tokens=False, verbose=False).input_ids
+        except Exception:
+            return [self._ids(text) for text in texts]  # which says what it cannot read
 
     @cached_property
     def splits_at_spaces(self) -> bool:
         """Whether a text can be cut before any single space between two words, and its parts
         tokenized each by itself: no token ever reaches over such a place, in either direction."""
-        backend = getattr(self._hf, "backend_tokenizer", None)
-        if backend is None or backend.pre_tokenizer is None:
-            return False
-        added = self._hf.added_tokens_decoder.values()
-        if any(t.rstrip or t.single_word or SPACE_BETWEEN.search(str(t)) for t in added):
-            return False
-        if backend.normalizer is not None and type(backend.normalizer).__name__ not in _BY_LETTER:
-            return False
-        words = [span for _, span in backend.pre_tokenizer.pre_tokenize_str(_SPACED)]
-        starts, inside = {a for a, _ in words}, {at for a, b in words for at in range(a, b)}
-        spaces = {match.start() for match in SPACE_BETWEEN.finditer(_SPACED)}
-        return spaces <= starts or not spaces & inside
+        return splits_at_spaces(self._hf)
 
     @cached_property
     def _decoder(self) -> Decoder:
         return decoder_of(getattr(self._hf, "backend_tokenizer", None))
+
+    @cached_property
+    def _markers(self) -> dict[int, str]:
+        """The tokens that are matched as a whole before the rest of a text is read."""
+        return {int(i): str(t) for i, t in self._hf.added_tokens_decoder.items()}
+
+    @cached_property
+    def _unknown(self) -> frozenset[int]:
+        """The ids that stand for whatever the vocabulary does not have."""
+        model: Any = getattr(getattr(self._hf, "backend_tokenizer", None), "model", None)
+        own = getattr(model, "unk_token", None)
+        ids = [self._hf.unk_token_id, self._hf.get_vocab().get(own) if own else None]
+        if type(model).__name__ == "Unigram":
+            ids.append(json.loads(model.__getstate__()).get("unk_id"))
+        return frozenset(int(i) for i in ids if i is not None)
 
     @cached_property
     def _known(self) -> frozenset[int]:
@@ -244,16 +262,10 @@ class Tokenizer:
     def _byte_data(self, ids: Sequence[int]) -> list[tuple[bytes, bool]]:
         """The bytes of each token by its name, and whether it is one byte of SentencePiece's."""
         pieces = zip(ids, self.pieces(ids), strict=True)
-        return [self._bytes(piece) if self.has_token(i) else (b"", False) for i, piece in pieces]
-
-    def _bytes(self, piece: str) -> tuple[bytes, bool]:
-        if self._decoder.byte_level:
-            if all(c in _BYTES for c in piece):
-                return bytes(_BYTES[c] for c in piece), False
-            return piece.encode(), False
-        if _BYTE_PIECE.fullmatch(piece) and "ByteFallback" in self._decoder.kinds:
-            return bytes([int(piece[3:5], 16)]), True
-        return piece.replace("▁", " ").encode(), False
+        return [
+            bytes_of_piece(piece, self._decoder) if self.has_token(i) else (b"", False)
+            for i, piece in pieces
+        ]
 
     def _wants_bos(self, prepend_bos: bool | None) -> bool:
         wanted = self.adds_bos if prepend_bos is None else prepend_bos
@@ -279,12 +291,51 @@ class Tokenizer:
                 f"Character {wrong.start} is half of a surrogate pair (U+{ord(text[wrong.start]):X}"
                 "), not a character; tokenizers cannot read it. Remove it."
             ) from None
-        with self._lock:
-            return self._hf(text, verbose=False, **options)
+        try:
+            with self._lock:
+                return self._hf(text, verbose=False, **options)
+        except Exception as wrong:
+            raise TokenError(
+                unreadable(text, self._unreadable_parts(text), _first_line(wrong))
+            ) from wrong
 
-    def _warnings(self, text: str, ids: list[int], bos: bool) -> tuple[str, ...]:
+    def _unreadable_parts(self, text: str) -> list[str]:
+        """The characters that cannot be read by themselves; else the words."""
+        for parts in (dict.fromkeys(text), dict.fromkeys(text.split())):
+            failing = [part for part in parts if not self._reads(part)]
+            if failing and (len(failing) < len(parts) or len(parts) == 1):
+                return failing
+        return []
+
+    def _reads(self, text: str) -> bool:
+        try:
+            with self._lock:
+                self._hf(text, add_special_tokens=False, verbose=False)
+        except Exception:
+            return False
+        return True
+
+    def _ids_if(self, text: str) -> list[int] | None:
+        """The ids of a text, None where it cannot be read."""
+        try:
+            return self._ids(text)
+        except TokenError:
+            return None
+
+    def _warnings(
+        self, text: str, ids: list[int], offsets: list[tuple[int, int]], bos: bool
+    ) -> tuple[str, ...]:
+        decoded = self.decode(ids)
+        plain = decoded == text and not any(i in self._markers for i in ids)
+        found = () if plain else self._differences(text, ids, offsets)
+        lost = {
+            at
+            for one in found or ()
+            if one.fate is not Fate.ADDED
+            for at in range(one.start, one.end)
+        }
         told: list[str] = []
-        special = [self._special[i] for i in dict.fromkeys(ids) if i in self._special]
+        special = self._first_special(text, ids, offsets)
         if bos and ids[:1] == [self.bos_id]:
             told.append(
                 f"The prompt begins with {self._special.get(ids[0], 'BOS')} and BOS is on: the "
@@ -292,18 +343,22 @@ class Tokenizer:
             )
         elif special:
             told.append(
-                f"{special[0]} in the text is read as one special token, not as its letters. Put a "
+                f"{special} in the text is read as one special token, not as its letters. Put a "
                 "space inside it if the letters are meant."
             )
-        if text.endswith(" "):
+        if text.endswith(" ") and len(text) - 1 not in lost:
             told.append(
                 "The prompt ends in a space, which usually changes the answer: most vocabularies "
                 "put the space in front of the next token. Leave it out here, and begin the answer "
                 "with it."
             )
-        if not special and ids and not self.reads_back(ids, text):
-            told.append(self._not_read_back(text, self.decode(ids)))
-        told += hidden_characters(text)
+        told += swallowed(text, found or ())
+        if text and not ids:
+            told.append(f"BOS is all the model reads. {nothing_left(text)}")
+        elif decoded != text:
+            same = found is not None and self._ids_if(spelt(text, found)) == ids
+            told.append(not_read_back(text, decoded, found, same, self._first_space(ids)))
+        told += hidden_characters(text, lost)
         if not self._plain_default:
             told.append(
                 "By itself this tokenizer adds tokens other than BOS; they are left out. Write "
@@ -311,44 +366,37 @@ class Tokenizer:
             )
         return tuple(told)
 
-    @staticmethod
-    def _not_read_back(text: str, decoded: str) -> str:
-        told = f"The tokens read back as “{_clip(decoded)}”, not as the prompt: "
-        if decoded.strip(" ") == text.strip(" "):
-            return told + (
-                "this tokenizer puts a space in front of every prompt by itself, and drops or "
-                "merges the prompt's own. Write the prompt without spaces in front."
-            )
-        return told + (
-            "part of it is not in this vocabulary, or is normalized away. What the model reads is "
-            "what stands here; write the prompt with characters it knows."
-        )
+    def _differences(
+        self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]
+    ) -> tuple[Difference, ...] | None:
+        """Where the tokens do not spell the text; None where that cannot be told."""
+        tokens = [
+            Spelt(start, end, data, self._markers.get(i, ""), i in self._unknown)
+            for i, (start, end), data in zip(ids, offsets, self.bytes_of(ids), strict=True)
+        ]
+        found = differences(text, tokens, self._hf.is_fast)
+        if found and found[0] == Difference(0, 0, Fate.ADDED, " ") and self._first_space(ids):
+            return found if self.decode(ids).startswith(" ") else found[1:]
+        return found
 
+    def _first_special(
+        self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]
+    ) -> str:
+        """The first special token that is written in the text, not put in an unknown's place."""
+        for i, (start, end) in zip(ids, offsets, strict=True):
+            name = self._special.get(i, "")
+            if name and (i not in self._unknown or name in (text[start:end] or text)):
+                return name
+        return ""
 
-def _byte_table() -> dict[str, int]:
-    """GPT-2's printable stand-ins for the 256 bytes (Radford et al. 2019, `encoder.py`)."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(256) if b not in plain]
-    return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(others)}
-
-
-_BYTES = _byte_table()
-
-
-def _with_byte(added: bytes, data: bytes) -> bytes:
-    """What a byte token adds, where its last character is that byte or only begun by it."""
-    text = _text(added)
-    own = not text or text[-1] == PART or (ord(text[-1]) > 127 and added.endswith(data))
-    return text[:-1].encode() + data if own else added
+    def _first_space(self, ids: Sequence[int]) -> bool:
+        """Whether the first token's own name begins with a space."""
+        return bool(ids) and self._byte_data(ids[:1])[0][0].startswith(b" ")
 
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", errors="replace")
 
 
-def _clip(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 def _first_line(wrong: Exception) -> str:
-    return _clip(next(iter(str(wrong).strip().splitlines()), type(wrong).__name__), 160)
+    return clip(next(iter(str(wrong).strip().splitlines()), type(wrong).__name__), 160)

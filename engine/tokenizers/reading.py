@@ -66,5 +66,5 @@ def would_change(model: str, prompt: str, answer: str, prepend_bos: bool | None 
 def _view(tokenizer: Tokenizer, text: str, prepend_bos: bool | None) -> TokenView:
     tokens = tokenizer.encode(text, prepend_bos)
     decoded = tokenizer.decode(tokens.ids[int(tokens.bos) :])
-    again = tokenizer.encode(decoded, False).ids
+    again = tuple(tokenizer.ids_of([decoded])[0])
     return TokenView(tokens, tokenizer.bytes_of(tokens.ids), decoded, again)

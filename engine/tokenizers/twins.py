@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..errors import Cancelled, EngineError
 from ..experiment.experiment import Experiment
+from ..experiment.results import Tokens
 from ..ranking.ranking import next_token
 from .results import Twin, Twins
 from .vocabularies import find_tokenizer
@@ -22,13 +23,14 @@ def twins(e: Experiment, k: int = 3, view: str | None = None) -> Twins:
     found = []
     for name, one in _twins_of(e, tokenizer.encode(e.prompt, e.prepend_bos).bos,
                                tokenizer.bos_id is not None):  # fmt: skip
-        tokens = tokenizer.encode(one.prompt, one.prepend_bos)
+        tokens, result, wrong = Tokens(one.prompt, (), (), (), (), False), None, ""
         try:
-            result, wrong = next_token(one, k=k, view=view), ""
+            tokens = tokenizer.encode(one.prompt, one.prepend_bos)
+            result = next_token(one, k=k, view=view)
         except Cancelled:
             raise
         except EngineError as told:
-            result, wrong = None, str(told)
+            wrong = str(told)
         found.append(Twin(name, one.prompt, tokens.bos, tokens, result, wrong))
     return Twins(tuple(found))
 
