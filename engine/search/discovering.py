@@ -7,7 +7,6 @@ ones of its size, best on pairs the search did not see.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +28,9 @@ from .found import Heat
 from .plan import check_clean, check_prompts, nodes_of, notes_of, ranked_nodes
 from .remaining import Remaining
 from .results import Discovery
-from .saved import SavedSearch, read_search, write_search
+from .saved import SearchFile
 from .search import Search
-from .strategies import Account, Ask, strategy
+from .strategies import Account, strategy
 
 T = TypeVar("T")
 
@@ -80,7 +79,9 @@ def discovering(
 
     `controls`: how many random circuits it is compared with in the end, drawn with `seed`. `fresh`:
     the pairs on which it is put to the test; without any, those it was found on. `save`: a file in
-    which the search is kept while it runs; where it is there already, the search goes on from it.
+    which the search is kept while it runs; where it is there already, the search goes on from it. A
+    file that is damaged or of another search is set aside, and where none can be written the search
+    goes on unsaved: its `notes` say so.
     `view` names whose question this is: a newer one from the same view replaces it.
     Returns: Discovering, an iterator of growing snapshots with `progress` and `cancel()`.
     Raises: EngineError in words, here or from the iterator.
@@ -88,11 +89,10 @@ def discovering(
     model = load(search.model)
     model.check_way("block by block", "search")
     path = None if save is None else Path(save)
-    saved = SavedSearch() if path is None else read_search(path, search)
     test = _Test(fresh or search.task, fresh is not None, controls, seed)
     return Discovering(
         model.worker,
-        lambda put: _steps(model, search, test, path, saved, put),
+        lambda put: _steps(model, search, test, SearchFile(path, search), put),
         lambda found: found,
         priority=SWEEP,
         view=view,
@@ -115,8 +115,7 @@ def _steps(
     model: Model,
     search: Search,
     test: _Test,
-    path: Path | None,
-    saved: SavedSearch,
+    file: SearchFile,
     put: Callable[[Discovery], None],
 ) -> Steps[str]:
     pace = Pace(model)
@@ -128,13 +127,13 @@ def _steps(
     clean = yield from remaining.begin()
     check_clean(search, clean)
     nodes = nodes_of(model.shape, search, prompts)
-    order = saved.order
-    if search.by == "gradient" and not order:
-        ranked = yield from ranked_nodes(model, pace, search, prompts, nodes)
-        order = tuple(map(str, ranked))
-    if order:
+    file.read(nodes, clean)
+    if search.by == "gradient" and not file.order:
+        nodes = yield from ranked_nodes(model, pace, search, prompts, nodes)
+        file.order = tuple(map(str, nodes))
+    elif file.order:
         named = {str(node): node for node in nodes}
-        nodes = [named[name] for name in order if name in named]
+        nodes = [named[name] for name in file.order]
     account = Account(search, clean, 0.0 if search.metric == "kl" else clean)
     heat = Heat(
         model.shape,
@@ -144,13 +143,12 @@ def _steps(
         references_of(model, each, prompts),
         notes_of(search, prompts),
     )
-    log = _Log(path, search, order, saved)
     try:
-        yield from _searched(remaining, account, heat, log, put)
+        yield from _searched(remaining, account, heat, file, put)
     finally:
-        log.write(account)
+        file.write(account)
     found, wrong = None, ""
-    before = heat.snapshot(account)
+    before = heat.snapshot(account, notes=file.notes)
     put(before)
     try:
         found = yield from test.of(model, before.circuit)
@@ -158,42 +156,24 @@ def _steps(
         raise
     except EngineError as told:
         wrong = str(told)
-    last = heat.snapshot(account, done=True, evaluation=found, fresh=test.fresh, unevaluated=wrong)
-    put(last)
+    put(
+        heat.snapshot(
+            account,
+            notes=file.notes,
+            done=True,
+            evaluation=found,
+            fresh=test.fresh,
+            unevaluated=wrong,
+        )
+    )
     return "Nothing more can go."
-
-
-class _Log:
-    """The scores of a search on their way to its file, and those that were there."""
-
-    def __init__(
-        self, path: Path | None, search: Search, order: tuple[str, ...], saved: SavedSearch
-    ) -> None:
-        self._path, self._search, self._order = path, search, order
-        self._known = saved.scores
-        self._written = len(saved.scores)
-
-    def scores(self, account: Account, ask: Ask) -> list[float]:
-        """What was saved of what is asked, if anything."""
-        known = self._known[len(account.trials) : len(account.trials) + len(ask.nodes)]
-        some = zip(ask.nodes, known, strict=False)
-        return [
-            score for _, (_, score) in itertools.takewhile(lambda x: str(x[0]) == x[1][0], some)
-        ]
-
-    def write(self, account: Account) -> None:
-        """Replace the file, if there is more to be saved than it has."""
-        if self._path is not None and len(account.trials) > self._written:
-            scores = tuple((str(trial.node), trial.score) for trial in account.trials)
-            write_search(self._path, self._search, SavedSearch(self._order, scores))
-            self._written = len(scores)
 
 
 def _searched(
     remaining: Remaining,
     account: Account,
     heat: Heat,
-    log: _Log,
+    file: SearchFile,
     put: Callable[[Discovery], None],
 ) -> Steps[None]:
     """Ask and decide until the strategy ends; scores that were saved are not asked again."""
@@ -202,16 +182,16 @@ def _searched(
     try:
         ask = next(asking)
         while True:
-            scores = log.scores(account, ask)
+            scores = file.scores(account, ask)
             if not scores:
                 work = remaining.score(account.removed, ask.nodes)
                 scores = yield from _telling(work, lambda: account.n_tried / account.n)
                 now = time.monotonic()
                 if now - shown > _SHOW_SECONDS:
-                    put(heat.snapshot(account))
+                    put(heat.snapshot(account, notes=file.notes))
                     shown = now
                 if now - written > _SAVE_SECONDS:
-                    log.write(account)
+                    file.write(account)
                     written = now
             ask = asking.send(scores)
     except StopIteration:

@@ -40,12 +40,13 @@ class Heat:
         self,
         account: Account,
         *,
+        notes: tuple[str, ...] = (),
         done: bool = False,
         evaluation: Evaluation | None = None,
         fresh: bool = False,
         unevaluated: str = "",
     ) -> Discovery:
-        """All that is known by now."""
+        """All that is known by now; `notes` of the moment come behind those of the search."""
         self._follow(account)
         kept = tuple(node for node in self.nodes if node not in account.removed)
         stays_heads, stays_mlps = (np.full(x.shape, True) for x in (self.heads, self.mlps))
@@ -74,7 +75,7 @@ class Heat:
             seconds_left=0.0 if done else spent * (1 / share - 1) if share else None,
             done=done,
             references=self.references,
-            notes=self.notes,
+            notes=(*self.notes, *notes),
             evaluation=evaluation,
             fresh=fresh,
             unevaluated=unevaluated,

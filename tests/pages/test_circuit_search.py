@@ -107,6 +107,21 @@ def test_it_is_stopped_and_goes_on_where_it_was(monkeypatch, own_searches):
     assert again.session_state["_search"].found.circuit == done.circuit
 
 
+def test_a_damaged_file_or_a_folder_that_is_none_is_said_beside_the_result(
+    own_searches, monkeypatch
+):
+    search = engine.Search("seq-gpt2", TASK, threshold=0.6)
+    engine.search_path(search).write_text("{")
+    page = opened(begin=False)
+    assert page.session_state["_search"].found.done and not page.exception
+    assert "is damaged: it is set aside as" in said(page)
+    (own_searches / "file").write_text("")
+    monkeypatch.setenv("SWITCHBOARD_SEARCHES", str(own_searches / "file"))
+    page = opened()
+    assert page.session_state["_search"].found.done and not page.exception
+    assert "This search is not saved" in said(page)
+
+
 def test_what_is_found_goes_into_the_library_and_onto_the_grid():
     page = opened()
     circuit = page.session_state["_search"].found.circuit

@@ -394,7 +394,7 @@ def test_what_is_no_search_is_told(make, told):
         make("seq-gpt2", task())
 
 
-def test_what_cannot_be_searched_is_told(tiny, tmp_path):
+def test_what_cannot_be_searched_is_told(tiny):
     directory = str(tiny("gpt2"))
     asked = solved(directory)
     swapped = [replace(p, answer=p.distractor, distractor=p.answer) for p in asked.pairs]
@@ -411,17 +411,6 @@ def test_what_cannot_be_searched_is_told(tiny, tmp_path):
         engine.discover(short, directory)
     with pytest.raises(engine.EngineError, match="prompts of one length"):
         engine.discover(short, directory, method="mean", per_position=True)
-    file = tmp_path / "other.json"
-    engine.discover(asked, directory, threshold=0.5, controls=0, save=file)
-    with pytest.raises(engine.EngineError, match="not of this search"):
-        engine.discover(asked, directory, threshold=0.6, save=file)
-    file.write_text("{")
-    with pytest.raises(engine.EngineError, match="cannot be read"):
-        engine.discover(asked, directory, threshold=0.5, save=file)
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    with pytest.raises(engine.EngineError, match="cannot be read"):
-        engine.discover(asked, directory, threshold=0.5, save=blocked / "search.json")
 
 
 def test_a_search_has_its_own_file(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,7 +176,9 @@ def _kept(asked: Asked) -> Following | None:
             one.cancel()
         ss[KEY] = None
         if ss.pop("_search_now", None) != asked.search.digest and not (
-            engine.search_path(asked.search).exists()
+            os.path.exists(
+                engine.search_path(asked.search)
+            )  # Path.exists raises where it may not look
         ):
             return None
         one = ss[KEY] = Following(asked, asked.begin(f"{state.view()} search"))
