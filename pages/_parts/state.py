@@ -57,6 +57,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "judged": ("fresh", "same"),
     "whose": ("circuit", "sidebar"),
     "members": ("each", "none"),
+    "means": ("own", "these", "sidebar"),
     "third": ("no", "yes"),
     "paths": ("members", "chosen"),
     "inputs": ("whole", "split"),

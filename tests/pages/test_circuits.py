@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from contextlib import redirect_stdout
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -82,8 +83,8 @@ def test_an_evaluation_is_the_engines_and_its_python_gives_the_same():
     for name, run in (("Clean", "clean"), ("Only it", "kept"), ("Without it", "removed")):
         assert shown[name] == f"{getattr(found, run).mean_logit_diff:.3f}"
     table = rows(page, "evaluation")
-    same(table, engine.evaluation_table(found), "logit_diff", "share", "std")
-    same(table, printed(page, "engine.evaluate("), "logit_diff", "share", "std")
+    same(table, engine.evaluation_table(found), "logit_diff", "share", "std", "share_std")
+    same(table, printed(page, "engine.evaluate("), "logit_diff", "share", "std", "share_std")
     members = rows(page, "evaluation_members")
     same(members, engine.member_table(found), "without_it", "adds")
     adds = dict(zip(map(str, found.members), found.minimality, strict=True))
@@ -116,8 +117,22 @@ def test_options_are_the_engines():
         engine.Circuit.from_dict({**THREE.to_dict(), "method": "zero"}),
         TASK, 5, 3, layer_matched=False, minimality=False,
     )  # fmt: skip
-    same(rows(page, "evaluation"), engine.evaluation_table(found), "logit_diff", "share", "std")
-    same(rows(page, "evaluation"), printed(page, "evaluate("), "logit_diff", "share", "std")
+    same(
+        rows(page, "evaluation"),
+        engine.evaluation_table(found),
+        "logit_diff",
+        "share",
+        "std",
+        "share_std",
+    )
+    same(
+        rows(page, "evaluation"),
+        printed(page, "evaluate("),
+        "logit_diff",
+        "share",
+        "std",
+        "share_std",
+    )
 
 
 def test_a_circuit_is_switched_in_the_grid():
@@ -163,7 +178,14 @@ def test_the_intersection_is_put_to_a_third_task_beside_its_controls():
     page = opened(do="compare", compared="one\nthree", third="yes", task="months")
     common = ONE.intersection(THREE)
     found = engine.evaluate(common, TASK, 5)
-    same(rows(page, "intersection"), engine.evaluation_table(found), "logit_diff", "share", "std")
+    same(
+        rows(page, "intersection"),
+        engine.evaluation_table(found),
+        "logit_diff",
+        "share",
+        "std",
+        "share_std",
+    )
     assert "5 layer-matched random circuits" in said(page)
 
 
@@ -296,3 +318,21 @@ def test_work_that_goes_on_is_stopped_and_begun_again(monkeypatch):
     page.text_input(key="n_controls").set_value("5")
     page = pressed(page, "Begin again")
     assert page.session_state["_evaluation"].found is not None
+
+
+def test_the_pairs_and_whose_means_are_two_choices_and_both_are_said():
+    texts = tuple(p.corrupted for p in engine.task("months", "seq-gpt2", 4, seed=5).pairs)
+    one = replace(ONE, method=engine.Method.parse("mean"), references=texts)
+    link = {"circuits": engine.write_circuits([one]), "n_controls": "0"}
+    for means, given, says in (
+        ("own", None, "corrupted prompts of the pairs the circuit was found on"),
+        ("these", TASK, "6 corrupted prompts of these pairs"),
+    ):
+        page = opened(means=means, **link)
+        found = engine.evaluate(one, TASK, 0, references=given)
+        table = rows(page, "evaluation")
+        same(table, engine.evaluation_table(found), "logit_diff", "share", "std", "share_std")
+        same(table, printed(page, "engine.evaluate("), "logit_diff", "share", "std", "share_std")
+        assert says in said(page) and not page.exception
+        spread = found.spread(found.kept)
+        assert f"{found.faithfulness:.1%} ± {spread:.1%} of clean" in [m.delta for m in page.metric]

@@ -21,6 +21,11 @@ from pages._parts.text import plain
 
 WHOSE = {"circuit": "the circuit's own", "sidebar": "the sidebar's"}
 MEMBERS = {"each": "one by one", "none": "not at all"}
+MEANS = {
+    "own": "the pairs it was found on",
+    "these": "these pairs",
+    "sidebar": "the sidebar's references",
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Asked:
     seed: int
     layer_matched: bool
     minimality: bool
+    references: engine.Task | tuple[str, ...] | None = None
 
     def begin(self, view: str) -> engine.Job[engine.Evaluation]:
         """The engine's work on it."""
@@ -44,6 +50,7 @@ class Asked:
             self.seed,
             layer_matched=self.layer_matched,
             minimality=self.minimality,
+            references=self.references,
             model=self.model,
             view=view,
         )
@@ -55,6 +62,9 @@ class Asked:
             told += ", layer_matched=False"
         if not self.minimality:
             told += ", minimality=False"
+        if self.references is not None:
+            whose = "task" if self.references == self.task else repr(self.references)
+            told += f", references={whose}"
         if self.model != self.circuit.model:
             told += f", model={self.model!r}"
         return (
@@ -96,6 +106,14 @@ def options(
             choice("They are drawn", "matched", MATCHED)
         choice("Members", "members", MEMBERS)
         choice("Method", "whose", {**WHOSE, "circuit": f"its own: {circuit.method}"})
+        choice(
+            "Means from",
+            "means",
+            MEANS,
+            help="Whose corrupted prompts averages are over. A circuit that does not say which it "
+            "was found on, or whose have another length, takes those of these pairs.",
+        )
+    references = {"own": None, "these": chosen.task, "sidebar": e.references}[ss["means"]]
     return Asked(
         circuit if ss["whose"] == "circuit" else replace(circuit, method=e.method),
         chosen.task,
@@ -104,6 +122,7 @@ def options(
         whole("control_seed", "Their seed"),
         ss["matched"] == "layer",
         ss["members"] == "each",
+        references,
     )
 
 
