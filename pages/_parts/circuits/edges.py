@@ -13,7 +13,8 @@ from pages._parts.boxes import choice, number
 from pages._parts.circuits import forms as circuit_forms
 from pages._parts.circuits import job as circuit_job
 from pages._parts.circuits import library as shelf
-from pages._parts.circuits.evaluate import WHOSE, on_now
+from pages._parts.circuits.evaluate import WHOSE
+from pages._parts.circuits.now import on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.pairs_form import Chosen

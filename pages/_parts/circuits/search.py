@@ -12,7 +12,8 @@ import engine
 from pages._parts import state
 from pages._parts.boxes import choice, number, whole
 from pages._parts.circuits import library as shelf
-from pages._parts.circuits.evaluate import figures, numbers, on_now, switch
+from pages._parts.circuits.evaluate import figures, numbers, switch
+from pages._parts.circuits.now import on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure, python_of
 from pages._parts.following import AT_FIRST, Following
