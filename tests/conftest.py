@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.shapes import check_only_arrays
+
+check_only_arrays()
+
 from engine.model import model
 from tests.support import wheel
 from tests.support.tiny_models import save_model

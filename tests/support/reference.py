@@ -27,6 +27,9 @@ _POST_NORM = ("model.layers", "self_attn.o_proj", "post_feedforward_layernorm", 
 _PATHS |= dict.fromkeys(["llama", "mistral", "qwen2", "qwen3", "stablelm", "phi3"], _GATED)
 _PATHS |= dict.fromkeys(["gemma2", "gemma3_text", "olmo2"], _POST_NORM)
 
+_ALL = -1
+"""Every head, or every neuron, of a layer."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -51,6 +54,7 @@ class Reference:
         self._out, self._mlp, self._last = out, mlp, last
         self.n_layers, self.n_heads = len(self.layers), self.hf.config.num_attention_heads
         self.has_neurons = last is not None
+        self._seen: dict[tuple[int, ...], dict[tuple[str, int], Tensor]] = {}
         self.d_mlp = 0
         if last is not None:
             linear = self.layers[0].get_submodule(last)
@@ -65,15 +69,27 @@ class Reference:
 
     def value(self, kind: str, layer: int, index: int, ids: Iterable[int]) -> Tensor:
         """[pos, ...] of one head's z, one MLP's addition, or one neuron, in a clean run."""
-        seen: list[Tensor] = []
+        whole = self._clean(tuple(ids))[kind, layer]
+        return whole[:, self._columns(kind, index)(whole.shape[-1])].clone()
 
-        def look(old: Tensor) -> Tensor:
-            seen.append(old.clone())
-            return old
+    def _clean(self, ids: tuple[int, ...]) -> dict[tuple[str, int], Tensor]:
+        """[pos, width] of all that can be changed, in a clean run: each text is read once."""
+        if ids not in self._seen:
+            found: dict[tuple[str, int], Tensor] = {}
+            kinds = ("head", "mlp", "neuron") if self.has_neurons else ("head", "mlp")
 
-        ids = list(ids)
-        self.logits(ids, [Change(kind, layer, index, tuple(range(len(ids))), look)])
-        return seen[0]
+            def keep(kind: str, layer: int) -> Change:
+                def look(old: Tensor) -> Tensor:
+                    found[kind, layer] = old.clone()
+                    return old
+
+                return Change(kind, layer, _ALL, tuple(range(len(ids))), look)
+
+            self.logits(
+                ids, [keep(kind, layer) for kind in kinds for layer in range(self.n_layers)]
+            )
+            self._seen[ids] = found
+        return self._seen[ids]
 
     def _hook(self, change: Change):
         layer, where = self.layers[change.layer], list(change.positions)
@@ -83,17 +99,14 @@ class Reference:
             flat[where, columns] = change.become(flat[where, columns])
             return flat.reshape(tensor.shape)
 
-        def before(columns: Callable[[int], slice]):
-            return lambda _m, args: (edit(args[0], columns(args[0].shape[-1])), *args[1:])
-
-        match change.kind:
-            case "head":
-                module: nn.Module = layer.get_submodule(self._out)
-                return module.register_forward_pre_hook(before(self._head(change.index)))
-            case "neuron":
-                module = layer.get_submodule(self._last)
-                one = slice(change.index, change.index + 1)
-                return module.register_forward_pre_hook(before(lambda _: one))
+        if change.kind != "mlp":
+            columns = self._columns(change.kind, change.index)
+            module: nn.Module = layer.get_submodule(
+                self._out if change.kind == "head" else self._last
+            )
+            return module.register_forward_pre_hook(
+                lambda _m, args: (edit(args[0], columns(args[0].shape[-1])), *args[1:])
+            )
         module = layer.get_submodule(self._mlp)
         return module.register_forward_hook(
             lambda _m, _a, out: (
@@ -102,6 +115,11 @@ class Reference:
                 else (edit(out[0], slice(None)), *out[1:])
             )
         )
+
+    def _columns(self, kind: str, index: int) -> Callable[[int], slice]:
+        if index == _ALL or kind == "mlp":
+            return lambda width: slice(width)
+        return self._head(index) if kind == "head" else lambda _: slice(index, index + 1)
 
     def _head(self, head: int) -> Callable[[int], slice]:
         return lambda width: slice(head * width // self.n_heads, (head + 1) * width // self.n_heads)
