@@ -1,5 +1,6 @@
 # make run    makes the environment, installs, opens the dashboard on the bundled model
 # make test   the same, then every test, browser tests included
+# make fast   the tests used while developing: no browser, no long runs, two families of many
 # make check  ruff, format, types, tests: the whole contribution rule
 # make bench  each claim of the README, measured beside its rival
 # make rivals makes the environment of the rival that needs its own (nnsight)
@@ -22,7 +23,7 @@ PIP     = $(BIN)/python -m pip install --disable-pip-version-check
 INSTALL = $(PIP) -r $(1) -c requirements.lock || { echo \
           "The lock does not fit here; installing what $(1) allows."; $(PIP) -r $(1); }
 
-.PHONY: run test check lint bench rivals models smollm2 circuits lock clean
+.PHONY: run test fast check lint bench rivals models smollm2 circuits lock clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m switchboard --port $(PORT)
@@ -31,6 +32,9 @@ test: $(VENV)/.dev
 	@sh tests/browser/chromium.sh
 	$(BIN)/python -m pytest -n auto
 	@touch $(VENV)/.tested
+
+fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto --fast
 
 check: lint $(VENV)/.tested
 

@@ -17,7 +17,7 @@ from tests.support.shapes import check_only_arrays
 check_only_arrays()
 
 from engine.model import model
-from tests.support import wheel
+from tests.support import fast, wheel
 from tests.support.tiny_models import save_model
 
 model.HANDS = 2  # whatever the machine has, so that rows are shared out wherever tests run
@@ -32,6 +32,16 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("house")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="only the fast lane (make fast)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        config.hook.pytest_deselected(items=[item for item in items if fast.left_out(item)])
+        items[:] = [item for item in items if not fast.left_out(item)]
 
 
 def real(name: str) -> Path:
