@@ -80,9 +80,10 @@ from .search.saved import search_path
 from .search.search import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
 from .search.tables import search_table
 from .showing.palette import PALETTE
+from .showing.site_grid import SiteGrid
 from .showing.writing import percent, signed, visible
-from .sweeps.figures import METRIC_NAMES, draw_sweep, draw_sweep_positions, sweep_map
-from .sweeps.results import ASPECTS, METRICS, Agreement, Estimate, SweepResult
+from .sweeps.figures import draw_sweep, draw_sweep_positions
+from .sweeps.results import ASPECTS, METRIC_NAMES, METRICS, Agreement, Estimate, SweepResult
 from .sweeps.sweep import Sweeping, sweep, sweeping
 from .sweeps.tables import sweep_prompts_table, sweep_table
 from .tasks.drafts import pair_families
@@ -193,6 +194,7 @@ __all__ = [
     "Shape",
     "Site",
     "SiteError",
+    "SiteGrid",
     "Step",
     "StepRun",
     "Stream",
@@ -290,7 +292,6 @@ __all__ = [
     "signed",
     "step_table",
     "sweep",
-    "sweep_map",
     "sweep_prompts_table",
     "sweep_table",
     "sweeping",

@@ -32,7 +32,7 @@ def swept(reading: state.Reading) -> None:
     left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
     found = one.found if one is not None else None
     with left:
-        switches(e.ablations, shape, **(sweep_views.tints(found) if found else {}))
+        switches(e.ablations, shape, sweep_views.tint(found) if found else None)
     if one is None:
         return
     with right:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import EngineError
 from ..experiment.sites import Head, Site
 from ..showing.palette import COUNTED, MORE, PALETTE
-from ..showing.site_grid import cell, cells, grid_layout
+from ..showing.site_grid import SiteGrid, cell_heatmap, cells, grid_layout, placed
 from ..showing.writing import visible
 from .circuit import Circuit, check_same_shape
 from .overlaps import Overlap
@@ -66,38 +66,22 @@ def draw_counts(circuits: Sequence[Circuit]) -> go.Figure:
 
     Raises: EngineError without circuits, or for circuits of models of other shapes.
     """
-    import plotly.graph_objects as go
-
     if not circuits:
         raise EngineError("There are no circuits to be counted.")
     first = circuits[0]
     for other in circuits[1:]:
         check_same_shape(first, other)
-    n_layers, n_heads = first.n_layers, first.n_heads
-    values = np.full((n_layers, n_heads + 2), np.nan)
-    told = np.full(values.shape, "", dtype=object)
-    for site in cells(first):
-        at = cell(site, n_heads)
-        by = [c for c in circuits if site in (*c.heads, *c.mlps)]
-        values[at] = len(by)
-        told[at] = "<br>".join(
-            (f"<b>{site}</b> kept by {len(by)} of {len(circuits)}", *map(_name, by))
+    by = {site: [c for c in circuits if site in (*c.heads, *c.mlps)] for site in cells(first)}
+    told = {
+        site: "<br>".join(
+            (f"<b>{site}</b> kept by {len(some)} of {len(circuits)}", *map(_name, some))
         )
-    figure = go.Figure(
-        _heatmap(
-            values,
-            told,
-            colorscale=COUNTED,
-            zmin=0,
-            zmax=len(circuits),
-            colorbar={
-                "title": {"text": "circuits that keep it", "side": "right"},
-                "thickness": 12,
-                "dtick": max(1, len(circuits) // 6),
-            },
-        )
+        for site, some in by.items()
+    }
+    counts = {site: float(len(some)) for site, some in by.items()}
+    return SiteGrid.of(first, counts, "circuits that keep it").figure(
+        told, COUNTED, float(len(circuits)), dtick=max(1, len(circuits) // 6)
     )
-    return figure.update_layout(**grid_layout(n_layers, n_heads, right=110))
 
 
 def draw_overlaps(found: Sequence[Overlap]) -> go.Figure:
@@ -161,21 +145,22 @@ def _filled(
     import plotly.graph_objects as go
 
     n_layers, n_heads = circuit.n_layers, circuit.n_heads
-    values = np.full((n_layers, n_heads + 2), np.nan)
-    words = np.full(values.shape, "", dtype=object)
-    for site, text in told.items():
-        at = cell(site, n_heads)
-        values[at], words[at] = 0, text
+    kinds = dict.fromkeys(told, 0.0)
     for i, (_, sites) in enumerate(groups.values(), 1):
-        for site in sites:
-            values[cell(site, n_heads)] = i
+        kinds |= dict.fromkeys(sites, float(i))
+    values = SiteGrid.of(circuit, kinds, "kind").drawn
     colours = [PALETTE["rest"], *(colour for colour, _ in groups.values())]
     steps = [
         (edge / len(colours), colour) for i, colour in enumerate(colours) for edge in (i, i + 1)
     ]
     figure = go.Figure(
-        _heatmap(
-            values, words, colorscale=steps, zmin=-0.5, zmax=len(groups) + 0.5, showscale=False
+        cell_heatmap(
+            values,
+            placed(told, values.shape),
+            colorscale=steps,
+            zmin=-0.5,
+            zmax=len(groups) + 0.5,
+            showscale=False,
         )
     )
     for name, (colour, _) in groups.items():
@@ -190,22 +175,6 @@ def _filled(
     layout["width"] = max(layout["width"], 110 + int(6.6 * max(map(len, groups))))
     return figure.update_layout(
         **layout, legend={"x": 0, "y": 1.0, "yanchor": "bottom", "itemclick": False}
-    )
-
-
-def _heatmap(values: np.ndarray, told: np.ndarray, **scale: Any) -> go.Heatmap:
-    import plotly.graph_objects as go
-
-    return go.Heatmap(
-        z=values,
-        x=list(range(values.shape[1])),
-        y=list(range(values.shape[0])),
-        customdata=told,
-        hovertemplate="%{customdata}<extra></extra>",
-        hoverongaps=False,
-        xgap=1,
-        ygap=1,
-        **scale,
     )
 
 

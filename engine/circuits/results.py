@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from ..experiment.method import Kind
 from ..experiment.sites import Site
+from ..showing.site_grid import SiteGrid
 from ..tasks.pairs import Pair
 from ..tasks.results import PairScores
 from .circuit import Circuit
@@ -81,6 +82,11 @@ class Evaluation:
         """What each member adds to the circuit alone, as a share of the clean score: the fall when
         it is removed too. Near 0, or below, it is not needed."""
         return (_mean(self.kept) - self.without) / _mean(self.clean)
+
+    def grid(self) -> SiteGrid:
+        """`minimality` of each member, on the heads and MLPs of the model."""
+        adds = dict(zip(self.members, self.minimality.tolist(), strict=True))
+        return SiteGrid.of(self.circuit, adds, "added to the circuit, share of clean", signed=True)
 
     @property
     def kept_beats(self) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..experiment.sites import MLP, Head, Site, print_sites
+from ..showing.site_grid import site_columns
 from .circuit import Circuit
 from .overlaps import Overlap
 from .results import Evaluation
@@ -115,10 +116,7 @@ def circuit_table(circuits: Sequence[Circuit]) -> Rows:
     ordered: tuple[Head | MLP, ...] = (*heads, *mlps)
     return [
         {
-            "site": str(site),
-            "kind": "head" if isinstance(site, Head) else "mlp",
-            "layer": site.layer,
-            "head": site.head if isinstance(site, Head) else "",
+            **site_columns(site),
             "circuits": len(kept[site]),
             "kept_by": "; ".join(kept[site]),
         }

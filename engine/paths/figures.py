@@ -15,8 +15,7 @@ import numpy as np
 
 from ..circuits.circuit import Circuit
 from ..experiment.sites import Head, Shape, Site
-from ..showing.palette import PALETTE, SIGNED
-from ..showing.site_grid import cell, grid_layout
+from ..showing.palette import PALETTE
 from .edges import Edge, EdgeCircuit
 from .receivers import LOGITS, print_receivers, site_of
 from .results import PathPatch
@@ -90,37 +89,12 @@ def draw_paths(circuit: Circuit, found: EdgeCircuit) -> go.Figure:
 def draw_path_patch(found: PathPatch, shape: Shape) -> go.Figure:
     """What each sender does to the receivers directly: layers down, heads across, MLPs at the
     right; blank where nothing was asked or no path leads."""
-    import plotly.graph_objects as go
-
-    values = np.full((shape.n_layers, shape.n_heads + 2), np.nan)
-    told = np.full(values.shape, "", dtype=object)
     clean = float(found.clean.mean())
-    for site, effect in zip(found.senders, found.effect.tolist(), strict=True):
-        at = cell(site, shape.n_heads)
-        values[at] = effect
-        told[at] = f"<b>{site}</b> {effect:+.3f}<br>of {clean:.3f} with nothing patched"
-    known = np.abs(values[np.isfinite(values)])
-    most = float(known.max()) if known.size and known.max() else 1.0
-    figure = go.Figure(
-        go.Heatmap(
-            z=values,
-            x=list(range(values.shape[1])),
-            y=list(range(len(values))),
-            customdata=told,
-            hovertemplate="%{customdata}<extra></extra>",
-            hoverongaps=False,
-            xgap=1,
-            ygap=1,
-            colorscale=SIGNED,
-            zmin=-most,
-            zmax=most,
-            colorbar={
-                "title": {"text": "change of the logit<br>difference", "side": "right"},
-                "thickness": 12,
-            },
-        )
-    )
-    return figure.update_layout(**grid_layout(shape.n_layers, shape.n_heads, right=130))
+    told = {
+        site: f"<b>{site}</b> {effect:+.3f}<br>of {clean:.3f} with nothing patched"
+        for site, effect in zip(found.senders, found.effect.tolist(), strict=True)
+    }
+    return found.grid(shape).figure(told)
 
 
 def _placed(circuit: Circuit, found: EdgeCircuit) -> tuple[_Places, list[int]]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from ..experiment.sites import Site
+from ..experiment.sites import Shape, Site
+from ..showing.site_grid import SiteGrid
 from .receivers import Receiver
 
 
@@ -31,6 +32,11 @@ class PathPatch:
         """The change of the logit difference, mean over pairs. Negative: the path carries what
         makes the answer right; NaN where there is no path."""
         return (self.logit_diff - self.clean[:, None]).mean(0)
+
+    def grid(self, shape: Shape) -> SiteGrid:
+        """`effect` of each head and MLP of such a model."""
+        values = dict(zip(self.senders, self.effect.tolist(), strict=True))
+        return SiteGrid.of(shape, values, "change of the logit\ndifference", signed=True)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ExperimentError
 from ..experiment.sites import Head, Site
 from ..showing.palette import KEPT, PALETTE
-from ..showing.site_grid import cell, cells, grid_layout
+from ..showing.site_grid import SiteGrid, cell_heatmap, cells, placed, positions_figure
 from ..showing.writing import visible
 from .results import Discovery
 
@@ -27,51 +27,24 @@ def draw_search(found: Discovery) -> go.Figure:
 
     Of a search position by position: the position at which each site costs most.
     """
-    import plotly.graph_objects as go
-
-    n_layers, n_heads = found.circuit.n_layers, found.circuit.n_heads
-    kept, gone = np.full((2, n_layers, n_heads + 2), np.nan)
-    told = np.full(kept.shape, "", dtype=object)
-    for site, cost, stays in _sites(found):
-        row, column = cell(site, n_heads)
-        if not np.isnan(cost):
-            (kept if stays else gone)[row, column] = cost if stays else 0.0
-        told[row, column] = _told(found, site, cost, stays)
-    known = kept[np.isfinite(kept)]
-    common: dict[str, Any] = {
-        "x": list(range(n_heads + 2)),
-        "y": list(range(n_layers)),
-        "customdata": told,
-        "hovertemplate": "%{customdata}<extra></extra>",
-        "hoverongaps": False,
-        "xgap": 1,
-        "ygap": 1,
-    }
-    most = max(float(known.max()) if known.size else 0.0, found.search.threshold)
-    layout = grid_layout(n_layers, n_heads, right=130)
-    return go.Figure(
-        [
-            go.Heatmap(
-                z=gone,
-                colorscale=[(end, PALETTE["gone"]) for end in (0.0, 1.0)],
-                zmin=0,
-                zmax=1,
-                showscale=False,
-                **common,
-            ),
-            go.Heatmap(
-                z=kept,
-                colorscale=KEPT,
-                zmin=0,
-                zmax=most,
-                colorbar={
-                    "title": {"text": f"kept: {_unit(found)}<br>without it", "side": "right"},
-                    "thickness": 12,
-                },
-                **common,
-            ),
-        ],
-        layout=layout,
+    rows = _sites(found)
+    told = {site: _told(found, site, cost, stays) for site, cost, stays in rows}
+    kept = {site: cost for site, cost, stays in rows if stays}
+    name = f"kept: {_unit(found)}\nwithout it"
+    known = [cost for cost in kept.values() if np.isfinite(cost)]
+    figure = SiteGrid.of(found.circuit, kept, name).figure(
+        told, KEPT, max([*known, found.search.threshold])
+    )
+    gone = {site: 0.0 for site, cost, stays in rows if not stays and not np.isnan(cost)}
+    return figure.add_trace(
+        cell_heatmap(
+            SiteGrid.of(found.circuit, gone, "gone").drawn,
+            placed(told, figure.data[0].z.shape),
+            colorscale=[(end, PALETTE["gone"]) for end in (0.0, 1.0)],
+            zmin=0,
+            zmax=1,
+            showscale=False,
+        )
     )
 
 
@@ -80,53 +53,19 @@ def draw_search_positions(found: Discovery, most: int = MOST_DRAWN) -> go.Figure
 
     Raises: ExperimentError for a search without a position axis.
     """
-    import plotly.graph_objects as go
-
     if found.positions is None:
         raise ExperimentError("This search was not made position by position.")
     heads, mlps = found.losses("heads"), found.losses("mlps")
-    rows: list[tuple[str, np.ndarray]] = []
+    rows: list[tuple[Site, np.ndarray]] = []
     for site in found.circuit.sites:
         if isinstance(site, Head):
             at, stays = heads[:, site.layer, site.head], found.heads_kept[:, site.layer, site.head]
         else:
             at, stays = mlps[:, site.layer], found.mlps_kept[:, site.layer]
-        rows.append((str(site), np.where(stays, at, np.nan)))
+        rows.append((site, np.where(stays, at, np.nan)))
     rows.sort(key=lambda row: -np.nan_to_num(row[1]).max())
-    rows = rows[:most]
     labels = [str(position) for position in found.positions]
-    values = np.array([row[1] for row in rows]) if rows else np.empty((0, len(labels)))
-    return go.Figure(
-        go.Heatmap(
-            z=values,
-            x=list(range(len(labels))),
-            y=list(range(len(rows))),
-            customdata=[[f"{name} at {label}" for label in labels] for name, _ in rows],
-            hovertemplate=f"%{{customdata}}: {_unit(found)} %{{z:.3f}}<extra></extra>",
-            hoverongaps=False,
-            xgap=1,
-            ygap=1,
-            colorscale=KEPT,
-            zmin=0,
-            colorbar={"title": {"text": _unit(found), "side": "right"}, "thickness": 12},
-        ),
-        layout={
-            "autosize": False,
-            "width": max(340, 30 * len(labels) + 210),
-            "height": 22 * len(rows) + 100,
-            "margin": {"l": 60, "r": 130, "t": 10, "b": 50},
-            "xaxis": {
-                "tickvals": list(range(len(labels))),
-                "ticktext": labels,
-                "title": {"text": "position", "standoff": 6},
-            },
-            "yaxis": {
-                "tickvals": list(range(len(rows))),
-                "ticktext": [name for name, _ in rows],
-                "autorange": "reversed",
-            },
-        },
-    )
+    return positions_figure(rows[:most], labels, _unit(found), colorscale=KEPT, zmin=0)
 
 
 def draw_trials(found: Discovery) -> go.Figure:
@@ -182,16 +121,16 @@ def draw_trials(found: Discovery) -> go.Figure:
 
 def _sites(found: Discovery) -> list[tuple[Site, float, bool]]:
     """Each head and MLP that is a node: its cost, and whether it stays."""
+    costs = found.grid()
     rows: list[tuple[Site, float, bool]] = []
-    heads, mlps = found.site_losses("heads"), found.site_losses("mlps")
     for site in cells(found.circuit):
         if isinstance(site, Head):
-            at = (site.layer, site.head)
-            stays = bool(found.heads_kept[(..., *at)].any())
-            rows.append((site, float(heads[at]), stays))
+            stays = found.heads_kept[..., site.layer, site.head].any()
         elif found.search.mlps:
-            stays = bool(found.mlps_kept[..., site.layer].any())
-            rows.append((site, float(mlps[site.layer]), stays))
+            stays = found.mlps_kept[..., site.layer].any()
+        else:
+            continue
+        rows.append((site, costs[site], bool(stays)))
     return rows
 
 

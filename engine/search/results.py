@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from ..circuits.circuit import Circuit
 from ..circuits.results import Evaluation
+from ..showing.site_grid import SiteGrid
 from .search import Node, Search, Trial
 
 
@@ -79,6 +80,11 @@ class Discovery:
             return losses
         tried = np.where(np.isnan(losses), -np.inf, losses).max(axis=0)
         return np.where(np.isinf(tried), np.nan, tried)
+
+    def grid(self) -> SiteGrid:
+        """`site_losses` of every head and MLP."""
+        heads, mlps = self.site_losses("heads"), self.site_losses("mlps")
+        return SiteGrid(heads, mlps, "lost without it", less_is_better=True)
 
     @property
     def does_task(self) -> bool | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..experiment.sites import Head
+from ..showing.site_grid import site_columns
 from .results import Discovery
 
 Rows = list[dict[str, object]]
@@ -18,10 +18,7 @@ def search_table(found: Discovery) -> Rows:
         rows.append(
             {
                 "trial": i,
-                "site": str(site),
-                "kind": "head" if isinstance(site, Head) else "mlp",
-                "layer": site.layer,
-                "head": site.head if isinstance(site, Head) else "",
+                **site_columns(site),
                 "position": "" if trial.node.position is None else trial.node.position,
                 search.metric: trial.score,
                 "loss": search.loss(trial.score, found.clean),

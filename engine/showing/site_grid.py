@@ -1,15 +1,24 @@
-"""The layers of a model down and its heads across with the MLPs beside them, as plotly axes."""
+"""A number for every head and MLP of a model: one table, one tint, one figure."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import ExperimentError
 from ..experiment.sites import MLP, Head, Site
+from .palette import MORE, SIGNED, Scale, turned
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
-def cell(site: Site, n_heads: int) -> tuple[int, int]:
-    """Row and column of a head or MLP; a column is left free between the heads and the MLPs."""
-    return site.layer, site.head if isinstance(site, Head) else n_heads + 1
+_LEAST_ROWS = 6
+"""Room for the legend, where a model has fewer layers."""
 
 
 class Sided(Protocol):
@@ -37,15 +46,224 @@ def cells(of: Sided) -> list[Site]:
     return found
 
 
-def grid_layout(n_layers: int, n_heads: int, right: int = 20, top: int = 10) -> dict[str, Any]:
-    """The layout of such a grid, with so many pixels free at its right and on top."""
+@dataclass(frozen=True)
+class SiteGrid:
+    """A number for each head [layer head_index] and each MLP [layer]; NaN where none is known, or
+    where the model has no such site.
+
+    `name`: what the number is, with its unit. `signed`: whether it lies on both sides of 0, which
+    is then the middle of the colours. `less_is_better`: whether red, which is always the worse for
+    the answer, is above 0 and blue below.
+    """
+
+    heads: Float[np.ndarray, "layer head_index"]
+    mlps: Float[np.ndarray, " layer"]
+    name: str
+    signed: bool = False
+    less_is_better: bool = False
+
+    def __post_init__(self) -> None:
+        if self.heads.ndim != 2 or self.mlps.shape != self.heads.shape[:1]:
+            raise ExperimentError(
+                f"A grid has a number for each head of each layer and one for its MLP, not heads "
+                f"{self.heads.shape} and MLPs {self.mlps.shape}."
+            )
+
+    @classmethod
+    def of(
+        cls, model: Sided, values: Mapping[Site, float], name: str, signed: bool = False
+    ) -> SiteGrid:
+        """The grid of some sites' numbers; NaN for the others."""
+        heads = np.full((model.n_layers, model.n_heads), np.nan)
+        mlps = np.full(model.n_layers, np.nan)
+        for site, value in values.items():
+            if isinstance(site, Head):
+                heads[site.layer, site.head] = value
+            else:
+                mlps[site.layer] = value
+        return cls(heads, mlps, name, signed)
+
+    def __getitem__(self, site: Site) -> float:
+        """A head's or MLP's number."""
+        if isinstance(site, Head):
+            return float(self.heads[site.layer, site.head])
+        return float(self.mlps[site.layer])
+
+    @property
+    def sites(self) -> list[Site]:
+        """The heads and MLPs that have a number, layer by layer."""
+        n_layers, n_heads = self.heads.shape
+        every: list[Site] = []
+        for layer in range(n_layers):
+            every += [Head(layer, head) for head in range(n_heads)]
+            every.append(MLP(layer))
+        return [site for site in every if not np.isnan(self[site])]
+
+    @property
+    def drawn(self) -> Float[np.ndarray, "layer column"]:
+        """The numbers as they are drawn: the heads, a gap, the MLP."""
+        gap = np.full((len(self.mlps), 1), np.nan)
+        return np.concatenate([self.heads, gap, self.mlps[:, None]], axis=1)
+
+    def filled(self, other: SiteGrid) -> SiteGrid:
+        """With the numbers of another grid where this one knows none."""
+        heads = np.where(np.isnan(self.heads), other.heads, self.heads)
+        mlps = np.where(np.isnan(self.mlps), other.mlps, self.mlps)
+        return replace(self, heads=heads, mlps=mlps)
+
+    def tint(self) -> list[float | None]:
+        """The numbers by which switches are tinted, layer by layer, the MLP last in each; None for
+        NaN."""
+        rows = np.concatenate([self.heads, self.mlps[:, None]], axis=1)
+        return [None if np.isnan(value) else value for value in rows.ravel().tolist()]
+
+    def table(self) -> list[dict[str, object]]:
+        """One row a site that has a number, layer by layer."""
+        return [{**site_columns(site), self.name: self[site]} for site in self.sites]
+
+    def figure(
+        self,
+        told: Mapping[Site, str] | None = None,
+        scale: Scale | None = None,
+        most: float | None = None,
+        **bar: Any,
+    ) -> go.Figure:
+        """Layers down, heads across, the MLP of each layer at the right; NaN is blank.
+
+        `told`: what a pointer over a site reads, as plotly writes it. `scale`: its colours; `most`:
+        the number at which they end, by itself the greatest there is.
+        """
+        import plotly.graph_objects as go
+
+        if told is None:
+            told = {s: f"<b>{s}</b> {escape(self.name)} {self[s]:.3f}" for s in self.sites}
+        n_layers, n_heads = self.heads.shape
+        values = self.drawn
+        heatmap = cell_heatmap(
+            values,
+            placed(told, values.shape),
+            **colours(values, self.signed, self.less_is_better, scale, most),
+            colorbar=colour_bar(self.name, **bar),
+        )
+        rows = max(n_layers, _LEAST_ROWS)
+        return go.Figure(heatmap, layout=grid_layout(n_layers, n_heads, right=130, rows=rows))
+
+
+def site_columns(site: Site) -> dict[str, object]:
+    """How a table names a head or MLP."""
+    return {
+        "site": str(site),
+        "kind": "head" if isinstance(site, Head) else "mlp",
+        "layer": site.layer,
+        "head": site.head if isinstance(site, Head) else "",
+    }
+
+
+def cell(site: Site, n_heads: int) -> tuple[int, int]:
+    """Row and column of a head or MLP; a column is left free between the heads and the MLPs."""
+    return site.layer, site.head if isinstance(site, Head) else n_heads + 1
+
+
+def placed(told: Mapping[Site, str], shape: tuple[int, ...]) -> np.ndarray:
+    """What a pointer over each cell reads, empty where nothing is told."""
+    words = np.full(shape, "", dtype=object)
+    for site, text in told.items():
+        words[cell(site, shape[1] - 2)] = text
+    return words
+
+
+def colours(
+    values: np.ndarray,
+    signed: bool,
+    less_is_better: bool = False,
+    scale: Scale | None = None,
+    most: float | None = None,
+) -> dict[str, Any]:
+    """The colours of numbers, and where they end."""
+    known = values[np.isfinite(values)]
+    scale = scale or (SIGNED if signed else MORE)
+    if signed:
+        most = most or (float(np.abs(known).max()) if known.size else 1.0) or 1.0
+        return {
+            "colorscale": turned(scale) if less_is_better else scale,
+            "zmin": -most,
+            "zmax": most,
+        }
+    low = min(0.0, float(known.min())) if known.size else 0.0
+    if most is None:
+        most = float(known.max()) if known.size else 1.0
+    return {"colorscale": scale, "zmin": low, "zmax": max(most, low + 1e-9)}
+
+
+def colour_bar(name: str, **more: Any) -> dict[str, Any]:
+    """The legend of the colours."""
+    return {"title": {"text": name.replace("\n", "<br>"), "side": "right"}, "thickness": 12, **more}
+
+
+def cell_heatmap(values: np.ndarray, told: Any, **scale: Any) -> go.Heatmap:
+    """Numbers as cells with a gap between, told at the pointer."""
+    import plotly.graph_objects as go
+
+    scale = {"hovertemplate": "%{customdata}<extra></extra>", **scale}
+    return go.Heatmap(
+        z=values,
+        x=list(range(values.shape[1])),
+        y=list(range(values.shape[0])),
+        customdata=told,
+        hoverongaps=False,
+        xgap=1,
+        ygap=1,
+        **scale,
+    )
+
+
+def positions_figure(
+    rows: Sequence[tuple[Site, np.ndarray]], labels: Sequence[str], name: str, **scale: Any
+) -> go.Figure:
+    """Sites down, a prompt's positions across; `rows` are numbers [pos] of each."""
+    import plotly.graph_objects as go
+
+    values = np.array([row for _, row in rows]) if rows else np.empty((0, len(labels)))
+    heatmap = cell_heatmap(
+        values,
+        [[f"<b>{site}</b> at {label}" for label in labels] for site, _ in rows],
+        hovertemplate="%{customdata}: %{z:.3f}<extra></extra>",
+        colorbar=colour_bar(name),
+        **scale,
+    )
+    turn = max(map(len, labels), default=0) > 3
+    marks, names = list(range(len(rows))), [str(site) for site, _ in rows]
+    return go.Figure(
+        heatmap,
+        layout={
+            "autosize": False,
+            "width": max(340, (44 if turn else 30) * len(labels) + 210),
+            "height": 22 * len(rows) + 110,
+            "margin": {"l": 60, "r": 130, "t": 10, "b": 90 if turn else 50},
+            "xaxis": {
+                "tickvals": list(range(len(labels))),
+                "ticktext": list(labels),
+                "tickangle": -60 if turn else 0,
+                "title": {"text": "position", "standoff": 6},
+            },
+            "yaxis": {"tickvals": marks, "ticktext": names, "autorange": "reversed"},
+        },
+    )
+
+
+def grid_layout(
+    n_layers: int, n_heads: int, right: int = 20, top: int = 10, rows: int | None = None
+) -> dict[str, Any]:
+    """The layout of such a grid, with so many pixels free at its right and on top, and room for
+    that many `rows`."""
+    rows = rows or n_layers
     size = max(14, min(30, 900 // (n_heads + 2)))
     ticks = [i for i in range(n_heads) if i % max(1, n_heads // 16) == 0]
     bare = {"ticklen": 0, "showgrid": False, "zeroline": False}
     return {
         "autosize": False,
         "width": size * (n_heads + 2) + 60 + right,
-        "height": size * n_layers + 50 + top,
+        "height": size * rows + 50 + top,
         "margin": {"l": 60, "r": right, "t": top, "b": 50},
         "hoverlabel": {"align": "left"},
         "xaxis": {
@@ -56,8 +274,8 @@ def grid_layout(n_layers: int, n_heads: int, right: int = 20, top: int = 10) -> 
             **bare,
         },
         "yaxis": {
-            "range": [n_layers - 0.5, -0.5],
-            "dtick": max(1, n_layers // 16),
+            "range": [rows - 0.5, -0.5],
+            "tickvals": list(range(0, n_layers, max(1, n_layers // 16))),
             "title": {"text": "layer", "standoff": 6},
             **bare,
         },

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.sites import Site
+from ..showing.site_grid import SiteGrid
 from ..tasks.pairs import Pair
 
 STORED = ("logit_diff", "prob", "log_prob", "rank", "kl")
@@ -25,6 +26,17 @@ METRICS = {
     "the distractor wins",
 }
 """Each metric's definition, by its name; what is not stored follows from what is."""
+METRIC_NAMES = {
+    "logit_diff": "logit difference",
+    "prob": "probability",
+    "log_prob": "log-probability",
+    "rank": "answer's rank",
+    "kl": "divergence, nats",
+    "accuracy": "accuracy",
+    "kept": "share of the score kept",
+}
+"""What each metric is called on an axis; METRICS defines it."""
+LESS_IS_BETTER = ("rank", "kl")
 ASPECTS = {
     "change": "ablated − baseline",
     "mean": "mean over prompts",
@@ -187,6 +199,35 @@ class SweepResult:
                 return _mean(getattr(self.estimate, of))
         raise ExperimentError(f"There is no “{show}” in this sweep.")
 
+    def grid(
+        self, metric: str | None = None, show: str = "change", position: int | None = None
+    ) -> SiteGrid:
+        """What ASPECTS names, of each head and MLP; of a sweep position by position without a
+        `position`, at the one where each site changes most.
+
+        Raises: ExperimentError for what the sweep does not have.
+        """
+        metric = checked_metric(self, metric, show)
+        signed = show in ("change", "estimate")
+        heads, mlps = (self._map(of, metric, show, position) for of in ("heads", "mlps"))
+        name = f"{METRIC_NAMES[metric]}\n{ASPECTS[show]}"
+        return SiteGrid(heads, mlps, name, signed, signed and metric in LESS_IS_BETTER)
+
+    def _map(self, of: str, metric: str, show: str, position: int | None) -> np.ndarray:
+        values = self.shown(of, metric, show)
+        if self.positions is None:
+            return values
+        if position is not None:
+            if position not in self.positions:
+                raise ExperimentError(
+                    f"Position {position} was not swept; there are "
+                    f"{', '.join(map(str, self.positions))}."
+                )
+            return values[self.positions.index(position)]
+        changes = self.shown(of, metric, "estimate" if show == "estimate" else "change")
+        where = np.nan_to_num(np.abs(changes), nan=-1.0).argmax(axis=0)
+        return np.take_along_axis(values, where[None], axis=0)[0]
+
     @property
     def agreement(self) -> Agreement | None:
         """How well the estimate predicted what is known by now; None without an estimate."""
@@ -209,6 +250,21 @@ class SweepResult:
     def _numbers(self) -> tuple[tuple[np.ndarray, tuple[int, ...]], ...]:
         places = () if self.positions is None else (1,)
         return (self.head_numbers, (0, *places)), (self.mlp_numbers, (0, *places))
+
+
+def checked_metric(sweep: SweepResult, metric: str | None, show: str) -> str:
+    """The metric that is shown: the one named, the estimate's, or the sweep's own.
+
+    Raises: ExperimentError for what the sweep does not have.
+    """
+    if show not in ASPECTS:
+        raise ExperimentError(f"A sweep shows {', '.join(ASPECTS)}, not “{show}”.")
+    if show == "estimate" and sweep.estimate is not None:
+        return sweep.estimate.metric
+    metric = metric or sweep.metric
+    if metric not in METRICS:
+        raise ExperimentError(f"A sweep has {', '.join(METRICS)}, not “{metric}”.")
+    return metric
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

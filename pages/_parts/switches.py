@@ -15,12 +15,10 @@ _MOST_CHIPS = 60
 def switches(
     ablations: engine.Ablations,
     shape: engine.Shape,
-    values: Sequence[float | None] | None = None,
-    value_name: str = "",
-    flipped: bool = False,
+    tint: engine.SiteGrid | None = None,
 ) -> None:
-    """Draw the switches. `values` tints the cells, layer by layer, the MLP last in each: blue what
-    is above 0, red what is below; where less is better, `flipped`."""
+    """Draw the switches. `tint` colours the cells: blue what is above 0, red what is below; the
+    other way round where less is better."""
     ss = st.session_state
     folded = engine.fold_sites(_present(ablations.sites, shape), shape)
     picked = _cells(folded, shape)
@@ -37,9 +35,9 @@ def switches(
             "rev": ss["_grid_rev"],
             "verb": ablations.verb,
             "mlps": ablations.mlps,
-            "values": values,
-            "value_name": value_name,
-            "flipped": flipped,
+            "values": tint and tint.tint(),
+            "value_name": tint.name.replace("\n", ", ") if tint else "",
+            "flipped": bool(tint and tint.less_is_better),
             "chips": chips,
             "hint": "Click, drag or shift-click cells; row and column names switch them all.",
         },

@@ -86,7 +86,7 @@ def evaluate(reading: state.Reading, chosen: Chosen) -> None:
         if asked is not None and not reading.errors:
             found = put_to_the_test("_evaluation", asked)
     with left:
-        switches(e.ablations, shape, **(_tints(found, shape) if found else {}))
+        switches(e.ablations, shape, found.grid() if found else None)
         on_now(e, chosen)
     if found is not None and asked is not None:
         figures(found, "evaluation", asked.python(chosen))
@@ -267,20 +267,6 @@ def switch(ablations: engine.Ablations) -> None:
 
 def _from_anywhere() -> None:
     st.session_state["matched"] = "anywhere"
-
-
-def _tints(found: engine.Evaluation, shape: engine.Shape) -> dict[str, Any]:
-    """What each member adds, for the switches to be tinted by."""
-    adds = dict(zip(map(str, found.members), found.minimality.tolist(), strict=True))
-    names = [
-        name
-        for layer in range(shape.n_layers)
-        for name in (*(f"{layer}.{head}" for head in range(shape.n_heads)), f"m{layer}")
-    ]
-    return {
-        "values": [adds.get(name) for name in names],
-        "value_name": "added to the circuit, share of clean",
-    }
 
 
 def _mean(scores: engine.PairScores) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
 
@@ -79,7 +78,7 @@ def search(reading: state.Reading, chosen: Chosen) -> None:
     found: engine.Discovery | None = one.found if one is not None else None
     left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
     with left:
-        switches(e.ablations, shape, **(_tints(found) if found is not None else {}))
+        switches(e.ablations, shape, None if found is None else found.grid())
         on_now(e, chosen)
     with right:
         if one is None:
@@ -310,15 +309,6 @@ def _told(found: engine.Discovery) -> str:
     if not search.mlps:
         told += "; MLPs are not asked about and stay"
     return " ".join((f"{told}.", *found.notes))
-
-
-def _tints(found: engine.Discovery) -> dict[str, Any]:
-    """What each node cost when it was last tried, for the switches; what has gone is 0."""
-    heads, mlps = found.site_losses("heads"), found.site_losses("mlps")
-    values: list[float | None] = []
-    for row, mlp in zip(heads.tolist(), mlps.tolist(), strict=True):
-        values += [None if one != one else one for one in (*row, mlp)]
-    return {"values": values, "value_name": "lost without it", "flipped": True}
 
 
 def _figures(found: engine.Discovery, asked: Asked, chosen: Chosen) -> None:

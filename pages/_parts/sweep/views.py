@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import streamlit as st
 
@@ -18,7 +17,6 @@ from pages._parts.text import plain, visible
 
 BASELINES = {"clean": "the clean model", "given": "what is off now"}
 PER = {"site": "everywhere", "position": "at each position"}
-_LESS_IS_BETTER = ("rank", "kl")
 _MOST_ROWS = 100
 
 
@@ -126,28 +124,13 @@ def seen(found: engine.SweepResult) -> tuple[str, str]:
     return metric, aspect
 
 
-def tints(found: engine.SweepResult) -> dict[str, Any]:
-    """The values that the switches are tinted by: estimates where nothing exact is known yet."""
+def tint(found: engine.SweepResult) -> engine.SiteGrid:
+    """What the switches are tinted by: estimates where nothing exact is known yet."""
     metric, aspect = seen(found)
-    heads, mlps = ([*_known(found, of, metric, aspect)] for of in ("heads", "mlps"))
-    values: list[float | None] = []
-    for row, mlp in zip(heads, mlps, strict=True):
-        values += [None if one != one else float(one) for one in (*row, mlp)]
-    return {
-        "values": values,
-        "value_name": f"{engine.METRIC_NAMES[metric]}, {engine.ASPECTS[aspect]}",
-        "flipped": metric in _LESS_IS_BETTER and aspect in ("change", "estimate"),
-    }
-
-
-def _known(found: engine.SweepResult, of: str, metric: str, aspect: str) -> Any:
-    values = engine.sweep_map(found, of, metric, aspect)
+    grid = found.grid(metric, aspect)
     if aspect != "change" or found.estimate is None or found.estimate.metric != metric:
-        return values
-    guessed = engine.sweep_map(found, of, metric, "estimate")
-    unknown = values != values
-    values[unknown] = guessed[unknown]
-    return values
+        return grid
+    return grid.filled(found.grid(metric, "estimate"))
 
 
 def summary(found: engine.SweepResult, together: engine.TaskScore | None) -> None:
