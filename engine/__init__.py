@@ -10,7 +10,7 @@ from .circuits.files import circuit_left, read_circuits, write_circuits
 from .circuits.overlaps import Overlap, overlap, overlaps
 from .circuits.results import Controls, Evaluation
 from .circuits.shelf import shelf
-from .circuits.tables import circuit_table, evaluation_table, member_table, overlap_table
+from .circuits.tables import circuit_table, overlap_table
 from .errors import (
     Cancelled,
     EngineError,
@@ -55,7 +55,7 @@ from .generation.results import (
     Step,
     StepRun,
 )
-from .generation.tables import answer_table, many_table, step_table, totals_table
+from .generation.tables import many_table, step_table, totals_table
 from .heads.attention import attention, attention_overview
 from .heads.results import Attention, AttentionOverview, AttentionRun, HeadScores, Thumbnails
 from .heads.scores import SCORES, head_scores
@@ -66,11 +66,10 @@ from .model.loading import Loading
 from .model.worker import Job
 from .parameters import Weights, weight, weights
 from .paths.edges import MOST_NODES, Edge, EdgeCircuit, prune_edges
-from .paths.figures import draw_path_patch, draw_paths
+from .paths.figures import draw_paths
 from .paths.paths import path_mapping, path_matrix, path_patch, path_patching
 from .paths.receivers import Receiver, print_receivers
 from .paths.results import PathMatrix, PathPatch
-from .paths.tables import edge_table, path_table
 from .ranking.ranking import next_token
 from .registry import certificate, load, loading, models, release
 from .search.discovering import Discovering, discover, discovering
@@ -78,7 +77,6 @@ from .search.figures import draw_search, draw_search_positions, draw_trials
 from .search.results import Discovery
 from .search.saved import search_path
 from .search.search import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
-from .search.tables import search_table
 from .showing.palette import PALETTE
 from .showing.site_grid import SiteGrid
 from .showing.writing import percent, signed, visible
@@ -214,7 +212,6 @@ __all__ = [
     "Weights",
     "ablations",
     "activations",
-    "answer_table",
     "attention",
     "attention_overview",
     "certificate",
@@ -233,7 +230,6 @@ __all__ = [
     "draw_number_lengths",
     "draw_overlap",
     "draw_overlaps",
-    "draw_path_patch",
     "draw_paths",
     "draw_search",
     "draw_search_positions",
@@ -243,10 +239,8 @@ __all__ = [
     "draw_sweep_positions",
     "draw_traces",
     "draw_trials",
-    "edge_table",
     "evaluate",
     "evaluating",
-    "evaluation_table",
     "examples",
     "fold_sites",
     "fresh_task",
@@ -257,7 +251,6 @@ __all__ = [
     "loading",
     "logit_lens",
     "many_table",
-    "member_table",
     "models",
     "next_token",
     "number_lengths",
@@ -270,7 +263,6 @@ __all__ = [
     "path_matrix",
     "path_patch",
     "path_patching",
-    "path_table",
     "percent",
     "print_receivers",
     "print_sites",
@@ -287,7 +279,6 @@ __all__ = [
     "score_task",
     "scoring",
     "search_path",
-    "search_table",
     "shelf",
     "signed",
     "step_table",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from ..experiment.method import Kind
-from ..experiment.sites import Site
+from ..experiment.sites import Site, print_sites
 from ..showing.site_grid import SiteGrid
 from ..tasks.pairs import Pair
 from ..tasks.results import PairScores
 from .circuit import Circuit
 from .references import Whose
+
+Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,72 @@ class Evaluation:
         if self.controls is None:
             return None
         return float((self.controls.removed > _mean(self.removed)).mean())
+
+    def table(self) -> Rows:
+        """One row a run: clean, the circuit kept and removed, nothing kept, the circuit without
+        each member, each control kept and removed.
+
+        `logit_diff`: mean over `n` pairs, positive is right, `std` its standard deviation over
+        pairs; `share`: of the clean one, `share_std` its spread likewise. `sites`: what the run
+        keeps or removes, empty for the whole model. `references`: how many prompts averages are
+        over, `whose` they are.
+        """
+        rows: Rows = []
+
+        def add(run: str, of: str, sites: Sequence[Site], score: float, std: float | None) -> None:
+            controls = self.controls if of == "control" else None
+            rows.append(
+                {
+                    "run": run,
+                    "of": of,
+                    "sites": print_sites(sites),
+                    "logit_diff": score,
+                    "share": self.share(score),
+                    "std": "" if std is None else std,
+                    "share_std": "" if std is None else self.share(std),
+                    "n": len(self.clean.logit_diff),
+                    "method": str(self.circuit.method),
+                    "references": len(self.references),
+                    "whose": self.whose,
+                    "seed": "" if controls is None else controls.seed,
+                    "layer_matched": "" if controls is None else controls.layer_matched,
+                }
+            )
+
+        own = self.circuit.sites
+        for run, of, sites in (
+            ("clean", "model", ()),
+            ("kept", "circuit", own),
+            ("removed", "circuit", own),
+            ("empty", "model", ()),
+        ):
+            diffs = getattr(self, run).logit_diff
+            add(run, of, sites, float(diffs.mean()), float(diffs.std()))
+        for member, score in zip(self.members, self.without.tolist(), strict=True):
+            add("kept", f"circuit without {member}", [s for s in own if s != member], score, None)
+        if self.controls is not None:
+            for run in ("kept", "removed"):
+                stds = getattr(self.controls, f"{run}_std")
+                for i, sites in enumerate(self.controls.sites):
+                    std = None if stds is None else float(stds[i])
+                    add(run, "control", sites, float(getattr(self.controls, run)[i]), std)
+        return rows
+
+    def members_table(self) -> Rows:
+        """One row a member, those that add most first: the score of the circuit alone without
+        it, and what it adds, as a share of the clean score, with its standard deviation over the
+        `n` pairs."""
+        adds, stds = self.minimality, self.adds_std
+        return [
+            {
+                "site": str(self.members[i]),
+                "without_it": float(self.without[i]),
+                "adds": float(adds[i]),
+                "adds_std": "" if stds is None else float(stds[i]),
+                "n": len(self.clean.logit_diff),
+            }
+            for i in np.argsort(-adds, kind="stable")
+        ]
 
     def share(self, score: float) -> float:
         """A score as a share of the clean one; negative where answers and distractors swap."""

@@ -9,6 +9,8 @@ from jaxtyping import Float
 
 from ..experiment.results import Ranking, Tokens
 
+Rows = list[dict[str, object]]
+
 
 @dataclass(frozen=True)
 class StepRun:
@@ -195,3 +197,36 @@ class RankedAnswers:
         """The scored answers, best first in the ablated run."""
         scored = [a for a in self.answers if a.ablated is not None]
         return tuple(sorted(scored, key=lambda a: a.ablated.rank if a.ablated else 0))
+
+    def table(self) -> Rows:
+        """Whole answers ranked: one row an answer, best first in the clean run.
+
+        `*_log_probs` are its tokens' own, their sum is `*_log_prob` (natural logarithm).
+        """
+
+        def scores(run: str, score: AnswerScore | None) -> dict[str, object]:
+            if score is None:
+                return {
+                    f"{run}_{n}": "" for n in ("rank", "log_prob", "prob", "share", "log_probs")
+                }
+            return {
+                f"{run}_rank": int(score.rank),
+                f"{run}_log_prob": score.log_prob,
+                f"{run}_prob": score.prob,
+                f"{run}_share": score.share,
+                f"{run}_log_probs": " ".join(repr(float(one)) for one in score.log_probs),
+            }
+
+        return [
+            {
+                "answer": one.text,
+                "tokens": " ".join(one.tokens),
+                "ids": " ".join(map(str, one.ids)),
+                "retokenizes": one.retokenizes,
+                **scores("clean", one.clean),
+                **scores("ablated", one.ablated),
+                "move": int(one.move),
+                "error": one.error,
+            }
+            for one in self.answers
+        ]

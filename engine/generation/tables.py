@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .results import AnswerScore, ManyRow, RankedAnswers, Run, RunTotals, Step
+from .results import ManyRow, Run, RunTotals, Step
 
 Rows = list[dict[str, object]]
 
@@ -108,36 +108,4 @@ def totals_table(totals: Iterable[RunTotals]) -> Rows:
             "share_same": "" if t.share_same is None else t.share_same,
         }
         for t in totals
-    ]
-
-
-def answer_table(found: RankedAnswers) -> Rows:
-    """Whole answers ranked: one row an answer, best first in the clean run.
-
-    `*_log_probs` are its tokens' own, their sum is `*_log_prob` (natural logarithm).
-    """
-
-    def scores(run: str, score: AnswerScore | None) -> dict[str, object]:
-        if score is None:
-            return {f"{run}_{n}": "" for n in ("rank", "log_prob", "prob", "share", "log_probs")}
-        return {
-            f"{run}_rank": int(score.rank),
-            f"{run}_log_prob": score.log_prob,
-            f"{run}_prob": score.prob,
-            f"{run}_share": score.share,
-            f"{run}_log_probs": " ".join(repr(float(one)) for one in score.log_probs),
-        }
-
-    return [
-        {
-            "answer": one.text,
-            "tokens": " ".join(one.tokens),
-            "ids": " ".join(map(str, one.ids)),
-            "retokenizes": one.retokenizes,
-            **scores("clean", one.clean),
-            **scores("ablated", one.ablated),
-            "move": int(one.move),
-            "error": one.error,
-        }
-        for one in found.answers
     ]

@@ -17,11 +17,13 @@ import numpy as np
 from ..circuits.circuit import Circuit
 from ..errors import ExperimentError, SiteError
 from ..experiment.sites import Site
-from .receivers import LOGITS, Receiver, site_of
+from .receivers import LOGITS, Receiver, print_receivers, site_of
 from .results import PathMatrix
 
 MOST_NODES = 40
 """Members a circuit may have to be pruned edge by edge: a drawing of more is none."""
+
+Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,20 @@ class EdgeCircuit:
     dropped: tuple[Site, ...]
     threshold: float
     notes: tuple[str, ...] = ()
+
+    def table(self) -> Rows:
+        """One row an edge: from where, into which inputs, the change of the logit difference
+        when it is patched, and that as a share of the clean one."""
+        return [
+            {
+                "sender": str(edge.sender),
+                "receiver": print_receivers(edge.receivers),
+                "effect": edge.effect,
+                "share": edge.share,
+                "threshold": self.threshold,
+            }
+            for edge in self.edges
+        ]
 
     def within(self, circuit: Circuit) -> Circuit:
         """The circuit without the members that were dropped.

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..circuits.circuit import Circuit
-from ..experiment.sites import Head, Shape, Site
+from ..experiment.sites import Head, Site
 from ..showing.palette import PALETTE
 from .edges import Edge, EdgeCircuit
 from .receivers import LOGITS, print_receivers, site_of
-from .results import PathPatch
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -84,17 +83,6 @@ def draw_paths(circuit: Circuit, found: EdgeCircuit) -> go.Figure:
             "range": [-0.5, len(levels) - 0.5],
         },
     )
-
-
-def draw_path_patch(found: PathPatch, shape: Shape) -> go.Figure:
-    """What each sender does to the receivers directly: layers down, heads across, MLPs at the
-    right; blank where nothing was asked or no path leads."""
-    clean = float(found.clean.mean())
-    told = {
-        site: f"<b>{site}</b> {effect:+.3f}<br>of {clean:.3f} with nothing patched"
-        for site, effect in zip(found.senders, found.effect.tolist(), strict=True)
-    }
-    return found.grid(shape).figure(told)
 
 
 def _placed(circuit: Circuit, found: EdgeCircuit) -> tuple[_Places, list[int]]:

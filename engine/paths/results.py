@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from ..experiment.sites import Shape, Site
 from ..showing.site_grid import SiteGrid
-from .receivers import Receiver
+from .receivers import Receiver, print_receivers
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,35 @@ class PathPatch:
         """`effect` of each head and MLP of such a model."""
         values = dict(zip(self.senders, self.effect.tolist(), strict=True))
         return SiteGrid.of(shape, values, "change of the logit\ndifference", signed=True)
+
+    def figure(self, shape: Shape) -> go.Figure:
+        """What each sender does to the receivers directly: layers down, heads across, MLPs at the
+        right; blank where nothing was asked or no path leads."""
+        clean = float(self.clean.mean())
+        told = {
+            site: f"<b>{site}</b> {effect:+.3f}<br>of {clean:.3f} with nothing patched"
+            for site, effect in zip(self.senders, self.effect.tolist(), strict=True)
+        }
+        return self.grid(shape).figure(told)
+
+    def table(self) -> Rows:
+        """One row a sender, the largest effects first: the change of the logit difference when
+        its path to the receivers is patched, mean and spread over pairs; those without a path
+        are left out."""
+        change = self.logit_diff - self.clean[:, None]
+        order = np.argsort(-np.abs(np.nan_to_num(self.effect)), kind="stable")
+        return [
+            {
+                "sender": str(self.senders[i]),
+                "receivers": print_receivers(self.receivers),
+                "effect": float(self.effect[i]),
+                "std": float(change[:, i].std()),
+                "clean": float(self.clean.mean()),
+                "n": len(self.clean),
+            }
+            for i in order
+            if np.isfinite(self.effect[i])
+        ]
 
 
 @dataclass(frozen=True)

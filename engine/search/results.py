@@ -9,8 +9,10 @@ from jaxtyping import Bool, Float
 
 from ..circuits.circuit import Circuit
 from ..circuits.results import Evaluation
-from ..showing.site_grid import SiteGrid
+from ..showing.site_grid import SiteGrid, site_columns
 from .search import Node, Search, Trial
+
+Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,30 @@ class Discovery:
         """`site_losses` of every head and MLP."""
         heads, mlps = self.site_losses("heads"), self.site_losses("mlps")
         return SiteGrid(heads, mlps, "lost without it", less_is_better=True)
+
+    def table(self) -> Rows:
+        """One row a trial, in order: the node, the score of what was left without it (of the
+        search's metric, mean over `n` pairs), what that cost as the threshold counts it, and
+        whether it went."""
+        search = self.search
+        rows: Rows = []
+        for i, trial in enumerate(self.trials, 1):
+            site = trial.node.site
+            rows.append(
+                {
+                    "trial": i,
+                    **site_columns(site),
+                    "position": "" if trial.node.position is None else trial.node.position,
+                    search.metric: trial.score,
+                    "loss": search.loss(trial.score, self.clean),
+                    "removed": trial.removed,
+                    "clean": self.clean,
+                    "threshold": search.threshold,
+                    "method": str(search.method),
+                    "n": len(search.task.pairs),
+                }
+            )
+        return rows
 
     @property
     def does_task(self) -> bool | None:

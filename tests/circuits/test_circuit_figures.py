@@ -109,13 +109,13 @@ def test_members_are_bars_the_greatest_first():
     bars = engine.draw_members(e)
     assert list(bars.data[0].y) == [0.5, 0.25, -0.125]
     assert list(bars.layout.xaxis.ticktext) == ["0.1", "m0", "1.2"]
-    assert [row["adds"] for row in engine.member_table(e)] == [0.5, 0.25, -0.125]
+    assert [row["adds"] for row in e.members_table()] == [0.5, 0.25, -0.125]
     with pytest.raises(engine.EngineError, match="minimality"):
         engine.draw_members(replace(e, members=(), without=np.array([])))
 
 
 def test_the_rows_of_an_evaluation_are_its_runs():
-    rows = engine.evaluation_table(evaluation())
+    rows = evaluation().table()
     assert [row["of"] for row in rows[:4]] == ["model", "circuit", "circuit", "model"]
     assert [row["logit_diff"] for row in rows] == [4, 3, 1, -1, 1, 3.5, 2, 1, 0.5, 3.5, 3, 3.5, 0.5]
     assert rows[4] | {"of": 0} == rows[4] | {"of": 0, "sites": "1.2 m0", "share": 0.25}
@@ -141,7 +141,7 @@ def test_edges_are_as_wide_as_their_effect_and_coloured_by_its_sign():
     assert drawn["<b>2.0 → logits</b>"].color == drawn["<b>0.1 → m1</b>"].color
     assert drawn["<b>2.0 → logits</b>"].color != drawn["<b>m1 → 2.0</b>"].color
     assert any("-3.000, -30.0%" in t.customdata[0] for t in lines)
-    rows = engine.edge_table(found)
+    rows = found.table()
     assert [(r["sender"], r["receiver"], r["effect"]) for r in rows] == [
         ("2.0", "logits", -3), ("m1", "2.0", 2), ("0.1", "m1", -1)
     ]  # fmt: skip
@@ -166,10 +166,10 @@ def test_a_path_patch_is_on_the_grid_where_it_was_asked():
     senders = engine.parse_sites("0.1 m1 2.3")
     diffs = np.array([[1.0, 2.0, NAN], [2.0, 4.0, NAN]])
     found = engine.PathPatch(senders, parse_receivers("2.0.q", SHAPE), diffs, np.array([3.0, 3.0]))
-    z = np.asarray(engine.draw_path_patch(found, SHAPE).data[0].z)
+    z = np.asarray(found.figure(SHAPE).data[0].z)
     assert z[0, 1] == found.effect[0] == -1.5 and z[1, HEADS + 1] == found.effect[1] == 0
     assert np.isfinite(z).sum() == 2
-    rows = engine.path_table(found)
+    rows = found.table()
     assert [(r["sender"], r["effect"], r["std"]) for r in rows] == [
         ("0.1", -1.5, 0.5),
         ("m1", 0, 1),

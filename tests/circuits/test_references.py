@@ -213,12 +213,12 @@ def test_the_tables_name_spread_and_references(tiny):
     one = circuit(SITES, directory, references=prompts(5, 5, seed=7))
     found = engine.evaluate(one, fresh, 2)
     clean = found.clean.logit_diff.mean()
-    for row in engine.evaluation_table(found):
+    for row in found.table():
         assert (row["references"], row["whose"], row["n"]) == (5, "circuit", 4)
         if not row["of"].startswith("circuit without"):
             assert row["share_std"] == pytest.approx(row["std"] / clean)
     adds = dict(zip(map(str, found.members), found.adds_std, strict=True))
-    for row in engine.member_table(found):
+    for row in found.members_table():
         assert row["adds_std"] == adds[row["site"]] and row["n"] == 4
     single = engine.evaluate(one, replace(fresh, pairs=fresh.pairs[:1]), 0)
     assert single.spread(single.kept) is None

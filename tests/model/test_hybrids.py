@@ -190,7 +190,7 @@ def test_paths_of_a_hybrid_hold_what_mixes_its_tokens(hybrid):
     into_mlp = engine.path_patch(e, None, "m2")
     assert np.isnan(into_mlp.effect).tolist() == [s == MLPS[2] for s in into_mlp.senders]
     close(into_mlp.effect[0], by_hand(e, "1.0"), 1e-3)
-    drawn = np.array(engine.draw_path_patch(into_logits, shape).data[0].z, float)
+    drawn = np.array(into_logits.figure(shape).data[0].z, float)
     assert np.isnan(drawn[[0, 2], :4]).all()
 
 

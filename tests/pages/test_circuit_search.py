@@ -82,7 +82,7 @@ def test_the_python_gives_the_same_trials_and_verdict():
     with redirect_stdout(io.StringIO()) as printed:
         exec(code, names)
     assert len(printed.getvalue().splitlines()) == len(rows)
-    mine = engine.search_table(names["found"])
+    mine = names["found"].table()
     np.testing.assert_allclose(
         [float(row["logit_diff"]) for row in rows], [row["logit_diff"] for row in mine], atol=1e-4
     )

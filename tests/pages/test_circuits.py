@@ -83,10 +83,10 @@ def test_an_evaluation_is_the_engines_and_its_python_gives_the_same():
     for name, run in (("Clean", "clean"), ("Only it", "kept"), ("Without it", "removed")):
         assert shown[name] == f"{getattr(found, run).mean_logit_diff:.3f}"
     table = rows(page, "evaluation")
-    same(table, engine.evaluation_table(found), "logit_diff", "share", "std", "share_std")
+    same(table, found.table(), "logit_diff", "share", "std", "share_std")
     same(table, printed(page, "engine.evaluate("), "logit_diff", "share", "std", "share_std")
     members = rows(page, "evaluation_members")
-    same(members, engine.member_table(found), "without_it", "adds")
+    same(members, found.members_table(), "without_it", "adds")
     adds = dict(zip(map(str, found.members), found.minimality, strict=True))
     tints = sent(page, "layers")["values"]
     assert tints[0] == pytest.approx(adds["0.0"], abs=1e-4) and tints[3] is None
@@ -119,7 +119,7 @@ def test_options_are_the_engines():
     )  # fmt: skip
     same(
         rows(page, "evaluation"),
-        engine.evaluation_table(found),
+        found.table(),
         "logit_diff",
         "share",
         "std",
@@ -180,7 +180,7 @@ def test_the_intersection_is_put_to_a_third_task_beside_its_controls():
     found = engine.evaluate(common, TASK, 5)
     same(
         rows(page, "intersection"),
-        engine.evaluation_table(found),
+        found.table(),
         "logit_diff",
         "share",
         "std",
@@ -202,7 +202,7 @@ def test_edges_are_the_engines_and_another_threshold_runs_nothing(inputs):
     for threshold in ("0.02", "0.1"):
         page.text_input(key="edge_threshold").set_value(threshold).run()
         found = engine.prune_edges(matrix, float(threshold))
-        same(rows(page, "edges"), engine.edge_table(found), "effect", "share")
+        same(rows(page, "edges"), found.table(), "effect", "share")
         if threshold == "0.02":
             before = page.session_state["_edges"]
     same(rows(page, "edges"), printed(page, "prune_edges("), "effect", "share")
@@ -215,7 +215,7 @@ def test_paths_lead_from_chosen_senders_to_chosen_receivers():
                   receivers="5.1.q m5")  # fmt: skip
     e = engine.Experiment("seq-gpt2", method="resample")
     senders = engine.parse_sites("0.0-3 m0")
-    mine = engine.path_table(engine.path_patch(e, senders, "5.1.q m5", task=TASK))
+    mine = engine.path_patch(e, senders, "5.1.q m5", task=TASK).table()
     same(rows(page, "paths"), mine, "effect", "std", "clean")
     same(rows(page, "paths"), printed(page, "path_patch("), "effect", "std", "clean")
 
@@ -331,7 +331,7 @@ def test_the_pairs_and_whose_means_are_two_choices_and_both_are_said():
         page = opened(means=means, **link)
         found = engine.evaluate(one, TASK, 0, references=given)
         table = rows(page, "evaluation")
-        same(table, engine.evaluation_table(found), "logit_diff", "share", "std", "share_std")
+        same(table, found.table(), "logit_diff", "share", "std", "share_std")
         same(table, printed(page, "engine.evaluate("), "logit_diff", "share", "std", "share_std")
         assert says in said(page) and not page.exception
         spread = found.spread(found.kept)

@@ -100,7 +100,7 @@ def _pruned(
         disabled=not found.dropped or not found.members,
         icon=":material/add:",
     )
-    rows = engine.edge_table(found)
+    rows = found.table()
     figure(
         engine.draw_paths(circuit, found),
         "edges",
@@ -110,7 +110,7 @@ def _pruned(
         f"matrix = engine.path_matrix(e, {engine.print_sites(asked.members)!r}"
         f"{', split=True' if asked.split else ''}, task=task)\n"
         f"found = engine.prune_edges(matrix, {threshold})\n"
-        "for row in engine.edge_table(found):\n    print(row)\n",
+        "for row in found.table():\n    print(row)\n",
     )
     apart = (
         " The circuit keeps all MLPs without having asked: they are no members, and paths through "
@@ -160,18 +160,18 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
     if one.found is None:
         return
     found: engine.PathPatch = one.found
-    rows = engine.path_table(found)
+    rows = found.table()
     named = repr(asked.senders) if asked.senders.strip() else "None"
     sides = circuit_forms.beside(shape.n_heads)
     with sides[0]:
         figure(
-            engine.draw_path_patch(found, shape),
+            found.figure(shape),
             "paths",
             csv=as_csv(rows),
             key="paths_figure",
             python=f"import engine\n\n{_python_of(asked, chosen)}"
             f"found = engine.path_patch(e, {named}, {receivers!r}, task=task)\n"
-            "for row in engine.path_table(found):\n    print(row)\n",
+            "for row in found.table():\n    print(row)\n",
         )
     with sides[1]:
         shown = [

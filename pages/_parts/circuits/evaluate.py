@@ -71,7 +71,7 @@ class Asked:
         return (
             f"import engine\n\ncircuit = {self.circuit.to_python()}\n{chosen.python}\n"
             f"found = engine.evaluate(circuit, task, {self.controls}, seed={self.seed}{told})\n"
-            "for row in engine.evaluation_table(found):\n    print(row)\n"
+            "for row in found.table():\n    print(row)\n"
         )
 
 
@@ -228,7 +228,7 @@ def figures(found: engine.Evaluation, name: str, python: str = "") -> None:
     figure(
         engine.draw_evaluation(found),
         name,
-        csv=as_csv(engine.evaluation_table(found)),
+        csv=as_csv(found.table()),
         python=python,
         key=f"{name}_figure",
     )
@@ -236,7 +236,7 @@ def figures(found: engine.Evaluation, name: str, python: str = "") -> None:
         figure(
             engine.draw_members(found),
             f"{name}_members",
-            csv=as_csv(engine.member_table(found)),
+            csv=as_csv(found.members_table()),
             key=f"{name}_members_figure",
         )
         st.caption(

@@ -66,7 +66,7 @@ class Asked:
             f"import engine\n\n{chosen.python}\n"
             f"found = engine.discover(\n    task, {s.model!r}{told},\n"
             f"    controls={self.controls}, seed={self.seed}{fresh},\n)\n"
-            "for row in engine.search_table(found):\n    print(row)\n"
+            "for row in found.table():\n    print(row)\n"
         )
 
 
@@ -312,7 +312,7 @@ def _told(found: engine.Discovery) -> str:
 
 
 def _figures(found: engine.Discovery, asked: Asked, chosen: Chosen) -> None:
-    csv = as_csv(engine.search_table(found))
+    csv = as_csv(found.table())
     figure(engine.draw_search(found), "search", csv=csv, key="search_figure")
     figure(engine.draw_trials(found), "trials", csv=csv, key="trials_figure")
     if found.positions is not None:

@@ -41,7 +41,7 @@ def answers(e: engine.Experiment, shape: engine.Shape) -> None:
     python = (
         f"import switchboard as engine\n\ne = {e.to_python()}\n"
         f"found = engine.rank_answers(e, {candidates!r})\n"
-        "for row in engine.answer_table(found):\n    print(row)\n"
+        "for row in found.table():\n    print(row)\n"
     )
     _every_answer(found, python)
 
@@ -51,7 +51,7 @@ def _drawn(found: engine.RankedAnswers) -> None:
     if not scored:
         return
     components.library("plotly")
-    csv = as_csv(engine.answer_table(found))
+    csv = as_csv(found.table())
     figure(engine.draw_answers(found), "answers", csv=csv, key="answers")
     if len(scored) > engine.ANSWERS_DRAWN:
         st.caption(f"The best {engine.ANSWERS_DRAWN} of {len(scored):,} are drawn.")
@@ -70,7 +70,7 @@ def _every_answer(found: engine.RankedAnswers, python: str) -> None:
     for one in found.answers:
         if one.error:
             st.warning(plain(f"“{visible(one.text[:40])}” is not scored. {one.error}"))
-    downloads(engine.answer_table(found), "answers-table", python)
+    downloads(found.table(), "answers-table", python)
 
 
 def _shown(one: engine.RankedAnswer) -> dict[str, object]:
