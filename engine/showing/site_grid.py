@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import ExperimentError
 from ..experiment.sites import MLP, Head, Site
 from .palette import MORE, SIGNED, Scale, turned
 
@@ -61,13 +60,6 @@ class SiteGrid:
     name: str
     signed: bool = False
     less_is_better: bool = False
-
-    def __post_init__(self) -> None:
-        if self.heads.ndim != 2 or self.mlps.shape != self.heads.shape[:1]:
-            raise ExperimentError(
-                f"A grid has a number for each head of each layer and one for its MLP, not heads "
-                f"{self.heads.shape} and MLPs {self.mlps.shape}."
-            )
 
     @classmethod
     def of(

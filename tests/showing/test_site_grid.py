@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 
 import engine
 from engine.showing.palette import SIGNED, turned
@@ -69,8 +68,3 @@ def test_another_grid_fills_what_is_not_known_and_nothing_else():
     both = grid().filled(every)
     assert both[engine.Head(0, 1)] == -0.5 and both[engine.Head(0, 0)] == 9.0
     assert both.name == grid().name and np.isnan(both[engine.MLP(2)])
-
-
-def test_heads_and_mlps_of_other_layers_are_no_grid():
-    with pytest.raises(engine.EngineError, match=r"\(2, 3\).*\(3,\)"):
-        SiteGrid(np.zeros((2, 3)), np.zeros(3), "wrong")
