@@ -21,6 +21,7 @@ from .errors import (
     TokenError,
 )
 from .experiment.ablations import Ablations, ablations
+from .experiment.change import Change, changes
 from .experiment.experiment import Experiment
 from .experiment.method import Kind, Method
 from .experiment.positions import Positions
@@ -137,6 +138,7 @@ __all__ = [
     "Cancelled",
     "Candidate",
     "Certificate",
+    "Change",
     "Check",
     "Circuit",
     "Continuation",
@@ -215,6 +217,7 @@ __all__ = [
     "attention",
     "attention_overview",
     "certificate",
+    "changes",
     "circuit_left",
     "circuit_table",
     "compare_sentencepiece",

@@ -16,7 +16,7 @@ from .experiment.results import Activations
 from .model.model import Model
 from .model.worker import Steps
 from .passes import forward
-from .passes.ablation import edits_of, prepared
+from .passes.prepare import Prepared, prepare
 from .registry import model_of
 
 
@@ -34,8 +34,9 @@ def activations(e: Experiment, names: Any, view: str | None = None) -> Activatio
             raise EngineError(f"{model.checkpoint.architecture} has no {name} in layer {layer}.")
 
     def steps() -> Steps[Activations]:
-        yield from prepared(model, e)
-        return _activations(model, e, wanted)
+        prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
+        forward.check_ids(model, prompt.ids)
+        return _activations(model, (yield from prepare(model, e, prompt)), wanted)
 
     return model.worker.submit(steps(), view=view).result()
 
@@ -67,11 +68,12 @@ def _named(model: Model, names: Any) -> Iterator[tuple[str, int]]:
             )
 
 
-def _activations(model: Model, e: Experiment, names: frozenset[forward.Capture]) -> Activations:
-    prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
-    forward.check_ids(model, prompt.ids)
+def _activations(
+    model: Model, prepared: Prepared, names: frozenset[forward.Capture]
+) -> Activations:
+    prompt = prepared.prompt
     everywhere = tuple(range(len(prompt)))
-    edits = edits_of(model, e, prompt, len(prompt))
+    edits = prepared.edits(len(prompt))
     clean, ablated = forward.run(
         model,
         [forward.Row(prompt.ids, own, everywhere, names) for own in ((), edits)],

@@ -129,7 +129,7 @@ def evaluated(
         ],
     )
     _check_scores(task, found[0])
-    notes.extend(late_notes(model, [asked_of(e, pair) for pair in task.pairs]))
+    notes.extend(late_notes(model, [asked_of(e, pair) for pair in task.pairs], [e.method]))
     diffs = np.array([one.logit_diff for one in found[4:]]).reshape(-1, len(task.pairs))
     means, stds = diffs.mean(1), diffs.std(1)
     a, b = len(members), len(members) + len(drawn)

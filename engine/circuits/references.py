@@ -14,7 +14,7 @@ from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
 from ..model.model import Model
-from ..tasks.pairs import AVERAGES, Task
+from ..tasks.pairs import Task
 from .circuit import Circuit
 
 Whose = Literal["", "circuit", "pairs", "given"]
@@ -40,7 +40,7 @@ def choose_references(
     corrupted prompts of the pairs.
     Raises: EngineError for references that are given and are none.
     """
-    if circuit.method.kind not in AVERAGES:
+    if circuit.method.kind.takes != "references":
         return References()
     if given is not None:
         texts = given.references if isinstance(given, Task) else given

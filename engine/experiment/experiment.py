@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ..errors import ExperimentError, LinkError
 from .ablations import Ablations, ablations
+from .change import Change, changes
 from .method import Method
 from .positions import Positions
 
@@ -27,13 +28,15 @@ MOST_REFERENCES = 1_000
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is asked: a model, a prompt, and what is switched off.
+    """What is asked: a model, a prompt, and what is switched off or changed otherwise.
 
     `model` is a bundled name, a hub name or a directory. `answer` and `distractor` are scored in
     place, after the prompt, so a leading space belongs to them. `corrupted` is the prompt whose
     activations `resample` uses; `references` are the prompts whose averages `mean` and
     `mean_by_position` use (the corrupted prompt alone, if there are none). `prepend_bos` None
-    means what the tokenizer does by itself.
+    means what the tokenizer does by itself. `ablations`, `method` and `positions` are the short
+    form of one change; `changes` are further ones, each written as in `"scale(0.5) m2 @3"`, and
+    made in their order after it.
     Raises: ExperimentError or SiteError for a field that cannot be read.
     """
 
@@ -47,12 +50,14 @@ class Experiment:
     positions: Positions = field(default_factory=Positions)
     references: tuple[str, ...] = ()
     prepend_bos: bool | None = None
+    changes: tuple[Change, ...] = ()
 
     def __post_init__(self) -> None:
         for name, parse in (
             ("ablations", ablations),
             ("method", Method.parse),
             ("positions", Positions.parse),
+            ("changes", changes),
         ):
             object.__setattr__(self, name, parse(getattr(self, name)))
         if isinstance(self.references, str):
@@ -80,8 +85,17 @@ class Experiment:
 
     @property
     def clean(self) -> Experiment:
-        """The same experiment with nothing ablated."""
-        return replace(self, ablations=Ablations(), method=Method(), positions=Positions())
+        """The same experiment with nothing changed."""
+        return replace(
+            self, ablations=Ablations(), method=Method(), positions=Positions(), changes=()
+        )
+
+    @property
+    def every_change(self) -> tuple[Change, ...]:
+        """All that is changed, in order: the short form, where it names sites, and `changes`."""
+        if not self.ablations:
+            return self.changes
+        return (Change(self.ablations, self.method, self.positions), *self.changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Only what differs from the defaults, as plain JSON values (the model always)."""
@@ -128,7 +142,7 @@ class Experiment:
     def to_url(self) -> str:
         """The query of a link to this experiment, beginning with `?`.
 
-        Every field is written as text; `references` appear once each.
+        Every field is written as text; `references` and `changes` appear once each.
         """
         pairs: list[tuple[str, str]] = []
         for name, value in self.to_dict().items():
@@ -160,7 +174,7 @@ class Experiment:
         """Read the name-value pairs of a link's query, already decoded."""
         plain: dict[str, Any] = {}
         for name, value in pairs:
-            if name == "references":
+            if name in _REPEATED:
                 plain.setdefault(name, []).append(value)
             elif name == "prepend_bos":
                 if value not in ("true", "false"):
@@ -180,11 +194,12 @@ class Experiment:
 
 _DEFAULT = Experiment()
 _NAMES = {f.name for f in fields(Experiment)}
+_REPEATED = ("references", "changes")
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return list(value)
+        return list(map(str, value))
     return value if isinstance(value, (str, bool)) else str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -14,32 +15,43 @@ MOST_NUMBER = 1e6
 
 
 class Kind(Enum):
-    """What an ablated activation becomes. Each member carries its own definition."""
+    """What an ablated activation becomes. Each member carries its own definition.
+
+    `takes`: what it is told or given: nothing, a "number", the "references" or the "corrupted"
+    prompt. `by_position`: whether it has values for the prompt's own tokens only, each for its
+    position.
+    """
 
     ZERO = ("zero", "the activation becomes 0")
     MEAN = (
         "mean",
         "it becomes its average over every token of the reference prompts, whatever their length",
+        "references",
     )
     MEAN_BY_POSITION = (
         "mean_by_position",
         "it becomes its average over the reference prompts at the same position; every reference "
         "prompt must have as many tokens as the prompt",
+        "references",
+        True,
     )
     RESAMPLE = (
         "resample",
         "it becomes its value in the corrupted prompt's run at the same position; the corrupted "
         "prompt must have as many tokens as the prompt",
+        "corrupted",
+        True,
     )
-    SCALE = ("scale", "it is multiplied by a number, as in scale(0.5)")
-    SET = ("set", "it is forced to a number, as in set(3)")
+    SCALE = ("scale", "it is multiplied by a number, as in scale(0.5)", "number")
+    SET = ("set", "it is forced to a number, as in set(3)", "number")
 
-    def __init__(self, word: str, definition: str) -> None:
+    def __init__(
+        self, word: str, definition: str, takes: str = "", by_position: bool = False
+    ) -> None:
         self.word = word
         self.definition = definition
-
-
-_TAKES_NUMBER = (Kind.SCALE, Kind.SET)
+        self.takes = takes
+        self.by_position = by_position
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,7 @@ class Method:
     number: float | None = None
 
     def __post_init__(self) -> None:
-        if (self.kind in _TAKES_NUMBER) != (self.number is not None):
+        if (self.kind.takes == "number") != (self.number is not None):
             raise ExperimentError(
                 f"The method {self.kind.word} "
                 + (
@@ -94,3 +106,13 @@ class Method:
         except ValueError:
             raise ExperimentError(f"“{match[2]}” in “{text[:60]}” is not a number.") from None
         return Method(kinds[match[1]], number)
+
+
+def prompt_only(methods: Iterable[Method], later: str) -> list[str]:
+    """What to tell of methods with values for the prompt only, where there are `later` tokens
+    too: a sentence each."""
+    return [
+        f"{method} has values for the prompt's tokens only; it leaves those {later} as they are."
+        for method in dict.fromkeys(methods)
+        if method.kind.by_position
+    ]

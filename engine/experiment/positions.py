@@ -75,22 +75,23 @@ class Positions:
             indices.update(range(int(span[0]), int(span[1]) + 1))
         return Positions("indices", tuple(sorted(indices)))
 
-    def at(self, n_prompt: int, n_tokens: int) -> tuple[int, ...]:
-        """The positions meant, for a prompt of `n_prompt` tokens in a text of `n_tokens`.
+    def at(self, n_prompt: int, stop: int, first: int = 0) -> tuple[int, ...]:
+        """The positions meant from `first` to before `stop`, in a text that begins with a prompt of
+        `n_prompt` tokens.
 
         Raises: ExperimentError for an index past the prompt's end, naming both.
         """
         match self.which:
             case "all":
-                return tuple(range(n_tokens))
+                return tuple(range(first, stop))
             case "prompt":
-                return tuple(range(min(n_prompt, n_tokens)))
+                return tuple(range(first, min(n_prompt, stop)))
             case "generated":
-                return tuple(range(n_prompt, n_tokens))
+                return tuple(range(max(n_prompt, first), stop))
         bad = [i for i in self.indices if not -n_prompt <= i < n_prompt]
         if bad:
             raise ExperimentError(
                 f"Position {bad[0]} is not in the prompt: it has {n_prompt} tokens, positions 0 to "
                 f"{n_prompt - 1}."
             )
-        return tuple(sorted({i % n_prompt for i in self.indices}))
+        return tuple(i for i in sorted({i % n_prompt for i in self.indices}) if first <= i < stop)

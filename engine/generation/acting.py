@@ -9,46 +9,42 @@ the cache, what it did to them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import ExperimentError
 from ..experiment.ablations import Ablations, ablations
+from ..experiment.change import Change
 from ..experiment.experiment import Experiment
-from ..experiment.results import Tokens
-from ..model.model import Model
-from ..passes.ablation import edits_at, has_values_past_the_prompt
 from ..passes.hooks import Edit
+from ..passes.prepare import Prepared
 
 
 @dataclass(frozen=True)
 class Span:
-    """An experiment's ablations, acting at steps `start` to before `stop`."""
+    """An experiment's changes, acting at steps `start` to before `stop`."""
 
     e: Experiment
     start: int = 0
     stop: int = sys.maxsize
 
-    def at(self, n_prompt: int, first: int, stop: int) -> tuple[int, ...]:
-        """The positions from `first` to before `stop` at which they act.
+    def within(self, n_prompt: int, first: int, stop: int) -> tuple[int, int]:
+        """The part of the positions from `first` to before `stop` that these steps read."""
+        low, high = (_position(n_prompt, step) for step in (self.start, self.stop))
+        return max(first, low), min(stop, high)
+
+    def acting(self, n_prompt: int, n_tokens: int) -> tuple[Change, ...]:
+        """Those of the changes that change anything in a text of up to `n_tokens`.
 
         Raises: ExperimentError for an index past the prompt's end.
         """
-        low = _position(n_prompt, self.start)
-        a, b = max(first, low), min(stop, _position(n_prompt, self.stop))
-        match self.e.positions.which:
-            case "all":
-                return tuple(range(a, b))
-            case "prompt":
-                return tuple(range(a, min(b, n_prompt)))
-            case "generated":
-                return tuple(range(max(a, n_prompt), b))
-        return tuple(p for p in self.e.positions.at(n_prompt, n_prompt) if a <= p < b)
-
-    def ever_acts(self, n_prompt: int, n_tokens: int) -> bool:
-        """Whether they change anything in a text of up to `n_tokens`."""
-        last = n_tokens if has_values_past_the_prompt(self.e.method.kind) else n_prompt
-        return bool(self.e.ablations) and bool(self.at(n_prompt, 0, last))
+        first, stop = self.within(n_prompt, 0, n_tokens)
+        found = []
+        for one in self.e.every_change:
+            last = min(stop, n_prompt) if one.becomes.kind.by_position else stop
+            if one.positions.at(n_prompt, last, first):
+                found.append(one)
+        return tuple(found)
 
 
 def spans(
@@ -57,7 +53,8 @@ def spans(
     until_step: int | None = None,
     switches: Mapping[int, str | Ablations] | None = None,
 ) -> tuple[Span, ...]:
-    """The experiment's ablations and what takes their place when, all from one step until another.
+    """The experiment's changes and what takes the place of its ablations when, all from one step
+    until another.
 
     Raises: ExperimentError for steps that are none.
     """
@@ -80,30 +77,26 @@ def spans(
 class Acting:
     """The edits of one row while it is read, given to a decoding part by part."""
 
-    def __init__(self, model: Model, prompt: Tokens, when: tuple[Span, ...]) -> None:
-        self._model, self._prompt, self._when = model, prompt, when
+    def __init__(self, n_prompt: int, when: Sequence[tuple[Span, Prepared]]) -> None:
+        self._n_prompt, self._when = n_prompt, when
         self._later: dict[tuple[bool, ...], tuple[Edit, ...]] = {}
 
     def reading(self, first: int, stop: int) -> tuple[Edit, ...]:
         """The edits for reading positions `first` to before `stop`, counted from `first`."""
-        n = len(self._prompt)
-        at = [span.at(n, first, stop) for span in self._when]
+        n = self._n_prompt
+        at = [span.within(n, first, stop) for span, _ in self._when]
         if first < n or stop - first > 1:
             return self._edits(at, first)
-        acts = tuple(map(bool, at))
+        acts = tuple(a < b for a, b in at)  # one token behind the prompt is as any other
         if acts not in self._later:
-            self._later[acts] = self._edits(at, first)
+            self._later[acts] = tuple(replace(one, keys=None) for one in self._edits(at, first))
         return self._later[acts]
 
-    def _edits(self, at: list[tuple[int, ...]], first: int) -> tuple[Edit, ...]:
+    def _edits(self, at: Sequence[tuple[int, int]], first: int) -> tuple[Edit, ...]:
         return tuple(
-            replace(
-                one,
-                positions=tuple(p - first for p in one.positions),
-                keys=one.keys if first < len(self._prompt) else None,
-            )
-            for span, positions in zip(self._when, at, strict=True)
-            for one in edits_at(self._model, span.e, self._prompt, positions)
+            replace(one, positions=tuple(p - first for p in one.positions))
+            for (_, prepared), (a, b) in zip(self._when, at, strict=True)
+            for one in prepared.edits(b, a)
         )
 
 

@@ -19,7 +19,7 @@ from ..experiment.results import Tokens
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
-from ..passes.ablation import edits_of, prepared
+from ..passes.prepare import prepare
 from ..registry import model_of
 from .measuring import overflow
 from .results import AnswerScore, RankedAnswer, RankedAnswers
@@ -59,7 +59,7 @@ class _Candidate:
 def _steps(model: Model, e: Experiment, answers: Sequence[str]) -> Steps[RankedAnswers]:
     prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
     forward.check_ids(model, prompt.ids)
-    yield from prepared(model, e)
+    prepared = yield from prepare(model, e, prompt)
     candidates = [_candidate(model, prompt, text) for text in dict.fromkeys(answers)]
     asked: dict[Ids, set[int]] = {}
     for one in candidates:
@@ -69,7 +69,7 @@ def _steps(model: Model, e: Experiment, answers: Sequence[str]) -> Steps[RankedA
     texts = sorted(_texts(asked, _regime(model, prompt)), key=len)
     for start in range(0, len(texts), _ROWS):
         part = texts[start : start + _ROWS]
-        edits = [edits_of(model, e, prompt, len(prompt) + len(text)) for text in part]
+        edits = [prepared.edits(len(prompt) + len(text)) for text in part]
         _score(model, prompt, part, [()] * len(part), asked, scores[0])
         _score(model, prompt, part, edits, asked, scores[1])
         yield (start + len(part)) / len(texts)

@@ -14,9 +14,9 @@ from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
 from ..model.model import Model
 from ..passes import forward
-from ..passes.ablation import prepared
 from ..passes.decoding import Changes, Decoding, OutOfMemory, row_bytes
 from ..passes.hooks import Edit
+from ..passes.prepare import prepare
 from .acting import Acting, Span
 from .many_telling import Done
 from .measuring import overflow
@@ -108,14 +108,13 @@ def _acting(
     assert not isinstance(tokens, str)
     acting, errors = [], []
     for e in plan.experiments:
-        e = replace(e, prompt=tokens.text)
-        told = ""
+        spans, told = [], ""
         try:
-            yield from prepared(model, e)
-            e.positions.at(len(tokens), len(tokens))
+            prepared = yield from prepare(model, replace(e, prompt=tokens.text), tokens)
+            spans = [(Span(e), prepared)]
         except EngineError as wrong:
             told = str(wrong)
-        acting.append(Acting(model, tokens, (Span(e),)))
+        acting.append(Acting(len(tokens), spans))
         errors.append(told)
     return acting, errors
 

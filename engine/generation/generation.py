@@ -13,13 +13,14 @@ from typing import Any
 from ..errors import ExperimentError
 from ..experiment.ablations import Ablations
 from ..experiment.experiment import Experiment
+from ..experiment.method import prompt_only
 from ..experiment.numbers import whole_number, whole_or_none
 from ..experiment.results import Tokens
 from ..model.model import Model
 from ..model.streaming import Stream
 from ..passes import forward
-from ..passes.ablation import has_values_past_the_prompt, prepared
 from ..passes.hooks import ablated_sites
+from ..passes.prepare import prepare
 from ..ranking.answers import lengths_note
 from ..registry import model_of
 from .acting import Acting, Span, spans
@@ -72,9 +73,9 @@ def generate(
 
     Greedy, unless there is a temperature; both runs draw with the same seed and the same luck.
     `prefix`: ids generated before, or chosen, to go on from (`ablated_prefix`: the ablated run's
-    own, as many); they come first as forced steps, beside `max_new_tokens`. The ablations act
-    from step `from_step` on, until before step `until_step`; `switches` maps a step to the
-    ablations that take their place from there, and a third run then goes on from the same text
+    own, as many); they come first as forced steps, beside `max_new_tokens`. The changes act
+    from step `from_step` on, until before step `until_step`; `switches` maps a step to what takes
+    the place of `ablations` from there, and a third run then goes on from the same text
     without the last of the switches (`unswitched_prefix`: its own ids, else the ablated run's).
     `retokenize`: after every token the whole text is
     tokenized anew, and where that gives other ids the run goes on from those. `k`: how many of the
@@ -118,7 +119,8 @@ def generate(
     if not 1 <= k <= model.shape.d_vocab:
         raise ExperimentError(f"A step can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")
     for span in when[1]:
-        ablated_sites(span.e.ablations, model.shape)
+        for change in span.e.every_change:
+            ablated_sites(change.sites, model.shape)
     prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
     n_new = _room(model, prompt, given, max_new_tokens)
     which = _apart(when, given, len(prompt), len(prompt) + len(given[0]) + n_new)
@@ -157,7 +159,7 @@ def _apart(
     """Which of the runs that are made each is: one in which nothing ever acts is the clean one."""
     found, made = [0], 1
     for spans_of, prefix in zip(when[1:], given[1:], strict=True):
-        own = prefix != given[0] or any(span.ever_acts(n_prompt, n) for span in spans_of)
+        own = prefix != given[0] or any(span.acting(n_prompt, n) for span in spans_of)
         found.append(made if own else 0)
         made += own
     return tuple(found)
@@ -165,9 +167,12 @@ def _apart(
 
 def _work(model: Model, plan: Plan, put: Put) -> Generator[float, None, str]:
     """The job: hands over what each step gave, and returns how it ended."""
+    prepared = {}
     for e in dict.fromkeys(span.e for when in plan.when for span in when):
-        yield from prepared(model, e)
-    acting = [Acting(model, plan.prompt, when) for when in plan.when]
+        prepared[e] = yield from prepare(model, e, plan.prompt)
+    acting = [
+        Acting(len(plan.prompt), [(span, prepared[span.e]) for span in when]) for when in plan.when
+    ]
     going = (Rewriting if plan.retokenize else Appending)(model, plan, acting)
     total = plan.first + plan.n_new
     step = 0
@@ -212,7 +217,7 @@ _READ_ANEW = "there the whole text is read anew, as without a cache"
 
 def _notes(model: Model, plan: Plan, when: tuple[Span, ...], asked: int) -> tuple[str, ...]:
     told = list(plan.prompt.warnings)
-    e, n = when[0].e if when else None, len(plan.prompt)
+    n = len(plan.prompt)
     end = n + plan.first + plan.n_new - 1
     told += lengths_note(model.rotaries.regime, n, end, _READ_ANEW)
     if plan.clipped:
@@ -223,20 +228,27 @@ def _notes(model: Model, plan: Plan, when: tuple[Span, ...], asked: int) -> tupl
             + (f"this model reads at most {most:,}, and need not read the last." if most else
                f"no more than {MOST_TOKENS:,} are made at once.")
         )  # fmt: skip
-    if e is not None and any(span.e.ablations for span in when):
-        if not any(span.ever_acts(n, n + plan.first + plan.n_new) for span in when):
-            told.append(
-                f"Nothing is changed: {e.method} at positions “{e.positions}” has nowhere to act "
-                "in these steps, so both runs are the clean one."
-            )
-        elif not has_values_past_the_prompt(e.method.kind) and e.positions.which == "all":
-            told.append(
-                f"{e.method} has values for the prompt's tokens only; those generated are left as "
-                "they are."
-            )
+    told += _where_told(when, n, n + plan.first + plan.n_new)
     if plan.sampling.temperature:
         told.append(
             f"Sampled at temperature {plan.sampling.temperature:g} with seed {plan.sampling.seed}; "
             "both runs draw with the same luck, so where they part, the ablation has parted them."
         )
     return tuple(told)
+
+
+def _where_told(when: Sequence[Span], n_prompt: int, n_tokens: int) -> list[str]:
+    """What a reader must know of where the changes act, and where they cannot."""
+    every = dict.fromkeys(change for span in when for change in span.e.every_change)
+    acting = {change for span in when for change in span.acting(n_prompt, n_tokens)}
+    idle = [one for one in every if one not in acting]
+    told = prompt_only([one.becomes for one in acting if one.positions.which == "all"], "generated")
+    if idle:
+        each = dict.fromkeys(f"{one.becomes} at positions “{one.positions}”" for one in idle)
+        where = f"{' and '.join(each)} {'has' if len(each) == 1 else 'have'} nowhere to act"
+        told.append(
+            f"{where[:1].upper()}{where[1:]} in these steps."
+            if acting
+            else f"Nothing is changed: {where} in these steps, so both runs are the clean one."
+        )
+    return told

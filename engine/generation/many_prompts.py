@@ -73,11 +73,12 @@ def generate_many(
     """Let the model go on after many prompts, clean and under each set of ablations.
 
     `prompts`: texts, `Example`s, pairs, or tuples of a prompt and its answer.
-    The model, method, positions and references are the experiment's; a prompt's own answer, if it
-    has one, is what is expected. `sets`: name → ablations, by itself the experiment's as
-    "ablated". `controls`: how many random sets of the same size each set is held against, drawn
-    without overlap with it, as many in each layer if `layer_matched`. `done`: the indices of
-    prompts to leave out, so that what was stopped goes on: rows keep their index and their seed.
+    The model, method, positions and references are the experiment's, and so are its further
+    changes, in every run but the clean one; a prompt's own answer, if it has one, is what is
+    expected. `sets`: name → ablations, by itself the experiment's as "ablated". `controls`: how
+    many random sets of the same size each set is held against, drawn without overlap with it, as
+    many in each layer if `layer_matched`. `done`: the indices of prompts to leave out, so that what
+    was stopped goes on: rows keep their index and their seed.
     The rest is as in `generate`.
     Returns: Many, an iterator of rows. A prompt that cannot be run says why in its row.
     Raises: EngineError in words, here or from the iterator.
@@ -160,7 +161,8 @@ def _runs(
             for i, sites in enumerate(drawn)
         ]
         for title, one, control_of in each:
-            runs.append(Run(title, str(one), control_of))
+            told = "; ".join(filter(None, (str(one), *map(str, e.changes))))
+            runs.append(Run(title, told, control_of))
             experiments.append(replace(e, ablations=one))
     return tuple(runs), tuple(experiments)
 

@@ -33,8 +33,8 @@ from ..model.attention import has_sink
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
-from ..passes.ablation import edits_of, prepared
 from ..passes.hooks import Edit
+from ..passes.prepare import prepare
 from ..registry import model_of
 from .results import Attention, AttentionOverview, AttentionRun, HeadScores, check_values
 from .scores import head_scores
@@ -95,8 +95,7 @@ def _spelt_out(sites: Sequence[Site], shape: Shape) -> tuple[Head, ...]:
 
 
 def _attention(model: Model, e: Experiment, heads: tuple[Head, ...] | None) -> Steps[Attention]:
-    yield from prepared(model, e)
-    prompt, edits = _asked(model, e)
+    prompt, edits = yield from _asked(model, e)
     s, n = model.shape, len(prompt)
     every = _with_patterns(model) if heads is None else heads
     layers = sorted({head.layer for head in every})
@@ -125,8 +124,7 @@ def _overview(model: Model, e: Experiment, size: int, weighted: bool) -> Steps[A
     kept = model.store.find(key)
     if isinstance(kept, AttentionOverview):
         return kept
-    yield from prepared(model, e)
-    prompt, edits = _asked(model, e)
+    prompt, edits = yield from _asked(model, e)
     every = _with_patterns(model)
     layers = sorted({head.layer for head in every})
     _check_patterns(model, layers)
@@ -199,10 +197,11 @@ def _notes(model: Model, layers: Sequence[int], edits: tuple[Edit, ...]) -> tupl
     return tuple(told)
 
 
-def _asked(model: Model, e: Experiment) -> tuple[Tokens, tuple[Edit, ...]]:
+def _asked(model: Model, e: Experiment) -> Steps[tuple[Tokens, tuple[Edit, ...]]]:
     prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
     forward.check_ids(model, prompt.ids)
-    return prompt, edits_of(model, e, prompt, len(prompt))
+    prepared = yield from prepare(model, e, prompt)
+    return prompt, prepared.edits(len(prompt))
 
 
 def _check_room(n_patterns: int, n: int) -> None:

@@ -21,8 +21,8 @@ from ..experiment.numbers import whole_number
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
-from ..passes.ablation import edits_of, prepared
 from ..passes.hooks import Edit
+from ..passes.prepare import prepare
 from ..ranking.answers import Asked, asked
 from ..registry import model_of
 from .cells import Cells, Run, Scratch, cells
@@ -66,7 +66,6 @@ def logit_lens(
         raise ExperimentError(f"A cell can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")
 
     def steps() -> Steps[Lens]:
-        yield from prepared(model, e)
         return (yield from _lens(model, e, k, stream, at, last))
 
     return model.worker.submit(steps(), view=view).result()
@@ -113,7 +112,8 @@ def _lens(
     question = asked(model, e)
     ids = question.prompt.ids + question.after(at)
     first = 0 if last is None else max(0, len(ids) - last)
-    clean, ablated = _streams(model, ids, edits_of(model, e, question.prompt, len(ids)), stream)
+    prepared = yield from prepare(model, e, question.prompt)
+    clean, ablated = _streams(model, ids, prepared.edits(len(ids)), stream)
     layers = _layers(model, stream)
     followed = _followed(question, at)
     parts: list[tuple[Cells, Cells]] = []

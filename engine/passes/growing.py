@@ -156,10 +156,11 @@ def grown(
 
 
 def _wanted(layer: int, rows: Sequence[tuple[Edits, Edit | None]]) -> Wanted:
-    """The edits of rows in one layer: those given, and behind them each row's own."""
+    """The edits of rows in one layer: each row's own, then those given, so that it joins the first
+    of the changes."""
     return by_place(
         [
-            [e for e in (*given, *(() if own is None else (own,))) if e.layer == layer]
+            [e for e in (*(() if own is None else (own,)), *given) if e.layer == layer]
             for given, own in rows
         ]
     )

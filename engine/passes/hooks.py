@@ -7,6 +7,7 @@ projection, per query head; MLPs at `mlp_out`, after the post-norm where there i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..experiment.ablations import Ablations
-from ..experiment.method import Kind
+from ..experiment.method import Kind, Method
 from ..experiment.sites import MLP, Head, HeadPart, Neuron, Shape, Site, Stream, resolve_sites
 
 
@@ -53,64 +54,68 @@ def ablated_sites(ablations: Ablations, shape: Shape) -> tuple[Site, ...]:
     return tuple(site for site in every if site not in kept)
 
 
+def place_of(site: Site, shape: Shape) -> tuple[tuple[str, int], int | None]:
+    """Where a site is changed: the activation and its layer, and which head or neuron of it (a
+    key-value head, of keys and values); None for the whole vector."""
+    match site:
+        case Head(layer, head):
+            return ("z", layer), head
+        case HeadPart(layer, head, "k" | "v" as part):
+            return (part, layer), head // (shape.n_heads // shape.n_key_value_heads)
+        case HeadPart(layer, head, part):
+            return (part, layer), head
+        case Neuron(layer, index):
+            return ("post", layer), index
+        case MLP(layer):
+            return ("mlp_out", layer), None
+        case Stream(layer, mid):
+            last = layer == shape.n_layers
+            point = "resid_post" if last else "resid_mid" if mid else "resid_pre"
+            return (point, layer - last), None
+    raise TypeError(f"{site} is many sites: resolve it first")
+
+
 def grouped(sites: Sequence[Site], shape: Shape) -> dict[tuple[str, int], tuple[int, ...] | None]:
-    """Sites by the place where they are changed, with the heads or neurons there (key-value heads
-    for keys and values); None where the whole vector is."""
-    shared = shape.n_heads // shape.n_key_value_heads
-    groups: dict[tuple[str, int], list[int] | None] = {}
+    """Sites by the place where they are changed, with the heads or neurons there; None where the
+    whole vector is."""
+    groups: dict[tuple[str, int], set[int] | None] = {}
     for site in sites:
-        match site:
-            case Head(layer, head):
-                found = groups.setdefault(("z", layer), [])
-                assert found is not None
-                found.append(head)
-            case Neuron(layer, index):
-                found = groups.setdefault(("post", layer), [])
-                assert found is not None
-                found.append(index)
-            case HeadPart(layer, head, part):
-                found = groups.setdefault((part, layer), [])
-                assert found is not None
-                found.append(head // shared if part in ("k", "v") else head)
-            case MLP(layer):
-                groups[("mlp_out", layer)] = None
-            case Stream(layer, mid):
-                last = layer == shape.n_layers
-                point = "resid_post" if last else "resid_mid" if mid else "resid_pre"
-                groups[(point, layer - last)] = None
-    return {
-        at: None if found is None else tuple(sorted(set(found))) for at, found in groups.items()
-    }
+        at, index = place_of(site, shape)
+        if index is None:
+            groups[at] = None
+        elif (found := groups.setdefault(at, set())) is not None:
+            found.add(index)
+    return {at: None if found is None else tuple(sorted(found)) for at, found in groups.items()}
 
 
 def edit(
     at: tuple[str, int],
     index: tuple[int, ...] | None,
-    kind: Kind,
-    number: float | None,
+    method: Method,
     positions: tuple[int, ...],
     reference: Tensor | None,
 ) -> Edit:
-    """The change of one group of sites.
+    """What a method does to one group of sites.
 
     `reference`: for `mean` the average activation without its position axis, for
     `mean_by_position` and `resample` with it, [pos ...]; None for the other methods. Of a pattern
     it is [query_pos head_index key_pos], and `keys` are as many as it has.
     """
     point, layer = at
-    match kind:
+    match method.kind:
         case Kind.ZERO:
             return Edit(point, layer, index, positions, 0.0)
         case Kind.SET:
-            return Edit(point, layer, index, positions, float(number or 0.0))
+            return Edit(point, layer, index, positions, float(method.number or 0.0))
         case Kind.SCALE:
-            return Edit(point, layer, index, positions, float(number or 0.0), scales=True)
+            return Edit(point, layer, index, positions, float(method.number or 0.0), scales=True)
     assert reference is not None
-    if kind is not Kind.MEAN:
+    by_position = method.kind.by_position
+    if by_position:
         reference = reference[list(positions)]
     if index is not None:
         reference = reference.index_select(
-            0 if kind is Kind.MEAN else 1, torch.tensor(index, device=reference.device)
+            1 if by_position else 0, torch.tensor(index, device=reference.device)
         )
     keys = reference.shape[-1] if point == "pattern" else None
     return Edit(point, layer, index, positions, reference, keys=keys)
@@ -127,15 +132,17 @@ def forced_pattern(one: Edit, n_prompt: int) -> Iterator[Edit]:
 
 
 def apply(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
-    """Make the changes of each row in a copy of an activation [batch pos ...].
+    """Make the changes of each row in a copy of an activation [batch pos ...], in the order given.
 
-    Rows that share an edit are changed together.
+    Rows that share an edit are changed together, where it is as many places from their first.
     """
     changed = activation.clone()
-    sharing: dict[Edit, list[int]] = {}
+    before: Counter[int] = Counter()
+    sharing: dict[tuple[int, Edit], list[int]] = {}
     for row, one in edits:
-        sharing.setdefault(one, []).append(row)
-    for one, rows in sharing.items():
+        sharing.setdefault((before[row], one), []).append(row)
+        before[row] += 1
+    for (_, one), rows in sorted(sharing.items(), key=lambda item: item[0][0]):
         axes = [tuple(rows), one.positions, *([one.index] if one.index is not None else [])]
         cells = _cells(tuple(axes), changed.device)
         value = one.value if isinstance(one.value, float) else one.value.to(changed.dtype)

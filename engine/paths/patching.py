@@ -15,20 +15,21 @@ the sender does by way of a third; and of two paths patched together not the sum
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from ..errors import EngineError, ExperimentError
 from ..experiment.ablations import Ablations
+from ..experiment.change import Change
 from ..experiment.experiment import Experiment
-from ..experiment.sites import MLP, Head, Site
+from ..experiment.sites import Head, Site
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
-from ..passes.ablation import edits_at, prepared
 from ..passes.forward import Capture, Row
 from ..passes.hooks import Edit
+from ..passes.prepare import prepare
 from ..ranking.answers import Asked, asked
 from ..ranking.scoring import is_decided
 from .receivers import Receiver
@@ -54,17 +55,18 @@ def is_sequential(model: Model) -> bool:
 def patched(model: Model, e: Experiment, paths: Sequence[Path]) -> Steps[tuple[float, list[float]]]:
     """The logit difference of one experiment with each path patched, on the worker's thread.
 
-    Paths are patched by the experiment's method, at its positions; receivers a sender cannot reach
-    are left alone. Returns: the clean logit difference, and that of each path, NaN where it reaches
-    none.
+    Paths are patched by the experiment's method, at its positions, and nothing else is changed;
+    receivers a sender cannot reach are left alone. Returns: the clean logit difference, and that of
+    each path, NaN where it reaches none.
     Raises: EngineError where answer and distractor are not told apart by a token, or the
     architecture has no direct paths.
     """
     question = _decided(model, e)
     text = _Text(model, e, question)
-    yield from _prepared(model, e, paths)
-    senders = list(dict.fromkeys(path.sender for path in paths))
-    deltas = text.deltas(senders)
+    senders = _together(dict.fromkeys(path.sender for path in paths))
+    changes = [Change(Ablations(some), e.method, e.positions) for some in senders]
+    prepared = yield from prepare(model, e, question.prompt, changes)
+    deltas = text.deltas(senders, prepared.by_change(len(text.ids)))
     found: list[float] = []
     for start, group in _grouped(paths, len(text.ids)):
         found += text.logit_diffs(group, deltas)
@@ -83,14 +85,13 @@ def _decided(model: Model, e: Experiment) -> Asked:
     return question
 
 
-def _prepared(model: Model, e: Experiment, paths: Iterable[Path]) -> Iterator[float]:
-    sites = tuple(dict.fromkeys(path.sender for path in paths))
-    for _ in prepared(model, _ablating(e, sites)):
-        yield 0.0
-
-
-def _ablating(e: Experiment, sites: tuple[Site, ...]) -> Experiment:
-    return replace(e, ablations=Ablations(sites))
+def _together(senders: Iterable[Site]) -> list[tuple[Site, ...]]:
+    """The senders that one row changes: with the heads of every layer held, what a layer's
+    attention writes depends on them alone, so the same head of every layer; and the MLPs."""
+    groups: dict[int | None, list[Site]] = {}
+    for site in senders:
+        groups.setdefault(site.head if isinstance(site, Head) else None, []).append(site)
+    return [tuple(some) for some in groups.values()]
 
 
 def _grouped(paths: Sequence[Path], n_tokens: int) -> Iterator[tuple[int, Sequence[Path]]]:
@@ -145,34 +146,22 @@ class _Text:
                     "direct paths to patch. Ablate heads and MLPs instead."
                 )
 
-    def deltas(self, senders: Sequence[Site]) -> dict[Site, Tensor]:
-        """How each sender's output changes in the residual stream: [pos d_model].
-
-        With the heads of every layer held, what a layer's attention writes depends on them alone;
-        so one row changes the same head of every layer.
-        """
-        positions = self.e.positions.at(len(self.question.prompt), len(self.ids))
-        rows, points, asked_for = [], [], []
-        heads = sorted({s.head for s in senders if isinstance(s, Head)})
-        groups: list[tuple[str, list[Site]]] = [
-            ("attn_out", [s for s in senders if isinstance(s, Head) and s.head == h]) for h in heads
-        ]
-        groups.append(("mlp_out", [s for s in senders if isinstance(s, MLP)]))
-        for point, group in groups:
-            if not group:
-                continue
-            own = edits_at(
-                self.model, _ablating(self.e, tuple(group)), self.question.prompt, positions
-            )
+    def deltas(
+        self, groups: Sequence[tuple[Site, ...]], edits: Sequence[tuple[Edit, ...]]
+    ) -> dict[Site, Tensor]:
+        """How each sender's output changes in the residual stream, [pos d_model], by the edits of
+        the senders that share a row."""
+        rows, points = [], []
+        for group, own in zip(groups, edits, strict=True):
+            point = "attn_out" if isinstance(group[0], Head) else "mlp_out"
             held = list(self._freeze.values())
             if point == "mlp_out":
                 held = [*held, *(self._set(point, s.layer) for s in group)]
             captures = frozenset((point, s.layer) for s in group)
             rows.append(Row(self.ids, (*held, *own), captures=captures))
             points.append(point)
-            asked_for.append(group)
         found: dict[Site, Tensor] = {}
-        for point, group, result in zip(points, asked_for, self._run(rows), strict=True):
+        for point, group, result in zip(points, groups, self._run(rows), strict=True):
             for sender in group:
                 at = (point, sender.layer)
                 found[sender] = result.captured[at] - self._clean[at]

@@ -33,9 +33,9 @@ def path_patch(
     """Patch the direct path from each sender to a set of receivers, one sender at a time.
 
     The experiment's method says what a sender's output becomes: with `resample` its value in the
-    corrupted prompt's run, with `mean` an average; its positions say where. `senders`: heads and
-    MLPs, None for all. `receivers`: as in `"9.6.q m10 logits"`. `task`: take its pairs in turn
-    instead of the experiment's own prompt.
+    corrupted prompt's run, with `mean` an average; its positions say where; nothing else is
+    changed. `senders`: heads and MLPs, None for all. `receivers`: as in `"9.6.q m10 logits"`.
+    `task`: take its pairs in turn instead of the experiment's own prompt.
     Returns: PathPatch. Raises: EngineError in words.
     """
     return path_patching(e, senders, receivers, task=task, view=view).result()
@@ -58,7 +58,7 @@ def path_patching(
     def steps() -> Steps[PathPatch]:
         paths = [Path(sender, into) for sender in sites]
         clean, found = yield from over_pairs(model, e, task, paths)
-        late = late_notes(model, _each(e, task))
+        late = late_notes(model, _each(e, task), [e.method])
         return PathPatch(sites, into, found, clean, (*notes, *late))
 
     return model.worker.submit(steps(), priority=SWEEP, view=view)
@@ -104,7 +104,7 @@ def path_mapping(
         paths = [Path(sender, some) for sender in sites for some in inputs]
         clean, found = yield from over_pairs(model, e, task, paths)
         effect = (found - clean[:, None]).mean(0).reshape(len(sites), len(inputs))
-        late = late_notes(model, _each(e, task))
+        late = late_notes(model, _each(e, task), [e.method])
         return PathMatrix(sites, tuple(inputs), effect, float(clean.mean()), (*notes, *late))
 
     return model.worker.submit(steps(), priority=SWEEP, view=view)

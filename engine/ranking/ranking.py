@@ -7,15 +7,16 @@ from torch import Tensor
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
+from ..experiment.method import prompt_only
 from ..experiment.numbers import whole_or_none
 from ..experiment.results import Candidate, NextToken, Ranking
-from ..experiment.sites import HeadPart
+from ..experiment.sites import HeadPart, Site
 from ..model.model import Model
 from ..model.threads import fitting
 from ..model.worker import Steps
 from ..passes import forward, ordering
-from ..passes.ablation import edits_of, has_values_past_the_prompt, prepared, reference_texts
 from ..passes.hooks import ablated_sites
+from ..passes.prepare import Prepared, prepare
 from ..registry import model_of
 from .answers import Asked, asked
 from .scoring import logit_diff, rows_of, score, text_with, texts_of
@@ -48,15 +49,17 @@ def next_token(
 
 
 def _steps(model: Model, e: Experiment, k: int | None, at: str) -> Steps[NextToken]:
-    yield from prepared(model, e)
     question = asked(model, e)
+    prepared = yield from prepare(model, e, question.prompt)
     with fitting(model, 2 * sum(map(len, texts_of(question)))):
-        return _next_token(model, e, question, k, at)
+        return _next_token(model, e, question, prepared, k, at)
 
 
-def _next_token(model: Model, e: Experiment, question: Asked, k: int | None, at: str) -> NextToken:
+def _next_token(
+    model: Model, e: Experiment, question: Asked, prepared: Prepared, k: int | None, at: str
+) -> NextToken:
     prompt, texts = question.prompt, texts_of(question)
-    edits = [edits_of(model, e, prompt, len(text)) for text in texts]
+    edits = [prepared.edits(len(text)) for text in texts]
     rows = rows_of(question, [()] * len(texts)) + rows_of(question, edits)
     results = forward.run(model, rows)
     n = len(texts)
@@ -99,10 +102,10 @@ def _next_token(model: Model, e: Experiment, question: Asked, k: int | None, at:
         kl=max(0.0, float((log_p.exp() * (log_p - log_q)).sum())),
         notes=(
             *question.notes,
-            *_ablation_notes(model, e, question),
+            *_change_notes(model, e, question, prepared),
             *_without_text(model, rankings[:2]),
         ),
-        ablated_sites=len(ablated_sites(e.ablations, model.shape)) if any(edits) else 0,
+        ablated_sites=len(_changed_sites(model, e)) if any(edits) else 0,
     )
 
 
@@ -161,26 +164,30 @@ def _candidate(
     return Candidate(text, ids, model.tokenizer.pieces(ids), retokenizes, clean, ablated)
 
 
-def _ablation_notes(model: Model, e: Experiment, asked: Asked) -> list[str]:
-    """What a reader must know of the method and of where it acts."""
-    if not e.ablations:
-        return []
+def _change_notes(model: Model, e: Experiment, asked: Asked, prepared: Prepared) -> list[str]:
+    """What a reader must know of the methods and of where they act."""
     told = []
+    changes = e.every_change
     longer = max(len(asked.answer), len(asked.distractor)) > 1
-    if e.positions.which == "generated" and not longer:
+    late = [one for one in changes if one.positions.which == "generated"]
+    if late and not longer and len(late) == len(changes):
         told.append("Positions are “generated”: nothing in the prompt itself is changed.")
-    elif longer and not has_values_past_the_prompt(e.method.kind):
+    elif not longer:
+        told += [f"“{one}” changes nothing in the prompt itself." for one in late]
+    else:
+        told += prompt_only([one.becomes for one in changes], "after it")
+    for method, texts in prepared.references.items():
         told.append(
-            f"{e.method} has values for the prompt's tokens only; those after it are left as they "
-            "are."
-        )
-    texts = reference_texts(model, e, asked.prompt)
-    if texts:
-        told.append(
-            f"{e.method} over {len(texts)} reference prompt{'s' if len(texts) > 1 else ''}, "
+            f"{method} over {len(texts)} reference prompt{'s' if len(texts) > 1 else ''}, "
             f"{sum(map(len, texts))} tokens in all."
         )
     return told + _shared_heads(model, e)
+
+
+def _changed_sites(model: Model, e: Experiment) -> tuple[Site, ...]:
+    """Every site that is changed, once."""
+    each = [ablated_sites(change.sites, model.shape) for change in e.every_change]
+    return tuple(dict.fromkeys(site for sites in each for site in sites))
 
 
 def _shared_heads(model: Model, e: Experiment) -> list[str]:
@@ -188,7 +195,7 @@ def _shared_heads(model: Model, e: Experiment) -> list[str]:
     shared = model.shape.n_heads // model.shape.n_key_value_heads
     sites = [
         site
-        for site in ablated_sites(e.ablations, model.shape)
+        for site in _changed_sites(model, e)
         if isinstance(site, HeadPart) and site.part in ("k", "v")
     ]
     if shared == 1 or not sites:

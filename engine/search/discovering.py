@@ -140,7 +140,7 @@ def _steps(
         search,
         nodes,
         prompts[0].positions if search.per_position else None,
-        references_of(model, each, prompts),
+        references_of(each),
         notes_of(search, prompts),
     )
     try:

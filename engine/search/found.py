@@ -10,7 +10,6 @@ import numpy as np
 from ..circuits.circuit import Circuit
 from ..circuits.results import Evaluation
 from ..experiment.sites import MLP, Head, Shape, Site
-from ..tasks.pairs import AVERAGES
 from .results import Discovery
 from .search import STRATEGIES, Node, Search
 from .strategies import Account
@@ -127,5 +126,5 @@ class Heat:
             score=account.kept,
             n=len(search.task.pairs),
             seed=search.task.seed,
-            references=self.references if search.method.kind in AVERAGES else (),
+            references=self.references if search.method.kind.takes == "references" else (),
         )

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import ExperimentError
+from ..experiment.method import prompt_only
 from ..experiment.sites import Head, Shape, Site
 from ..model.model import Model
 from ..model.worker import Steps
-from ..passes.ablation import has_values_past_the_prompt
 from ..passes.pace import Pace
 from ..sweeps.estimate import estimated
 from ..sweeps.plan import Prompt
@@ -95,9 +95,6 @@ def notes_of(search: Search, prompts: Sequence[Prompt]) -> tuple[str, ...]:
     for prompt in prompts:
         told.update(dict.fromkeys(prompt.question.notes))
     longer = any(len(prompt.question.places) > 1 for prompt in prompts)
-    if longer and not has_values_past_the_prompt(search.method.kind):
-        told[
-            f"{search.method} has values for the prompts' tokens only; those after them are left "
-            "as they are."
-        ] = None
+    if longer:
+        told.update(dict.fromkeys(prompt_only([search.method], "after it")))
     return tuple(told)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..experiment.experiment import Experiment
+from ..experiment.method import prompt_only
 from ..experiment.sites import Head, Site
 from ..model.model import Model
-from ..passes.ablation import has_values_past_the_prompt
 from ..passes.pace import Pace
 from ..showing.site_grid import cells
 from ..tasks.pairs import Pair
@@ -107,11 +107,13 @@ def _notes(e: Experiment, prompts: Sequence[Prompt]) -> tuple[str, ...]:
     for prompt in prompts:
         told.update(dict.fromkeys(prompt.question.notes))
     longer = any(len(prompt.question.places) > 1 for prompt in prompts)
-    if e.positions.which == "generated" and not longer:
-        told["Positions are “generated”: nothing in the prompts themselves is changed."] = None
-    elif longer and not has_values_past_the_prompt(e.method.kind):
-        told[
-            f"{e.method} has values for the prompts' tokens only; those after them are left as "
-            "they are."
-        ] = None
+    if longer:
+        methods = (e.method, *(change.becomes for change in e.changes))
+        told.update(dict.fromkeys(prompt_only(methods, "after it")))
+        return tuple(told)
+    if e.positions.which == "generated":
+        told["Positions are “generated”: no site in the prompts themselves is ablated."] = None
+    for change in e.changes:
+        if change.positions.which == "generated":
+            told[f"“{change}” changes nothing in the prompts themselves."] = None
     return tuple(told)

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
-from ..experiment.method import Kind
 from ..experiment.sites import Shape, Site
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
-from ..passes.ablation import edits_of, has_values_past_the_prompt, reference_texts, site_values
 from ..passes.blockwise import alike
 from ..passes.growing import Branch, Edits
 from ..passes.hooks import Edit, ablated_sites, edit, grouped
+from ..passes.prepare import prepare
+from ..passes.references import site_values
 from ..tasks.pairs import Pair
 from .scores import Question, question
 
@@ -45,8 +45,7 @@ class Prompt:
     def edit(self, sites: Sequence[Site], positions: tuple[int, ...]) -> Edit:
         """Heads of one layer, or one MLP, ablated at these positions."""
         ((at, index),) = grouped(sites, self.shape).items()
-        method = self.e.method
-        return edit(at, index, method.kind, method.number, positions, self.values.get(at))
+        return edit(at, index, self.e.method, positions, self.values.get(at))
 
 
 @dataclass(frozen=True)
@@ -104,13 +103,12 @@ def read(
                 "needs prompts of one length."
             )
         kind = e.method.kind
-        shared = {Kind.MEAN_BY_POSITION: n, Kind.RESAMPLE: ("own", i)}.get(kind)
+        shared = (n if kind.by_position else None, i if kind.takes == "corrupted" else None)
         if shared not in taken:
             taken[shared] = yield from site_values(model, e, asked.prompt)
-        acting = e.positions.at(n, n if per_position else len(asked.ids))
-        if not has_values_past_the_prompt(kind):
-            acting = tuple(p for p in acting if p < n)
-        given = edits_of(model, e, asked.prompt, len(asked.ids))
+        acting = e.positions.at(n, n if per_position or kind.by_position else len(asked.ids))
+        prepared = yield from prepare(model, e, asked.prompt)
+        given = prepared.edits(len(asked.ids))
         found.append(Prompt(e, asked, given, acting, taken[shared], model.shape))
         yield 0.0
     return found
@@ -203,12 +201,10 @@ def _rows(
     return rows
 
 
-def references_of(
-    model: Model, each: Sequence[Experiment], prompts: Sequence[Prompt]
-) -> tuple[str, ...]:
-    """The prompts that values were taken from."""
-    if each[0].method.kind is Kind.RESAMPLE:
-        return tuple(e.corrupted for e in each)
-    if not reference_texts(model, each[0], prompts[0].question.prompt):
-        return ()
-    return each[0].references or (each[0].corrupted,)
+def references_of(each: Sequence[Experiment]) -> tuple[str, ...]:
+    """The prompts that values were taken from, for the method and for what is changed besides."""
+    first = each[0]
+    takes = {method.kind.takes for method in (first.method, *(c.becomes for c in first.changes))}
+    averaged = first.references or (first.corrupted,) if "references" in takes else ()
+    own = [e.corrupted for e in each] if "corrupted" in takes else []
+    return (*averaged, *(text for text in own if text not in averaged))

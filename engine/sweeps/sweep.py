@@ -1,7 +1,8 @@
 """Every head and every MLP ablated alone, over one prompt or many: which of them matter?
 
-The baseline is the clean run, or, where an experiment has ablations already, the run with these:
-what matters once they are gone. Means are taken once, rows set out late from the baseline's own
+The baseline is the clean run, or, where an experiment changes something already, the run with all
+of that: what matters once it is so. A site joins the experiment's `ablations`, as one more of them:
+what `changes` do comes after it. Means are taken once, rows set out late from the baseline's own
 residual stream, and every number is what `next_token` gives with that one site ablated as well.
 """
 
@@ -50,7 +51,7 @@ def sweeping(
     view: str | None = None,
 ) -> Sweeping:
     """Ablate every head and every MLP alone, with the experiment's method and positions, on top of
-    its ablations if it has any.
+    its ablations and changes if it has any.
 
     `pairs`: the prompts (None: the experiment's own). `mean` and `mean_by_position` average over
     the experiment's references, else over the pairs' corrupted prompts; `resample` takes each
@@ -92,7 +93,7 @@ def _steps(
     pace = Pace(model)
     yield 0.0
     prompts = yield from read(model, each, found.at, found.per_position)
-    found.begin(model, prompts, references_of(model, each, prompts))
+    found.begin(model, prompts, references_of(each))
     held = list(batches(model, prompts))
     planned = {
         tuple(group): waves(model, prompts, group, found.per_position)

@@ -16,15 +16,12 @@ from typing import Any
 
 from ..errors import EngineError
 from ..experiment.experiment import Experiment
-from ..experiment.method import Kind
 from ..text.csv_text import read_csv
 from .families import MOST_EXAMPLES, Example, check_texts
 from .results import TaskScore
 
 MOST_TASK_TEXT = 20_000_000
 """Characters a task's file may have."""
-AVERAGES = (Kind.MEAN, Kind.MEAN_BY_POSITION)
-"""The methods that take their values from reference prompts."""
 
 
 @dataclass(frozen=True)
@@ -136,15 +133,17 @@ class Task:
 
 
 def asked_of(e: Experiment, pair: Pair, references: tuple[str, ...] = ()) -> Experiment:
-    """An experiment asked of a pair: its model, ablations, method and positions, with the pair's
-    texts. `references` stand in where the method averages and the experiment names none."""
+    """An experiment asked of a pair: its model and its changes, with the pair's texts. `references`
+    stand in where a method averages and the experiment names none."""
+    methods = (e.method, *(change.becomes for change in e.changes))
+    averages = any(method.kind.takes == "references" for method in methods)
     return replace(
         e,
         prompt=pair.prompt,
         corrupted=pair.corrupted,
         answer=pair.answer,
         distractor=pair.distractor,
-        references=e.references or (references if e.method.kind in AVERAGES else ()),
+        references=e.references or (references if averages else ()),
     )
 
 

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..errors import EngineError
 from ..experiment.experiment import Experiment
-from ..experiment.method import Kind
+from ..experiment.method import Method
 from ..model.model import Model
 from ..model.worker import SWEEP, Job, Steps
 from ..passes import forward
-from ..passes.ablation import edits_of, has_values_past_the_prompt, prepared
 from ..passes.hooks import Edit
+from ..passes.prepare import Prepared, prepare
 from ..ranking.answers import Asked, asked
 from ..ranking.scoring import logit_diff, rows_of, score, texts_of
 from ..registry import load
 from .pairs import Task, asked_of
 from .results import PairScores, TaskScore
 
-_Shared = dict[tuple[int, int, int], tuple[Edit, ...]]
-"""The edits of a run, for one length of the prompt and one of the text."""
+
+@dataclass(frozen=True)
+class _Shared:
+    """What pairs share in a run, by the length of their prompt, and that of their text: they are
+    prepared alike, unless each has values of its own."""
+
+    prepared: dict[tuple[int, int], Prepared] = field(default_factory=dict)
+    edits: dict[tuple[int, int, int], tuple[Edit, ...]] = field(default_factory=dict)
+
+
 _TOKENS_A_STEP = 1_024
 """Tokens run between two moments at which more urgent work may come in."""
 
@@ -33,8 +41,8 @@ def score_task(
 ) -> TaskScore:
     """Score every pair of a task, clean and under an experiment's ablations.
 
-    The experiment gives ablations, method, positions and references; its own texts are not asked.
-    Where it averages and names no references, the task's corrupted prompts are those.
+    The experiment gives its changes and references; its own texts are not asked. Where it averages
+    and names no references, the task's corrupted prompts are those.
     Returns: TaskScore; each number is that of `next_token` on the pair.
     Raises: EngineError naming the pair that cannot be scored.
     """
@@ -47,14 +55,15 @@ def scoring(
     """`score_task` as a job: its progress, a way to cancel it, and its result."""
     loaded = load(model)
     e = replace(e or Experiment(), model=model)
-    runs = [e.clean, e] if e.ablations else [e.clean]
+    runs = [e.clean, e] if e.every_change else [e.clean]
 
     def steps() -> Steps[TaskScore]:
         clean, *ablated = yield from scores(loaded, task, runs)
         notes = _notes(task, clean)
         if not ablated:
             return TaskScore(model, clean, None, notes)
-        late = late_notes(loaded, [asked_of(e, pair) for pair in task.pairs])
+        methods = [change.becomes for change in e.every_change]
+        late = late_notes(loaded, [asked_of(e, pair) for pair in task.pairs], methods)
         return TaskScore(model, clean, ablated[0], (*notes, *late))
 
     return loaded.worker.submit(steps(), priority=SWEEP, view=view)
@@ -65,7 +74,7 @@ def scores(model: Model, task: Task, runs: Sequence[Experiment]) -> Steps[list[P
 
     Returns: the scores of each run. Raises: EngineError naming the pair that cannot be scored.
     """
-    sharing: _Shared = {}
+    sharing = _Shared()
     logit_diffs = np.full((len(runs), len(task.pairs)), np.nan)
     probs = np.zeros((len(runs), len(task.pairs)))
     ranks = np.zeros((len(runs), len(task.pairs)), np.int64)
@@ -114,14 +123,18 @@ def _edits(
     model: Model, task: Task, at: tuple[int, int], e: Experiment, question: Asked, sharing: _Shared
 ) -> Steps[list[tuple[Edit, ...]]]:
     """The edits of each text. Pairs of one length share them, unless each has its own values."""
-    found = []
+    run, n = at[1], len(question.prompt)
+    own = any(change.becomes.kind.takes == "corrupted" for change in e.every_change)
+    shared = _Shared() if own else sharing
     with _named(task, at[0], e):
+        if (run, n) not in shared.prepared:
+            shared.prepared[run, n] = yield from prepare(model, e, question.prompt)
+        found = []
         for text in texts_of(question):
-            key = (at[1], len(question.prompt), len(text))
-            if e.method.kind is Kind.RESAMPLE or key not in sharing:
-                yield from prepared(model, e)
-                sharing[key] = edits_of(model, e, question.prompt, len(text))
-            found.append(sharing[key])
+            key = (run, n, len(text))
+            if key not in shared.edits:
+                shared.edits[key] = shared.prepared[run, n].edits(len(text))
+            found.append(shared.edits[key])
     return found
 
 
@@ -151,18 +164,20 @@ def _run(model: Model, lines: list[_Line]) -> Iterator[tuple[tuple[int, int], fl
         yield line.at, np.nan if diff is None else diff, answer.prob, answer.rank
 
 
-def late_notes(model: Model, each: Sequence[Experiment]) -> list[str]:
-    """What to tell where experiments of one method are decided behind their prompt's end, and the
-    method has no values there."""
-    if has_values_past_the_prompt(each[0].method.kind):
-        return []
-    late = sum(asked(model, e).decided > 0 for e in each)
+def late_notes(model: Model, each: Sequence[Experiment], methods: Sequence[Method]) -> list[str]:
+    """What to tell where experiments, changed by these methods, are decided behind their prompt's
+    end, and a method has no values there."""
+    bound = dict.fromkeys(method for method in methods if method.kind.by_position)
+    late = sum(asked(model, e).decided > 0 for e in each) if bound else 0
     if not late:
         return []
+    alone = len(bound) == len(set(methods))
     return [
         f"In {late} of {len(each)} pairs answer and distractor begin with the same tokens, and "
-        f"{each[0].method} has values for the prompt's tokens only: where those pairs are decided "
-        "nothing is changed. Put what they share at the end of both prompts."
+        f"{' and '.join(map(str, bound))} {'has' if len(bound) == 1 else 'have'} values for the "
+        "prompt's tokens only: where those pairs are decided nothing is changed"
+        f"{'' if alone else ' by it' if len(bound) == 1 else ' by them'}. Put what they share at "
+        "the end of both prompts."
     ]
 
 

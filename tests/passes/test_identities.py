@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import engine
+from engine.model.worker import finished
 from engine.passes import forward
-from engine.passes.ablation import edits_of
+from engine.passes.prepare import prepare
 from tests.support.reference import Change, Reference
 from tests.support.tiny_models import HEADS, LAYERS
 
@@ -35,6 +36,10 @@ def close(a, b, atol=1e-5):
 def in_worker(directory: str, work):
     loaded = engine.load(directory)
     return loaded.worker.run(lambda: work(loaded))
+
+
+def edits_of(loaded, e, tokens):
+    return finished(prepare(loaded, e, tokens)).edits(len(tokens))
 
 
 def test_no_ablation_equals_the_plain_model(directory):
@@ -115,7 +120,7 @@ def test_a_batch_equals_one_at_a_time_and_rows_never_touch(directory):
             tokens = loaded.tokenizer.encode(text)
             for named in sites:
                 e = engine.Experiment(directory, text, ablations=named)
-                edits = edits_of(loaded, e, tokens, len(tokens))
+                edits = edits_of(loaded, e, tokens)
                 rows.append(forward.Row(tokens.ids, edits, (0, len(tokens) - 1)))
         together = forward.run(loaded, rows)
         for row, result in zip(rows, together, strict=True):
@@ -134,7 +139,7 @@ def test_joining_late_equals_joining_at_the_first_layer(directory):
     def work(loaded):
         tokens = loaded.tokenizer.encode(PROMPT)
         e = engine.Experiment(directory, PROMPT, ablations="2.1")
-        edits = edits_of(loaded, e, tokens, len(tokens))
+        edits = edits_of(loaded, e, tokens)
         late = forward.Row(tokens.ids, edits, (0, 3))
         early = replace(late, captures=frozenset({("resid_pre", 0)}))
         one, other = forward.run(loaded, [late, early])
@@ -162,7 +167,6 @@ def test_running_out_of_memory_halves_the_pass_and_changes_nothing(directory, mo
                     loaded,
                     engine.Experiment(directory, PROMPT, ablations=f"1.{h} m{layer}"),
                     tokens,
-                    len(tokens),
                 ),
                 (2,),
             )
@@ -238,7 +242,7 @@ def test_no_hook_outlives_its_pass_not_even_one_that_failed(directory):
     def work(loaded):
         tokens = loaded.tokenizer.encode(PROMPT)
         e = engine.Experiment(directory, PROMPT, ablations="1.2 m2 n0.1")
-        row = forward.Row(tokens.ids, edits_of(loaded, e, tokens, len(tokens)), (1,))
+        row = forward.Row(tokens.ids, edits_of(loaded, e, tokens), (1,))
         forward.run(loaded, [row])
         before = hooks(loaded)
         forward.run(loaded, [row])

@@ -72,6 +72,17 @@ TAKEN: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
             ((), ""), (["0.1 m2", "a3"], "0.1 m2 a3"),
         )
     },
+    **{
+        f"changes {given!r}": (
+            lambda given=given: asked(changes=given),
+            lambda text=text: asked(changes=text),
+        )
+        for given, text in (
+            ("zero 0.1", ["zero 0.1"]), ("zero 0.1\nmean m2", ["zero 0.1", "mean m2"]),
+            (engine.Change("0.1"), ["zero 0.1"]), ((engine.Change(HEAD), "mean m2"),
+                                                   ["zero 0.1", "mean m2"]), (None, ()),
+        )
+    },
     "a kind as method": (lambda: asked(method=engine.Kind.MEAN), lambda: asked(method="mean")),
     "sites in a list": (lambda: engine.parse_sites(["0.1", MLP]), lambda: (HEAD, MLP)),
     "k of numpy's": (lambda: engine.next_token(E, k=np.int64(3)).clean.texts,
@@ -131,6 +142,8 @@ REFUSED: dict[str, Callable[[], Any]] = {
     **{f"positions {g!r}": lambda g=g: asked(positions=g) for g in (1.5, ["a"], {0: 1}, [True])},
     **{f"ablations {g!r}": lambda g=g: asked(ablations=g) for g in (3, {"0.1": 2}, [None], "x")},
     **{f"method {g!r}": lambda g=g: asked(method=g) for g in (None, 3, ["zero"], "zap")},
+    **{f"changes {g!r}": lambda g=g: asked(changes=g)
+       for g in (3, {"zero": "0.1"}, [None], "0.1", [["zero 0.1"]], b"zero 0.1", "zero", [HEAD])},
     **{f"prompt {g!r}": lambda g=g: engine.Experiment(M, g) for g in NO_TEXTS},
     **{f"tokenize {g!r}": lambda g=g: engine.tokenize(M, g) for g in NO_TEXTS},
     **{f"pair {g!r}": lambda g=g: engine.Pair(g) for g in NO_TEXTS},

@@ -1,0 +1,112 @@
+"""The changes of an experiment made ready for its prompt: their places found, what is put there
+taken from the references once, and then the edits of any text that begins with the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..errors import EngineError, ExperimentError
+from ..experiment.change import Change
+from ..experiment.experiment import Experiment
+from ..experiment.method import Kind, Method
+from ..experiment.results import Tokens
+from ..model.model import Model
+from ..model.worker import Steps
+from .hooks import Edit, ablated_sites, edit, forced_pattern, grouped
+from .points import Capture
+from .references import Texts, reference_texts, take
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """One change: the heads or neurons at each of its places (None: the whole vector), and what is
+    put there, as `hooks.edit` takes it."""
+
+    change: Change
+    places: dict[Capture, tuple[int, ...] | None]
+    values: dict[Capture, Tensor]
+
+    def edits(self, n_prompt: int, first: int, stop: int) -> Iterator[Edit]:
+        method = self.change.becomes
+        stop = min(stop, n_prompt) if method.kind.by_position else stop
+        positions = self.change.positions.at(n_prompt, stop, first)
+        if not positions:
+            return
+        for at, index in self.places.items():
+            one = edit(at, index, method, positions, self.values.get(at))
+            forced = at[0] == "pattern" and method.kind is Kind.SET
+            yield from forced_pattern(one, n_prompt) if forced else (one,)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Changes made ready for a prompt, in order.
+
+    `references`: the ids of the prompts that each method among them takes its values from.
+    """
+
+    prompt: Tokens
+    references: dict[Method, Texts]
+    _ready: tuple[_Ready, ...]
+
+    def edits(self, stop: int, first: int = 0) -> tuple[Edit, ...]:
+        """The edits at positions `first` to before `stop` of a text that begins with the prompt,
+        those of the first change first; past the prompt only where a method has values there."""
+        return tuple(one for edits in self.by_change(stop, first) for one in edits)
+
+    def by_change(self, stop: int, first: int = 0) -> list[tuple[Edit, ...]]:
+        """The same, each change's own."""
+        n = len(self.prompt)
+        return [tuple(ready.edits(n, first, stop)) for ready in self._ready]
+
+
+def prepare(
+    model: Model, e: Experiment, prompt: Tokens, changes: Sequence[Change] | None = None
+) -> Steps[Prepared]:
+    """Make ready all changes of an experiment, or others in their place, as steps of a job, so that
+    others' work fits in between groups of references.
+
+    Raises: SiteError, ExperimentError or TokenError saying what does not fit.
+    """
+    changes = e.every_change if changes is None else changes
+    places, texts = [], {}
+    wanted: dict[tuple[Texts, bool], set[Capture]] = {}
+    for one in changes:
+        places.append(_places(model, one))
+        one.positions.at(len(prompt), len(prompt))  # says what is past the prompt's end
+        method = one.becomes
+        if method not in texts:
+            texts[method] = reference_texts(model, e, method.kind, prompt)
+        if texts[method]:
+            key = (texts[method], method.kind.by_position)
+            wanted.setdefault(key, set()).update(places[-1])
+    taken = {}
+    for key, some in wanted.items():
+        taken[key] = yield from take(model, *key, some)
+    ready = [
+        _Ready(one, at, taken.get((texts[one.becomes], one.becomes.kind.by_position), {}))
+        for one, at in zip(changes, places, strict=True)
+    ]
+    return Prepared(prompt, {m: found for m, found in texts.items() if found}, tuple(ready))
+
+
+def _places(model: Model, change: Change) -> dict[Capture, tuple[int, ...] | None]:
+    """Where something is changed, and which heads or neurons there.
+
+    Raises: SiteError for a site the model does not have; EngineError for a place that cannot be
+    changed in this architecture, or not by this method.
+    """
+    places = grouped(ablated_sites(change.sites, model.shape), model.shape)
+    for name, layer in places:
+        if not model.reaches(name, layer):
+            raise EngineError(model.why_not(name, layer))
+        if name == "pattern" and change.becomes.kind is Kind.MEAN:
+            raise ExperimentError(
+                "A pattern has as many keys as there are tokens before it, so it has no mean over "
+                "positions: choose mean_by_position, resample, zero, scale or set."
+            )
+    return places
