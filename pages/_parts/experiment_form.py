@@ -31,6 +31,7 @@ def shown() -> Iterator[bool]:
     with st.sidebar:
         _model()
         _ablation()
+        _further_changes()
         _prompts_to_compare()
     _prompt()
     reading = state.read()
@@ -42,7 +43,7 @@ def shown() -> Iterator[bool]:
     with st.sidebar:
         _share(reading.experiment)
     if not reading.errors:
-        state.remember(reading.experiment.ablations)
+        state.remember(reading.experiment)
     try:
         yield not missing
     finally:
@@ -69,7 +70,7 @@ def quick(part: Callable[[state.Reading], None], every: float | None = None) -> 
         if alone and (told or reading.errors or st.session_state.get(_SHARE)):
             st.rerun()
         if alone:
-            state.remember(reading.experiment.ablations)
+            state.remember(reading.experiment)
         if not reading.errors:
             state.write_link(reading.experiment)  # a part that runs the page anew takes it along
         part(reading)
@@ -193,8 +194,22 @@ def _ablation() -> None:
     )
 
 
+def _further_changes() -> None:
+    with st.expander("Further changes", expanded=bool(st.session_state["changes"])):
+        st.text_area(
+            "Further changes",
+            key="changes",
+            placeholder="scale(0.5) m2\nresample 5.1.q @3",
+            label_visibility="collapsed",
+            help="One a line, made in this order after the sites above: a method, its sites, and "
+            "behind an @ the positions, where they are not all. zero 9.1 m9, scale(0.5) n5.123 "
+            "@prompt, resample 5.1.q @3, set(0) r4.mid, mean keep 9.1 m2.",
+        )
+
+
 def _prompts_to_compare() -> None:
-    needs = st.session_state["method"] in ("mean", "mean_by_position", "resample")
+    words = [st.session_state["method"], *(st.session_state["changes"] or "").split()]
+    needs = not {"mean", "mean_by_position", "resample"}.isdisjoint(words)
     with st.expander("Corrupted and reference prompts", expanded=needs):
         st.text_input("Corrupted prompt", key="corrupted", help="Used by resample.")
         st.text_area(

@@ -31,11 +31,13 @@ def title(e: engine.Experiment) -> str:
 
 
 def about(e: engine.Experiment) -> str:
-    """What is switched off, how and where."""
-    if not e.ablations:
+    """What is switched off or changed, how and where."""
+    if not e.every_change:
         return "Nothing is ablated."
     where = "" if str(e.positions) == "all" else f", positions {e.positions}"
-    return f"Ablated: {e.ablations} ({e.method}{where})"
+    short = [f"Ablated: {e.ablations} ({e.method}{where})"] if e.ablations else []
+    further = [f"Changed: {'; '.join(map(str, e.changes))}"] if e.changes else []
+    return ". ".join(short + further)
 
 
 def csv_of(result: engine.NextToken) -> str:

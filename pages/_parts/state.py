@@ -235,6 +235,7 @@ def fill(e: engine.Experiment, choices: dict[str, str] | None = None) -> None:
     st.session_state["number"] = 0.0 if e.method.number is None else e.method.number
     st.session_state["positions"] = str(e.positions)
     set_ablations(e.ablations)
+    set_changes(e.changes)
 
 
 def set_ablations(ablations: engine.Ablations) -> None:
@@ -242,6 +243,11 @@ def set_ablations(ablations: engine.Ablations) -> None:
     st.session_state["verb"] = ablations.verb
     st.session_state["mlps"] = ablations.mlps
     st.session_state["sites"] = engine.print_sites(ablations.sites)
+
+
+def set_changes(changes: Iterable[engine.Change]) -> None:
+    """Set the further changes, one a line."""
+    st.session_state["changes"] = "\n".join(map(str, changes))
 
 
 def set_sites(sites: Iterable[engine.Site]) -> None:
@@ -261,6 +267,7 @@ def read() -> Reading:
         "references": lambda: tuple(unescaped(line) for line in lines if line),
         "method": lambda: f"{ss['method']}({ss['number']!r})" if takes_number else ss["method"],
         "positions": lambda: ss["positions"],
+        "changes": lambda: engine.changes(ss["changes"]),
         "ablations": lambda: engine.Ablations(
             engine.parse_sites(ss["sites"]), ss["verb"], keeps and ss["mlps"]
         ),
@@ -277,13 +284,13 @@ def _text(name: str) -> str:
     return st.session_state[name] or ""
 
 
-def remember(ablations: engine.Ablations) -> None:
-    """Note what is switched off now, so that undo can go back to what was before."""
+def remember(e: engine.Experiment) -> None:
+    """Note what is switched off and changed now, so that undo can go back to what was before."""
     ss = st.session_state
-    last = ss.get("_last")
-    if last is not None and last != ablations:
+    last, now = ss.get("_last"), (e.ablations, e.changes)
+    if last is not None and last != now:
         ss["_history"] = [*ss.get("_history", ())[-99:], last]
-    ss["_last"] = ablations
+    ss["_last"] = now
 
 
 def undo() -> None:
@@ -291,7 +298,9 @@ def undo() -> None:
     history = st.session_state.get("_history", [])
     if history:
         st.session_state["_last"] = history[-1]
-        set_ablations(history[-1])
+        ablations, changes = history[-1]
+        set_ablations(ablations)
+        set_changes(changes)
         st.session_state["_history"] = history[:-1]
 
 

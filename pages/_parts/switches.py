@@ -65,7 +65,12 @@ def sites_box(ablations: engine.Ablations) -> None:
         st.button(
             "Undo", on_click=state.undo, disabled=not state.can_undo(), icon=":material/undo:"
         )
-        st.button("Clear", on_click=_clear, disabled=not ablations, icon=":material/backspace:")
+        st.button(
+            "Clear",
+            on_click=_clear,
+            disabled=not (ablations or st.session_state["changes"]),
+            icon=":material/backspace:",
+        )
 
 
 def set_heads(heads: Iterable[engine.Head], shape: engine.Shape) -> None:
@@ -143,3 +148,4 @@ def _present(sites: Sequence[engine.Site], shape: engine.Shape) -> list[engine.S
 
 def _clear() -> None:
     state.set_ablations(engine.Ablations())
+    state.set_changes(())

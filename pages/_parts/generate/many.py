@@ -182,7 +182,7 @@ def _sets() -> None:
 
 def _question(e: engine.Experiment, prompts: tuple[engine.Example, ...], written: str) -> Question:
     ss = st.session_state
-    sets = {"ablated": str(e.ablations)} if e.ablations else {}
+    sets = {"ablated": str(e.ablations)} if e.every_change else {}
     for line in (ss["sets"] or "").split("\n"):
         if not line.strip():
             continue

@@ -79,7 +79,7 @@ def traces(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> No
         return
     choice("Answer and distractor at the last position", "follow", engine.TRACES)
     quantity = st.session_state["follow"]
-    runs = ("clean", "ablated") if e.ablations else ("clean",)
+    runs = ("clean", "ablated") if e.every_change else ("clean",)
     names = [n for n in ("answer", "distractor") if getattr(seen.clean, n) is not None]
     columns = {
         f"{run}_{name}": getattr(getattr(getattr(seen, run), name), quantity)[:, -1]

@@ -61,8 +61,9 @@ def options(e: engine.Experiment, chosen: Chosen) -> Asked:
             format_func=engine.ASPECTS.__getitem__,
             width=210,
         )
-    given = e.ablations if ss["baseline"] == "given" else engine.Ablations()
-    own = replace(e, prompt="", corrupted="", answer="", distractor="", ablations=given)
+    own = replace(e, prompt="", corrupted="", answer="", distractor="")
+    if ss["baseline"] != "given":
+        own = replace(own, ablations=engine.Ablations(), changes=())
     return Asked(own, chosen.task.pairs, ss["per"] == "position")
 
 
@@ -174,11 +175,11 @@ def together(
 ) -> engine.TaskScore | None:
     """How the task fares with all that is off, at once; None where nothing is, or the sweep is on
     top of it, or still runs."""
-    if not e.ablations or found.experiment.ablations or not found.done:
+    if not e.every_change or found.experiment.every_change or not found.done:
         return None
-    ss, asked = st.session_state, (found.experiment, e.ablations, chosen.task)
+    ss, asked = st.session_state, (found.experiment, e.every_change, chosen.task)
     if ss.get("_together_of") != asked:
-        own = replace(found.experiment, ablations=e.ablations)
+        own = replace(found.experiment, ablations=e.ablations, changes=e.changes)
         ss["_together"] = engine.score_task(e.model, chosen.task, own, view=f"{state.view()} task")
         ss["_together_of"] = asked
     together: engine.TaskScore = ss["_together"]
@@ -197,6 +198,8 @@ def told(found: engine.SweepResult) -> str:
         text += f" Averages are over {len(found.references)} reference prompts."
     if e.ablations:
         text += f" The baseline is the run without {e.ablations}."
+    if e.changes:
+        text += f" The baseline is changed: {'; '.join(map(str, e.changes))}."
     if wrong:
         text += f" The model gets {wrong} of the prompts wrong clean."
     return text

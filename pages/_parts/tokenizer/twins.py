@@ -12,9 +12,10 @@ from pages._parts.tokenizer.chips import block, chips, clipped, count, row
 def twins(e: engine.Experiment) -> None:
     """A row a twin: next tokens, the answer's probability, and the tokens."""
     ablated = f" Ablated: {e.ablations}, {e.method}." if e.ablations else ""
+    ablated += f" Changed: {'; '.join(map(str, e.changes))}." if e.changes else ""
     st.caption(plain(f"What a space, a line end or BOS would change right after.{ablated}"))
     found = engine.twins(e, view=state.view())
-    runs = ("clean", "ablated") if e.ablations else ("clean",)
+    runs = ("clean", "ablated") if e.every_change else ("clean",)
     heads = [f"Next token, {run}" for run in runs]
     if e.answer:
         heads += [f"P({visible(e.answer[:20])}), {run}" for run in runs]
