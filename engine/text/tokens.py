@@ -115,7 +115,9 @@ class Tokenizer:
 
         Returns: (ids, retokenizes). Where the prompt's own tokens would change, the ids are those
         of the answer by itself, without BOS or dummy space.
+        Raises: TokenError for an answer that is no Unicode.
         """
+        _check_letters(answer)
         prompt_ids = list(prompt.ids[int(prompt.bos) :])
         whole = self._ids_if(prompt.text + answer)
         if whole is not None and whole[: len(prompt_ids)] == prompt_ids:
@@ -284,13 +286,7 @@ class Tokenizer:
         return found.input_ids, [(int(a), int(b)) for a, b in found.offset_mapping]
 
     def _call(self, text: str, **options: Any) -> Any:
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as wrong:
-            raise TokenError(
-                f"Character {wrong.start} is half of a surrogate pair (U+{ord(text[wrong.start]):X}"
-                "), not a character; tokenizers cannot read it. Remove it."
-            ) from None
+        _check_letters(text)
         try:
             with self._lock:
                 return self._hf(text, verbose=False, **options)
@@ -392,6 +388,16 @@ class Tokenizer:
     def _first_space(self, ids: Sequence[int]) -> bool:
         """Whether the first token's own name begins with a space."""
         return bool(ids) and self._byte_data(ids[:1])[0][0].startswith(b" ")
+
+
+def _check_letters(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as wrong:
+        raise TokenError(
+            f"Character {wrong.start} is half of a surrogate pair (U+{ord(text[wrong.start]):X}"
+            "), not a character; tokenizers cannot read it. Remove it."
+        ) from None
 
 
 def _text(data: bytes) -> str:
