@@ -82,7 +82,7 @@ def _told(sweep: SweepResult, metric: str, position: int | None) -> dict[Site, s
             f"{len(sweep.pairs)} prompts",
             f"baseline {given:.3f}, change {at['change']:+.3f}",
         ]
-        if sweep.experiment.ablations:
+        if sweep.experiment.every_change:
             lines.append(f"clean {clean:.3f}")
         if "estimate" in at:
             lines.append(f"estimated change {at['estimate']:+.3f}")

@@ -13,7 +13,7 @@ from pages._parts.text import plain
 def on_now(e: engine.Experiment, chosen: Chosen) -> None:
     """What all that is off now does on the task, by the sidebar's method and positions; or why the
     prompt cannot be scored."""
-    if not e.ablations:
+    if not e.every_change:
         if chosen.problem and st.session_state["over"] == "prompt":
             st.error(plain(chosen.problem))
         return

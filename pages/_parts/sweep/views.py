@@ -148,7 +148,7 @@ def summary(found: engine.SweepResult, together: engine.TaskScore | None) -> Non
             help=f"{engine.METRICS[metric]}; {over}",
             width="content",
         )
-        if found.experiment.ablations:
+        if found.experiment.every_change:
             st.metric(f"Baseline {name}", f"{given:.3f}", f"{given - clean:+.3f}", width="content")
         elif together is not None and together.ablated is not None:
             mean, whole = together.ablated.mean_logit_diff, together.clean.mean_logit_diff
