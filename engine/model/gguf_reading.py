@@ -27,7 +27,7 @@ def hasten() -> None:
     """Put the quick reader in the place of the package's, once and for good."""
     gguf: Any = importlib.import_module("gguf")
 
-    class Skimming(gguf.GGUFReader):
+    class Skimming(gguf.GGUFReader):  # type: ignore[misc]
         """A GGUFReader that gives long arrays as so many times their first item."""
 
         data: Any
@@ -58,7 +58,7 @@ def hasten() -> None:
 
     gguf.GGUFReader = Skimming
     gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
-    its_reader.tqdm = _each
+    its_reader.tqdm = _each  # type: ignore[attr-defined]
 
 
 def _each(tensors: Iterable[Any], **_told: object) -> Iterator[Any]:

@@ -13,7 +13,7 @@ import itertools
 import threading
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -76,10 +76,10 @@ class Worker:
     """The one thread that runs a model."""
 
     def __init__(self, name: str) -> None:
-        self._queue: list[tuple[int, int, Job]] = []
+        self._queue: list[tuple[int, int, Job[Any]]] = []
         self._order = itertools.count()
         self._ready = threading.Condition()
-        self._latest: dict[Hashable, Job] = {}
+        self._latest: dict[Hashable, Job[Any]] = {}
         self._closed = False
         self._name = name
         self._helpers: ThreadPoolExecutor | None = None

@@ -25,7 +25,8 @@ from ..model.model import Model, given_on, hidden_of, with_first
 from ..model.threads import fitting
 from .beside import cut
 from .hooks import Edit
-from .points import Capture, Look, by_place, passing
+from .points import Capture as Capture
+from .points import Look, by_place, passing
 
 CHUNK_BYTES = 512 * 2**20
 """Activations one pass may hold at once."""

@@ -91,7 +91,9 @@ def run_layers(model: Model, pace: Pace, run: Base, first: int, last: int) -> St
         entering = run.stream[layer]
         leaving = torch.empty_like(entering)
 
-        def work(hand: Model, start: int, stop: int, layer=layer, entering=entering) -> Tensor:
+        def work(
+            hand: Model, start: int, stop: int, layer: int = layer, entering: Tensor = entering
+        ) -> Tensor:
             at = slice(start, stop)
             wanted = _wanted(layer, [(edits, None) for edits in run.given[at]])
             return run.blocks.call(layer, entering[at], wanted, hand=hand)
@@ -129,10 +131,10 @@ def grown(
             hand: Model,
             start: int,
             stop: int,
-            layer=layer,
-            last=last,
-            joined=joined,
-            alike=alike,
+            layer: int = layer,
+            last: int = last,
+            joined: int = joined,
+            alike: Tensor = alike,
         ) -> Tensor:
             at = slice(start, stop)
             wanted = _wanted(

@@ -15,7 +15,7 @@ work fits in between. Gradients flow through activations; weights take none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -81,7 +81,7 @@ def _estimated(
     hidden = blocks.embedded
     for layer in range(model.shape.n_layers):
 
-        def onward(start: int, stop: int, layer=layer, hidden=hidden) -> None:
+        def onward(start: int, stop: int, layer: int = layer, hidden: Tensor = hidden) -> None:
             pieces.append(_onward(model, blocks, layer, hidden, prompts))
 
         yield from pace.steps(1, n * pace.block_cost[layer], 0, onward)
@@ -93,7 +93,7 @@ def _estimated(
     mlps[:, :, list(model.shape.without_mlp)] = np.nan
     for layer in reversed(range(model.shape.n_layers)):
 
-        def back(start: int, stop: int, layer=layer) -> None:
+        def back(start: int, stop: int, layer: int = layer) -> None:
             nonlocal gradient
             piece = pieces.pop()
             at = list(piece.probes)
@@ -121,7 +121,7 @@ def _onward(
     activations: dict[forward.Capture, Tensor] = {}
     probes: dict[forward.Capture, Tensor] = {}
 
-    def probing(at: forward.Capture):
+    def probing(at: forward.Capture) -> Callable[[Tensor], Tensor]:
         def act(activation: Tensor) -> Tensor:
             activations[at] = activation.detach()
             probes[at] = torch.zeros_like(activation, requires_grad=True)
