@@ -97,7 +97,7 @@ def _many(folder: str, plain: Any, sites: str) -> None:
     took: list[float] = []
 
     def run() -> None:
-        took.append(seconds(lambda: engine.generate_many(e, prompts, EACH).collected()))
+        took.append(seconds(lambda: engine.generate_many(e, prompts, EACH).result()))
 
     memory = _peak(plain.device, run)
     (ours,) = took

@@ -68,7 +68,7 @@ def measure() -> None:
 def _searched(search: engine.Search) -> engine.Discovery:
     """The search itself, without the controls that follow it."""
     last = None
-    for found in engine.discovering(search, controls=0):
+    for found in engine.begin(engine.Discover(search, controls=0)):
         if not found.done:
             last = found
     assert last is not None

@@ -1,9 +1,10 @@
 """The engine's door: the only names pages and notebooks use."""
 
+from .asking import Load, begin
 from .captures import activations
 from .circuits.circuit import Circuit
 from .circuits.controls import random_controls
-from .circuits.evaluation import evaluate, evaluating
+from .circuits.evaluation import Evaluate, evaluate
 from .circuits.evaluation_figures import draw_evaluation, draw_members
 from .circuits.figures import draw_circuit, draw_counts, draw_overlap, draw_overlaps
 from .circuits.files import circuit_left, read_circuits, write_circuits
@@ -25,6 +26,7 @@ from .experiment.change import Change, changes
 from .experiment.experiment import Experiment
 from .experiment.method import Kind, Method
 from .experiment.positions import Positions
+from .experiment.question import Question
 from .experiment.results import Activations, Candidate, ModelInfo, NextToken, Ranking, Score, Tokens
 from .experiment.sites import (
     MLP,
@@ -40,13 +42,14 @@ from .experiment.sites import (
     print_sites,
     resolve_sites,
 )
-from .generation.answer_ranking import rank_answers
+from .generation.answer_ranking import RankAnswers, rank_answers
 from .generation.figures import ANSWERS_DRAWN, STEP_NUMBERS, draw_answers, draw_shares, draw_steps
-from .generation.generation import Generation, generate
-from .generation.many_prompts import Many, generate_many, run_totals
+from .generation.generation import Generate, Generation, generate
+from .generation.many_prompts import GenerateMany, Many, generate_many, run_totals
 from .generation.results import (
     AnswerScore,
     Continuation,
+    Generated,
     GeneratedMany,
     ManyRow,
     RankedAnswer,
@@ -63,17 +66,17 @@ from .heads.scores import SCORES, head_scores
 from .lens.figures import MEASURES, TRACES, draw_lens, draw_traces
 from .lens.logit_lens import STREAMS, logit_lens
 from .lens.results import Lens, LensRun, Trace
-from .model.loading import Loading
-from .model.worker import Job
+from .model.work import Work
 from .parameters import Weights, weight, weights
 from .paths.edges import MOST_NODES, Edge, EdgeCircuit, prune_edges
 from .paths.figures import draw_paths
-from .paths.paths import path_mapping, path_matrix, path_patch, path_patching
+from .paths.paths import MapPaths, PatchPaths, path_matrix, path_patch
 from .paths.receivers import Receiver, print_receivers
 from .paths.results import PathMatrix, PathPatch
+from .picking import models
 from .ranking.ranking import next_token
-from .registry import certificate, load, loading, models, release
-from .search.discovering import Discovering, discover, discovering
+from .registry import certificate, load, release
+from .search.discovering import Discover, discover
 from .search.figures import draw_search, draw_search_positions, draw_trials
 from .search.results import Discovery
 from .search.saved import search_path
@@ -83,14 +86,14 @@ from .showing.site_grid import SiteGrid
 from .showing.writing import percent, signed, visible
 from .sweeps.figures import draw_sweep, draw_sweep_positions
 from .sweeps.results import ASPECTS, METRIC_NAMES, METRICS, Agreement, Estimate, SweepResult
-from .sweeps.sweep import Sweeping, sweep, sweeping
+from .sweeps.sweep import Sweep, sweep
 from .sweeps.tables import sweep_prompts_table, sweep_table
 from .tasks.drafts import pair_families
-from .tasks.drawing import fresh_task, task
+from .tasks.drawing import DrawFresh, DrawTask, fresh_task, task
 from .tasks.families import Example, examples, read_examples, task_families
 from .tasks.pairs import Pair, Task, read_task, write_task
 from .tasks.results import PairScores, TaskScore
-from .tasks.scores import score_task, scoring
+from .tasks.scores import ScoreTask, score_task
 from .text.csv_text import read_csv
 from .tokenizers.alignment import compare_sentencepiece, compare_tokenizers
 from .tokenizers.counting import number_lengths
@@ -143,31 +146,37 @@ __all__ = [
     "Circuit",
     "Continuation",
     "Controls",
-    "Discovering",
+    "Discover",
     "Discovery",
+    "DrawFresh",
+    "DrawTask",
     "Edge",
     "EdgeCircuit",
     "EngineError",
     "Estimate",
+    "Evaluate",
     "Evaluation",
     "Example",
     "Experiment",
     "ExperimentError",
+    "Generate",
+    "GenerateMany",
+    "Generated",
     "GeneratedMany",
     "Generation",
     "Head",
     "HeadPart",
     "HeadScores",
     "Heads",
-    "Job",
     "Joined",
     "Kind",
     "Lens",
     "LensRun",
     "LinkError",
-    "Loading",
+    "Load",
     "Many",
     "ManyRow",
+    "MapPaths",
     "Method",
     "ModelError",
     "ModelInfo",
@@ -178,10 +187,13 @@ __all__ = [
     "Overlap",
     "Pair",
     "PairScores",
+    "PatchPaths",
     "PathMatrix",
     "PathPatch",
     "PlaceCheck",
     "Positions",
+    "Question",
+    "RankAnswers",
     "RankedAnswer",
     "RankedAnswers",
     "Ranking",
@@ -189,6 +201,7 @@ __all__ = [
     "Run",
     "RunTotals",
     "Score",
+    "ScoreTask",
     "Search",
     "SentencePieceView",
     "Shape",
@@ -198,8 +211,8 @@ __all__ = [
     "Step",
     "StepRun",
     "Stream",
+    "Sweep",
     "SweepResult",
-    "Sweeping",
     "Task",
     "TaskScore",
     "Thumbnails",
@@ -212,10 +225,12 @@ __all__ = [
     "Twin",
     "Twins",
     "Weights",
+    "Work",
     "ablations",
     "activations",
     "attention",
     "attention_overview",
+    "begin",
     "certificate",
     "changes",
     "circuit_left",
@@ -223,7 +238,6 @@ __all__ = [
     "compare_sentencepiece",
     "compare_tokenizers",
     "discover",
-    "discovering",
     "draw_answers",
     "draw_circuit",
     "draw_counts",
@@ -243,7 +257,6 @@ __all__ = [
     "draw_traces",
     "draw_trials",
     "evaluate",
-    "evaluating",
     "examples",
     "fold_sites",
     "fresh_task",
@@ -251,7 +264,6 @@ __all__ = [
     "generate_many",
     "head_scores",
     "load",
-    "loading",
     "logit_lens",
     "many_table",
     "models",
@@ -262,10 +274,8 @@ __all__ = [
     "overlaps",
     "pair_families",
     "parse_sites",
-    "path_mapping",
     "path_matrix",
     "path_patch",
-    "path_patching",
     "percent",
     "print_receivers",
     "print_sites",
@@ -280,7 +290,6 @@ __all__ = [
     "resolve_sites",
     "run_totals",
     "score_task",
-    "scoring",
     "search_path",
     "shelf",
     "signed",
@@ -288,7 +297,6 @@ __all__ = [
     "sweep",
     "sweep_prompts_table",
     "sweep_table",
-    "sweeping",
     "task",
     "task_families",
     "token_view",

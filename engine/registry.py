@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import itertools
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
-from .errors import EngineError, ModelError
-from .experiment.experiment import Experiment
-from .experiment.results import ModelInfo
-from .model import catalogue
-from .model.checkpoints import (
-    BUNDLED,
-    Checkpoint,
-    bundled_names,
-    find_checkpoint,
-    find_place,
-)
+from .errors import ModelError
+from .experiment.experiment import Experiment, check_experiment
+from .model import budget
+from .model.budget import device_of, dtype_of
+from .model.checkpoints import Checkpoint, find_checkpoint, find_place
 from .model.fingerprint import Fingerprint, fingerprint, still
-from .model.loading import Load, Loading, loaded_already
+from .model.loading import Load, Loading, loaded_already, reading
 from .model.model import Model
 from .model.opening import open_model
 from .trials.results import Certificate
 from .trials.trial import certify
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_STORED = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_ROOM = 1.2
-"""Free memory wanted for a model, as a multiple of its weights."""
 _Wish = tuple[str, str | None, str | None]
 """What a load is asked for: where a model lies, or its name, and the device and dtype wanted."""
-
-
-def models() -> tuple[ModelInfo, ...]:
-    """What can be picked by name: the bundled models, the catalogue's, and those loaded now.
-
-    Nothing is fetched or loaded for it; `here` says what needs no network.
-    """
-    held = _registry.held()
-    infos = [_bundled(name, held) for name in bundled_names()]
-    infos += [_listed(e, held) for e in catalogue.CATALOGUE]
-    shown = {info.name for info in infos}
-    return (*infos, *(m.info for m in held.values() if m.name not in shown))
 
 
 def load(name: str, device: str | None = None, dtype: str | None = None) -> Model:
@@ -78,20 +54,18 @@ def loading(
     name: str,
     device: str | None = None,
     dtype: str | None = None,
-    view: Hashable | None = None,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> Loading[Model]:
     """Begin to load a model, as `load` does, and go on: it tells its progress and may be called
-    off. Those who ask for the same model share a load, which ends early when all called it off.
-
-    `view`: who asks; what it asked for before and is not loaded yet is called off.
+    off. Those who ask for the same model share a load, which ends early when none of them wants it
+    any more: each has called it off, or is no longer `wanted`.
     """
-    return _registry.loading(as_name(name), device, dtype, view)
+    return _registry.loading(as_name(name), device, dtype, wanted)
 
 
-def model_of(e: Any) -> Model:
-    """The model of an experiment. Raises: EngineError for what is no experiment, and as `load`."""
-    if not isinstance(e, Experiment):
-        raise EngineError(f"An Experiment is asked about, not {e!r:.60}.")
+def model_of(e: Experiment) -> Model:
+    """The model of an experiment. Raises: EngineError for what is none, and as `load` does."""
+    check_experiment(e)
     return load(e.model)
 
 
@@ -105,6 +79,11 @@ def as_name(name: Any) -> str:
 def loaded(name: str) -> Model | None:
     """The model of that name if it is loaded now; nothing is loaded for the question."""
     return _registry.find(as_name(name), None, None)
+
+
+def loaded_models() -> dict[Path, Model]:
+    """The loaded models by where they lie, the least recently used first."""
+    return _registry.held()
 
 
 def certificate(name: str) -> Certificate:
@@ -140,7 +119,6 @@ class _Registry:
         self._models: OrderedDict[Path, _Kept] = OrderedDict()
         self._called: dict[str, Path] = {}
         self._loads: dict[_Wish, Load[Model]] = {}
-        self._views: dict[Hashable, Loading[Model]] = {}
         self._busy: set[Path] = set()
         self._promised: dict[Path, tuple[torch.device, float]] = {}
         self._changed = threading.Condition()
@@ -156,23 +134,13 @@ class _Registry:
         return self._find_at(place, device, dtype) if place is not None else None
 
     def loading(
-        self, name: str, device: str | None, dtype: str | None, view: Hashable | None
+        self, name: str, device: str | None, dtype: str | None, wanted: Callable[[], bool]
     ) -> Loading[Model]:
         """A load of a model: the one under way, a new one, or one that is over already."""
         model = self.find(name, device, dtype)
-        asked = loaded_already(name, model) if model else self._ask(name, device, dtype)
-        with self._changed:
-            over = [one for one, its in self._views.items() if its.done]
-            older = self._views.get(view) if view is not None else None
-            for one in over:
-                del self._views[one]
-            if view is not None and not asked.done:
-                self._views[view] = asked
-            elif view is not None:
-                self._views.pop(view, None)
-        if older is not None:
-            older.cancel()
-        return asked
+        if model is not None:
+            return loaded_already(name, model)
+        return self._ask(name, device, dtype, wanted)
 
     def release(self, name: str) -> None:
         """Let go of a model by any of its names."""
@@ -195,18 +163,20 @@ class _Registry:
         with self._changed:
             kept = self._models.get(place)
             files = still(kept.files) if kept is not None else None
-            if kept is None or files is None or not _suits(kept.model, device, dtype):
+            if kept is None or files is None or not budget.suits(kept.model, device, dtype):
                 return None
             kept.files = files
             self._models.move_to_end(place)
             return kept.model
 
-    def _ask(self, name: str, device: str | None, dtype: str | None) -> Loading[Model]:
+    def _ask(
+        self, name: str, device: str | None, dtype: str | None, wanted: Callable[[], bool]
+    ) -> Loading[Model]:
         """Take part in the load of that wish that is under way, or begin one."""
         wish = (str(self._place_of(name) or name), device, dtype)
         with self._changed:
             under_way = self._loads.get(wish)
-            asked = under_way.ask() if under_way is not None else None
+            asked = under_way.ask(wanted) if under_way is not None else None
             if asked is not None:
                 return asked
 
@@ -219,7 +189,7 @@ class _Registry:
                             del self._loads[wish]
 
             begun: Load[Model] = Load(name, work)
-            asked = begun.ask()
+            asked = begun.ask(wanted)
             assert asked is not None
             self._loads[wish] = begun
             begun.begin()
@@ -227,14 +197,14 @@ class _Registry:
 
     def _load(self, load: Load[Model], name: str, device: str | None, dtype: str | None) -> Model:
         """Find, fetch, read and check a model, on the load's own thread."""
-        where = _device(device)
+        where = device_of(device)
         known = self._place_of(name)
         files = None
         with contextlib.suppress(OSError):  # what is gone is told by who looks for it
             files = fingerprint(known) if known is not None else None
         checkpoint = find_checkpoint(
             name,
-            lambda found: self._check_size(found, where, _dtype(dtype, found, where)),
+            lambda found: self._check_size(found, where, dtype_of(dtype, found, where)),
             load.tell,
         )
         place = checkpoint.place
@@ -244,7 +214,7 @@ class _Registry:
                 if files is None or files.place != place:
                     files = fingerprint(place)
                 self._release_at(place)
-                model = self._read(load, checkpoint, where, _dtype(dtype, checkpoint, where))
+                model = self._read(load, checkpoint, where, dtype_of(dtype, checkpoint, where))
                 with self._changed:
                     self._models[place] = _Kept(model, files)
             with self._changed:
@@ -255,7 +225,9 @@ class _Registry:
         self, load: Load[Model], checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
     ) -> Model:
         with self._room(load, checkpoint, device, dtype):
-            model = open_model(checkpoint, device, dtype, _step(load, checkpoint))
+            model = open_model(
+                checkpoint, device, dtype, reading(load, checkpoint.stored.n_tensors)
+            )
             try:
                 load.tell(0.9, "Trying it")
                 model.worker.run(lambda: certify(model, load.going_on))
@@ -298,7 +270,7 @@ class _Registry:
         """Have room for a model, promised to it until it is read."""
         load.tell(0.0, "Making room")
         self._check_size(checkpoint, device, dtype)  # else releasing others would not help
-        needed = checkpoint.bytes_in(dtype.itemsize) * _ROOM
+        needed = checkpoint.bytes_in(dtype.itemsize) * budget.ROOM
         while not self._promise(checkpoint.place, device, needed):
             load.going_on()
             with self._changed:
@@ -308,7 +280,7 @@ class _Registry:
                     continue
             if place is None:
                 self._check_size(checkpoint, device, dtype)
-                raise _too_large(checkpoint, device, dtype, _free_bytes(device))
+                raise budget.too_large(checkpoint, device, dtype, budget.free_bytes(device))
             self._release_at(place)
         try:
             yield
@@ -321,7 +293,7 @@ class _Registry:
         """Promise a load room, if there is so much beyond what others were promised."""
         with self._changed:
             promised = sum(n for at, n in self._promised.values() if at == device)
-            if _free_bytes(device) - promised < needed:
+            if budget.free_bytes(device) - promised < needed:
                 return False
             self._promised[place] = (device, needed)
             return True
@@ -329,109 +301,7 @@ class _Registry:
     def _check_size(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         """Raises: ModelError where the model would not fit if every other were released."""
         held = sum(m.nbytes for m in self.held().values() if m.device == device)
-        free = _free_bytes(device) + held
-        if free < checkpoint.bytes_in(dtype.itemsize) * _ROOM:
-            raise _too_large(checkpoint, device, dtype, free)
-
-
-def _too_large(
-    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, free: float
-) -> ModelError:
-    needed = checkpoint.bytes_in(dtype.itemsize)
-    how = f" once {checkpoint.quantization} is dequantized" if checkpoint.gguf else ""
-    return ModelError(
-        f"“{checkpoint.name}” needs {needed / 2**30:.1f} GiB for its weights in "
-        f"{str(dtype).removeprefix('torch.')}{how}, and some room beside them; "
-        f"{free / 2**30:.1f} GiB are free on {device}."
-        + (" Loading it in bfloat16 halves that." if dtype == torch.float32 else "")
-    )
-
-
-def _step(load: Load[Model], checkpoint: Checkpoint) -> Callable[[], None]:
-    """What to call at every part and weight of a model being read: it tells how far that is."""
-    steps = itertools.count()
-    most = 6 * checkpoint.stored.n_tensors + 10  # a part, a weight made, a weight read, and such
-
-    def step() -> None:
-        load.tell(min(0.9, next(steps) / most), "Reading the weights")
-
-    return step
-
-
-def _suits(model: Model, device: str | None, dtype: str | None) -> bool:
-    """Whether a loaded model is where and what is asked for, if anything is."""
-    return (device is None or _device(device) == model.device) and (
-        dtype is None or _DTYPES.get(dtype) == model.dtype
-    )
+        budget.check_size(checkpoint, device, dtype, held)
 
 
 _registry = _Registry()
-
-
-def _bundled(name: str, held: dict[Path, Model]) -> ModelInfo:
-    """What a picker shows of a bundled model, loaded or not."""
-    model = held.get((BUNDLED / name).resolve())
-    if model is not None:
-        return replace(model.info, name=name)
-    checkpoint = find_checkpoint(name)
-    dtype = _dtype(None, checkpoint, _device(None))
-    return ModelInfo(
-        name=name,
-        about=checkpoint.about,
-        architecture=checkpoint.architecture,
-        bytes_needed=checkpoint.bytes_in(dtype.itemsize),
-        shape=None,
-        loaded=False,
-    )
-
-
-def _listed(e: catalogue.Entry, held: dict[Path, Model]) -> ModelInfo:
-    """What a picker shows of a model of the catalogue, loaded or not, on this machine or not."""
-    place = catalogue.fetched(e)
-    model = held.get(place.resolve()) if place is not None else None
-    model = model or next((m for m in held.values() if m.name == e.name), None)
-    if model is not None:
-        return replace(model.info, name=e.name, about=e.about)
-    width = 4 if _device(None).type == "cpu" else 2
-    return ModelInfo(
-        name=e.name,
-        about=e.about,
-        architecture=e.architecture,
-        bytes_needed=e.n_parameters * width,
-        shape=None,
-        loaded=False,
-        here=place is not None or catalogue.on_this_machine(e),
-    )
-
-
-def _device(asked: str | None) -> torch.device:
-    asked = asked or os.environ.get("SWITCHBOARD_DEVICE")
-    if asked is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda", torch.cuda.current_device())
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(asked)
-        torch.empty(0, device=device)
-        return torch.empty(0, device=device).device
-    except Exception as wrong:
-        raise ModelError(
-            f"There is no device “{asked}” on this machine; leave it out to have one chosen."
-        ) from wrong
-
-
-def _dtype(asked: str | None, checkpoint: Checkpoint, device: torch.device) -> torch.dtype:
-    asked = asked or os.environ.get("SWITCHBOARD_DTYPE")
-    if asked is not None:
-        if asked not in _DTYPES:
-            raise ModelError(f"“{asked}” is no dtype for a model; there are {', '.join(_DTYPES)}.")
-        return _DTYPES[asked]
-    if device.type == "cpu":
-        return torch.float32
-    return _STORED.get(checkpoint.stored_dtype, torch.float32)
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available

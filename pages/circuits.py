@@ -7,15 +7,12 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import components, state
-from pages._parts.circuits import job as circuit_job
-from pages._parts.circuits import search as circuit_search
+from pages._parts import components, state, work
 from pages._parts.circuits.compare import compare
 from pages._parts.circuits.edges import edges
 from pages._parts.circuits.evaluate import evaluate
 from pages._parts.circuits.search import search
 from pages._parts.experiment_form import quick
-from pages._parts.following import EVERY
 from pages._parts.pairs_form import pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.text import plain
@@ -42,19 +39,17 @@ def circuits(reading: state.Reading) -> None:
         if mode == "compare":
             compare(reading)
         else:
-            VIEWS[mode](reading, pairs_form(reading.experiment))
+            chosen = pairs_form(reading.experiment)
+            if chosen is not None:
+                VIEWS[mode](reading, chosen)
     except engine.EngineError as wrong:
         st.error(plain(wrong))
-    if polls != is_going():
+    if polls != work.is_going():
         st.rerun()
-
-
-def is_going() -> bool:
-    return circuit_job.is_going() or circuit_search.is_going()
 
 
 with st.container():
     if st.session_state["over"] == "prompt":
         prompt_tokens(state.read().experiment)
-polls = is_going()
-quick(circuits, EVERY if polls else None)
+polls = work.is_going()
+quick(circuits, work.EVERY if polls else None)

@@ -7,10 +7,9 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import components, state
+from pages._parts import components, state, work
 from pages._parts.experiment_form import model_shape, quick
-from pages._parts.following import EVERY
-from pages._parts.pairs_form import pairs_form
+from pages._parts.pairs_form import Chosen, pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.sweep import views as sweep_views
 from pages._parts.switches import switches
@@ -21,39 +20,42 @@ shape = model_shape()
 
 
 def swept(reading: state.Reading) -> None:
-    e = reading.experiment
+    e, asked, found = reading.experiment, None, None
     try:
         chosen = pairs_form(e)
-        asked = sweep_views.options(e, chosen)
-        one = sweep_views.kept(asked) if not reading.errors else None
+        if chosen is not None:
+            asked = sweep_views.options(e, chosen)
+            if not reading.errors:
+                found = work.ask(sweep_views.KEY, asked).found
     except engine.EngineError as wrong:
         st.error(plain(wrong))
-        one = None
     left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
-    found = one.found if one is not None else None
     with left:
         switches(e.ablations, shape, sweep_views.tint(found) if found else None)
-    if one is None:
-        return
     with right:
-        sweep_views.progress(one)
-        if found is not None:
-            try:
-                together = sweep_views.together(e, found, chosen)
-            except engine.EngineError as wrong:
-                together = None
-                st.error(plain(wrong))
-            sweep_views.summary(found, together)
-            sweep_views.sites(found)
-            st.caption(plain(" ".join((sweep_views.told(found), *found.notes))))
-    if found is not None and one.going is None:
+        if asked is not None and chosen is not None:
+            sweep_views.progress(found)
+            if found is not None:
+                _told(e, found, chosen)
+    if found is not None and found.done and asked is not None and chosen is not None:
         sweep_views.picture(found, asked, chosen)
-    if polls != (one.going is not None):
+    if polls != work.is_going():
         st.rerun()
+
+
+def _told(e: engine.Experiment, found: engine.SweepResult, chosen: Chosen) -> None:
+    together = None
+    try:
+        together = sweep_views.together(e, found, chosen)
+    except engine.EngineError as wrong:
+        st.error(plain(wrong))
+    sweep_views.summary(found, together)
+    sweep_views.sites(found)
+    st.caption(plain(" ".join((sweep_views.told(found), *found.notes))))
 
 
 with st.container():
     if st.session_state["over"] == "prompt":
         prompt_tokens(state.read().experiment)
-polls = sweep_views.is_going()
-quick(swept, EVERY if polls else None)
+polls = work.is_going()
+quick(swept, work.EVERY if polls else None)

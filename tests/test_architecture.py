@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 FLOORS = (
     "errors", "experiment", "showing", "text", "model", "passes", "trials", "registry",
-    "captures", "parameters",
+    "picking", "asking", "captures", "parameters",
     "ranking", "lens", "heads", "tokenizers", "tasks", "circuits", "generation", "sweeps",
     "paths", "search",
 )  # fmt: skip

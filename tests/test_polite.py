@@ -214,7 +214,7 @@ def test_a_device_or_dtype_there_is_not(tiny):
 
 
 def test_a_model_that_does_not_fit_says_what_it_needs(tiny, monkeypatch):
-    monkeypatch.setattr("engine.registry._free_bytes", lambda _: 1000)
+    monkeypatch.setattr("engine.model.budget.free_bytes", lambda _: 1000)
     with pytest.raises(engine.ModelError, match="GiB for its weights"):
         engine.load(str(tiny("phi", hidden_size=64)))
 
@@ -222,7 +222,7 @@ def test_a_model_that_does_not_fit_says_what_it_needs(tiny, monkeypatch):
 def test_a_model_that_can_never_fit_drives_no_other_out(tiny, monkeypatch):
     small = str(tiny("gpt2"))
     engine.load(small)
-    monkeypatch.setattr("engine.registry._free_bytes", lambda _: 1000)
+    monkeypatch.setattr("engine.model.budget.free_bytes", lambda _: 1000)
     with pytest.raises(engine.ModelError, match="GiB for its weights"):
         engine.load(str(tiny("llama", hidden_size=512, intermediate_size=4096, head_dim=8)))
     assert small in [m.name for m in engine.models() if m.loaded]

@@ -9,18 +9,20 @@ share may be the average of pairs that are overdone and pairs that are lost.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..asking import ask
 from ..errors import EngineError, ExperimentError
 from ..experiment.ablations import Ablations
 from ..experiment.experiment import Experiment
 from ..experiment.numbers import whole_number
+from ..experiment.question import Question
 from ..experiment.sites import MLP, Site
 from ..model.model import Model
-from ..model.worker import SWEEP, Job, Steps
-from ..registry import load
+from ..model.work import Answer
+from ..model.worker import Steps
 from ..tasks.pairs import Task, as_task, asked_of
 from ..tasks.results import PairScores
 from ..tasks.scores import late_notes, scores
@@ -28,6 +30,59 @@ from .circuit import Circuit
 from .controls import random_controls
 from .references import choose_references
 from .results import Controls, Evaluation
+
+
+@dataclass(frozen=True)
+class Evaluate(Question[None, Evaluation]):
+    """A circuit kept, removed, each member removed, and the same done to random ones.
+
+    `controls`: how many random circuits, without overlap with it, with as many heads in each layer
+    if `layer_matched`. `minimality` False leaves the members out. `references`: the prompts that
+    averages are over; by itself the circuit's own, else the task's corrupted prompts. `model`:
+    another one of the circuit's shape.
+    Raises: EngineError for a field that cannot be used.
+    """
+
+    asks = "evaluate"
+    n_plain = 2
+    circuit: Circuit
+    task: Task
+    controls: int = 20
+    seed: int = 0
+    layer_matched: bool = True
+    minimality: bool = True
+    references: tuple[str, ...] | None = None
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.circuit, Circuit):
+            raise EngineError(f"A Circuit is put to the test, not {self.circuit!r:.60}.")
+        object.__setattr__(self, "task", as_task(self.task, self.circuit.model))
+        for name, what in (("controls", "How many controls"), ("seed", "The seed")):
+            object.__setattr__(self, name, whole_number(getattr(self, name), what))
+        if self.model == self.circuit.model:
+            object.__setattr__(self, "model", None)
+
+    @property
+    def model_name(self) -> str:
+        return self.model or self.circuit.model
+
+    def answered(self, model: Model) -> Answer[None, Evaluation]:
+        """Evaluation, which names pairs and references; where controls cannot be drawn, or the
+        circuit's own references do not fit the pairs, its notes say why."""
+        _check_shape(self.circuit, model)
+        return Answer(
+            lambda _: evaluated(
+                model,
+                self.circuit,
+                self.task,
+                self.controls,
+                self.seed,
+                self.layer_matched,
+                self.minimality,
+                self.references,
+            )
+        )
 
 
 def evaluate(
@@ -42,51 +97,18 @@ def evaluate(
     model: str | None = None,
     view: str | None = None,
 ) -> Evaluation:
-    """Keep a circuit, remove it, remove each member, and do the same to random ones.
+    """Ask `Evaluate` and wait for the result.
 
-    `controls`: how many random circuits, without overlap with it, with as many heads in each layer
-    if `layer_matched`. `minimality` False leaves the members out. `model`: another one of the
-    circuit's shape. `references`: the prompts that averages are over, or a task whose corrupted
-    prompts are meant; by itself the circuit's own, else the task's corrupted prompts.
-    Returns: Evaluation, which names pairs and references; where controls cannot be drawn, or the
-    circuit's own references do not fit the pairs, its notes say why.
+    As in `Evaluate`; `references` may also be a task, whose corrupted prompts are meant.
     Raises: EngineError for a model of another shape, or pairs that cannot be scored.
     """
-    return evaluating(
-        circuit,
-        task,
-        controls,
-        seed,
-        layer_matched=layer_matched,
-        minimality=minimality,
-        references=references,
-        model=model,
-        view=view,
-    ).result()
-
-
-def evaluating(
-    circuit: Circuit,
-    task: Task,
-    controls: int = 20,
-    seed: int = 0,
-    *,
-    layer_matched: bool = True,
-    minimality: bool = True,
-    references: Task | Iterable[str] | None = None,
-    model: str | None = None,
-    view: str | None = None,
-) -> Job[Evaluation]:
-    """`evaluate` as a job: its progress, a way to cancel it, and its result."""
-    if not isinstance(circuit, Circuit):
-        raise EngineError(f"A Circuit is put to the test, not {circuit!r:.60}.")
-    task = as_task(task, circuit.model)
-    controls = whole_number(controls, "How many controls")
-    seed = whole_number(seed, "The seed")
-    loaded = load(model or circuit.model)
-    _check_shape(circuit, loaded)
-    steps = evaluated(loaded, circuit, task, controls, seed, layer_matched, minimality, references)
-    return loaded.worker.submit(steps, priority=SWEEP, view=view)
+    if isinstance(references, str):
+        raise EngineError("`references` is a list of prompts, not one text.")
+    given = references.references if isinstance(references, Task) else references
+    over = None if given is None else tuple(given)
+    return ask(
+        Evaluate(circuit, task, controls, seed, layer_matched, minimality, over, model), view
+    )
 
 
 def evaluated(
@@ -97,7 +119,7 @@ def evaluated(
     seed: int,
     layer_matched: bool | None,
     minimality: bool,
-    references: Task | Iterable[str] | None = None,
+    references: tuple[str, ...] | None = None,
 ) -> Steps[Evaluation]:
     """`evaluate`, on the worker's thread. `layer_matched` None: where such controls can be drawn,
     else any."""

@@ -205,3 +205,9 @@ def _plain(value: Any) -> Any:
 
 def _word(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else value
+
+
+def check_experiment(e: Any) -> None:
+    """Raises: ExperimentError for what is no experiment."""
+    if not isinstance(e, Experiment):
+        raise ExperimentError(f"An Experiment is asked about, not {e!r:.60}.")

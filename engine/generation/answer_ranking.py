@@ -13,14 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..asking import ask
 from ..errors import EngineError, TokenError
-from ..experiment.experiment import Experiment
+from ..experiment.experiment import Experiment, check_experiment
+from ..experiment.question import Question
 from ..experiment.results import Tokens
 from ..model.model import Model
-from ..model.worker import Steps
+from ..model.work import Answer
+from ..model.worker import INTERACTIVE, Steps
 from ..passes import forward
 from ..passes.prepare import prepare
-from ..registry import model_of
 from .measuring import overflow
 from .results import AnswerScore, RankedAnswer, RankedAnswers
 
@@ -33,19 +35,42 @@ _Scores = dict[tuple[Ids, int], float]
 """Log-probabilities of tokens behind what stands before them."""
 
 
-def rank_answers(e: Experiment, answers: Sequence[str], view: str | None = None) -> RankedAnswers:
-    """Rank candidate answers by their joint log-probability, clean and ablated.
+@dataclass(frozen=True)
+class RankAnswers(Question[None, RankedAnswers]):
+    """Candidate answers ranked by their joint log-probability, clean and ablated.
 
     Each is written in place, right after the prompt, so a leading space belongs to it. One that
     cannot be scored (empty, not in the vocabulary, too long) says why in its place.
-    Raises: EngineError for the experiment itself, or for more than 10,000 answers.
+    Raises: TokenError for no answers, or more than 10,000.
     """
-    if len(answers) > MOST_ANSWERS:
-        raise TokenError(f"{len(answers):,} answers are given; at most {MOST_ANSWERS:,}.")
-    if not answers:
-        raise TokenError("There is no answer to rank; give at least one.")
-    model = model_of(e)
-    return model.worker.submit(_steps(model, e, answers), view=view).result()
+
+    asks = "rank_answers"
+    n_plain = 2
+    e: Experiment
+    answers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_experiment(self.e)
+        if isinstance(self.answers, str):
+            raise TokenError("`answers` is a list of answers, not one text.")
+        object.__setattr__(self, "answers", tuple(self.answers))
+        if len(self.answers) > MOST_ANSWERS:
+            raise TokenError(f"{len(self.answers):,} answers are given; at most {MOST_ANSWERS:,}.")
+        if not self.answers:
+            raise TokenError("There is no answer to rank; give at least one.")
+
+    @property
+    def model_name(self) -> str:
+        return self.e.model
+
+    def answered(self, model: Model) -> Answer[None, RankedAnswers]:
+        """RankedAnswers, best first."""
+        return Answer(lambda _: _steps(model, self.e, self.answers), priority=INTERACTIVE)
+
+
+def rank_answers(e: Experiment, answers: Sequence[str], view: str | None = None) -> RankedAnswers:
+    """Ask `RankAnswers` and wait for the result. Raises: EngineError for the experiment itself."""
+    return ask(RankAnswers(e, answers), view)  # type: ignore[arg-type]
 
 
 @dataclass

@@ -7,17 +7,21 @@ hair parts the texts as surely as one that wins by much, so look at the probabil
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
+from ..asking import begin
 from ..errors import ExperimentError
-from ..experiment.ablations import Ablations
-from ..experiment.experiment import Experiment
+from ..experiment.ablations import Ablations, ablations
+from ..experiment.experiment import Experiment, check_experiment
 from ..experiment.method import prompt_only
 from ..experiment.numbers import whole_number, whole_or_none
+from ..experiment.question import Question
 from ..experiment.results import Tokens
 from ..model.model import Model
-from ..model.streaming import Stream
+from ..model.work import Answer, Put, Work
+from ..model.worker import INTERACTIVE
 from ..passes import forward
 from ..passes.hooks import ablated_sites
 from ..passes.prepare import prepare
@@ -26,7 +30,7 @@ from ..registry import model_of
 from .acting import Acting, Span, spans
 from .continuing import Appending, Plan, Rewriting
 from .measuring import measured
-from .results import Step
+from .results import Generated, Step
 from .sampling import Sampling
 from .telling import Telling, Told
 
@@ -35,108 +39,180 @@ MOST_TOKENS = 100_000
 _BEST = 10
 """Best tokens a step keeps, where the vocabulary has as many."""
 
-Put = Callable[[Any], None]
 
-
-class Generation(Stream[Step]):
-    """The steps of a generation, handed out as they are made; iterate once.
-
-    `prompt`: its tokens. `sampling`: how tokens are taken, the seed included. `notes`: what a
-    reader must know, in sentences. `ended`: how it ended, once it has. `cancel()` ends it within a
-    token, and so does letting go of it.
-    """
+@dataclass(frozen=True, kw_only=True)
+class _Generating(Answer[Step, Generated]):
+    """The answer to a generation, with what is known before its first step."""
 
     prompt: Tokens
     sampling: Sampling
     notes: tuple[str, ...]
 
 
-def generate(
-    e: Experiment,
-    max_new_tokens: int = 20,
-    *,
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    seed: int = 0,
-    prefix: Sequence[int] = (),
-    ablated_prefix: Sequence[int] | None = None,
-    unswitched_prefix: Sequence[int] | None = None,
-    from_step: int = 0,
-    until_step: int | None = None,
-    switches: Mapping[int, str | Ablations] | None = None,
-    retokenize: bool = False,
-    k: int | None = None,
-    view: str | None = None,
-) -> Generation:
-    """Let the model go on after the prompt, clean and ablated together.
+class Generation(Work[Step, Generated]):
+    """The steps of a generation, handed out as they are made; iterate once.
+
+    `prompt`: its tokens. `sampling`: how tokens are taken, the seed included. `notes`: what a
+    reader must know, in sentences. `ended`: how it ended, once it has. `cancel()` ends it within a
+    token, and so does letting go of it. The three are there once the model is loaded.
+    """
+
+    answer: _Generating
+
+    @property
+    def prompt(self) -> Tokens:
+        return self.answer.prompt
+
+    @property
+    def sampling(self) -> Sampling:
+        return self.answer.sampling
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.answer.notes
+
+
+@dataclass(frozen=True)
+class Generate(Question[Step, Generated]):
+    """The model going on after the prompt, clean and ablated together.
 
     Greedy, unless there is a temperature; both runs draw with the same seed and the same luck.
     `prefix`: ids generated before, or chosen, to go on from (`ablated_prefix`: the ablated run's
     own, as many); they come first as forced steps, beside `max_new_tokens`. The changes act
-    from step `from_step` on, until before step `until_step`; `switches` maps a step to what takes
-    the place of `ablations` from there, and a third run then goes on from the same text
+    from step `from_step` on, until before step `until_step`; `switches` says at which steps what
+    takes the place of `ablations`, and a third run then goes on from the same text
     without the last of the switches (`unswitched_prefix`: its own ids, else the ablated run's).
     `retokenize`: after every token the whole text is
     tokenized anew, and where that gives other ids the run goes on from those. `k`: how many of the
     best tokens each step keeps; 10 where it is not said, or the whole of a smaller vocabulary.
-    `view`: whose question this is; a newer one replaces it.
+    Raises: EngineError for a field that cannot be used.
+    """
+
+    asks = "generate"
+    n_plain = 2
+    work_kind = Generation
+    e: Experiment
+    max_new_tokens: int = 20
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+    prefix: tuple[int, ...] = ()
+    ablated_prefix: tuple[int, ...] | None = None
+    unswitched_prefix: tuple[int, ...] | None = None
+    from_step: int = 0
+    until_step: int | None = None
+    switches: tuple[tuple[int, Ablations], ...] = ()
+    retokenize: bool = False
+    k: int | None = None
+
+    def __post_init__(self) -> None:
+        check_experiment(self.e)
+        for name, what, read in (
+            ("max_new_tokens", "How many tokens are generated", whole_number),
+            ("from_step", "The first step", whole_number),
+            ("until_step", "The last step", whole_or_none),
+            ("k", "k", whole_or_none),
+        ):
+            object.__setattr__(self, name, read(getattr(self, name), what))
+        sampling = self.sampling
+        for field in fields(sampling):
+            object.__setattr__(self, field.name, getattr(sampling, field.name))
+        if self.max_new_tokens < (not self.prefix):
+            raise ExperimentError(
+                f"{self.max_new_tokens} tokens are nothing to look at: ask for at least 1."
+            )
+        if self.retokenize and (self.from_step or self.until_step is not None or self.switches):
+            raise ExperimentError(
+                "Steps at which an ablation is switched are counted in tokens, which tokenizing "
+                "the text anew renumbers: choose one of the two."
+            )
+        for name, one in zip(("ablated", "unswitched"), self.prefixes[1:], strict=False):
+            if len(self.prefix) != len(one):
+                raise ExperimentError(
+                    f"The clean run would go on from {len(self.prefix)} tokens and the {name} one "
+                    f"from {len(one)}: give both as many."
+                )
+
+    @property
+    def model_name(self) -> str:
+        return self.e.model
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are taken."""
+        return Sampling(self.temperature, self.top_k, self.top_p, self.seed)
+
+    @property
+    def prefixes(self) -> tuple[tuple[int, ...], ...]:
+        """The ids that each run goes on from: clean, ablated, and, where there are switches, the
+        one without the last."""
+        ablated = self.prefix if self.ablated_prefix is None else self.ablated_prefix
+        last = ablated if self.unswitched_prefix is None else self.unswitched_prefix
+        return (self.prefix, ablated, *((last,) if self.switches else ()))
+
+    def answered(self, model: Model) -> _Generating:
+        """Steps one by one; then Generated, which holds them all."""
+        switches = dict(self.switches)
+        when = [(), spans(self.e, self.from_step, self.until_step, switches)]
+        if switches:
+            others = dict(self.switches[:-1])
+            when.append(spans(self.e, self.from_step, self.until_step, others))
+        model.check_way("cached", "generation")
+        k = min(_BEST, model.shape.d_vocab) if self.k is None else self.k
+        if not 1 <= k <= model.shape.d_vocab:
+            raise ExperimentError(f"A step can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")
+        for span in when[1]:
+            for change in span.e.every_change:
+                ablated_sites(change.sites, model.shape)
+        prompt = model.tokenizer.encode(self.e.prompt, self.e.prepend_bos)
+        given = self.prefixes
+        n_new = _room(model, prompt, given, self.max_new_tokens)
+        which = _apart(when, given, len(prompt), len(prompt) + len(given[0]) + n_new)
+        runs = {run: (given[i], when[i]) for i, run in reversed([*enumerate(which)])}
+        prefixes, acting = zip(*(runs[run] for run in range(len(runs))), strict=True)
+        clipped = n_new < self.max_new_tokens
+        plan = Plan(
+            prompt, prefixes, acting, which[1], n_new, clipped, self.sampling, k, self.retokenize
+        )
+        notes = _notes(model, plan, when[1], self.max_new_tokens)
+        return _Generating(
+            steps=lambda put: _work(model, plan, put),
+            show=Telling(model.tokenizer, prompt, model.ends, which),
+            newest=False,
+            priority=INTERACTIVE,
+            gather=lambda steps, ended: Generated(tuple(steps), prompt, ended, notes),
+            prompt=prompt,
+            sampling=self.sampling,
+            notes=notes,
+        )
+
+
+def generate(
+    e: Experiment, max_new_tokens: int = 20, *, view: str | None = None, **options: Any
+) -> Generation:
+    """Let the model go on after the prompt, clean and ablated together.
+
+    `options`: the other fields of `Generate`, such as `temperature=0.8`; `switches` maps a step to
+    the ablations that take their place from there.
     Returns: Generation, an iterator of Steps.
     Raises: EngineError in words, here or from the iterator.
     """
-    model, sampling = model_of(e), Sampling(temperature, top_k, top_p, seed)
-    max_new_tokens = whole_number(max_new_tokens, "How many tokens are generated")
-    from_step = whole_number(from_step, "The first step")
-    until_step, k = whole_or_none(until_step, "The last step"), whole_or_none(k, "k")
-    if isinstance(prefix, str):
-        raise ExperimentError("`prefix` is a list of token ids, not a text.")
-    prefix = [whole_number(token, "A token id") for token in prefix]
-    when = [(), spans(e, from_step, until_step, switches)]
-    ablated = prefix if ablated_prefix is None else ablated_prefix
-    given = [tuple(prefix), tuple(ablated)]
-    if switches:
-        last = max(switches)
-        others = {step: own for step, own in switches.items() if step != last}
-        when.append(spans(e, from_step, until_step, others))
-        given.append(tuple(ablated if unswitched_prefix is None else unswitched_prefix))
-    if max_new_tokens < (not given[0]):
-        raise ExperimentError(
-            f"{max_new_tokens} tokens are nothing to look at: ask for at least 1."
-        )
-    for name, one in zip(("ablated", "unswitched"), given[1:], strict=False):
-        if len(given[0]) != len(one):
-            raise ExperimentError(
-                f"The clean run would go on from {len(given[0])} tokens and the {name} one from "
-                f"{len(one)}: give both as many."
-            )
-    if retokenize and (from_step or until_step is not None or switches):
-        raise ExperimentError(
-            "Steps at which an ablation is switched are counted in tokens, which tokenizing the "
-            "text anew renumbers: choose one of the two."
-        )
-    model.check_way("cached", "generation")
-    k = min(_BEST, model.shape.d_vocab) if k is None else k
-    if not 1 <= k <= model.shape.d_vocab:
-        raise ExperimentError(f"A step can show 1 to {model.shape.d_vocab:,} tokens, not {k}.")
-    for span in when[1]:
-        for change in span.e.every_change:
-            ablated_sites(change.sites, model.shape)
-    prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
-    n_new = _room(model, prompt, given, max_new_tokens)
-    which = _apart(when, given, len(prompt), len(prompt) + len(given[0]) + n_new)
-    runs = {run: (given[i], when[i]) for i, run in reversed([*enumerate(which)])}
-    prefixes, acting = zip(*(runs[run] for run in range(len(runs))), strict=True)
-    clipped = n_new < max_new_tokens
-    plan = Plan(prompt, prefixes, acting, which[1], n_new, clipped, sampling, k, retokenize)
-    stream = Generation(
-        model.worker,
-        lambda put: _work(model, plan, put),
-        Telling(model.tokenizer, prompt, model.ends, which),
-        view=view,
-    )
-    stream.prompt, stream.sampling = prompt, sampling
-    stream.notes = _notes(model, plan, when[1], max_new_tokens)
+    for name in ("prefix", "ablated_prefix", "unswitched_prefix"):
+        if options.get(name) is not None:
+            options[name] = _ids(options[name], name)
+    each = (options.pop("switches", None) or {}).items()
+    switches = tuple(sorted((whole_number(at, "A step"), ablations(own)) for at, own in each))
+    question = Generate(e, max_new_tokens, switches=switches, **options)
+    model_of(e)
+    stream: Generation = begin(question, view)  # type: ignore[assignment]
     return stream
+
+
+def _ids(given: Any, what: str) -> tuple[int, ...]:
+    if isinstance(given, str):
+        raise ExperimentError(f"`{what}` is a list of token ids, not a text.")
+    return tuple(whole_number(token, "A token id") for token in given)
 
 
 def _room(

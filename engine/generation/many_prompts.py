@@ -8,19 +8,20 @@ much.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from ..asking import begin
 from ..circuits.controls import random_controls
 from ..errors import EngineError, ExperimentError
 from ..experiment.ablations import Ablations, ablations
-from ..experiment.experiment import Experiment
+from ..experiment.experiment import Experiment, check_experiment
 from ..experiment.numbers import whole_number
+from ..experiment.question import Question
 from ..experiment.results import Tokens
 from ..model.model import Model
-from ..model.streaming import Stream
-from ..model.worker import SWEEP
+from ..model.work import Answer, Work
 from ..passes import forward
 from ..passes.hooks import ablated_sites
 from ..registry import model_of
@@ -34,25 +35,133 @@ MOST_ROWS = 100_000
 """Texts that can be asked for at once: prompts times runs."""
 
 
-class Many(Stream[ManyRow]):
-    """The rows of many prompts, handed out as they are done, shortest prompts first.
-
-    `runs`: what each prompt is put through: "clean", each set, and behind it its controls.
-    `notes`: what a reader must know, in sentences. `seed`: that of the controls, and the first
-    prompt's; each prompt draws with a seed of its own, seed + its index.
-    """
+@dataclass(frozen=True, kw_only=True)
+class _GeneratingMany(Answer[ManyRow, GeneratedMany]):
+    """The answer to many prompts, with what is known before the first row."""
 
     runs: tuple[Run, ...]
     notes: tuple[str, ...]
     seed: int
 
-    def collected(self) -> GeneratedMany:
-        """Wait for the rest. Returns: all rows in the prompts' order, with each run's totals.
 
-        Raises: as the iterator does. Rows that were read before are not among these.
-        """
-        rows = tuple(sorted(self, key=lambda row: row.index))
-        return GeneratedMany(rows, run_totals(self.runs, rows), self.seed, self.notes)
+class Many(Work[ManyRow, GeneratedMany]):
+    """The rows of many prompts, handed out as they are done, shortest prompts first.
+
+    `runs`: what each prompt is put through: "clean", each set, and behind it its controls.
+    `notes`: what a reader must know, in sentences. `seed`: that of the controls, and the first
+    prompt's; each prompt draws with a seed of its own, seed + its index. The three are there once
+    the model is loaded.
+    """
+
+    answer: _GeneratingMany
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        return self.answer.runs
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.answer.notes
+
+    @property
+    def seed(self) -> int:
+        return self.answer.seed
+
+
+@dataclass(frozen=True)
+class GenerateMany(Question[ManyRow, GeneratedMany]):
+    """The model going on after many prompts, clean and under each set of ablations.
+
+    The model, method, positions and references are the experiment's, and so are its further
+    changes, in every run but the clean one; a prompt's own answer, if it has one, is what is
+    expected. `sets`: name → ablations, by itself the experiment's as "ablated". `controls`: how
+    many random sets of the same size each set is held against, drawn without overlap with it, as
+    many in each layer if `layer_matched`. `done`: the indices of prompts to leave out, so that what
+    was stopped goes on: rows keep their index and their seed.
+    The rest is as in `Generate`.
+    Raises: EngineError for a field that cannot be used.
+    """
+
+    asks = "generate_many"
+    n_plain = 3
+    work_kind = Many
+    e: Experiment
+    prompts: tuple[Example, ...]
+    max_new_tokens: int = 20
+    sets: tuple[tuple[str, Ablations], ...] | None = None
+    controls: int = 0
+    layer_matched: bool = True
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+    done: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_experiment(self.e)
+        for name, what in (
+            ("max_new_tokens", "How many tokens are generated"),
+            ("controls", "How many controls"),
+        ):
+            object.__setattr__(self, name, whole_number(getattr(self, name), what))
+        if not self.prompts:
+            raise ExperimentError("There are no prompts; give at least one.")
+        if len(self.prompts) > MOST_EXAMPLES:
+            raise ExperimentError(
+                f"{len(self.prompts):,} prompts are given; at most {MOST_EXAMPLES:,}."
+            )
+        if self.max_new_tokens < 1:
+            raise ExperimentError(
+                f"{self.max_new_tokens} tokens are nothing to look at: ask for at least 1."
+            )
+        sampling = self.sampling
+        for field in fields(sampling):
+            object.__setattr__(self, field.name, getattr(sampling, field.name))
+        done = frozenset(self.done) & frozenset(range(len(self.prompts)))
+        object.__setattr__(self, "done", tuple(sorted(done)))
+
+    @property
+    def model_name(self) -> str:
+        return self.e.model
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are taken."""
+        return Sampling(self.temperature, self.top_k, self.top_p, self.seed)
+
+    def answered(self, model: Model) -> _GeneratingMany:
+        """Rows one by one; then GeneratedMany, which holds them all. A prompt that cannot be run
+        says why in its row."""
+        model.check_way("cached", "generation")
+        named = {"ablated": self.e.ablations} if self.sets is None else dict(self.sets)
+        runs, experiments = _runs(
+            model, self.e, named, self.controls, self.layer_matched, self.seed
+        )
+        n = len(self.prompts)
+        if len(runs) * n > MOST_ROWS:
+            raise ExperimentError(
+                f"{n:,} prompts in {len(runs):,} runs are {len(runs) * n:,} texts; at most "
+                f"{MOST_ROWS:,}."
+            )
+        tokens = tuple(_tokens(model, one, self.e.prepend_bos) for one in self.prompts)
+        plan = Plan(
+            tokens, runs, experiments, self.max_new_tokens, self.sampling, frozenset(self.done)
+        )
+        notes = tuple(_notes(model, plan, self.prompts))
+
+        def gather(some: list[ManyRow], _: object) -> GeneratedMany:
+            rows = tuple(sorted(some, key=lambda row: row.index))
+            return GeneratedMany(rows, run_totals(runs, rows), self.seed, notes)
+
+        return _GeneratingMany(
+            steps=lambda put: work(model, plan, put),
+            show=ManyTelling(model.tokenizer, self.prompts, tokens, model.ends, self.seed),
+            newest=False,
+            gather=gather,
+            runs=runs,
+            notes=notes,
+            seed=self.seed,
+        )
 
 
 def generate_many(
@@ -60,65 +169,33 @@ def generate_many(
     prompts: Any,
     max_new_tokens: int = 20,
     *,
-    sets: Mapping[str, str | Ablations] | None = None,
-    controls: int = 0,
-    layer_matched: bool = True,
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    seed: int = 0,
-    done: Collection[int] = (),
     view: str | None = None,
+    **options: Any,
 ) -> Many:
     """Let the model go on after many prompts, clean and under each set of ablations.
 
-    `prompts`: texts, `Example`s, pairs, or tuples of a prompt and its answer.
-    The model, method, positions and references are the experiment's, and so are its further
-    changes, in every run but the clean one; a prompt's own answer, if it has one, is what is
-    expected. `sets`: name → ablations, by itself the experiment's as "ablated". `controls`: how
-    many random sets of the same size each set is held against, drawn without overlap with it, as
-    many in each layer if `layer_matched`. `done`: the indices of prompts to leave out, so that what
-    was stopped goes on: rows keep their index and their seed.
-    The rest is as in `generate`.
-    Returns: Many, an iterator of rows. A prompt that cannot be run says why in its row.
+    `prompts`: texts, `Example`s, pairs, or tuples of a prompt and its answer. `options`: the other
+    fields of `GenerateMany`, such as `sets={"late": "a9"}`.
+    Returns: Many, an iterator of rows; its `result()` holds all, with each run's totals.
     Raises: EngineError in words, here or from the iterator.
     """
-    prompts = as_examples(prompts)
-    max_new_tokens = whole_number(max_new_tokens, "How many tokens are generated")
-    controls = whole_number(controls, "How many controls")
-    if not prompts:
-        raise ExperimentError("There are no prompts; give at least one.")
-    if len(prompts) > MOST_EXAMPLES:
-        raise ExperimentError(f"{len(prompts):,} prompts are given; at most {MOST_EXAMPLES:,}.")
-    if max_new_tokens < 1:
-        raise ExperimentError(
-            f"{max_new_tokens} tokens are nothing to look at: ask for at least 1."
-        )
-    sampling = Sampling(temperature, top_k, top_p, seed)
-    model = model_of(e)
-    model.check_way("cached", "generation")
-    named = {"ablated": e.ablations} if sets is None else sets
-    if not isinstance(named, Mapping):
+    if options.get("sets") is not None:
+        options["sets"] = _sets(options["sets"])
+    done = tuple(options.pop("done", ()))
+    question = GenerateMany(e, as_examples(prompts), max_new_tokens, done=done, **options)
+    model_of(e)
+    many: Many = begin(question, view)  # type: ignore[assignment]
+    return many
+
+
+def _sets(given: Any) -> tuple[tuple[str, Ablations], ...]:
+    """Named sets of ablations, as a mapping or as its items."""
+    named = given.items() if isinstance(given, Mapping) else given
+    pairs = isinstance(named, Iterable) and not isinstance(named, str)
+    each = list(named) if pairs else []
+    if not pairs or not all(isinstance(one, tuple) and len(one) == 2 for one in each):
         raise ExperimentError("`sets` gives each set of ablations a name, as in {“late”: “a9”}.")
-    runs, experiments = _runs(model, e, named, controls, layer_matched, seed)
-    if len(runs) * len(prompts) > MOST_ROWS:
-        raise ExperimentError(
-            f"{len(prompts):,} prompts in {len(runs):,} runs are {len(runs) * len(prompts):,} "
-            f"texts; at most {MOST_ROWS:,}."
-        )
-    tokens = tuple(_tokens(model, one, e.prepend_bos) for one in prompts)
-    left_out = frozenset(done) & frozenset(range(len(prompts)))
-    plan = Plan(tokens, runs, experiments, max_new_tokens, sampling, left_out)
-    stream = Many(
-        model.worker,
-        lambda put: work(model, plan, put),
-        ManyTelling(model.tokenizer, prompts, tokens, model.ends, seed),
-        priority=SWEEP,
-        view=view,
-    )
-    stream.runs, stream.seed = runs, seed
-    stream.notes = tuple(_notes(model, plan, prompts))
-    return stream
+    return tuple((str(name), ablations(own)) for name, own in each)
 
 
 def run_totals(runs: Sequence[Run], rows: Iterable[ManyRow]) -> tuple[RunTotals, ...]:
@@ -145,14 +222,13 @@ def run_totals(runs: Sequence[Run], rows: Iterable[ManyRow]) -> tuple[RunTotals,
 def _runs(
     model: Model,
     e: Experiment,
-    sets: Mapping[str, str | Ablations],
+    sets: Mapping[str, Ablations],
     controls: int,
     layer_matched: bool,
     seed: int,
 ) -> tuple[tuple[Run, ...], tuple[Experiment, ...]]:
     runs, experiments = [Run("clean", "")], [e.clean]
-    for name, written in sets.items():
-        own = ablations(written)
+    for name, own in sets.items():
         ablated_sites(own, model.shape)
         drawn = random_controls(own.sites, model.shape, controls, seed, layer_matched)
         each = [(name, own, "")]

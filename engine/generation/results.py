@@ -136,6 +136,17 @@ class RunTotals:
 
 
 @dataclass(frozen=True)
+class Generated:
+    """A whole generation: its steps, the prompt's tokens, how it ended, and what a reader must
+    know, in sentences."""
+
+    steps: tuple[Step, ...]
+    prompt: Tokens
+    ended: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class GeneratedMany:
     """Many prompts in every run. `totals` has one entry a run, in the order of `rows`'
     continuations: the clean run, each set, and behind it its controls. `seed`: that of the

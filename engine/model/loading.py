@@ -6,11 +6,13 @@ have called it off. Whatever ends it early, nothing of it is kept.
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import itertools
 import threading
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Generic, TypeVar
 
 from ..errors import Cancelled
@@ -21,9 +23,11 @@ T = TypeVar("T")
 class Loading(Generic[T]):
     """One asker's side of a load: its progress (0 to 1), a way to call it off, and its result."""
 
-    def __init__(self, load: Load[T]) -> None:
+    def __init__(self, load: Load[T], wanted: Callable[[], bool]) -> None:
         self._load = load
-        self._off = threading.Event()
+        self._future: Future[T] = Future()
+        self.wanted = wanted
+        """Whether this asker still wants it."""
 
     @property
     def name(self) -> str:
@@ -43,23 +47,30 @@ class Loading(Generic[T]):
     @property
     def done(self) -> bool:
         """Whether it is over, however it ended."""
-        return self._off.is_set() or self._load.future.done()
+        return self._future.done()
+
+    def end(self, found: Future[T]) -> None:
+        """Take over how the load ended."""
+        wrong = found.exception()
+        with contextlib.suppress(InvalidStateError):  # this asker has called it off
+            if wrong is not None:
+                self._future.set_exception(wrong)
+            else:
+                self._future.set_result(found.result())
 
     def cancel(self) -> None:
         """Call it off for this asker; the load itself ends when nobody wants it any more."""
-        if not self._load.future.done() and not self._off.is_set():
-            self._off.set()
-            self._load.leave()
+        with contextlib.suppress(InvalidStateError):  # it is over
+            self._future.set_exception(Cancelled("This load was called off."))
+            self._load.leave(self)
 
     def when_done(self, tell: Callable[[], object]) -> None:
         """Call `tell` once it is over, however it ends; at once if it is."""
-        self._load.future.add_done_callback(lambda _: tell())
+        self._future.add_done_callback(lambda _: tell())
 
     def result(self, timeout: float | None = None) -> T:
         """Wait for the model. Raises: ModelError in words, or Cancelled where it was called off."""
-        if self._off.is_set():
-            raise Cancelled("This load was called off.")
-        return self._load.future.result(timeout)
+        return self._future.result(timeout)
 
 
 class Load(Generic[T]):
@@ -69,7 +80,7 @@ class Load(Generic[T]):
         self.name = name
         self.progress, self.doing = 0.0, "Looking for it"
         self.future: Future[T] = Future()
-        self._askers = 0
+        self._askers: list[Loading[T]] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(
@@ -80,23 +91,39 @@ class Load(Generic[T]):
         """Start it."""
         self._thread.start()
 
-    def ask(self) -> Loading[T] | None:
-        """Take part in it; None where it was called off already."""
+    def ask(self, wanted: Callable[[], bool] = lambda: True) -> Loading[T] | None:
+        """Take part in it, as long as it is `wanted`; None where it was called off already."""
         with self._lock:
             if self._stop.is_set():
                 return None
-            self._askers += 1
-        return Loading(self)
+            asked = Loading(self, wanted)
+            if not self.future.done():
+                self._askers.append(asked)
+                return asked
+        asked.end(self.future)
+        return asked
 
-    def leave(self) -> None:
+    def leave(self, asked: Loading[T]) -> None:
         """No longer take part in it. The last to leave calls it off."""
         with self._lock:
-            self._askers -= 1
-            if self._askers == 0:
-                self._stop.set()
+            if asked in self._askers:
+                self._askers.remove(asked)
+                if not self._askers:
+                    self._stop.set()
+
+    def end(self) -> None:
+        """Tell those who asked for it that it is over."""
+        with self._lock:
+            askers, self._askers = self._askers, []
+        for asked in askers:
+            asked.end(self.future)
 
     def going_on(self) -> None:
-        """Raises: Cancelled where it was called off."""
+        """Raises: Cancelled where it was called off, or nobody wants it any more."""
+        with self._lock:
+            unwanted = [asked for asked in self._askers if not asked.wanted()]
+        for asked in unwanted:
+            asked.cancel()
         if self._stop.is_set():
             raise Cancelled("This load was called off.")
 
@@ -111,12 +138,15 @@ class Load(Generic[T]):
         except BaseException as wrong:  # whatever it is, those who wait must hear it
             let_go(wrong)
             collect()
-            self.future.set_exception(wrong)
+            with self._lock:
+                self.future.set_exception(wrong)
         else:
             gc.collect()
             gc.freeze()  # what a loaded model keeps alive need not be searched for garbage again
             self.progress = 1.0
-            self.future.set_result(found)
+            with self._lock:
+                self.future.set_result(found)
+        self.end()
 
 
 def let_go(wrong: BaseException) -> None:
@@ -136,6 +166,17 @@ def collect() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+
+
+def reading(load: Load[T], n_tensors: int) -> Callable[[], None]:
+    """What to call at every part and weight of a model being read: it tells how far that is."""
+    steps = itertools.count()
+    most = 6 * n_tensors + 10  # a part, a weight made, a weight read, and such
+
+    def step() -> None:
+        load.tell(min(0.9, next(steps) / most), "Reading the weights")
+
+    return step
 
 
 def loaded_already(name: str, found: T) -> Loading[T]:

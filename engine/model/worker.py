@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
+import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
@@ -25,6 +26,8 @@ Steps = Generator[float, None, T]
 CORES = torch.get_num_threads()
 """The processor's, as many as torch takes by itself."""
 
+_STRETCH = 0.002
+"""Seconds that pure Python goes on without a rest."""
 INTERACTIVE = 0
 SWEEP = 10
 
@@ -32,8 +35,15 @@ SWEEP = 10
 class Job(Generic[T]):
     """Work that was asked for: its progress (0 to 1), a way to cancel it, and its result."""
 
-    def __init__(self, steps: Steps[T], priority: int, view: Hashable | None) -> None:
+    def __init__(
+        self,
+        steps: Steps[T],
+        priority: int,
+        view: Hashable | None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._steps = steps
+        self._wanted = wanted
         self.priority = priority
         self.view = view
         self.progress = 0.0
@@ -62,6 +72,9 @@ class Job(Generic[T]):
             if self._stop.is_set():
                 self._steps.close()
                 raise Cancelled("This work was called off.")
+            if not self._wanted():
+                self._steps.close()
+                raise Cancelled("Nobody looked at this work any more, so it was called off.")
             self.progress = next(self._steps)
             return True
         except StopIteration as end:
@@ -87,13 +100,19 @@ class Worker:
         self._thread.start()
 
     def submit(
-        self, steps: Steps[T], *, priority: int = INTERACTIVE, view: Hashable | None = None
+        self,
+        steps: Steps[T],
+        *,
+        priority: int = INTERACTIVE,
+        view: Hashable | None = None,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> Job[T]:
         """Queue work; smaller `priority` goes first, equal ones in turn.
 
-        `view`: whose question this is; its older unfinished request is cancelled.
+        `view`: whose question this is; its older unfinished request is cancelled. `wanted`: asked
+        before each step whether anybody still looks at it.
         """
-        job = Job(steps, priority, view)
+        job = Job(steps, priority, view, wanted)
         with self._ready:
             if self._closed:
                 raise Cancelled("The model was released while this was asked; ask again.")
@@ -186,6 +205,26 @@ def _on_cores(n: int, part: Callable[[], T]) -> T:
     if torch.get_num_threads() != n:
         torch.set_num_threads(n)
     return part()
+
+
+def beside_others(steps: Steps[T]) -> Steps[T]:
+    """The same work in pure Python, which rests as long as it works, so that the interpreter is
+    free for others half of the time."""
+    while True:
+        begun = time.monotonic()
+        while time.monotonic() - begun < _STRETCH:
+            try:
+                share = next(steps)
+            except StopIteration as end:
+                return end.value
+        time.sleep(_STRETCH)
+        yield share
+
+
+def no_steps() -> Steps[None]:
+    """Work in which there is nothing to do."""
+    return
+    yield 0.0
 
 
 def _single(work: Callable[[], T]) -> Steps[T]:

@@ -3,65 +3,129 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from ..asking import ask
 from ..errors import EngineError, ExperimentError
-from ..experiment.experiment import Experiment
+from ..experiment.experiment import Experiment, check_experiment
+from ..experiment.question import Question
 from ..experiment.sites import MLP, Head, Site, parse_sites, resolve_sites
 from ..model.model import Model
-from ..model.worker import SWEEP, Job, Steps
-from ..registry import model_of
+from ..model.work import Answer
+from ..model.worker import Steps
 from ..tasks.pairs import Task, asked_of
 from ..tasks.scores import late_notes
 from .patching import Path, patched
-from .receivers import LOGITS, Receiver, inputs_of, parse_receivers
+from .receivers import LOGITS, Receiver, inputs_of, parse_receivers, print_receivers
 from .results import PathMatrix, PathPatch
 
 MOST_PATHS = 200_000
 """Paths times pairs that can be asked for at once."""
 
 
-def path_patch(
-    e: Experiment,
-    senders: str | Iterable[Site] | None,
-    receivers: str | Iterable[Receiver] = "logits",
-    *,
-    task: Task | None = None,
-    view: str | None = None,
-) -> PathPatch:
-    """Patch the direct path from each sender to a set of receivers, one sender at a time.
+@dataclass(frozen=True)
+class PatchPaths(Question[None, PathPatch]):
+    """The direct path from each sender to a set of receivers, patched one sender at a time.
 
     The experiment's method says what a sender's output becomes: with `resample` its value in the
     corrupted prompt's run, with `mean` an average; its positions say where; nothing else is
     changed. `senders`: heads and MLPs, None for all. `receivers`: as in `"9.6.q m10 logits"`.
     `task`: take its pairs in turn instead of the experiment's own prompt.
-    Returns: PathPatch. Raises: EngineError in words.
+    Raises: EngineError for a field that cannot be used.
     """
-    return path_patching(e, senders, receivers, task=task, view=view).result()
+
+    asks = "path_patch"
+    n_plain = 3
+    e: Experiment
+    senders: tuple[Site, ...] | None = None
+    receivers: str = "logits"
+    task: Task | None = None
+
+    def __post_init__(self) -> None:
+        check_experiment(self.e)
+        if self.senders is not None:
+            object.__setattr__(self, "senders", parse_sites(self.senders))
+        if not isinstance(self.receivers, str):
+            object.__setattr__(self, "receivers", print_receivers(self.receivers))
+
+    @property
+    def model_name(self) -> str:
+        return self.e.model
+
+    def answered(self, model: Model) -> Answer[None, PathPatch]:
+        """PathPatch, by the clean logit difference and that with each path patched."""
+        sites = _senders(model, self.senders)
+        into = parse_receivers(self.receivers, model.shape)
+        notes = _notes(model, into)
+
+        def steps(_: object) -> Steps[PathPatch]:
+            paths = [Path(sender, into) for sender in sites]
+            clean, found = yield from over_pairs(model, self.e, self.task, paths)
+            late = late_notes(model, _each(self.e, self.task), [self.e.method])
+            return PathPatch(sites, into, found, clean, (*notes, *late))
+
+        return Answer(steps)
 
 
-def path_patching(
+def path_patch(
     e: Experiment,
-    senders: str | Iterable[Site] | None,
+    senders: str | Iterable[Site] | None = None,
     receivers: str | Iterable[Receiver] = "logits",
     *,
     task: Task | None = None,
     view: str | None = None,
-) -> Job[PathPatch]:
-    """`path_patch` as a job: its progress, a way to cancel it, and its result."""
-    model = model_of(e)
-    sites = _senders(model, senders)
-    into = parse_receivers(receivers, model.shape)
-    notes = _notes(model, into)
+) -> PathPatch:
+    """Ask `PatchPaths` and wait for the result. Raises: EngineError in words."""
+    sites = None if senders is None else parse_sites(senders)
+    written = receivers if isinstance(receivers, str) else print_receivers(receivers)
+    return ask(PatchPaths(e, sites, written, task), view)
 
-    def steps() -> Steps[PathPatch]:
-        paths = [Path(sender, into) for sender in sites]
-        clean, found = yield from over_pairs(model, e, task, paths)
-        late = late_notes(model, _each(e, task), [e.method])
-        return PathPatch(sites, into, found, clean, (*notes, *late))
 
-    return model.worker.submit(steps(), priority=SWEEP, view=view)
+@dataclass(frozen=True)
+class MapPaths(Question[None, PathMatrix]):
+    """The direct path between every two members of a circuit, and from each to the logits, patched.
+
+    A path leads from a sender to the inputs of a member in a later layer, or of the MLP of its own
+    layer where MLPs come after heads. `split`: a head's queries, keys and values each by themselves
+    rather than together. The rest is as in `PatchPaths`.
+    Raises: EngineError for a field that cannot be used.
+    """
+
+    asks = "path_matrix"
+    n_plain = 2
+    e: Experiment
+    members: tuple[Site, ...]
+    split: bool = False
+    task: Task | None = None
+
+    def __post_init__(self) -> None:
+        check_experiment(self.e)
+        object.__setattr__(self, "members", parse_sites(self.members))
+
+    @property
+    def model_name(self) -> str:
+        return self.e.model
+
+    def answered(self, model: Model) -> Answer[None, PathMatrix]:
+        """PathMatrix, a mean over the pairs."""
+        sites = _senders(model, self.members)
+        inputs: list[tuple[Receiver, ...]] = []
+        for site in sites:
+            own = inputs_of(site)
+            inputs += [(one,) for one in own] if self.split else [own]
+        inputs.append((LOGITS,))
+        notes = _notes(model, [one for some in inputs for one in some])
+
+        def steps(_: object) -> Steps[PathMatrix]:
+            paths = [Path(sender, some) for sender in sites for some in inputs]
+            clean, found = yield from over_pairs(model, self.e, self.task, paths)
+            effect = (found - clean[:, None]).mean(0).reshape(len(sites), len(inputs))
+            late = late_notes(model, _each(self.e, self.task), [self.e.method])
+            return PathMatrix(sites, tuple(inputs), effect, float(clean.mean()), (*notes, *late))
+
+        return Answer(steps)
 
 
 def path_matrix(
@@ -72,42 +136,8 @@ def path_matrix(
     task: Task | None = None,
     view: str | None = None,
 ) -> PathMatrix:
-    """Patch the direct path between every two members of a circuit, and from each to the logits.
-
-    A path leads from a sender to the inputs of a member in a later layer, or of the MLP of its own
-    layer where MLPs come after heads. `split`: a head's queries, keys and values each by themselves
-    rather than together. The rest is as in `path_patch`.
-    Returns: PathMatrix. Raises: EngineError in words.
-    """
-    return path_mapping(e, members, split=split, task=task, view=view).result()
-
-
-def path_mapping(
-    e: Experiment,
-    members: str | Iterable[Site],
-    *,
-    split: bool = False,
-    task: Task | None = None,
-    view: str | None = None,
-) -> Job[PathMatrix]:
-    """`path_matrix` as a job: its progress, a way to cancel it, and its result."""
-    model = model_of(e)
-    sites = _senders(model, members)
-    inputs: list[tuple[Receiver, ...]] = []
-    for site in sites:
-        own = inputs_of(site)
-        inputs += [(one,) for one in own] if split else [own]
-    inputs.append((LOGITS,))
-    notes = _notes(model, [one for some in inputs for one in some])
-
-    def steps() -> Steps[PathMatrix]:
-        paths = [Path(sender, some) for sender in sites for some in inputs]
-        clean, found = yield from over_pairs(model, e, task, paths)
-        effect = (found - clean[:, None]).mean(0).reshape(len(sites), len(inputs))
-        late = late_notes(model, _each(e, task), [e.method])
-        return PathMatrix(sites, tuple(inputs), effect, float(clean.mean()), (*notes, *late))
-
-    return model.worker.submit(steps(), priority=SWEEP, view=view)
+    """Ask `MapPaths` and wait for the result. Raises: EngineError in words."""
+    return ask(MapPaths(e, parse_sites(members), split, task), view)
 
 
 def over_pairs(
@@ -144,11 +174,11 @@ def _each(e: Experiment, task: Task | None) -> list[Experiment]:
     return [e] if task is None else [asked_of(e, pair, task.references) for pair in task.pairs]
 
 
-def _senders(model: Model, given: str | Iterable[Site] | None) -> tuple[Site, ...]:
+def _senders(model: Model, given: tuple[Site, ...] | None) -> tuple[Site, ...]:
     s = model.shape
     if given is None:
         return (*s.heads, *s.mlps)
-    found = resolve_sites(parse_sites(given) if isinstance(given, str) else given, s)
+    found = resolve_sites(given, s)
     if not found:
         raise ExperimentError("No senders are named; write heads and MLPs, as in 9.1 m9.")
     other = next((site for site in found if not isinstance(site, Head | MLP)), None)

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
+from ..asking import ask
 from ..circuits.circuit import Circuit
 from ..circuits.evaluation import evaluated
 from ..circuits.results import Evaluation
 from ..errors import Cancelled, EngineError, ExperimentError
 from ..experiment.experiment import Experiment
+from ..experiment.numbers import whole_number
+from ..experiment.question import Question, python_of
 from ..model.model import Model
-from ..model.streaming import Snapshots
-from ..model.worker import SWEEP, Steps
+from ..model.work import Answer
+from ..model.worker import Steps
 from ..passes.pace import Pace
-from ..registry import load
 from ..sweeps.plan import experiments, read, references_of
 from ..tasks.pairs import Task, as_task
 from .found import Heat
@@ -37,8 +40,59 @@ T = TypeVar("T")
 _SHOW_SECONDS, _SAVE_SECONDS = 0.2, 1.0
 
 
-class Discovering(Snapshots[Discovery]):
-    """Snapshots of a search, each with all that is known by then; the last is the end."""
+@dataclass(frozen=True)
+class Discover(Question[Discovery, Discovery]):
+    """A search for a circuit, and what its circuit is put to in the end.
+
+    `controls`: how many random circuits it is compared with in the end, drawn with `seed`. `fresh`:
+    the pairs on which it is put to the test; without any, those it was found on. `save`: a file in
+    which the search is kept while it runs; where it is there already, the search goes on from it. A
+    file that is damaged or of another search is set aside, and where none can be written the search
+    goes on unsaved: its `notes` say so.
+    Raises: EngineError for a field that cannot be used.
+    """
+
+    asks = "discover"
+    search: Search
+    controls: int = 20
+    seed: int = 0
+    fresh: Task | None = None
+    save: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.search, Search):
+            raise EngineError(f"A Search is begun, not {self.search!r:.60}.")
+        for name, what in (("controls", "How many controls"), ("seed", "The seed")):
+            object.__setattr__(self, name, whole_number(getattr(self, name), what))
+        if self.fresh is not None:
+            object.__setattr__(self, "fresh", as_task(self.fresh, self.search.model))
+        if self.save is not None:
+            object.__setattr__(self, "save", str(self.save))
+
+    @property
+    def model_name(self) -> str:
+        return self.search.model
+
+    def answered(self, model: Model) -> Answer[Discovery, Discovery]:
+        """Snapshots of the search, each with all that is known by then; the last is the end."""
+        search = self.search
+        model.check_way("block by block", "search")
+        path = None if self.save is None else Path(self.save)
+        test = _Test(self.fresh or search.task, self.fresh is not None, self.controls, self.seed)
+        return Answer(lambda put: _steps(model, search, test, SearchFile(path, search), put))
+
+    def to_python(self, **named: str) -> str:
+        s = self.search
+        task = named.get("task") or python_of(s.task)
+        rule = {f.name: getattr(s, f.name) for f in fields(s) if f.name not in ("model", "task")}
+        options = {n: v for n, v in rule.items() if v != getattr(Search(s.model, s.task), n)}
+        options |= {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in ("search", "save") and getattr(self, f.name) != f.default
+        }
+        told = "".join(f", {n}={named.get(n) or python_of(v)}" for n, v in options.items())
+        return f"engine.discover({task}, {s.model!r}{told})"
 
 
 def discover(
@@ -55,49 +109,14 @@ def discover(
     """Search a circuit for a task, and wait for the end.
 
     `model`: by itself the one the task was drawn for. `rule`: the other fields of `Search`, such as
-    `threshold=0.2`, `by="pruning"`. The rest is as in `discovering`.
+    `threshold=0.2`, `by="pruning"`. The rest is as in `Discover`.
     """
     task = as_task(task, model)
     if not (model or task.model):
         raise ExperimentError(f"Name the model that “{task.name[:60]}” is searched in.")
     search = Search(model or task.model, task, **rule)  # type: ignore[arg-type]
-    return discovering(
-        search, controls=controls, seed=seed, fresh=fresh, save=save, view=view
-    ).collected()
-
-
-def discovering(
-    search: Search,
-    *,
-    controls: int = 20,
-    seed: int = 0,
-    fresh: Task | None = None,
-    save: str | Path | None = None,
-    view: str | None = None,
-) -> Discovering:
-    """Search a circuit; snapshots come as it goes on.
-
-    `controls`: how many random circuits it is compared with in the end, drawn with `seed`. `fresh`:
-    the pairs on which it is put to the test; without any, those it was found on. `save`: a file in
-    which the search is kept while it runs; where it is there already, the search goes on from it. A
-    file that is damaged or of another search is set aside, and where none can be written the search
-    goes on unsaved: its `notes` say so.
-    `view` names whose question this is: a newer one from the same view replaces it.
-    Returns: Discovering, an iterator of growing snapshots with `progress` and `cancel()`.
-    Raises: EngineError in words, here or from the iterator.
-    """
-    model = load(search.model)
-    model.check_way("block by block", "search")
-    path = None if save is None else Path(save)
-    test = _Test(fresh or search.task, fresh is not None, controls, seed)
-    return Discovering(
-        model.worker,
-        lambda put: _steps(model, search, test, SearchFile(path, search), put),
-        lambda found: found,
-        priority=SWEEP,
-        view=view,
-        newest=True,
-    )
+    path = None if save is None else str(save)
+    return ask(Discover(search, controls, seed, fresh, path), view)
 
 
 class _Test:
@@ -117,7 +136,7 @@ def _steps(
     test: _Test,
     file: SearchFile,
     put: Callable[[Discovery], None],
-) -> Steps[str]:
+) -> Steps[Discovery]:
     pace = Pace(model)
     yield 0.0
     each = experiments(Experiment(model.name, method=search.method), search.task.pairs)
@@ -156,17 +175,16 @@ def _steps(
         raise
     except EngineError as told:
         wrong = str(told)
-    put(
-        heat.snapshot(
-            account,
-            notes=file.notes,
-            done=True,
-            evaluation=found,
-            fresh=test.fresh,
-            unevaluated=wrong,
-        )
+    last = heat.snapshot(
+        account,
+        notes=file.notes,
+        done=True,
+        evaluation=found,
+        fresh=test.fresh,
+        unevaluated=wrong,
     )
-    return "Nothing more can go."
+    put(last)
+    return last
 
 
 def _searched(

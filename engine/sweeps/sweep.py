@@ -9,15 +9,17 @@ residual stream, and every number is what `next_token` gives with that one site 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from ..asking import ask
 from ..errors import ExperimentError
-from ..experiment.experiment import Experiment
+from ..experiment.experiment import Experiment, check_experiment
+from ..experiment.question import Question
 from ..model.model import Model
-from ..model.streaming import Snapshots
-from ..model.worker import SWEEP, Steps
+from ..model.work import Answer
+from ..model.worker import Steps
 from ..passes.growing import Base, base, base_cost, grown, grown_cost
 from ..passes.pace import Pace
-from ..registry import model_of
 from ..tasks.pairs import Pair, as_pairs
 from .estimate import estimate_cost, estimated
 from .found import Found, estimated_metric
@@ -26,8 +28,53 @@ from .results import SweepResult
 from .scores import Scorer, score_cost
 
 
-class Sweeping(Snapshots[SweepResult]):
-    """Snapshots of a sweep, each with all that is known by then; the last has everything."""
+@dataclass(frozen=True)
+class Sweep(Question[SweepResult, SweepResult]):
+    """Every head and every MLP ablated alone, with the experiment's method and positions, on top
+    of its ablations and changes if it has any.
+
+    `pairs`: the prompts (None: the experiment's own). `mean` and `mean_by_position` average over
+    the experiment's references, else over the pairs' corrupted prompts; `resample` takes each
+    pair's own. `per_position`: each site at each of the prompt's positions alone. `estimate`: a
+    first-order estimate comes first. `at`: where the divergence is measured, as in `next_token`.
+    Raises: EngineError for a field that cannot be used.
+    """
+
+    asks = "sweep"
+    n_plain = 2
+    e: Experiment
+    pairs: tuple[Pair, ...] | None = None
+    per_position: bool = False
+    estimate: bool = False
+    at: str = "prompt"
+
+    def __post_init__(self) -> None:
+        check_experiment(self.e)
+        if self.pairs is not None:
+            object.__setattr__(self, "pairs", as_pairs(self.pairs))
+        if self.at not in ("prompt", "answer"):
+            raise ExperimentError(
+                f"The divergence is measured at the prompt or the answer, not at “{self.at!s:.40}”."
+            )
+        if self.per_position and self.e.positions.which == "generated":
+            raise ExperimentError(
+                "Positions are “generated”, and position by position means the prompt's own: "
+                "choose all, prompt, or some of them."
+            )
+
+    @property
+    def model_name(self) -> str:
+        return self.e.model
+
+    def answered(self, model: Model) -> Answer[SweepResult, SweepResult]:
+        """Snapshots of the sweep, each with all that is known by then; the last has everything."""
+        e, pairs = self.e, self.pairs
+        each = experiments(e, pairs)
+        if pairs is None:
+            pairs = (Pair(e.prompt, e.corrupted, e.answer, e.distractor),)
+        model.check_way("block by block", "sweep")
+        empty = Found(e, pairs, self.at, self.per_position, self.estimate)
+        return Answer(lambda put: _steps(model, empty, each, put))
 
 
 def sweep(
@@ -38,58 +85,14 @@ def sweep(
     at: str = "prompt",
     view: str | None = None,
 ) -> SweepResult:
-    """Ablate every head and every MLP alone, and wait for the end. As `sweeping`."""
-    return sweeping(e, pairs, per_position, estimate, at, view).collected()
-
-
-def sweeping(
-    e: Experiment,
-    pairs: Sequence[Pair] | None = None,
-    per_position: bool = False,
-    estimate: bool = False,
-    at: str = "prompt",
-    view: str | None = None,
-) -> Sweeping:
-    """Ablate every head and every MLP alone, with the experiment's method and positions, on top of
-    its ablations and changes if it has any.
-
-    `pairs`: the prompts (None: the experiment's own). `mean` and `mean_by_position` average over
-    the experiment's references, else over the pairs' corrupted prompts; `resample` takes each
-    pair's own. `per_position`: each site at each of the prompt's positions alone. `estimate`: a
-    first-order estimate comes first. `at`: where the divergence is measured, as in `next_token`.
-    `view` names whose question this is: a newer one from the same view replaces it.
-    Returns: Sweeping, an iterator of growing snapshots with `progress` and `cancel()`.
-    Raises: EngineError in words, here or from the iterator.
-    """
-    if at not in ("prompt", "answer"):
-        raise ExperimentError(
-            f"The divergence is measured at the prompt or the answer, not at “{at}”."
-        )
-    model = model_of(e)
-    pairs = None if pairs is None else as_pairs(pairs)
-    each = experiments(e, pairs)
-    if pairs is None:
-        pairs = (Pair(e.prompt, e.corrupted, e.answer, e.distractor),)
-    if per_position and e.positions.which == "generated":
-        raise ExperimentError(
-            "Positions are “generated”, and position by position means the prompt's own: choose "
-            "all, prompt, or some of them."
-        )
-    model.check_way("block by block", "sweep")
-    empty = Found(e, tuple(pairs), at, per_position, estimate)
-    return Sweeping(
-        model.worker,
-        lambda put: _steps(model, empty, each, put),
-        lambda snapshot: snapshot,
-        priority=SWEEP,
-        view=view,
-        newest=True,
-    )
+    """Ask `Sweep` and wait for the end. Raises: EngineError in words."""
+    given = None if pairs is None else as_pairs(pairs)
+    return ask(Sweep(e, given, per_position, estimate, at), view)
 
 
 def _steps(
     model: Model, found: Found, each: Sequence[Experiment], put: Callable[[SweepResult], None]
-) -> Steps[str]:
+) -> Steps[SweepResult]:
     pace = Pace(model)
     yield 0.0
     prompts = yield from read(model, each, found.at, found.per_position)
@@ -109,8 +112,9 @@ def _steps(
         put(found.snapshot(pace, pace.share))
     for groups in held:
         yield from _batch(model, pace, found, prompts, groups, planned, put)
-    put(found.snapshot(pace, 1.0))
-    return "Every head and MLP was ablated."
+    whole = found.snapshot(pace, 1.0)
+    put(whole)
+    return whole
 
 
 def _batch(

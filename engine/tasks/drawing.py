@@ -18,7 +18,10 @@ from random import Random
 
 from ..errors import EngineError
 from ..experiment.numbers import whole_number
+from ..experiment.question import Question
 from ..experiment.results import Tokens
+from ..model.work import Answer
+from ..model.worker import Steps, beside_others, finished
 from ..text.tokens import Tokenizer
 from ..tokenizers.vocabularies import find_tokenizer
 from .drafts import DRAFTS, Draft
@@ -33,34 +36,94 @@ _FILLS = 60
 """Ways of filling a draft's gaps that are tried."""
 
 
-def task(family: str, model: str, n: int = 12, seed: int = 0) -> Task:
-    """Draw n pairs of a family for a model: clean and corrupted prompt, answer and distractor.
+@dataclass(frozen=True)
+class DrawTask(Question[None, Task]):
+    """n pairs of a family drawn for a model: clean and corrupted prompt, answer and distractor.
 
     All prompts have the same number of tokens for that model, and a token tells answer and
     distractor apart; the corrupted prompt has other terms of as many tokens in the same places.
     Only the model's tokenizer is read. A family with few prompts repeats some, corrupted otherwise.
-    Raises: EngineError for a family there is not, or that has not so many pairs for this model,
-    with the number it has.
+    Raises: EngineError for a family there is not, and, once it is drawn, for one that has not so
+    many pairs for this model, with the number it has.
     """
-    n, seed = whole_number(n, "How many pairs"), whole_number(seed, "The seed")
-    if family not in DRAFTS:
-        raise EngineError(f"There is no family “{family!s:.40}”; there are {', '.join(DRAFTS)}.")
-    if not 1 <= n <= MOST_PAIRS:
-        raise EngineError(f"1 to {MOST_PAIRS:,} pairs can be drawn, not {n:,}.")
+
+    asks = "task"
+    n_plain = 2
+    family: str
+    model: str
+    n: int = 12
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n", whole_number(self.n, "How many pairs"))
+        object.__setattr__(self, "seed", whole_number(self.seed, "The seed"))
+        if self.family not in DRAFTS:
+            raise EngineError(
+                f"There is no family “{self.family!s:.40}”; there are {', '.join(DRAFTS)}."
+            )
+        if not 1 <= self.n <= MOST_PAIRS:
+            raise EngineError(f"1 to {MOST_PAIRS:,} pairs can be drawn, not {self.n:,}.")
+
+    @property
+    def model_name(self) -> None:
+        return None
+
+    def answered(self, model: None) -> Answer[None, Task]:
+        """The task, a few drafts a step."""
+        return Answer(lambda _: beside_others(_pairs(self)))
+
+
+def task(family: str, model: str, n: int = 12, seed: int = 0) -> Task:
+    """Ask `DrawTask` and wait for the task. Raises: EngineError in words."""
+    return finished(_pairs(DrawTask(family, model, n, seed)))
+
+
+@dataclass(frozen=True)
+class DrawFresh(Question[None, Task | None]):
+    """Pairs of a drawn task's family whose prompts it does not have, with as many tokens: to judge
+    what was found on the task.
+
+    `n`: how many at most, by itself as many as the task has.
+    """
+
+    asks = "fresh_task"
+    drawn: Task
+    n: int | None = None
+
+    @property
+    def model_name(self) -> None:
+        return None
+
+    def answered(self, model: None) -> Answer[None, Task | None]:
+        """The task; None where the task was not drawn, or its family has no others."""
+        return Answer(lambda _: beside_others(_fresh_pairs(self.drawn, self.n)))
+
+
+def fresh_task(drawn: Task, n: int | None = None) -> Task | None:
+    """Ask `DrawFresh` and wait for the task."""
+    return finished(_fresh_pairs(drawn, n))
+
+
+def _pairs(asked: DrawTask) -> Steps[Task]:
+    """The task, a draft a step."""
+    family, model, n = asked.family, asked.model, asked.n
     tokenizer = find_tokenizer(model)
     lengths = _Lengths(tokenizer)
-    rng = Random(seed)
+    rng = Random(asked.seed)
     for in_step in (True, False):
         alike: _Groups = {}
         counted: _Groups = {}
-        for _ in range(_DRAFTS_EACH * n):
+        for i in range(most := _DRAFTS_EACH * n):
             found = _drawn(tokenizer, lengths, DRAFTS[family](rng), rng, in_step)
-            if found is None:
-                continue
-            for groups, key in ((alike, found.places), (counted, found.n_tokens)):
-                groups.setdefault(key, {})[found.pair] = None
-            if _n_prompts(alike[found.places]) >= n:
-                break
+            if found is not None:
+                for groups, key in ((alike, found.places), (counted, found.n_tokens)):
+                    groups.setdefault(key, {})[found.pair] = None
+                enough = _n_prompts(alike[found.places]) / n
+                if enough >= 1:
+                    break
+                yield max(i / most, enough)
+            else:
+                yield i / most
         kept = _largest(alike, n) or _largest(counted, n)
         if kept is not None:
             break
@@ -74,27 +137,22 @@ def task(family: str, model: str, n: int = 12, seed: int = 0) -> Task:
         pairs=tuple(pairs),
         family=family,
         model=model,
-        seed=seed,
+        seed=asked.seed,
         n_tokens=n_tokens,
         notes=tuple(_notes(pairs, in_step, uniform)),
     )
 
 
-def fresh_task(drawn: Task, n: int | None = None) -> Task | None:
-    """Pairs of a drawn task's family whose prompts it does not have, with as many tokens: to judge
-    what was found on the task.
-
-    Returns: at most n of them (by itself as many as the task has); None where the task was not
-    drawn, or its family has no others.
-    """
+def _fresh_pairs(drawn: Task, n: int | None) -> Steps[Task | None]:
     seen = {pair.prompt for pair in drawn.pairs}
     most = len(drawn.pairs) if n is None else n
     found: dict[str, Pair] = {}
     if drawn.family not in DRAFTS:
         return None
     for i in range(1, _FRESH_DRAWS + 1):
+        seed = (drawn.seed or 0) + 1_000 * i
         try:
-            other = task(drawn.family, drawn.model, len(drawn.pairs), (drawn.seed or 0) + 1_000 * i)
+            other = yield from _pairs(DrawTask(drawn.family, drawn.model, len(drawn.pairs), seed))
         except EngineError:
             return None
         for pair in other.pairs if other.n_tokens == drawn.n_tokens else ():

@@ -8,18 +8,21 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..asking import ask
 from ..errors import EngineError
-from ..experiment.experiment import Experiment
+from ..experiment.experiment import Experiment, check_experiment
 from ..experiment.method import Method
+from ..experiment.question import Question
 from ..model.model import Model
-from ..model.worker import SWEEP, Job, Steps
+from ..model.work import Answer
+from ..model.worker import Steps
 from ..passes import forward
 from ..passes.hooks import Edit
 from ..passes.prepare import Prepared, prepare
 from ..ranking.answers import Asked, asked
 from ..ranking.scoring import logit_diff, rows_of, score, texts_of
-from ..registry import load
-from .pairs import Task, asked_of
+from ..registry import as_name
+from .pairs import Task, as_task, asked_of
 from .results import PairScores, TaskScore
 
 
@@ -36,37 +39,55 @@ _TOKENS_A_STEP = 1_024
 """Tokens run between two moments at which more urgent work may come in."""
 
 
-def score_task(
-    model: str, task: Task, e: Experiment | None = None, view: str | None = None
-) -> TaskScore:
-    """Score every pair of a task, clean and under an experiment's ablations.
+@dataclass(frozen=True)
+class ScoreTask(Question[None, TaskScore]):
+    """Every pair of a task scored, clean and under an experiment's ablations.
 
     The experiment gives its changes and references; its own texts are not asked. Where it averages
     and names no references, the task's corrupted prompts are those.
-    Returns: TaskScore; each number is that of `next_token` on the pair.
+    """
+
+    asks = "score_task"
+    n_plain = 2
+    model: str
+    task: Task
+    e: Experiment | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", as_name(self.model))
+        object.__setattr__(self, "task", as_task(self.task, self.model))
+        if self.e is not None:
+            check_experiment(self.e)
+
+    @property
+    def model_name(self) -> str:
+        return self.model
+
+    def answered(self, model: Model) -> Answer[None, TaskScore]:
+        """TaskScore; each number is that of `next_token` on the pair."""
+        e = replace(self.e or Experiment(), model=self.model)
+        runs = [e.clean, e] if e.every_change else [e.clean]
+
+        def steps(_: object) -> Steps[TaskScore]:
+            clean, *ablated = yield from scores(model, self.task, runs)
+            notes = _notes(self.task, clean)
+            if not ablated:
+                return TaskScore(self.model, clean, None, notes)
+            methods = [change.becomes for change in e.every_change]
+            late = late_notes(model, [asked_of(e, pair) for pair in self.task.pairs], methods)
+            return TaskScore(self.model, clean, ablated[0], (*notes, *late))
+
+        return Answer(steps)
+
+
+def score_task(
+    model: str, task: Task, e: Experiment | None = None, view: str | None = None
+) -> TaskScore:
+    """Ask `ScoreTask` and wait for the result.
+
     Raises: EngineError naming the pair that cannot be scored.
     """
-    return scoring(model, task, e, view).result()
-
-
-def scoring(
-    model: str, task: Task, e: Experiment | None = None, view: str | None = None
-) -> Job[TaskScore]:
-    """`score_task` as a job: its progress, a way to cancel it, and its result."""
-    loaded = load(model)
-    e = replace(e or Experiment(), model=model)
-    runs = [e.clean, e] if e.every_change else [e.clean]
-
-    def steps() -> Steps[TaskScore]:
-        clean, *ablated = yield from scores(loaded, task, runs)
-        notes = _notes(task, clean)
-        if not ablated:
-            return TaskScore(model, clean, None, notes)
-        methods = [change.becomes for change in e.every_change]
-        late = late_notes(loaded, [asked_of(e, pair) for pair in task.pairs], methods)
-        return TaskScore(model, clean, ablated[0], (*notes, *late))
-
-    return loaded.worker.submit(steps(), priority=SWEEP, view=view)
+    return ask(ScoreTask(model, task, e), view)
 
 
 def scores(model: Model, task: Task, runs: Sequence[Experiment]) -> Steps[list[PairScores]]:

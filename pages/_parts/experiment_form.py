@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -124,7 +125,7 @@ def _load(name: str) -> None:
         return
     ss.pop(_CALLED_OFF, None)
     try:
-        asked = engine.loading(name, view=f"{state.view()} model")
+        asked = engine.begin(engine.Load(name), f"{state.view()} model")
         _follow(asked, name)
         model = asked.result()
     except engine.EngineError as wrong:
@@ -143,7 +144,7 @@ def _load(name: str) -> None:
     certificate(model.certificate)
 
 
-def _follow(asked: engine.Loading, name: str) -> None:
+def _follow(asked: engine.Work[Any, Any], name: str) -> None:
     """Show how far a load is until it is over, and let it be called off."""
     with st.spinner(plain(f"Loading {name}…"), show_time=True):
         place, told = st.empty(), 0
@@ -159,7 +160,7 @@ def _follow(asked: engine.Loading, name: str) -> None:
         place.empty()
 
 
-def _call_off(asked: engine.Loading, name: str) -> None:
+def _call_off(asked: engine.Work[Any, Any], name: str) -> None:
     asked.cancel()
     st.session_state[_CALLED_OFF] = name
 
@@ -260,4 +261,8 @@ def _share(e: engine.Experiment) -> None:
         st.code(f"{base}?{query}", language=None, wrap_lines=True)
         st.caption("The experiment")
         st.code(e.to_json(), language="json", wrap_lines=True)
-        st.code(f"import engine\n\ne = {e.to_python()}", language="python", wrap_lines=True)
+        st.code(
+            f"import switchboard as engine\n\ne = {e.to_python()}",
+            language="python",
+            wrap_lines=True,
+        )

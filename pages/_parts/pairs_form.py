@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import streamlit as st
 
 import engine
-from pages._parts import state
+from pages._parts import state, work
 from pages._parts.boxes import choice, whole
 from pages._parts.text import percent, plain, signed, uploaded, visible
 
 OVER = {"prompt": "The prompt above", "family": "A task family", "written": "Paste or upload"}
 WHICH = {"all": "all", "right": "those it gets right"}
+_DRAWN, _SCORED = "_drawn_pairs", "_scored_pairs"
 _MOST_SHOWN = 300
 _HELP = (
     "CSV whose first line names its columns (prompt, corrupted, answer, distractor), or JSON, an "
@@ -32,8 +33,11 @@ class Chosen:
     python: str
 
 
-def pairs_form(e: engine.Experiment) -> Chosen:
-    """Draw the widgets. Raises: EngineError for what cannot be read, or drawn for this model."""
+def pairs_form(e: engine.Experiment) -> Chosen | None:
+    """Draw the widgets. Returns: None while the pairs are drawn or scored, or that was stopped.
+
+    Raises: EngineError for what cannot be read, or drawn for this model.
+    """
     ss = st.session_state
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         choice("Asked of", "over", OVER)
@@ -43,24 +47,45 @@ def pairs_form(e: engine.Experiment) -> Chosen:
             st.text_input("Seed", key="seed", width=75)
         if ss["over"] != "prompt":
             choice("Keep", "which", WHICH)
-    made = _task(e)
-    if ss.get("_task_of") != made:
-        ss["_task"], ss["_task_of"] = None, made
-        ss["_task"] = _scored(e, *made)
-    chosen = ss["_task"] or _scored(e, *made)
+    task, python = _task(e)
+    if task is None:
+        work.progress(_DRAWN, "Drawing pairs")
+        return None
+    one = work.ask(_SCORED, engine.ScoreTask(e.model, task))
+    if not one.answered and not one.failed:
+        work.progress(_SCORED, "Scoring pairs")
+        return None
+    chosen = _chosen(e, task, python, one.found, one.failed)
     if ss["over"] != "prompt":
         _shown(chosen)
     return chosen
 
 
-def _task(e: engine.Experiment) -> tuple[str, str, tuple[object, ...]]:
-    """What the widgets ask for, as values that tell one task from another."""
-    ss = st.session_state
-    which = ss["which"] if ss["over"] != "prompt" else "all"
-    if ss["over"] == "prompt":
-        return "prompt", which, (e.model, e.prompt, e.corrupted, e.answer, e.distractor)
-    if ss["over"] == "family":
-        return "family", which, (e.model, ss["task"], whole("n_pairs", "Pairs"), _seed())
+def _task(e: engine.Experiment) -> tuple[engine.Task | None, str]:
+    """The task that the widgets say, None while it is drawn, and the Python that makes it."""
+    over = st.session_state["over"]
+    if over == "prompt":
+        if not e.prompt:
+            raise engine.EngineError("The prompt is empty: type something.")
+        pair = engine.Pair(e.prompt, e.corrupted, e.answer, e.distractor)
+        task = engine.Task("the prompt above", (pair,))
+        return task, f"task = engine.Task({task.name!r}, ({_pair(pair)},))"
+    if over == "family":
+        family, n = st.session_state["task"], whole("n_pairs", "Pairs")
+        asked = engine.DrawTask(family, e.model, n, whole("seed", "Seed"))
+        one = work.ask(_DRAWN, asked)
+        if one.failed:
+            raise engine.EngineError(one.failed)
+        return (one.found if one.answered else None), f"task = {asked.to_python()}"
+    text = _written()
+    if not text.strip():
+        raise engine.EngineError("Paste pairs, one a line below their columns' names.")
+    task = engine.read_task(text, "your own")
+    return task, f"task = engine.read_task({text!r}, {task.name!r})"
+
+
+def _written() -> str:
+    """The pairs that are pasted, or those of a file."""
     st.text_area("Pairs, one a line", key="pairs", height=110, help=_HELP)
     file = st.file_uploader(
         "or a file",
@@ -69,46 +94,24 @@ def _task(e: engine.Experiment) -> tuple[str, str, tuple[object, ...]]:
         help=f"{_HELP} A file is not part of the link.",
         max_upload_size=5,
     )
-    text = ss["pairs"] or ""
-    if file is not None:
-        text = uploaded(file)
-    return "written", which, (e.model, text)
+    return uploaded(file) if file is not None else st.session_state["pairs"] or ""
 
 
-def _seed() -> int:
-    return whole("seed", "Seed")
-
-
-def _scored(e: engine.Experiment, over: str, which: str, said: tuple[object, ...]) -> Chosen:
-    task: engine.Task
-    match over, said:
-        case "prompt", (_, "", *_):
-            raise engine.EngineError("The prompt is empty: type something.")
-        case "prompt", (_, prompt, corrupted, answer, distractor):
-            pair = engine.Pair(str(prompt), str(corrupted), str(answer), str(distractor))
-            task = engine.Task("the prompt above", (pair,))
-            python = f"task = engine.Task({task.name!r}, ({_pair(pair)},))"
-        case "family", (model, family, int(n), int(seed)):
-            task = engine.task(str(family), str(model), n, seed)
-            python = f"task = engine.task({family!r}, {model!r}, {n}, seed={seed})"
-        case _, (_, str(text)):
-            if not text.strip():
-                raise engine.EngineError("Paste pairs, one a line below their columns' names.")
-            task = engine.read_task(text, "your own")
-            python = f"task = engine.read_task({text!r}, {task.name!r})"
-        case _:
-            raise AssertionError(over)
-    score, problem, kept = None, "", task
-    try:
-        score = engine.score_task(e.model, task, view=f"{state.view()} task")
-    except engine.EngineError as wrong:
-        problem = str(wrong)
-    if which == "right":
-        if score is None:
-            raise engine.EngineError(problem)
-        kept = task.without_wrong(score)
-        python += f"\ntask = task.without_wrong(engine.score_task({e.model!r}, task))"
-    return Chosen(task, score, problem, kept, python)
+def _chosen(
+    e: engine.Experiment,
+    task: engine.Task,
+    python: str,
+    score: engine.TaskScore | None,
+    problem: str,
+) -> Chosen:
+    """The pairs that are asked of those there are. Raises: EngineError where none are left."""
+    ss = st.session_state
+    if ss["over"] == "prompt" or ss["which"] == "all":
+        return Chosen(task, score, problem, task, python)
+    if score is None:
+        raise engine.EngineError(problem)
+    python += f"\ntask = task.without_wrong(engine.score_task({e.model!r}, task))"
+    return Chosen(task, score, problem, task.without_wrong(score), python)
 
 
 def _pair(pair: engine.Pair) -> str:

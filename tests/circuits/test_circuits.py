@@ -316,11 +316,11 @@ def test_what_cannot_be_evaluated_is_told(tiny):
 
 def test_an_evaluation_tells_how_far_it_is_and_can_be_called_off(tiny):
     directory = str(tiny("gpt2"))
-    job = engine.evaluating(circuit("0.1", directory), solved(directory), 200)
+    job = engine.begin(engine.Evaluate(circuit("0.1", directory), solved(directory), 200))
     job.cancel()
     with pytest.raises(engine.Cancelled):
         job.result(60)
-    done = engine.evaluating(circuit("0.1", directory), solved(directory), 2)
+    done = engine.begin(engine.Evaluate(circuit("0.1", directory), solved(directory), 2))
     done.result(60)
     assert done.progress == 1
 

@@ -40,7 +40,7 @@ def test_many_prompts_equal_one_at_a_time(kind, options, tiny):
     prompts = prompts_of(random.Random(kind), 16)
     sets = {"heads": "a0 1.2", "MLP": "m1"}
     many = engine.generate_many(e, prompts, 9, sets=sets, **options)
-    found = many.collected()
+    found = many.result()
     assert [row.index for row in found.rows] == list(range(16))
     assert [t.run.name for t in found.totals] == ["clean", "heads", "MLP"]
     parted = 0
@@ -64,14 +64,14 @@ def test_many_prompts_equal_one_at_a_time(kind, options, tiny):
 def test_texts_that_end_early_leave_the_others_as_they_are(kind, tiny, tmp_path):
     never = str(tiny(kind, eos_token_id=None))
     prompts = prompts_of(random.Random(1), 24)
-    whole = engine.generate_many(engine.Experiment(never, ablations="m1"), prompts, 12).collected()
+    whole = engine.generate_many(engine.Experiment(never, ablations="m1"), prompts, 12).result()
     texts = [set(one.ids) for row in whole.rows for one in row.continuations]
     told = {i: sum(i in text for text in texts) for i in set.union(*texts)}
     ends: list[int] = []
     while sum(not text.isdisjoint(ends) for text in texts) <= 16:
         ends.append(max(told.keys() - ends, key=told.__getitem__))
     ending = str(save_model(kind, tmp_path, eos_token_id=ends))
-    found = engine.generate_many(engine.Experiment(ending, ablations="m1"), prompts, 12).collected()
+    found = engine.generate_many(engine.Experiment(ending, ablations="m1"), prompts, 12).result()
     ended = 0
     for row, full in zip(found.rows, whole.rows, strict=True):
         for one, other in zip(row.continuations, full.continuations, strict=True):
@@ -84,16 +84,16 @@ def test_texts_that_end_early_leave_the_others_as_they_are(kind, tiny, tmp_path)
 def test_small_batches_give_what_large_ones_do(tiny, monkeypatch):
     e = engine.Experiment(str(tiny("gpt2")), ablations="1.0 2.2")
     prompts = prompts_of(random.Random(2), 12)
-    together = engine.generate_many(e, prompts, 6, controls=2).collected()
+    together = engine.generate_many(e, prompts, 6, controls=2).result()
     monkeypatch.setattr(forward, "CHUNK_BYTES", 1)
-    same(engine.generate_many(e, prompts, 6, controls=2).collected(), together)
+    same(engine.generate_many(e, prompts, 6, controls=2).result(), together)
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_tried_again(tiny, monkeypatch):
     directory = str(tiny("gpt2"))
     e = engine.Experiment(directory, ablations="a1")
     prompts = prompts_of(random.Random(3), 12)
-    expected = engine.generate_many(e, prompts, 6).collected()
+    expected = engine.generate_many(e, prompts, 6).result()
     model, tried = type(registry.load(directory)), []
     call = model.go_on
 
@@ -106,10 +106,10 @@ def test_a_batch_that_does_not_fit_is_halved_and_tried_again(tiny, monkeypatch):
         return call(self, ids, cache)
 
     monkeypatch.setattr(model, "go_on", small)
-    same(engine.generate_many(e, prompts, 6).collected(), expected)
+    same(engine.generate_many(e, prompts, 6).result(), expected)
     assert max(tried) > 3
     monkeypatch.setattr(model, "go_on", lambda *_: small(*_) and _fail())
-    found = engine.generate_many(e, prompts[:1], 6).collected()
+    found = engine.generate_many(e, prompts[:1], 6).result()
     assert "do not fit in the memory" in found.rows[0].errors[0]
     with pytest.raises(engine.EngineError, match="do not fit in the memory"):
         list(engine.generate(engine.Experiment(directory, "t1"), 3))
@@ -123,7 +123,7 @@ def _fail():
 def test_a_task_is_answered_and_an_ablation_costs_its_answers(model):
     found = engine.generate_many(
         engine.Experiment(model, ablations="a0 a1"), engine.examples("numerals", 20, seed=1), 6
-    ).collected()
+    ).result()
     clean, ablated = found.totals
     assert clean.judged == ablated.judged == 20
     assert clean.share_right >= 0.95 > 0.5 >= ablated.share_right
@@ -142,7 +142,7 @@ def test_sets_are_held_against_layer_matched_controls():
         assert [s.layer for s in drawn] == [0, 0, 2] and not own & set(drawn)
     again = engine.generate_many(e, engine.examples("months", 4), 3, controls=5, seed=11)
     assert again.runs == many.runs and "seed 11" in many.notes[-1]
-    assert len(many.collected().totals) == 7
+    assert len(many.result().totals) == 7
 
 
 def test_controls_are_drawn_without_overlap():
@@ -168,7 +168,7 @@ def test_a_prompt_that_cannot_be_run_says_why_in_its_row(tiny):
         str(tiny("gpt2", n_positions=8)), ablations="0.1", method="resample", corrupted="t5 t6"
     )
     prompts = ["t1 t2", "t1 t2 t3", " ".join(["t1"] * 9), "t1 \ud83d"]
-    found = engine.generate_many(e, prompts, 20).collected()
+    found = engine.generate_many(e, prompts, 20).result()
     right, longer, over, broken = found.rows
     assert all(right.continuations) and right.errors == ("", "")
     assert len(right.continuations[0].ids) <= 6 and "no room for 20" in found.notes[0]
@@ -183,7 +183,7 @@ def test_what_was_stopped_goes_on_without_what_is_done(tiny):
     e = engine.Experiment(str(tiny("gpt2")), ablations="0.1 m1")
     prompts = prompts_of(random.Random(5), 10)
     options = {"controls": 2, "temperature": 1.3, "seed": 3}
-    whole = engine.generate_many(e, prompts, 5, **options).collected()
+    whole = engine.generate_many(e, prompts, 5, **options).result()
     going = engine.generate_many(e, prompts, 5, done=[0, 3, 4, 7, 99, -1], **options)
     rest = list(going)
     assert sorted(row.index for row in rest) == [1, 2, 5, 6, 8, 9] and going.progress == 1
@@ -202,7 +202,7 @@ def test_whoever_waits_for_rows_may_do_other_things_meanwhile(tiny):
     assert list(many.within(0.1)) == []
     many = engine.generate_many(e, ["t1", "t2 t3"], 20)
     many.cancel()
-    assert list(many.within(0.1)) == [] and many.ended == "Stopped."
+    assert list(many.within(0.1)) == [] and many.stopped
 
 
 def test_what_cannot_be_asked_is_told(tiny):

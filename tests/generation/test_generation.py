@@ -502,12 +502,12 @@ def test_letting_go_of_the_iterator_ends_the_work(slow):
     stream = engine.generate(engine.Experiment(directory, "t1 t2", ablations="0.1"), 50)
     turn.release(2)
     next(stream)
-    job = stream._job
+    future = stream._run.future
     del stream
     gc.collect()
     turn.release(100)
     idle(model)
-    assert job.done and len(passes) <= 3
+    assert future.done() and len(passes) <= 3
 
 
 def test_other_questions_are_answered_between_tokens(slow):

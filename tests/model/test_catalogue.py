@@ -91,7 +91,7 @@ def test_once_here_no_network_is_asked(index, monkeypatch):
 
 
 def test_it_is_one_model_by_its_name_and_its_file(index):
-    asked = engine.loading(NAME)
+    asked = engine.begin(engine.Load(NAME))
     model = asked.result()
     assert model is engine.load(NAME) is engine.load(str(index.entry.file))
     listed = [m for m in engine.models() if m.loaded and m.name in (NAME, str(index.entry.file))]
@@ -173,7 +173,7 @@ def test_a_fetch_called_off_leaves_no_file_and_no_process(index):
     with pytest.raises(Cancelled):
         checkpoints.find_checkpoint(NAME, tell=off)
     assert started and files(index) == []
-    asked = engine.loading(NAME)
+    asked = engine.begin(engine.Load(NAME))
     asked.cancel()
     with pytest.raises(engine.Cancelled):
         asked.result()
@@ -202,7 +202,7 @@ def test_two_who_ask_at_once_fetch_it_once(index, monkeypatch):
         return its_own(*args, **named)
 
     monkeypatch.setattr(catalogue.subprocess, "Popen", popen)
-    asked = [engine.loading(NAME) for _ in range(3)]
+    asked = [engine.begin(engine.Load(NAME)) for _ in range(3)]
     assert len({id(one.result()) for one in asked}) == 1 and len(began) == 1
     assert not [t for t in threading.enumerate() if t.name == f"loading {NAME}" and t.is_alive()]
 

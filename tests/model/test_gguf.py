@@ -159,7 +159,7 @@ def test_the_size_checked_is_that_of_the_dequantized_weights(good, monkeypatch):
     assert found.bytes_in(4) > 3 * good.stat().st_size - 20_000
     for name in [m.name for m in engine.models() if m.loaded]:
         engine.release(name)
-    monkeypatch.setattr("engine.registry._free_bytes", lambda _: good.stat().st_size)
+    monkeypatch.setattr("engine.model.budget.free_bytes", lambda _: good.stat().st_size)
     with pytest.raises(ModelError, match="once GGUF Q8_0 is dequantized"):
         engine.load(str(good))
 

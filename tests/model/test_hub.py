@@ -122,7 +122,7 @@ def test_a_model_too_large_for_memory_is_refused_before_its_weights_are_fetched(
     hub, monkeypatch, counts
 ):
     hub.counts = counts
-    monkeypatch.setattr("engine.registry._free_bytes", lambda _: 1000)
+    monkeypatch.setattr("engine.model.budget.free_bytes", lambda _: 1000)
     for name in [m.name for m in engine.models() if m.loaded]:
         engine.release(name)
     with pytest.raises(engine.ModelError, match=r"GiB for its weights in float32"):

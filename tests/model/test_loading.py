@@ -94,7 +94,10 @@ def test_a_bundled_model_is_one_by_its_name_and_its_path():
 
 def test_names_under_way_at_once_are_one_load(directory, monkeypatch):
     gate = Gate(monkeypatch)
-    one, other = engine.loading(str(directory)), engine.loading(f"{directory}/")
+    one, other = (
+        engine.begin(engine.Load(str(directory))),
+        engine.begin(engine.Load(f"{directory}/")),
+    )
     assert gate.reached.wait(20)
     gate.go.set()
     assert one.result() is other.result() is engine.load(str(directory))
@@ -180,7 +183,7 @@ def test_asking_for_a_loaded_model_takes_next_to_nothing():
 
 def test_others_load_while_one_is_read(directory, tiny, monkeypatch):
     gate = Gate(monkeypatch, str(directory))
-    slow = engine.loading(str(directory))
+    slow = engine.begin(engine.Load(str(directory)))
     assert gate.reached.wait(20)
     assert engine.load(str(tiny("llama"))).shape.n_layers
     assert engine.load("seq-gpt2").shape.n_layers
@@ -191,7 +194,7 @@ def test_others_load_while_one_is_read(directory, tiny, monkeypatch):
 
 def test_a_load_called_off_leaves_nothing_and_can_be_begun_again(directory, monkeypatch):
     gate = Gate(monkeypatch)
-    asked = engine.loading(str(directory))
+    asked = engine.begin(engine.Load(str(directory)))
     assert gate.reached.wait(20)
     asked.cancel()
     with pytest.raises(engine.Cancelled):
@@ -227,7 +230,7 @@ def test_a_load_called_off_at_any_part_keeps_no_weight_and_no_thread(directory, 
         its_own(load)
 
     monkeypatch.setattr(registry.Load, "going_on", going_on)
-    asked = engine.loading(str(directory))
+    asked = engine.begin(engine.Load(str(directory)))
     with pytest.raises(engine.Cancelled):
         asked.result(60)
     hook.remove()
@@ -239,7 +242,10 @@ def test_a_load_called_off_at_any_part_keeps_no_weight_and_no_thread(directory, 
 
 def test_it_ends_only_when_all_who_asked_have_called_it_off(directory, monkeypatch):
     gate = Gate(monkeypatch)
-    one, other = engine.loading(str(directory)), engine.loading(str(directory))
+    one, other = (
+        engine.begin(engine.Load(str(directory))),
+        engine.begin(engine.Load(str(directory))),
+    )
     assert gate.reached.wait(20)
     one.cancel()
     one.cancel()  # twice is once
@@ -252,11 +258,11 @@ def test_it_ends_only_when_all_who_asked_have_called_it_off(directory, monkeypat
 
 def test_another_model_chosen_in_a_view_calls_off_the_one_it_waits_for(directory, monkeypatch):
     gate = Gate(monkeypatch, str(directory))
-    slow = engine.loading(str(directory), view="page")
+    slow = engine.begin(engine.Load(str(directory)), view="page")
     assert gate.reached.wait(20)
-    again = engine.loading(str(directory), view="page")  # the page ran anew: the same load
+    again = engine.begin(engine.Load(str(directory)), view="page")  # the page ran anew
     assert slow.done and not again.done
-    engine.loading("seq-gpt2", view="page").result()
+    engine.begin(engine.Load("seq-gpt2"), view="page").result()
     with pytest.raises(engine.Cancelled):
         again.result(20)
     assert ended(f"loading {directory}"[:68])
@@ -266,7 +272,7 @@ def test_a_directory_that_lies_holds_up_nobody_and_leaves_nothing(directory, tin
     config = directory / "config.json"
     config.write_text(config.read_text().replace('"n_layer": 3', '"n_layer": 10000000'))
     before = threads()
-    lies = [engine.loading(str(directory)) for _ in range(5)]
+    lies = [engine.begin(engine.Load(str(directory))) for _ in range(5)]
     assert engine.load(str(tiny("llama"))).shape.n_layers
     for one in lies:
         with pytest.raises(engine.ModelError, match="10,000,000"):
@@ -296,10 +302,10 @@ def test_room_promised_to_a_load_is_not_promised_again(directory, tiny, monkeypa
     for name in [m.name for m in engine.models() if m.loaded]:
         engine.release(name)
     gate = Gate(monkeypatch, str(directory))
-    slow = engine.loading(str(directory))
+    slow = engine.begin(engine.Load(str(directory)))
     assert gate.reached.wait(20)
-    monkeypatch.setattr(registry, "_free_bytes", lambda _: 250_000)  # room for one of them
-    waits = engine.loading(other)
+    monkeypatch.setattr("engine.model.budget.free_bytes", lambda _: 250_000)  # room for one of them
+    waits = engine.begin(engine.Load(other))
     assert wait(lambda: waits.doing == "Making room") and not waits.done
     time.sleep(0.2)
     assert not waits.done
@@ -309,7 +315,7 @@ def test_room_promised_to_a_load_is_not_promised_again(directory, tiny, monkeypa
 
 def test_the_same_model_in_two_dtypes_at_once_is_loaded_in_turn(directory):
     wishes = ["float32", "bfloat16", "float32", "bfloat16"]
-    asked = [engine.loading(str(directory), dtype=dtype) for dtype in wishes]
+    asked = [engine.begin(engine.Load(str(directory), dtype=dtype)) for dtype in wishes]
     for one, dtype in zip(asked, wishes, strict=True):
         assert str(one.result(60).dtype) == f"torch.{dtype}"
     assert len([m for m in engine.models() if m.name == str(directory)]) == 1

@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from pages._parts.circuits import search as circuit_search
+from pages._parts import work
 from tests.pages.test_sweep import said, sent
 from tests.support.waiting import waited
 from tests.test_architecture import ROOT
@@ -62,7 +62,7 @@ def test_the_switches_and_the_csv_are_the_engines_numbers(rule):
         mlps="nodes" not in rule,
         per_position="per" in rule,
     )
-    found = engine.discovering(search, controls=0).collected()
+    found = engine.begin(engine.Discover(search, controls=0)).result()
     values = np.array(sent(page, "head_grid")["values"], dtype=float).reshape(6, 9)
     np.testing.assert_allclose(values[:, :8], found.site_losses("heads"), atol=1e-4)
     if search.mlps:
@@ -92,8 +92,8 @@ def test_the_python_gives_the_same_trials_and_verdict():
 
 
 def test_it_is_stopped_and_goes_on_where_it_was(monkeypatch, own_searches):
-    monkeypatch.setattr(circuit_search, "AT_FIRST", 0.0)
     page = opened(begin=False)
+    monkeypatch.setattr(work, "AT_FIRST", 0.0)
     page.button(key="_begin_search").click().run()
     page.button(key="_stop_search").click().run()
     page = waited(page).run()

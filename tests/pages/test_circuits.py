@@ -12,8 +12,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from pages._parts.circuits import job as circuit_job
-from tests.support.waiting import waited
+from pages._parts import work
+from tests.support.waiting import begun, waited
 from tests.test_architecture import ROOT
 
 TASK = engine.task("months", "seq-gpt2", 6, seed=1)
@@ -305,13 +305,12 @@ def test_what_cannot_be_is_said_and_the_page_stands(query, says):
 
 
 def test_work_that_goes_on_is_stopped_and_begun_again(monkeypatch):
-    monkeypatch.setattr(circuit_job, "AT_FIRST", 0.0)
+    monkeypatch.setattr(work, "AT_FIRST", 0.0)
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     for name, value in {**ASKED, "n_pairs": "40", "n_controls": "200"}.items():
         page.query_params[name] = value
     page.run().switch_page("pages/circuits.py").run()
-    kept = page.session_state["_evaluation"]
-    assert kept.going is not None
+    assert begun(page, "_evaluation").going is not None
     page = pressed(page, "Stop")
     assert page.session_state["_evaluation"].stopped
     assert "Stopped before there was a result" in said(page)

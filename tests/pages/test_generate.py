@@ -247,7 +247,7 @@ def test_many_prompts_stand_in_one_table_with_what_stayed_right():
     found = engine.generate_many(
         engine.Experiment("seq-gpt2"), engine.examples("months", 8), 4,
         sets={"ablated": "a0", "late": "5.0 5.1"},
-    ).collected()  # fmt: skip
+    ).result()  # fmt: skip
     for line, t in zip(totals["right"], found.totals, strict=True):
         assert line == f"{t.share_right:.0%} ({t.right} of {t.judged})"
 

@@ -13,7 +13,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from pages._parts.sweep import views as sweep_views
+from pages._parts import work
 from tests.support.waiting import waited
 from tests.test_architecture import ROOT
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_swept_is_said_and_the_page_stands(query, says):
 
 
 def test_a_sweep_that_goes_on_leaves_the_reader_what_was_typed(monkeypatch):
-    monkeypatch.setattr(sweep_views, "AT_FIRST", 0.0)
+    monkeypatch.setattr(work, "AT_FIRST", 0.0)
     page = opened(over="prompt", prompt="1 2 3 4", answer=" 5", distractor=" 4", method="zero")
     page.text_area(key="prompt").set_value("1 2 1 2").run()
     assert page.text_area(key="prompt").value == "1 2 1 2"

@@ -107,7 +107,7 @@ def test_generation_across_the_border_is_the_uncached_forward(directory, n):
 def test_a_longer_neighbour_leaves_a_shorter_prompts_text_alone(directory):
     prompts = [prompt_of(n) for n in (20, 9, 14, 16, 24)]
     e = engine.Experiment(directory, ablations="0.1")
-    together = engine.generate_many(e, [engine.Example("", p) for p in prompts], 6).collected()
+    together = engine.generate_many(e, [engine.Example("", p) for p in prompts], 6).result()
     assert {row.prompt for row in together.rows} == set(prompts)
     for row in together.rows:
         alone = list(engine.generate(replace(e, prompt=row.prompt), 6))

@@ -191,7 +191,7 @@ def test_what_cannot_be_patched_is_told(ask, told, tiny):
 
 
 def test_it_can_be_called_off(tiny):
-    job = engine.path_patching(experiment(tiny("gpt2")), None, "2.0-3 m2")
+    job = engine.begin(engine.PatchPaths(experiment(tiny("gpt2")), None, "2.0-3 m2"))
     job.cancel()
     with pytest.raises(engine.Cancelled):
         job.result(60)

@@ -23,6 +23,7 @@ from engine.search import remaining
 from engine.sweeps import plan as sweep_plan
 from tests.circuits.test_circuits import solved, task
 from tests.passes.test_ablation_against_hugging_face import ids_of
+from tests.support.parts import every_part
 from tests.support.reference import Change, Reference
 from tests.support.tiny_models import CONFIGS, HEADS, LAYERS
 from tests.test_architecture import ROOT
@@ -117,7 +118,7 @@ def agrees(found: engine.Discovery, tried: list[tuple[str, float, bool]]) -> Non
 
 
 def searched(search: engine.Search, **options) -> engine.Discovery:
-    return engine.discovering(search, **options).collected()
+    return engine.begin(engine.Discover(search, **options)).result()
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -249,8 +250,8 @@ def test_a_walk_costs_half_a_pass_a_node(tiny, monkeypatch):
 def test_snapshots_grow_and_tell_how_far_the_walk_is(monkeypatch):
     monkeypatch.setattr("engine.search.discovering._SHOW_SECONDS", 0.0)
     asked = engine.task("numerals", "seq-gpt2", 6)
-    going = engine.discovering(engine.Search("seq-gpt2", asked, threshold=0.2), controls=3)
-    going._newest = False
+    search = engine.Search("seq-gpt2", asked, threshold=0.2)
+    going = every_part(engine.begin(engine.Discover(search, controls=3)))
     seen = list(going)
     assert len(seen) > 20 and seen[-1].done and not seen[0].done
     last = seen[-1]
@@ -276,8 +277,7 @@ def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
     search = engine.Search("seq-gpt2", engine.task("months", "seq-gpt2", 6), threshold=0.2)
     whole = searched(search, controls=2)
     file = tmp_path / "deeper" / "search.json"
-    going = engine.discovering(search, controls=2, save=file)
-    going._newest = False
+    going = every_part(engine.begin(engine.Discover(search, controls=2, save=str(file))))
     for found in going:
         if len(found.trials) > 40:
             break
@@ -296,12 +296,12 @@ def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
         return real(self, removed, nodes)
 
     monkeypatch.setattr(remaining.Remaining, "score", counted)
-    again = searched(search, controls=2, save=file)
+    again = searched(search, controls=2, save=str(file))
     agrees(again, [(str(t.node), t.score, t.removed) for t in whole.trials])
     assert again.circuit == whole.circuit
     assert len(asked) <= len(whole.trials) - len(saved["scores"])
     asked.clear()
-    assert searched(search, controls=2, save=file).circuit == whole.circuit and not asked
+    assert searched(search, controls=2, save=str(file)).circuit == whole.circuit and not asked
 
 
 @pytest.mark.parametrize("by", engine.STRATEGIES)
@@ -332,7 +332,7 @@ def test_what_a_kill_leaves_goes_on_to_the_same_end(by, tmp_path):
     search = engine.Search("seq-gpt2", engine.task("numerals", "seq-gpt2", 6), by=by)
     whole = searched(search, controls=2)
     assert 20 < len(left["scores"]) < len(whole.trials)
-    again = searched(search, controls=2, save=file)
+    again = searched(search, controls=2, save=str(file))
     agrees(again, [(str(t.node), t.score, t.removed) for t in whole.trials])
 
 

@@ -30,7 +30,7 @@ def asked(**fields: Any) -> engine.Experiment:
 
 
 def grown(prompts: Any, n: Any = 2, **more: Any) -> str:
-    return repr(engine.generate_many(E, prompts, n, **more).collected().rows)
+    return repr(engine.generate_many(E, prompts, n, **more).result().rows)
 
 
 def steps(n: Any = 2, **more: Any) -> list[int]:

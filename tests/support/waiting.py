@@ -6,20 +6,28 @@ import time
 
 from streamlit.testing.v1 import AppTest
 
-from pages._parts.circuits import job as circuit_job
-from pages._parts.circuits import search as circuit_search
-
-GOES_ON = ("_sweep", circuit_search.KEY, *circuit_job.KEYS)
-"""Where a session keeps work that goes on while no script runs."""
+from pages._parts.work import Asked
 
 
 def waited(page: AppTest, seconds: float = 90.0) -> AppTest:
     """The page once its work is over."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        kept = [page.session_state[name] for name in GOES_ON if name in page.session_state]
-        if all(one is None or one.going is None for one in kept):
+        kept = [one for _, one in page.session_state.items()]
+        if not any(isinstance(one, Asked) and one.going is not None for one in kept):
             return page
         time.sleep(0.05)
         page.run()
     raise AssertionError(f"the work is not over after {seconds:.0f} seconds")
+
+
+def begun(page: AppTest, key: str, seconds: float = 90.0) -> Asked:
+    """What is kept under a key, once the page has come to ask it."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        kept = dict(page.session_state.items()).get(key)
+        if isinstance(kept, Asked):
+            return kept
+        time.sleep(0.02)
+        page.run()
+    raise AssertionError(f"nothing was asked under {key} in {seconds:.0f} seconds")

@@ -9,9 +9,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from engine.generation.continuing import Appending
-from engine.model.streaming import Stream
+from engine.model.work import Work
 
-_read, _cancel = Appending.read, Stream.cancel
+_read, _cancel = Appending.read, Work.cancel
 _n, _called_off = [0], [0]
 
 
@@ -21,8 +21,8 @@ def slowly(self: Appending) -> None:
     _read(self)
 
 
-def noted(self: Stream) -> None:
-    if not self._stopped:
+def noted(self: Work) -> None:
+    if not self.stopped:
         _called_off[0] = _n[0]
     _cancel(self)
 
@@ -32,5 +32,5 @@ async def told(_request: object) -> PlainTextResponse:
 
 
 Appending.read = slowly  # type: ignore[method-assign]
-Stream.cancel = noted  # type: ignore[method-assign]
+Work.cancel = noted  # type: ignore[method-assign]
 app = st.App(str(Path(__file__).resolve().parents[2] / "app.py"), routes=[Route("/read", told)])

@@ -14,6 +14,7 @@ from engine.passes import growing
 from engine.sweeps import plan as sweep_plan
 from engine.sweeps.results import STORED
 from tests.passes.test_ablation_against_hugging_face import changes_of, directory_of, ids_of
+from tests.support.parts import every_part
 from tests.support.reference import Change, Reference
 from tests.support.tiny_models import CONFIGS, HEADS, LAYERS
 
@@ -195,8 +196,7 @@ def test_the_estimate_comes_first_and_says_how_well_it_predicts(tiny, monkeypatc
     model = engine.load(e.model)
     gate = threading.Event()
     held = model.worker.submit(_waiting(gate))
-    sweeping = engine.sweeping(e, PAIRS, estimate=True)
-    sweeping._newest = False
+    sweeping = every_part(engine.begin(engine.Sweep(e, PAIRS, estimate=True)))
     gate.set()
     snapshots = list(sweeping)
     held.result(5)
@@ -260,8 +260,8 @@ def test_another_question_gets_in_between(tiny, monkeypatch):
     model, order = engine.load(e.model), []
     gate = threading.Event()
     held = model.worker.submit(_waiting(gate))
-    sweeping = engine.sweeping(e, PAIRS)
-    sweeping._job.when_done(lambda: order.append("sweep"))
+    sweeping = engine.begin(engine.Sweep(e, PAIRS))
+    sweeping.when_done(lambda: order.append("sweep"))
     toggle = threading.Thread(target=lambda: (engine.next_token(e), order.append("toggle")))
     real = growing.Blocks.call
 
@@ -274,7 +274,7 @@ def test_another_question_gets_in_between(tiny, monkeypatch):
 
     monkeypatch.setattr(growing.Blocks, "call", asking)
     gate.set()
-    sweeping.collected()
+    sweeping.result()
     toggle.join(5)
     held.result(5)
     assert order == ["toggle", "sweep"]
@@ -293,18 +293,19 @@ def test_cancel_ends_it_and_leaves_no_hook(tiny, monkeypatch):
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(growing.Blocks, "call", stopping)
-    sweeping = engine.sweeping(e, PAIRS)
+    sweeping = engine.begin(engine.Sweep(e, PAIRS))
     assert next(sweeping).n_done == 0
     sweeping.cancel()
     gate.set()
-    assert list(sweeping) == [] and sweeping.ended == "Stopped."
-    with pytest.raises(engine.Cancelled):
-        sweeping._job.result(5)
+    assert list(sweeping) == [] and sweeping.stopped
+    assert isinstance(sweeping._run.future.exception(5), engine.Cancelled)
     model = engine.load(e.model)
     parts = model.hf.modules()
     assert not any("forward" in m.__dict__ or m._forward_pre_hooks for m in parts)
     with pytest.raises(engine.Cancelled):
-        engine.sweeping(e, PAIRS, view="page").cancel() or sweeping.collected()
+        again = engine.begin(engine.Sweep(e, PAIRS), view="page")
+        again.cancel()
+        again.result()
 
 
 @pytest.mark.parametrize(

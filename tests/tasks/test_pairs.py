@@ -242,7 +242,7 @@ def test_a_pair_that_cannot_be_scored_is_named():
 
 def test_scoring_can_be_called_off():
     task = engine.task("numerals", "seq-gpt2", 12)
-    job = engine.scoring("seq-gpt2", task, engine.Experiment(ablations="0.1"))
+    job = engine.begin(engine.ScoreTask("seq-gpt2", task, engine.Experiment(ablations="0.1")))
     job.cancel()
     with pytest.raises(engine.Cancelled):
         job.result(30)

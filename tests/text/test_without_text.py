@@ -75,7 +75,7 @@ def test_every_view_of_a_text_has_the_text_the_decoder_gives(kind, model):
                 assert decoded(directory, before) + text == decoded(
                     directory, [*before, int(token)]
                 )
-    many = engine.generate_many(e, [prompt], 12, temperature=2.0, seed=4).collected()
+    many = engine.generate_many(e, [prompt], 12, temperature=2.0, seed=4).result()
     for run, one in zip(("clean", "ablated"), many.rows[0].continuations, strict=True):
         texts = [getattr(s, run).text for s in steps if getattr(s, run)]
         assert one.text == "".join(texts)
@@ -95,10 +95,10 @@ def test_word_level_answers_are_right_with_and_without_the_space_they_have_no_to
 ):
     e = engine.Experiment(model("word level", wins=(3 + MOVES.index("m7"),)))
     prompts = [engine.Example("", prompt, answer) for prompt in ("m1", "m1 m2")]
-    found = engine.generate_many(e, prompts, 3).collected()
+    found = engine.generate_many(e, prompts, 3).result()
     assert found.totals[0].share_right == 1
     wrong = [engine.Example("", "m1", other) for other in (" m8", "m7m7", " m77", " m7 m8")]
-    assert engine.generate_many(e, wrong, 3).collected().totals[0].right == 0
+    assert engine.generate_many(e, wrong, 3).result().totals[0].right == 0
 
 
 @pytest.mark.parametrize("retokenize", [False, True])
@@ -121,7 +121,7 @@ def test_an_id_beyond_the_tokenizer_has_no_text_and_nothing_to_feed(kind, retoke
         assert ("hole" in step.clean.note) == (kind == "holes")
         assert step.clean.retokenizes
         assert step.clean.rewritten == (prompt if retokenize else None)
-    one = engine.generate_many(e, [e.prompt], 3).collected().rows[0].continuations[0]
+    one = engine.generate_many(e, [e.prompt], 3).result().rows[0].continuations[0]
     assert one.text == "" and f"Id {beyond} has no token" in one.note
     notes = {row["note"] for row in engine.step_table(steps) if row["kind"] == "taken"}
     assert notes == {steps[0].clean.note}

@@ -136,7 +136,9 @@ def _on_a_task(reading: state.Reading, common: engine.Circuit) -> None:
     if st.session_state["third"] == "no" or reading.errors:
         return
     chosen = pairs_form(reading.experiment)
+    if chosen is None:
+        return
     asked = circuit_evaluate.options(reading.experiment, common, chosen, drawn=False)
     found = circuit_evaluate.put_to_the_test("_third", asked)
     if found is not None:
-        circuit_evaluate.figures(found, "intersection", asked.python(chosen))
+        circuit_evaluate.figures(found, "intersection", circuit_evaluate.python(asked, chosen))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import streamlit as st
 
 import engine
-from pages._parts import state
+from pages._parts import state, work
 from pages._parts.boxes import choice, number
 from pages._parts.circuits import forms as circuit_forms
-from pages._parts.circuits import job as circuit_job
 from pages._parts.circuits import library as shelf
 from pages._parts.circuits.evaluate import WHOSE
 from pages._parts.circuits.now import on_now
@@ -24,28 +22,6 @@ from pages._parts.text import plain
 PATHS = {"members": "between a circuit's members", "chosen": "from senders to receivers"}
 INPUTS = {"whole": "together", "split": "each by itself"}
 _MOST_ROWS = 200
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Path patching as it is asked for: between `members`, or from `senders` (empty is all) to
-    `receivers`."""
-
-    e: engine.Experiment
-    task: engine.Task
-    members: tuple[engine.Site, ...] = ()
-    split: bool = False
-    senders: str = ""
-    receivers: str = ""
-
-    def begin(self, view: str) -> engine.Job[Any]:
-        """The engine's work on it."""
-        if self.receivers:
-            senders = engine.parse_sites(self.senders) or None
-            return engine.path_patching(self.e, senders, self.receivers, task=self.task, view=view)
-        return engine.path_mapping(
-            self.e, self.members, split=self.split, task=self.task, view=view
-        )
 
 
 def edges(reading: state.Reading, chosen: Chosen) -> None:
@@ -76,15 +52,16 @@ def edges(reading: state.Reading, chosen: Chosen) -> None:
             "edge by edge. Prune its nodes first."
         )
     method = circuit.method if ss["whose"] == "circuit" else e.method
-    asked = Asked(_bare(e, method), chosen.task, circuit.sites, ss["inputs"] == "split")
-    one = circuit_job.kept("_edges", asked, asked.begin)
-    circuit_job.progress("_edges")
-    if one.found is not None:
-        _pruned(circuit, one.found, asked, chosen)
+    split = ss["inputs"] == "split"
+    asked = engine.MapPaths(_bare(e, method), circuit.sites, split, chosen.task)
+    matrix = work.ask("_edges", asked).found
+    work.progress("_edges")
+    if matrix is not None:
+        _pruned(circuit, matrix, asked, chosen)
 
 
 def _pruned(
-    circuit: engine.Circuit, matrix: engine.PathMatrix, asked: Asked, chosen: Chosen
+    circuit: engine.Circuit, matrix: engine.PathMatrix, asked: engine.MapPaths, chosen: Chosen
 ) -> None:
     threshold = number("edge_threshold", "Threshold")
     found = engine.prune_edges(matrix, threshold)
@@ -106,9 +83,7 @@ def _pruned(
         "edges",
         csv=as_csv(rows),
         key="edges_figure",
-        python=f"import engine\n\n{_python_of(asked, chosen)}"
-        f"matrix = engine.path_matrix(e, {engine.print_sites(asked.members)!r}"
-        f"{', split=True' if asked.split else ''}, task=task)\n"
+        python=f"import switchboard as engine\n\n{chosen.python}\nmatrix = {asked.to_python(task='task')}\n"
         f"found = engine.prune_edges(matrix, {threshold})\n"
         "for row in found.table():\n    print(row)\n",
     )
@@ -154,14 +129,13 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
     receivers = (ss["receivers"] or "").strip()
     if not receivers:
         raise engine.EngineError("No receivers are named; write some, as in 9.6.q m10 logits.")
-    asked = Asked(_bare(e, e.method), chosen.task, senders=ss["senders"] or "", receivers=receivers)
-    one = circuit_job.kept("_path_patch", asked, asked.begin)
-    circuit_job.progress("_path_patch")
-    if one.found is None:
+    senders = engine.parse_sites(ss["senders"] or "") or None
+    asked = engine.PatchPaths(_bare(e, e.method), senders, receivers, chosen.task)
+    found: engine.PathPatch | None = work.ask("_path_patch", asked).found
+    work.progress("_path_patch")
+    if found is None:
         return
-    found: engine.PathPatch = one.found
     rows = found.table()
-    named = repr(asked.senders) if asked.senders.strip() else "None"
     sides = circuit_forms.beside(shape.n_heads)
     with sides[0]:
         figure(
@@ -169,8 +143,7 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
             "paths",
             csv=as_csv(rows),
             key="paths_figure",
-            python=f"import engine\n\n{_python_of(asked, chosen)}"
-            f"found = engine.path_patch(e, {named}, {receivers!r}, task=task)\n"
+            python=f"import switchboard as engine\n\n{chosen.python}\nfound = {asked.to_python(task='task')}\n"
             "for row in found.table():\n    print(row)\n",
         )
     with sides[1]:
@@ -197,11 +170,8 @@ def _bare(e: engine.Experiment, method: engine.Method) -> engine.Experiment:
     )
 
 
-def _python_of(asked: Asked, chosen: Chosen) -> str:
-    return f"e = {asked.e.to_python()}\n{chosen.python}\n"
-
-
-def _told(asked: Asked) -> str:
+def _told(asked: engine.MapPaths | engine.PatchPaths) -> str:
+    assert asked.task is not None
     n = len(asked.task.pairs)
     text = (
         "An effect is the change of the logit difference (patched − clean) when one direct path "

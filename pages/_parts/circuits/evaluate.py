@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 import engine
-from pages._parts import state
+from pages._parts import state, work
 from pages._parts.boxes import MATCHED, choice, whole
 from pages._parts.circuits import forms as circuit_forms
-from pages._parts.circuits import job as circuit_job
 from pages._parts.circuits.now import on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
@@ -29,52 +28,6 @@ MEANS = {
 }
 
 
-@dataclass(frozen=True)
-class Asked:
-    """An evaluation as it is asked for."""
-
-    circuit: engine.Circuit
-    task: engine.Task
-    model: str
-    controls: int
-    seed: int
-    layer_matched: bool
-    minimality: bool
-    references: engine.Task | tuple[str, ...] | None = None
-
-    def begin(self, view: str) -> engine.Job[engine.Evaluation]:
-        """The engine's work on it."""
-        return engine.evaluating(
-            self.circuit,
-            self.task,
-            self.controls,
-            self.seed,
-            layer_matched=self.layer_matched,
-            minimality=self.minimality,
-            references=self.references,
-            model=self.model,
-            view=view,
-        )
-
-    def python(self, chosen: Chosen) -> str:
-        """Code that prints every row of the evaluation."""
-        told = ""
-        if not self.layer_matched:
-            told += ", layer_matched=False"
-        if not self.minimality:
-            told += ", minimality=False"
-        if self.references is not None:
-            whose = "task" if self.references == self.task else repr(self.references)
-            told += f", references={whose}"
-        if self.model != self.circuit.model:
-            told += f", model={self.model!r}"
-        return (
-            f"import engine\n\ncircuit = {self.circuit.to_python()}\n{chosen.python}\n"
-            f"found = engine.evaluate(circuit, task, {self.controls}, seed={self.seed}{told})\n"
-            "for row in found.table():\n    print(row)\n"
-        )
-
-
 def evaluate(reading: state.Reading, chosen: Chosen) -> None:
     """The whole view. Raises: EngineError."""
     e, shape = reading.experiment, model_shape()
@@ -89,12 +42,21 @@ def evaluate(reading: state.Reading, chosen: Chosen) -> None:
         switches(e.ablations, shape, found.grid() if found else None)
         on_now(e, chosen)
     if found is not None and asked is not None:
-        figures(found, "evaluation", asked.python(chosen))
+        figures(found, "evaluation", python(asked, chosen))
+
+
+def python(asked: engine.Evaluate, chosen: Chosen) -> str:
+    """Code that prints every row of the evaluation."""
+    return (
+        f"import switchboard as engine\n\ncircuit = {asked.circuit.to_python()}\n{chosen.python}\n"
+        f"found = {asked.to_python(circuit='circuit', task='task')}\n"
+        "for row in found.table():\n    print(row)\n"
+    )
 
 
 def options(
     e: engine.Experiment, circuit: engine.Circuit, chosen: Chosen, drawn: bool = True
-) -> Asked:
+) -> engine.Evaluate:
     """Draw the widgets; `drawn`: also that of how controls are drawn, where it is not on the page.
 
     Returns: what the engine is asked. Raises: EngineError for no number.
@@ -114,24 +76,23 @@ def options(
             help="Whose corrupted prompts averages are over. A circuit that does not say which it "
             "was found on, or whose have another length, takes those of these pairs.",
         )
-    references = {"own": None, "these": chosen.task, "sidebar": e.references}[ss["means"]]
-    return Asked(
+    of = {"own": None, "these": chosen.task.references, "sidebar": e.references}
+    return engine.Evaluate(
         circuit if ss["whose"] == "circuit" else replace(circuit, method=e.method),
         chosen.task,
-        e.model,
         whole("n_controls", "Controls"),
         whole("control_seed", "Their seed"),
         ss["matched"] == "layer",
         ss["members"] == "each",
-        references,
+        of[ss["means"]],
+        e.model,
     )
 
 
-def put_to_the_test(key: str, asked: Asked) -> engine.Evaluation | None:
+def put_to_the_test(key: str, asked: engine.Evaluate) -> engine.Evaluation | None:
     """Evaluate, and draw the numbers or how far it is. Raises: EngineError."""
-    one = circuit_job.kept(key, asked, asked.begin)
-    circuit_job.progress(key)
-    found: engine.Evaluation | None = one.found
+    found: engine.Evaluation | None = work.ask(key, asked).found
+    work.progress(key)
     if found is not None:
         numbers(found)
         st.caption(plain(" ".join((told(found), *found.notes))))

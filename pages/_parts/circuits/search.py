@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import streamlit as st
 
 import engine
-from pages._parts import state
+from pages._parts import state, work
 from pages._parts.boxes import choice, number, whole
 from pages._parts.circuits import library as shelf
 from pages._parts.circuits.evaluate import figures, numbers, switch
 from pages._parts.circuits.now import on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure, python_of
-from pages._parts.following import AT_FIRST, Following
 from pages._parts.pairs_form import Chosen
 from pages._parts.switches import switches
 from pages._parts.table import as_csv
@@ -33,48 +31,13 @@ _NOT_FRESH = (
 )
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A search as it is asked for, and how its circuit is judged."""
-
-    search: engine.Search
-    controls: int
-    seed: int
-    fresh: engine.Task | None
-
-    def begin(self, view: str) -> engine.Discovering:
-        """The engine's work on it."""
-        return engine.discovering(
-            self.search,
-            controls=self.controls,
-            seed=self.seed,
-            fresh=self.fresh,
-            save=engine.search_path(self.search),
-            view=view,
-        )
-
-    def python(self, chosen: Chosen) -> str:
-        """Code that prints every trial and what the controls say."""
-        s = self.search
-        rule: dict[str, object] = {
-            "by": s.by, "threshold": s.threshold, "metric": s.metric, "method": str(s.method),
-            "direction": s.direction, "mlps": s.mlps, "per_position": s.per_position,
-        }  # fmt: skip
-        told = "".join(f", {name}={value!r}" for name, value in rule.items())
-        fresh = "" if self.fresh is None else ", fresh=engine.fresh_task(task)"
-        return (
-            f"import engine\n\n{chosen.python}\n"
-            f"found = engine.discover(\n    task, {s.model!r}{told},\n"
-            f"    controls={self.controls}, seed={self.seed}{fresh},\n)\n"
-            "for row in found.table():\n    print(row)\n"
-        )
-
-
 def search(reading: state.Reading, chosen: Chosen) -> None:
     """The whole view. Raises: EngineError."""
     e, shape = reading.experiment, model_shape()
     asked = _options(e, chosen)
-    one = _kept(asked)
+    if asked is None:
+        return
+    one = _begun(asked)
     found: engine.Discovery | None = one.found if one is not None else None
     left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
     with left:
@@ -84,21 +47,18 @@ def search(reading: state.Reading, chosen: Chosen) -> None:
         if one is None:
             _button(asked)
         else:
-            _progress(one)
+            _progress(found)
             if found is not None:
                 _summary(found)
     if found is not None:
         _figures(found, asked, chosen)
 
 
-def is_going() -> bool:
-    """Whether there is a search that still runs."""
-    one = st.session_state.get(KEY)
-    return isinstance(one, Following) and one.going is not None
+def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
+    """Draw the widgets. Returns: what the engine is asked, None while fresh pairs are drawn.
 
-
-def _options(e: engine.Experiment, chosen: Chosen) -> Asked:
-    """Draw the widgets. Returns: what the engine is asked. Raises: EngineError for no number."""
+    Raises: EngineError for no number.
+    """
     ss = st.session_state
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.selectbox(
@@ -152,42 +112,34 @@ def _options(e: engine.Experiment, chosen: Chosen) -> Asked:
         mlps=ss["nodes"] == "both",
         per_position=ss["per"] == "position",
     )
-    fresh = _fresh(chosen.task) if ss["judged"] == "fresh" else None
-    if ss["judged"] == "fresh" and fresh is None:
-        st.caption(_NOT_FRESH)
-    return Asked(asked, whole("n_controls", "Controls"), whole("control_seed", "Their seed"), fresh)
+    fresh = None
+    if ss["judged"] == "fresh":
+        drawn = work.ask("_fresh_pairs", engine.DrawFresh(chosen.task))
+        if not drawn.answered:
+            work.progress("_fresh_pairs", "Drawing fresh pairs")
+            return None
+        fresh = drawn.found
+        if fresh is None:
+            st.caption(_NOT_FRESH)
+    controls, seed = whole("n_controls", "Controls"), whole("control_seed", "Their seed")
+    path = engine.search_path(asked)
+    return engine.Discover(asked, controls, seed, fresh, str(path))
 
 
-def _fresh(task: engine.Task) -> engine.Task | None:
-    ss = st.session_state
-    if ss.get("_fresh_of") != task:
-        ss["_fresh"], ss["_fresh_of"] = engine.fresh_task(task), task
-    found: engine.Task | None = ss["_fresh"]
-    return found
-
-
-def _kept(asked: Asked) -> Following | None:
+def _begun(asked: engine.Discover) -> work.Asked | None:
     """The search of this question: the one that is there, or begun now where it was begun before
     and cut off; None where it waits for its button. Raises: EngineError."""
-    ss = st.session_state
-    one = ss.get(KEY)
-    if not isinstance(one, Following) or one.asked != asked:
-        if isinstance(one, Following):
-            one.cancel()
-        ss[KEY] = None
-        if ss.pop("_search_now", None) != asked.search.digest and not (
-            os.path.exists(
-                engine.search_path(asked.search)
-            )  # Path.exists raises where it may not look
-        ):
+    one = work.asked(KEY)
+    if one is None or one.question != asked:
+        work.forget(KEY)
+        now = st.session_state.pop("_search_now", None) == asked.search.digest
+        path = engine.search_path(asked.search)
+        if not now and not os.path.exists(path):  # Path.exists raises where it may not look
             return None
-        one = ss[KEY] = Following(asked, asked.begin(f"{state.view()} search"))
-        one.follow(AT_FIRST)
-    one.follow()
-    return one
+    return work.ask(KEY, asked)
 
 
-def _button(asked: Asked) -> None:
+def _button(asked: engine.Discover) -> None:
     n = len(asked.search.task.pairs)
     st.button(
         "Search",
@@ -208,33 +160,28 @@ def _begin(digest: str) -> None:
     st.session_state["_search_now"] = digest
 
 
-def _again() -> None:
-    one = st.session_state.get(KEY)
-    if isinstance(one, Following):
-        st.session_state["_search_now"] = one.asked.search.digest
-    st.session_state[KEY] = None
+def _again(key: str) -> None:
+    one = work.asked(key)
+    if one is not None and isinstance(one.question, engine.Discover):
+        _begin(one.question.search.digest)
+    work.forget(key)
 
 
-def _progress(one: Following) -> None:
+def _progress(found: engine.Discovery | None) -> None:
     """How far the search is, with a way to stop it; once it is over, how it ended."""
-    found: engine.Discovery | None = one.found
-    if one.going is not None:
-        share = min(1.0, one.going.progress)
-        told = f"{share:.0%}"
-        if found is not None:
-            told = f"Walk {found.walk}, {found.direction}: {share:.0%}"
-            if found.seconds_left:
-                told += f", {found.seconds_left:.0f} s left of it"
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("Stop", key="_stop_search", on_click=one.going.cancel, icon=":material/stop:")
-            st.progress(share, told)
-    elif one.failed:
-        st.error(plain(one.failed))
-    elif found is None or not found.done:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("Go on", on_click=_again, icon=":material/play_arrow:")
-            n = 0 if found is None else len(found.trials)
-            st.caption(f"Stopped after {n:,} trials; what is left by then is no circuit yet.")
+    told = ""
+    if found is not None:
+        told = f"walk {found.walk}, {found.direction}"
+        if found.seconds_left:
+            told += f", {found.seconds_left:.0f} s left of it"
+    n = 0 if found is None else len(found.trials)
+    work.progress(
+        KEY,
+        told,
+        again="Go on",
+        stopped=f"Stopped after {n:,} trials; what is left by then is no circuit yet.",
+        anew=_again,
+    )
 
 
 def _summary(found: engine.Discovery) -> None:
@@ -311,13 +258,22 @@ def _told(found: engine.Discovery) -> str:
     return " ".join((f"{told}.", *found.notes))
 
 
-def _figures(found: engine.Discovery, asked: Asked, chosen: Chosen) -> None:
+def _python(asked: engine.Discover, chosen: Chosen) -> str:
+    """Code that prints every trial and what the controls say."""
+    fresh = {} if asked.fresh is None else {"fresh": "engine.fresh_task(task)"}
+    return (
+        f"import switchboard as engine\n\n{chosen.python}\nfound = {asked.to_python(task='task', **fresh)}\n"
+        "for row in found.table():\n    print(row)\n"
+    )
+
+
+def _figures(found: engine.Discovery, asked: engine.Discover, chosen: Chosen) -> None:
     csv = as_csv(found.table())
     figure(engine.draw_search(found), "search", csv=csv, key="search_figure")
     figure(engine.draw_trials(found), "trials", csv=csv, key="trials_figure")
     if found.positions is not None:
         figure(engine.draw_search_positions(found), "positions", csv=csv, key="places_figure")
-    python_of(asked.python(chosen))
+    python_of(_python(asked, chosen))
     if found.evaluation is not None:
         where = "pairs the search did not see" if found.fresh else "the pairs it was found on"
         st.subheader(f"Put to the test on {where}")

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import streamlit as st
 
 import engine
-from pages._parts import state
+from pages._parts import state, work
 from pages._parts.boxes import choice
 from pages._parts.figure import figure
-from pages._parts.following import AT_FIRST, Following
 from pages._parts.pairs_form import Chosen
 from pages._parts.table import as_csv
-from pages._parts.text import plain, visible
+from pages._parts.text import visible
 
+KEY = "_sweep"
+"""Where a session keeps its sweep."""
 BASELINES = {"clean": "the clean model", "given": "what is off now"}
 PER = {"site": "everywhere", "position": "at each position"}
 _MOST_ROWS = 100
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A sweep as it is asked for."""
-
-    e: engine.Experiment
-    pairs: tuple[engine.Pair, ...]
-    per_position: bool
-
-    def python(self, chosen: Chosen, printed: str) -> str:
-        """Code that prints the rows of `printed`, an expression of `found`."""
-        options = ", per_position=True" if self.per_position else ""
-        return (
-            f"import engine\n\ne = {self.e.to_python()}\n{chosen.python}\n"
-            f"found = engine.sweep(e, task.pairs{options}, estimate=True)\n"
-            f"for row in {printed}:\n    print(row)\n"
-        )
-
-
-def options(e: engine.Experiment, chosen: Chosen) -> Asked:
+def options(e: engine.Experiment, chosen: Chosen) -> engine.Sweep:
     """Draw the widgets. Returns: what the engine is asked."""
     ss = st.session_state
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -64,55 +47,15 @@ def options(e: engine.Experiment, chosen: Chosen) -> Asked:
     own = replace(e, prompt="", corrupted="", answer="", distractor="")
     if ss["baseline"] != "given":
         own = replace(own, ablations=engine.Ablations(), changes=())
-    return Asked(own, chosen.task.pairs, ss["per"] == "position")
+    per_position = ss["per"] == "position"
+    return engine.Sweep(own, chosen.task.pairs, per_position, estimate=True, at="answer")
 
 
-def kept(asked: Asked) -> Following:
-    """The sweep of this question: the one that is there, or one begun now. Raises: EngineError."""
-    ss = st.session_state
-    found = ss.get("_sweep")
-    if not isinstance(found, Following) or found.asked != asked:
-        if isinstance(found, Following):
-            found.cancel()
-        ss["_sweep"] = None
-        going = engine.sweeping(
-            asked.e,
-            asked.pairs,
-            asked.per_position,
-            estimate=True,
-            at="answer",
-            view=f"{state.view()} sweep",
-        )
-        found = ss["_sweep"] = Following(asked, going)
-        found.follow(AT_FIRST)
-    found.follow()
-    return found
-
-
-def is_going() -> bool:
-    """Whether there is a sweep that still runs."""
-    found = st.session_state.get("_sweep")
-    return isinstance(found, Following) and found.going is not None
-
-
-def progress(one: Following) -> None:
-    """How far a sweep is, with a way to stop it; once it is over, how it ended."""
-    if one.going is not None:
-        share = min(1.0, one.going.progress)
-        left = one.found.seconds_left if one.found is not None else None
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("Stop", key="_stop_sweep", on_click=one.going.cancel, icon=":material/stop:")
-            st.progress(share, f"{share:.0%}" + (f", {left:.0f} s left" if left else ""))
-    elif one.failed:
-        st.error(plain(one.failed))
-    elif one.found is not None and not one.found.done:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("Begin again", on_click=_forget, icon=":material/replay:")
-            st.caption(f"Stopped at {one.found.progress:.0%}; what is not known is blank.")
-
-
-def _forget() -> None:
-    st.session_state["_sweep"] = None
+def progress(found: engine.SweepResult | None) -> None:
+    """How far the sweep is, with a way to stop it; once it is over, how it ended."""
+    left = found.seconds_left if found is not None else None
+    known = "" if found is None else f" at {found.progress:.0%}; what is not known is blank"
+    work.progress(KEY, f"{left:.0f} s left" if left else "", stopped=f"Stopped{known}.")
 
 
 def seen(found: engine.SweepResult) -> tuple[str, str]:
@@ -177,12 +120,11 @@ def together(
     top of it, or still runs."""
     if not e.every_change or found.experiment.every_change or not found.done:
         return None
-    ss, asked = st.session_state, (found.experiment, e.every_change, chosen.task)
-    if ss.get("_together_of") != asked:
-        own = replace(found.experiment, ablations=e.ablations, changes=e.changes)
-        ss["_together"] = engine.score_task(e.model, chosen.task, own, view=f"{state.view()} task")
-        ss["_together_of"] = asked
-    together: engine.TaskScore = ss["_together"]
+    own = replace(found.experiment, ablations=e.ablations, changes=e.changes)
+    one = work.ask("_together", engine.ScoreTask(e.model, chosen.task, own))
+    if one.failed:
+        raise engine.EngineError(one.failed)
+    together: engine.TaskScore | None = one.found
     return together
 
 
@@ -229,7 +171,7 @@ def _rounded(value: object) -> float | None:
     return round(value, 4) if isinstance(value, float) else None
 
 
-def picture(found: engine.SweepResult, asked: Asked, chosen: Chosen) -> None:
+def picture(found: engine.SweepResult, asked: engine.Sweep, chosen: Chosen) -> None:
     """The sweep as a figure with its downloads."""
     metric, aspect = seen(found)
     drawn = (
@@ -241,6 +183,8 @@ def picture(found: engine.SweepResult, asked: Asked, chosen: Chosen) -> None:
         drawn,
         "sweep",
         csv=as_csv(engine.sweep_table(found)),
-        python=asked.python(chosen, "engine.sweep_table(found)"),
+        python=f"import switchboard as engine\n\n{chosen.python}\n"
+        f"found = {asked.to_python(pairs='task.pairs')}\n"
+        "for row in engine.sweep_table(found):\n    print(row)\n",
         key="sweep_figure",
     )

@@ -1,0 +1,153 @@
+"""Questions that take a while, kept beside a page while no script runs: asked when they change or
+by a button, followed, stopped, begun again."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+import engine
+from pages._parts import state
+from pages._parts.text import plain
+
+EVERY = 0.4
+"""Seconds between what the browser is told while work goes on."""
+AT_FIRST = 0.6
+"""Seconds that a page waits for work it has begun: most on small models ends in that."""
+_LOOK = 5.0
+"""Seconds between looks at whose browser is still there."""
+_open: weakref.WeakKeyDictionary[engine.Work[Any, Any], str] = weakref.WeakKeyDictionary()
+_watch = threading.Lock()
+
+
+@dataclass
+class Asked:
+    """A question and what is known of its answer by now: the newest of what is known while it
+    goes on, then the result. `failed`: why there is none; `stopped`: it was called off."""
+
+    question: engine.Question[Any, Any]
+    going: engine.Work[Any, Any] | None
+    found: Any = None
+    failed: str = ""
+    stopped: bool = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether `found` is the whole result."""
+        return self.going is None and not (self.failed or self.stopped)
+
+    def follow(self, seconds: float = 0.0) -> None:
+        """Take over what has come since, and what comes within so many seconds."""
+        if self.going is None:
+            return
+        until = time.monotonic() + seconds
+        try:
+            for found in self.going.within(min(seconds, EVERY)):
+                self.found = found or self.found
+                if time.monotonic() >= until and found is None:
+                    return
+            self.found = self.going.result(0)
+        except engine.Cancelled:
+            self.stopped = True
+        except engine.EngineError as wrong:
+            self.failed = str(wrong)
+        self.going = None
+
+
+def ask(key: str, question: engine.Question[Any, Any]) -> Asked:
+    """The answer to this question, kept under that key: what is there, or begun now.
+
+    Raises: EngineError for a question that cannot be asked.
+    """
+    ss = st.session_state
+    found = asked(key)
+    if found is None or found.question != question:
+        if found is not None and found.going is not None:
+            found.going.cancel()
+        ss[key] = None
+        found = ss[key] = Asked(question, engine.begin(question, f"{state.view()} {key}"))
+        _keep_open(found.going)
+        found.follow(AT_FIRST)
+    found.follow()
+    return found
+
+
+def asked(key: str) -> Asked | None:
+    """The question kept under that key, if there is one."""
+    found = st.session_state.get(key)
+    return found if isinstance(found, Asked) else None
+
+
+def forget(key: str) -> None:
+    """Let go of what is kept under that key, and end it."""
+    found = asked(key)
+    if found is not None and found.going is not None:
+        found.going.cancel()
+    st.session_state[key] = None
+
+
+def is_going() -> bool:
+    """Whether anything that this session has asked still goes on."""
+    kept = st.session_state.values()
+    return any(isinstance(one, Asked) and one.going is not None for one in kept)
+
+
+def progress(
+    key: str,
+    told: str = "",
+    *,
+    again: str = "Begin again",
+    stopped: str = "Stopped before there was a result.",
+    anew: Callable[[str], None] = forget,
+) -> None:
+    """Draw how far the work is, `told` behind the share, with a way to stop it; once it is over
+    without a result, how it ended, with a way to begin it `anew`."""
+    one = asked(key)
+    if one is None:
+        return
+    if one.going is not None:
+        share = min(1.0, one.going.progress)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button("Stop", key=f"_stop{key}", on_click=one.going.cancel, icon=":material/stop:")
+            st.progress(share, plain(", ".join(filter(None, (f"{share:.0%}", told)))))
+    elif one.stopped:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            icon = ":material/replay:" if anew is forget else ":material/play_arrow:"
+            st.button(again, key=f"_again{key}", on_click=anew, args=(key,), icon=icon)
+            st.caption(plain(stopped))
+    elif one.failed:
+        st.error(plain(one.failed))
+
+
+def _keep_open(work: engine.Work[Any, Any] | None) -> None:
+    """Have work go on while the browser that asked for it is there, also where its tab is hidden
+    and so asks for nothing."""
+    script = get_script_run_ctx()
+    if work is None or script is None or not runtime.exists():
+        return
+    with _watch:
+        begins = not _open
+        _open[work] = script.session_id
+    if begins:
+        threading.Thread(target=_watched, name="open browsers", daemon=True).start()
+
+
+def _watched() -> None:
+    while True:
+        time.sleep(_LOOK)
+        with _watch:
+            each = [(work, session) for work, session in _open.items() if not work.is_over]
+            if not each:
+                _open.clear()
+                return
+        for work, session in each:
+            if runtime.exists() and runtime.get_instance().is_active_session(session):
+                work.look()
