@@ -7,7 +7,6 @@ hair parts the texts as surely as one that wins by much, so look at the probabil
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,27 +14,21 @@ from ..asking import begin
 from ..errors import ExperimentError
 from ..experiment.ablations import Ablations, ablations
 from ..experiment.experiment import Experiment, check_experiment
-from ..experiment.method import prompt_only
 from ..experiment.numbers import whole_number, whole_or_none
 from ..experiment.question import Question
 from ..experiment.results import Tokens
 from ..model.model import Model
-from ..model.work import Answer, Put, Work
+from ..model.work import Answer, Work
 from ..model.worker import INTERACTIVE
-from ..passes import forward
 from ..passes.hooks import ablated_sites
-from ..passes.prepare import prepare
-from ..ranking.answers import lengths_note
 from ..registry import model_of
-from .acting import Acting, Span, spans
-from .continuing import Appending, Plan, Rewriting
-from .measuring import measured
+from .acting import spans
+from .continuing import Plan
 from .results import Generated, Step
 from .sampling import Sampling
-from .telling import Telling, Told
+from .steps import apart, notes_of, room, work
+from .telling import Telling
 
-MOST_TOKENS = 100_000
-"""Tokens that can be asked for at once, where the model itself sets no limit."""
 _BEST = 10
 """Best tokens a step keeps, where the vocabulary has as many."""
 
@@ -167,17 +160,17 @@ class Generate(Question[Step, Generated]):
                 ablated_sites(change.sites, model.shape)
         prompt = model.tokenizer.encode(self.e.prompt, self.e.prepend_bos)
         given = self.prefixes
-        n_new = _room(model, prompt, given, self.max_new_tokens)
-        which = _apart(when, given, len(prompt), len(prompt) + len(given[0]) + n_new)
+        n_new = room(model, prompt, given, self.max_new_tokens)
+        which = apart(when, given, len(prompt), len(prompt) + len(given[0]) + n_new)
         runs = {run: (given[i], when[i]) for i, run in reversed([*enumerate(which)])}
         prefixes, acting = zip(*(runs[run] for run in range(len(runs))), strict=True)
         clipped = n_new < self.max_new_tokens
         plan = Plan(
             prompt, prefixes, acting, which[1], n_new, clipped, self.sampling, k, self.retokenize
         )
-        notes = _notes(model, plan, when[1], self.max_new_tokens)
+        notes = notes_of(model, plan, when[1], self.max_new_tokens)
         return _Generating(
-            steps=lambda put: _work(model, plan, put),
+            steps=lambda put: work(model, plan, put),
             show=Telling(model.tokenizer, prompt, model.ends, which),
             newest=False,
             priority=INTERACTIVE,
@@ -213,118 +206,3 @@ def _ids(given: Any, what: str) -> tuple[int, ...]:
     if isinstance(given, str):
         raise ExperimentError(f"`{what}` is a list of token ids, not a text.")
     return tuple(whole_number(token, "A token id") for token in given)
-
-
-def _room(
-    model: Model, prompt: Tokens, prefix: Sequence[tuple[int, ...]], max_new_tokens: int
-) -> int:
-    """How many of the tokens asked for fit. Raises: TokenError where not even one does."""
-    forward.check_ids(model, prompt.ids)
-    for run in prefix:
-        what = "prompt with what was generated" if run else "prompt"
-        forward.check_ids(model, prompt.ids + run, what)
-    most = MOST_TOKENS
-    if model.shape.n_ctx is not None:  # the last token taken need not be read any more
-        most = min(most, model.shape.n_ctx - len(prompt) - len(prefix[0]) + 1)
-    return min(max_new_tokens, most)
-
-
-def _apart(
-    when: Sequence[tuple[Span, ...]], given: Sequence[tuple[int, ...]], n_prompt: int, n: int
-) -> tuple[int, ...]:
-    """Which of the runs that are made each is: one in which nothing ever acts is the clean one."""
-    found, made = [0], 1
-    for spans_of, prefix in zip(when[1:], given[1:], strict=True):
-        own = prefix != given[0] or any(span.acting(n_prompt, n) for span in spans_of)
-        found.append(made if own else 0)
-        made += own
-    return tuple(found)
-
-
-def _work(model: Model, plan: Plan, put: Put) -> Generator[float, None, str]:
-    """The job: hands over what each step gave, and returns how it ended."""
-    prepared = {}
-    for e in dict.fromkeys(span.e for when in plan.when for span in when):
-        prepared[e] = yield from prepare(model, e, plan.prompt)
-    acting = [
-        Acting(len(plan.prompt), [(span, prepared[span.e]) for span in when]) for when in plan.when
-    ]
-    going = (Rewriting if plan.retokenize else Appending)(model, plan, acting)
-    total = plan.first + plan.n_new
-    step = 0
-    for logits, taken in going.forced():
-        found = measured(model, logits, taken, plan.k, plan.against)
-        put(Told(step, found, (True,) * len(acting), forced=True))
-        step += 1
-        yield step / total
-    alive = [True] * len(acting)
-    while step < total:
-        taken = plan.sampling.take(going.logits, step)
-        found = measured(model, going.logits, taken, plan.k, plan.against)
-        rewritten = going.append(found)
-        put(Told(step, found, tuple(alive), rewritten=rewritten))
-        on = [int(token) not in model.ends for token in found.taken]
-        alive = [a and b for a, b in zip(alive, on, strict=True)]
-        step += 1
-        if not any(alive):
-            return _ended_itself(model, step, plan.first)
-        yield step / total
-        if step < total:
-            if not going.fits:
-                break
-            going.read()
-    if plan.clipped or step < total:
-        return f"The text has reached all that this model reads: {model.shape.n_ctx} tokens."
-    return f"The {plan.n_new} tokens asked for are there."
-
-
-def _ended_itself(model: Model, steps: int, forced: int) -> str:
-    names = " or ".join(model.tokenizer.pieces(sorted(model.ends)))
-    if steps == forced + 1:
-        return (
-            f"The text ends at once: the first token taken is its end, {names}. There is nothing "
-            "to go on with; another prompt, or another token to branch with, may."
-        )
-    return f"Every run has ended its text with {names}."
-
-
-_READ_ANEW = "there the whole text is read anew, as without a cache"
-
-
-def _notes(model: Model, plan: Plan, when: tuple[Span, ...], asked: int) -> tuple[str, ...]:
-    told = list(plan.prompt.warnings)
-    n = len(plan.prompt)
-    end = n + plan.first + plan.n_new - 1
-    told += lengths_note(model.rotaries.regime, n, end, _READ_ANEW)
-    if plan.clipped:
-        most = model.shape.n_ctx
-        told.append(
-            f"{plan.first + plan.n_new:,} of the {plan.first + asked:,} tokens fit behind the "
-            f"prompt's {n:,}: "
-            + (f"this model reads at most {most:,}, and need not read the last." if most else
-               f"no more than {MOST_TOKENS:,} are made at once.")
-        )  # fmt: skip
-    told += _where_told(when, n, n + plan.first + plan.n_new)
-    if plan.sampling.temperature:
-        told.append(
-            f"Sampled at temperature {plan.sampling.temperature:g} with seed {plan.sampling.seed}; "
-            "both runs draw with the same luck, so where they part, the ablation has parted them."
-        )
-    return tuple(told)
-
-
-def _where_told(when: Sequence[Span], n_prompt: int, n_tokens: int) -> list[str]:
-    """What a reader must know of where the changes act, and where they cannot."""
-    every = dict.fromkeys(change for span in when for change in span.e.every_change)
-    acting = {change for span in when for change in span.acting(n_prompt, n_tokens)}
-    idle = [one for one in every if one not in acting]
-    told = prompt_only([one.becomes for one in acting if one.positions.which == "all"], "generated")
-    if idle:
-        each = dict.fromkeys(f"{one.becomes} at positions “{one.positions}”" for one in idle)
-        where = f"{' and '.join(each)} {'has' if len(each) == 1 else 'have'} nowhere to act"
-        told.append(
-            f"{where[:1].upper()}{where[1:]} in these steps."
-            if acting
-            else f"Nothing is changed: {where} in these steps, so both runs are the clean one."
-        )
-    return told

@@ -11,20 +11,18 @@ the model does with other counts, such as longer numbers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from random import Random
 
 from ..errors import EngineError
 from ..experiment.numbers import whole_number
 from ..experiment.question import Question
-from ..experiment.results import Tokens
 from ..model.work import Answer
 from ..model.worker import Steps, beside_others, finished
-from ..text.tokens import Tokenizer
 from ..tokenizers.vocabularies import find_tokenizer
-from .drafts import DRAFTS, Draft
+from .corrupting import Lengths, with_twin
+from .drafts import DRAFTS
 from .pairs import Pair, Task
 
 MOST_PAIRS = 1_000
@@ -32,8 +30,6 @@ _DRAFTS_EACH = 40
 """Drafts looked at for each pair asked for, before it is said that there are not so many."""
 _FRESH_DRAWS = 8
 """Draws that are looked through for pairs a task does not have."""
-_FILLS = 60
-"""Ways of filling a draft's gaps that are tried."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +104,13 @@ def _pairs(asked: DrawTask) -> Steps[Task]:
     """The task, a draft a step."""
     family, model, n = asked.family, asked.model, asked.n
     tokenizer = find_tokenizer(model)
-    lengths = _Lengths(tokenizer)
+    lengths = Lengths(tokenizer)
     rng = Random(asked.seed)
     for in_step in (True, False):
         alike: _Groups = {}
         counted: _Groups = {}
         for i in range(most := _DRAFTS_EACH * n):
-            found = _drawn(tokenizer, lengths, DRAFTS[family](rng), rng, in_step)
+            found = with_twin(tokenizer, lengths, DRAFTS[family](rng), rng, in_step)
             if found is not None:
                 for groups, key in ((alike, found.places), (counted, found.n_tokens)):
                     groups.setdefault(key, {})[found.pair] = None
@@ -167,119 +163,6 @@ def _fresh_pairs(drawn: Task, n: int | None) -> Steps[Task | None]:
 
 
 _Groups = dict[Hashable, dict[Pair, None]]
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """A pair, its count of tokens, and where in the words they and the deciding token lie."""
-
-    pair: Pair
-    n_tokens: int
-    places: Hashable
-
-
-class _Lengths:
-    """How many tokens a term has, at the beginning of a text and behind a word."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._known: dict[tuple[str, bool], int] = {}
-
-    def of(self, terms: Sequence[str], first: bool) -> list[int]:
-        """The length of each term."""
-        new = [term for term in dict.fromkeys(terms) if (term, first) not in self._known]
-        if new:
-            texts = new if first else [f"x {term}" for term in new]
-            for term, ids in zip(new, self._tokenizer.ids_of(texts), strict=True):
-                self._known[term, first] = len(ids) - (0 if first else self._before)
-        return [self._known[term, first] for term in terms]
-
-    @cached_property
-    def _before(self) -> int:
-        return len(self._tokenizer.ids_of(["x"])[0])
-
-
-def _drawn(
-    tokenizer: Tokenizer, lengths: _Lengths, draft: Draft, rng: Random, in_step: bool
-) -> _Drawn | None:
-    """The draft with its corrupted twin, or None where no term fits or no token decides.
-
-    `in_step`: whether each word must have its tokens at the same positions in both.
-    """
-    prompt = tokenizer.encode(draft.write(draft.terms))
-    (answer, moved), (distractor, moves) = (
-        tokenizer.in_place(prompt, text) for text in (draft.answer, draft.distractor)
-    )
-    decided = next(
-        (i for i, (a, d) in enumerate(zip(answer, distractor, strict=False)) if a != d), None
-    )
-    if decided is None or moved or moves:
-        return None
-    texts = ((answer, draft.answer), (distractor, draft.distractor))
-    if not all(tokenizer.writes(prompt, ids, text) for ids, text in texts):
-        return None  # characters this vocabulary does not have
-    shared = _shared(tokenizer, prompt, draft, answer[:decided])
-    if shared:
-        prompt, decided = tokenizer.encode(prompt.text + shared), 0
-    corrupted = _corrupted(tokenizer, lengths, draft, prompt, shared, rng, in_step)
-    if corrupted is None:
-        return None
-    pair = Pair(
-        prompt.text, corrupted, draft.answer[len(shared) :], draft.distractor[len(shared) :]
-    )
-    return _Drawn(pair, len(prompt), (_places(prompt), decided))
-
-
-def _shared(tokenizer: Tokenizer, prompt: Tokens, draft: Draft, ids: tuple[int, ...]) -> str:
-    """What answer and distractor both begin with, where it can stand at the prompt's end and leave
-    every token as it was; else nothing."""
-    text = "".join(tokenizer.texts(ids, prompt.ids))
-    whole = tokenizer.encode(prompt.text + text)
-    if whole.ids != prompt.ids + ids:
-        return ""
-    for one in (draft.answer, draft.distractor):
-        if not one.startswith(text):
-            return ""
-        before, _ = tokenizer.in_place(prompt, one)
-        rest, moves = tokenizer.in_place(whole, one[len(text) :])
-        if moves or ids + rest != before:
-            return ""
-    return text
-
-
-def _corrupted(
-    tokenizer: Tokenizer,
-    lengths: _Lengths,
-    draft: Draft,
-    prompt: Tokens,
-    shared: str,
-    rng: Random,
-    in_step: bool,
-) -> str | None:
-    choices = []
-    for i, (term, others) in enumerate(zip(draft.terms, draft.others, strict=True)):
-        first = i == 0 and prompt.text.startswith(term)
-        (wanted,) = lengths.of([term], first)
-        found = lengths.of(others, first)
-        choices.append(
-            [o for o, length in zip(others, found, strict=True) if length == wanted or not in_step]
-        )
-    if not all(choices):
-        return None
-    for _ in range(_FILLS):
-        terms = [rng.choice(some) for some in choices]
-        if draft.fits(terms):
-            tokens = tokenizer.encode(draft.write(terms) + shared)
-            same = tokens.offsets == prompt.offsets if draft.exact else True
-            same = same and (not in_step or _places(tokens) == _places(prompt))
-            if same and len(tokens) == len(prompt):
-                return tokens.text
-    return None
-
-
-def _places(tokens: Tokens) -> tuple[int, ...]:
-    """In which word each token ends, words being what spaces part."""
-    return tuple(len(tokens.text[:end].split()) for _, end in tokens.offsets)
 
 
 def _n_prompts(pairs: dict[Pair, None]) -> int:

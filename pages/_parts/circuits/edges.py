@@ -83,7 +83,8 @@ def _pruned(
         "edges",
         csv=as_csv(rows),
         key="edges_figure",
-        python=f"import switchboard as engine\n\n{chosen.python}\nmatrix = {asked.to_python(task='task')}\n"
+        python=f"import switchboard as engine\n\n{chosen.python}\n"
+        f"matrix = {asked.to_python(task='task')}\n"
         f"found = engine.prune_edges(matrix, {threshold})\n"
         "for row in found.table():\n    print(row)\n",
     )
@@ -143,7 +144,8 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
             "paths",
             csv=as_csv(rows),
             key="paths_figure",
-            python=f"import switchboard as engine\n\n{chosen.python}\nfound = {asked.to_python(task='task')}\n"
+            python=f"import switchboard as engine\n\n{chosen.python}\n"
+            f"found = {asked.to_python(task='task')}\n"
             "for row in found.table():\n    print(row)\n",
         )
     with sides[1]:

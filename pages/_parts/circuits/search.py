@@ -262,7 +262,8 @@ def _python(asked: engine.Discover, chosen: Chosen) -> str:
     """Code that prints every trial and what the controls say."""
     fresh = {} if asked.fresh is None else {"fresh": "engine.fresh_task(task)"}
     return (
-        f"import switchboard as engine\n\n{chosen.python}\nfound = {asked.to_python(task='task', **fresh)}\n"
+        f"import switchboard as engine\n\n{chosen.python}\n"
+        f"found = {asked.to_python(task='task', **fresh)}\n"
         "for row in found.table():\n    print(row)\n"
     )
 
