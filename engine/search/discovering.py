@@ -139,7 +139,8 @@ def _steps(
 ) -> Steps[Discovery]:
     pace = Pace(model)
     yield 0.0
-    each = experiments(Experiment(model.name, method=search.method), search.task.pairs)
+    e = Experiment(model.name, method=search.method, references=search.task.references)
+    each = experiments(e, search.task.pairs)
     prompts = yield from read(model, each, "answer", search.per_position)
     check_prompts(model, search, prompts)
     remaining = Remaining(model, pace, prompts, search.metric)

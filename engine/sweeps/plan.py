@@ -59,8 +59,7 @@ class Wave:
 
 
 def experiments(e: Experiment, pairs: Sequence[Pair] | None) -> tuple[Experiment, ...]:
-    """One experiment a pair, each with the references of all, every one once; e itself without
-    any.
+    """One experiment a pair, each with the references of all; e itself without any.
 
     Raises: ExperimentError for no pairs at all.
     """
@@ -68,7 +67,7 @@ def experiments(e: Experiment, pairs: Sequence[Pair] | None) -> tuple[Experiment
         return (e,)
     if not pairs:
         raise ExperimentError("There are no prompts to sweep over; give at least one pair.")
-    references = e.references or tuple(dict.fromkeys(p.corrupted for p in pairs if p.corrupted))
+    references = e.references or tuple(p.corrupted for p in pairs if p.corrupted)
     return tuple(
         replace(
             e,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import engine
 from tests.pages.test_explore import said, unescaped
 from tests.support.navigation import PAGES
 from tests.support.waiting import waited
@@ -21,6 +22,14 @@ KINDS = (
     "text_input", "text_area", "number_input", "selectbox", "multiselect", "checkbox", "toggle",
     "button_group",
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_model_of_other_tests() -> None:
+    """Pages offer what is loaded: let go of the models that other tests have left."""
+    for info in engine.models():
+        if "/" in info.name:
+            engine.release(info.name)
 
 
 def opened(path: str, query: dict[str, Any], then: str = "") -> AppTest:

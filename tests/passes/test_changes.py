@@ -403,7 +403,7 @@ QUESTIONS = {
     "attention_overview": lambda e: engine.attention_overview(e, size=4),
     "activations": lambda e: engine.activations(e, ["z", "resid_post"]),
     "generate": lambda e: list(engine.generate(e, 4)),
-    "generate_many": lambda e: engine.generate_many(e, ["t1 t2", "t4 t5 t6"], 3).collected().rows,
+    "generate_many": lambda e: engine.generate_many(e, ["t1 t2", "t4 t5 t6"], 3).result().rows,
     "rank_answers": lambda e: engine.rank_answers(e, ["t3", "t4 t5", "t9"]),
     "score_task": lambda e: engine.score_task(e.model, engine.Task("own", PAIRS), e),
 }

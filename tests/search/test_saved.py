@@ -19,7 +19,9 @@ from tests.test_architecture import ROOT
 
 
 def searched(search: engine.Search, save: object = None) -> engine.Discovery:
-    return engine.discovering(search, controls=0, save=save).collected()  # type: ignore[arg-type]
+    return engine.begin(
+        engine.Discover(search, controls=0, save=None if save is None else str(save))
+    ).result()
 
 
 class Whole:

@@ -60,7 +60,7 @@ class Question:
             f"import switchboard as engine\n\ne = {self.asked.e.to_python()}\n"
             f"prompts = {self.written}\n"
             f"many = engine.generate_many(e, prompts, {self.n}{options})\n"
-            f"found = many.collected()\nfor row in {printed}:\n    print(row)\n"
+            f"found = many.result()\nfor row in {printed}:\n    print(row)\n"
         )
 
 
