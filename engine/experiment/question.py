@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_type_hints
 from urllib.parse import parse_qsl, urlencode
 
 from ..errors import LinkError
+from .ablations import Ablations
 from .written import from_plain, to_plain
 
 MOST_WRITTEN = 40_000_000
@@ -128,6 +129,8 @@ def python_of(value: Any) -> str:
             return repr(" ".join(map(str, value)))
         inside = ", ".join(map(python_of, value))
         return f"({inside},)" if value else "()"
+    if isinstance(value, Ablations):
+        return f"engine.ablations({str(value)!r})"
     if hasattr(value, "__dataclass_fields__"):
         if isinstance(to_plain(value), str):
             return repr(to_plain(value))
@@ -142,7 +145,7 @@ def python_of(value: Any) -> str:
 
 def _kind(asks: Any) -> type[Question[Any, Any]]:
     kinds = {name: kind for name, kind in Question._kinds.items() if name}
-    if asks not in kinds:
+    if not isinstance(asks, str) or asks not in kinds:
         raise LinkError(f"“{asks!s:.40}” is no question; there are {', '.join(sorted(kinds))}.")
     return kinds[asks]
 

@@ -7,6 +7,7 @@ hair parts the texts as surely as one that wins by much, so look at the probabil
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -194,7 +195,8 @@ def generate(
     for name in ("prefix", "ablated_prefix", "unswitched_prefix"):
         if options.get(name) is not None:
             options[name] = _ids(options[name], name)
-    each = (options.pop("switches", None) or {}).items()
+    given = options.pop("switches", None) or ()
+    each = given.items() if isinstance(given, Mapping) else given
     switches = tuple(sorted((whole_number(at, "A step"), ablations(own)) for at, own in each))
     question = Generate(e, max_new_tokens, switches=switches, **options)
     model_of(e)
