@@ -9,6 +9,7 @@ require_app()
 import engine
 from pages._parts import components, state
 from pages._parts.attention import grid
+from pages._parts.attention.fields import SCORE
 from pages._parts.attention.patterns import attention_patterns
 from pages._parts.experiment_form import model_shape
 from pages._parts.prompt_tokens import prompt_tokens
@@ -22,11 +23,11 @@ prompt_tokens(e)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     for label, key, names in (("Run", "run", grid.RUNS), ("Drawn", "weight", grid.WEIGHTS)):
         st.segmented_control(
-            label, state.CHOICES[key], key=key, format_func=names.__getitem__, required=True
+            label, list(names), key=key, format_func=names.__getitem__, required=True
         )
     st.selectbox(
         "Score",
-        state.CHOICES["score"],
+        SCORE.values,
         key="score",
         format_func=lambda name: name.replace("_", " "),
         width=180,

@@ -11,6 +11,7 @@ from pages._parts import components, state, work
 from pages._parts.circuits.compare import compare
 from pages._parts.circuits.edges import edges
 from pages._parts.circuits.evaluate import evaluate
+from pages._parts.circuits.fields import DO
 from pages._parts.circuits.search import search
 from pages._parts.experiment_form import quick
 from pages._parts.pairs_form import pairs_form
@@ -28,7 +29,7 @@ def circuits(reading: state.Reading) -> None:
         st.rerun()
     st.segmented_control(
         "Do",
-        state.CHOICES["do"],
+        DO.values,
         key="do",
         format_func=MODES.__getitem__,
         required=True,

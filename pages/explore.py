@@ -9,12 +9,13 @@ require_app()
 import engine
 from pages._parts import state
 from pages._parts.experiment_form import model_shape, quick
+from pages._parts.explore.fields import AT
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.rankings import rankings
 from pages._parts.switches import switches
 from pages._parts.text import plain
 
-AT = {"answer": "where the answer is decided", "prompt": "right after the prompt"}
+NAMES = {"answer": "where the answer is decided", "prompt": "right after the prompt"}
 
 shape = model_shape()
 
@@ -26,9 +27,9 @@ def switched(reading: state.Reading) -> None:
     with right:
         st.segmented_control(
             "Rank the token",
-            state.CHOICES["at"],
+            AT.values,
             key="at",
-            format_func=AT.__getitem__,
+            format_func=NAMES.__getitem__,
             required=True,
         )
         if not reading.errors:

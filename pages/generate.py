@@ -10,6 +10,7 @@ import engine
 from pages._parts import state
 from pages._parts.experiment_form import model_shape
 from pages._parts.generate.answers import answers
+from pages._parts.generate.fields import GENERATE
 from pages._parts.generate.many import many
 from pages._parts.generate.text import text
 from pages._parts.prompt_tokens import prompt_tokens
@@ -30,7 +31,7 @@ else:
         prompt_tokens(e)
 st.segmented_control(
     "View",
-    state.CHOICES["generate"],
+    GENERATE.values,
     key="generate",
     format_func=lambda name: VIEWS[name][0],
     required=True,

@@ -11,6 +11,7 @@ from pages._parts import state
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.text import plain
 from pages._parts.tokenizer.batch import batch
+from pages._parts.tokenizer.fields import SHOW
 from pages._parts.tokenizer.joined_answer import joined_answer
 from pages._parts.tokenizer.lossless import lossless
 from pages._parts.tokenizer.number_picture import number_picture
@@ -33,7 +34,7 @@ e = state.read().experiment
 tokens = prompt_tokens(e)
 st.segmented_control(
     "View",
-    state.CHOICES["show"],
+    SHOW.values,
     key="show",
     format_func=lambda name: VIEWS[name][0],
     required=True,

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import streamlit as st
 
 import engine
-from pages._parts import state
 
 T = TypeVar("T", int, float)
 MATCHED = {"layer": "layer-matched", "anywhere": "from any layer"}
@@ -23,7 +22,7 @@ def choice(
     """Draw a choice that lives in the link; `bare`, without its label."""
     st.segmented_control(
         label,
-        state.CHOICES[key],
+        list(names),
         key=key,
         format_func=names.__getitem__,
         required=True,

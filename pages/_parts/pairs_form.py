@@ -7,12 +7,23 @@ from dataclasses import dataclass
 import streamlit as st
 
 import engine
-from pages._parts import state, work
+from pages._parts import work
 from pages._parts.boxes import choice, whole
+from pages._parts.fields import Choice, Text
 from pages._parts.text import percent, plain, signed, uploaded, visible
 
 OVER = {"prompt": "The prompt above", "family": "A task family", "written": "Paste or upload"}
 WHICH = {"all": "all", "right": "those it gets right"}
+TASK = Choice("task", engine.pair_families())
+FIELDS = (
+    Choice("over", tuple(OVER)),
+    TASK,
+    Choice("which", tuple(WHICH)),
+    Text("n_pairs", "12"),
+    Text("pairs"),
+    Text("seed", "0"),
+)
+"""The fields of the link of every page that has this form."""
 _DRAWN, _SCORED = "_drawn_pairs", "_scored_pairs"
 _MOST_SHOWN = 300
 _HELP = (
@@ -42,7 +53,7 @@ def pairs_form(e: engine.Experiment) -> Chosen | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         choice("Asked of", "over", OVER)
         if ss["over"] == "family":
-            st.selectbox("Family", state.CHOICES["task"], key="task", width=210)
+            st.selectbox("Family", TASK.values, key="task", width=210)
             st.text_input("Pairs", key="n_pairs", width=75)
             st.text_input("Seed", key="seed", width=75)
         if ss["over"] != "prompt":

@@ -17,86 +17,13 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 import engine
+from pages._parts.fields import declared
 
 FIRST = engine.Experiment(prompt="1 2 3 4", answer=" 5", distractor=" 4", corrupted="8 1 6 3")
 """What a visitor without a link sees."""
 
 BOS = {"auto": None, "on": True, "off": False}
-CHOICES: dict[str, tuple[str, ...]] = {
-    "at": ("answer", "prompt"),
-    "show": ("tokens", "twins", "tokenizers", "sentencepiece", "numbers", "answer", "batch"),
-    "run": ("clean", "ablated", "difference"),
-    "weight": ("pattern", "value"),
-    "score": tuple(engine.SCORES),
-    "stream": engine.STREAMS,
-    "by": tuple(engine.MEASURES),
-    "span": ("last", "all"),
-    "top": ("5", "10", "20"),
-    "follow": tuple(engine.TRACES),
-    "generate": ("text", "many", "answers"),
-    "ids": ("append", "retokenize"),
-    "acts": ("start", "here"),
-    "branch": ("both", "one"),
-    "number_of": tuple(engine.STEP_NUMBERS),
-    "source": ("family", "written"),
-    "family": engine.task_families(),
-    "matched": ("layer", "anywhere"),
-    "over": ("prompt", "family", "written"),
-    "task": engine.pair_families(),
-    "which": ("all", "right"),
-    "metric": tuple(engine.METRICS),
-    "aspect": tuple(engine.ASPECTS),
-    "baseline": ("clean", "given"),
-    "per": ("site", "position"),
-    "do": ("search", "evaluate", "compare", "edges"),
-    "strategy": tuple(engine.STRATEGIES),
-    "search_metric": tuple(engine.SEARCH_METRICS),
-    "search_method": ("mean_by_position", "mean", "resample", "zero"),
-    "direction": engine.DIRECTIONS,
-    "nodes": ("both", "heads"),
-    "judged": ("fresh", "same"),
-    "whose": ("circuit", "sidebar"),
-    "members": ("each", "none"),
-    "means": ("own", "these", "sidebar"),
-    "third": ("no", "yes"),
-    "paths": ("members", "chosen"),
-    "inputs": ("whole", "split"),
-}
-"""What else a view is: widgets of the pages and their values, the first being the default."""
-WRITTEN = {
-    "heads": "0.0",
-    "new_tokens": "20",
-    "temperature": "0",
-    "top_k": "",
-    "top_p": "",
-    "seed": "0",
-    "from_step": "0",
-    "until_step": "",
-    "earlier": "",
-    "prefix": "",
-    "ablated_prefix": "",
-    "step": "",
-    "prompts": "",
-    "n_prompts": "20",
-    "sets": "",
-    "controls": "0",
-    "candidates": " 13\n 14\n 21",
-    "n_pairs": "12",
-    "pairs": "",
-    "circuits": "",
-    "circuit": "",
-    "compared": "",
-    "threshold": "0.2",
-    "n_controls": "20",
-    "control_seed": "0",
-    "edge_threshold": "0.02",
-    "senders": "",
-    "receivers": "logits",
-}
-"""The same for texts typed into the pages, with their defaults."""
-_MOST_WRITTEN = 10_000
-
-_NAMES = {f.name for f in fields(engine.Experiment)} | CHOICES.keys() | WRITTEN.keys()
+_OWN = {f.name for f in fields(engine.Experiment)}
 _TEXTS = ("model", "prompt", "corrupted", "answer", "distractor")
 
 
@@ -125,7 +52,7 @@ def adopt_link() -> str | None:
         ss["_wrong_link"] = None
         try:
             e = engine.Experiment.from_pairs(pairs)
-            fill(e, {n: value for n, value in pairs if n in CHOICES or n in WRITTEN})
+            fill(e, {n: value for n, value in pairs if n in declared()})
         except engine.EngineError as wrong:
             fill(FIRST)
             ss["_wrong_link"] = f"The link could not be read, so this is the first example. {wrong}"
@@ -139,17 +66,12 @@ def adopt_link() -> str | None:
 def link(e: engine.Experiment) -> list[tuple[str, str]]:
     """The names and values of the address of this view."""
     pairs = parse_qsl(e.to_url()[1:], keep_blank_values=True, errors="surrogatepass")
-    chosen = [(name, st.session_state.get(name)) for name in CHOICES]
-    pairs += [(name, value) for name, value in chosen if value in CHOICES[name][1:]]
-    written = [(name, st.session_state.get(name, default)) for name, default in WRITTEN.items()]
+    said = [(field, st.session_state.get(name)) for name, field in declared().items()]
     return pairs + [
-        (name, value) for name, value in written if value != WRITTEN[name] and fits_link(value)
+        (field.name, str(value))
+        for field, value in said
+        if field.fits_link(value) and value != field.default
     ]
-
-
-def fits_link(text: str) -> bool:
-    """Whether a text is short enough to be part of the link."""
-    return len(text) <= _MOST_WRITTEN
 
 
 def write_link(e: engine.Experiment) -> None:
@@ -162,7 +84,7 @@ def write_link(e: engine.Experiment) -> None:
 
 def _address() -> list[tuple[str, str]]:
     """What the browser's address says of this view, others' parameters left out."""
-    own = [name for name in st.query_params if name in _NAMES]
+    own = [name for name in st.query_params if name in _OWN or name in declared()]
     return [(name, value) for name in own for value in st.query_params.get_all(name)]
 
 
@@ -222,11 +144,8 @@ def _changed() -> bool:
 
 def fill(e: engine.Experiment, choices: dict[str, str] | None = None) -> None:
     """Set every widget to an experiment's values; only before they are drawn, or in a callback."""
-    for name, values in CHOICES.items():
-        asked = (choices or {}).get(name)
-        st.session_state[name] = asked if asked in values else values[0]
-    for name, default in WRITTEN.items():
-        st.session_state[name] = (choices or {}).get(name, default)[:_MOST_WRITTEN]
+    for name, field in declared().items():
+        st.session_state[name] = field.read((choices or {}).get(name))
     for name in _TEXTS:
         st.session_state[name] = getattr(e, name)
     st.session_state["references"] = "\n".join(_escaped(text) for text in e.references)

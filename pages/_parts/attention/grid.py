@@ -8,7 +8,8 @@ import numpy as np
 import streamlit as st
 
 import engine
-from pages._parts import components, state
+from pages._parts import components
+from pages._parts.attention.fields import HEADS
 from pages._parts.figure import python_of
 from pages._parts.switches import set_heads
 from pages._parts.text import plain
@@ -195,7 +196,7 @@ def score_table(seen: engine.AttentionOverview, e: engine.Experiment, shape: eng
 
 def default_heads(shape: engine.Shape) -> None:
     """Where nobody has chosen heads, choose the first there is; before the box is drawn."""
-    if st.session_state["heads"] == state.WRITTEN["heads"] and 0 in shape.without_heads:
+    if st.session_state["heads"] == HEADS.default and 0 in shape.without_heads:
         st.session_state["heads"] = str(shape.heads[0])
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 import engine
-from pages._parts import state
+from pages._parts.fields import MOST_WRITTEN
 from pages._parts.text import plain
 
 MOST_COMPARED = 12
@@ -140,4 +140,4 @@ def _on_compared() -> None:
 
 def fits_link() -> bool:
     """Whether one's own circuits are short enough to be part of the link."""
-    return state.fits_link(st.session_state["circuits"])
+    return len(st.session_state["circuits"]) <= MOST_WRITTEN

@@ -11,6 +11,7 @@ from pages._parts import state, work
 from pages._parts.boxes import choice, number, whole
 from pages._parts.circuits import library as shelf
 from pages._parts.circuits.evaluate import figures, numbers, switch
+from pages._parts.circuits.fields import SEARCH_METHOD, SEARCH_METRIC, STRATEGY
 from pages._parts.circuits.now import on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure, python_of
@@ -63,7 +64,7 @@ def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.selectbox(
             "Search",
-            state.CHOICES["strategy"],
+            STRATEGY.values,
             key="strategy",
             format_func=STRATEGY_NAMES.__getitem__,
             width=190,
@@ -76,7 +77,7 @@ def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.selectbox(
             "What may be lost",
-            state.CHOICES["search_metric"],
+            SEARCH_METRIC.values,
             key="search_metric",
             format_func=engine.METRIC_NAMES.__getitem__,
             width=190,
@@ -93,7 +94,7 @@ def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
         )
         st.selectbox(
             "Ablated by",
-            state.CHOICES["search_method"],
+            SEARCH_METHOD.values,
             key="search_method",
             width=190,
             help="Averages are over the pairs' corrupted prompts, taken once.",

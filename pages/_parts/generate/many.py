@@ -15,6 +15,7 @@ from pages._parts import components, state
 from pages._parts.boxes import MATCHED, choice, whole
 from pages._parts.figure import figure
 from pages._parts.generate import settings
+from pages._parts.generate.fields import FAMILY
 from pages._parts.state import unescaped
 from pages._parts.switches import switches
 from pages._parts.table import Rows, as_csv, downloads
@@ -116,7 +117,7 @@ def _prompts() -> tuple[str, tuple[engine.Example, ...], str]:
     try:
         if ss["source"] == "family":
             with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-                st.selectbox("Family", state.CHOICES["family"], key="family", width=200)
+                st.selectbox("Family", FAMILY.values, key="family", width=200)
                 st.text_input("How many", key="n_prompts", width=95)
             n, seed = whole("n_prompts", "How many"), whole("seed", "Seed")
             call = f"engine.examples({ss['family']!r}, {n}, seed={seed})"

@@ -10,8 +10,8 @@ from typing import Any
 import streamlit as st
 
 import engine
-from pages._parts import state
 from pages._parts.boxes import choice, number, whole, written
+from pages._parts.generate.fields import UNUSUAL
 
 IDS = {"append": "appended", "retokenize": "tokenized anew"}
 ACTS = {"start": "from the start", "here": "from this step on"}
@@ -221,9 +221,7 @@ _STEPS = (
 
 def _unusual() -> bool:
     ss = st.session_state
-    names = ("from_step", "until_step", "earlier", "prefix", "ids", "acts", "branch")
-    plain = {**state.WRITTEN, **{name: values[0] for name, values in state.CHOICES.items()}}
-    return ss["positions"] != "all" or any(ss[name] != plain[name] for name in names)
+    return ss["positions"] != "all" or any(ss[one.name] != one.default for one in UNUSUAL)
 
 
 def _on_where() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import streamlit as st
 
 import engine
-from pages._parts import state
 from pages._parts.boxes import choice
 from pages._parts.figure import figure
+from pages._parts.lens.fields import BY, TOP
 from pages._parts.table import as_csv
 from pages._parts.text import plain, visible
 
@@ -31,14 +31,14 @@ def options(shape: engine.Shape) -> dict[str, Any]:
         choice("Read", "stream", {name: name for name in engine.STREAMS})
         st.selectbox(
             "Colour",
-            state.CHOICES["by"],
+            BY.values,
             key="by",
             format_func=lambda name: engine.MEASURES[name],
             width=150,
             help="\n\n".join(f"**{engine.MEASURES[n]}**: {t}." for n, t in MEASURES.items()),
         )
         choice("Positions", "span", SPANS)
-        choice("Top", "top", {k: k for k in state.CHOICES["top"]})
+        choice("Top", "top", {k: k for k in TOP.values})
     ss = st.session_state
     return {
         "k": min(int(ss["top"]), shape.d_vocab),

@@ -7,10 +7,11 @@ from dataclasses import replace
 import streamlit as st
 
 import engine
-from pages._parts import state, work
+from pages._parts import work
 from pages._parts.boxes import choice
 from pages._parts.figure import figure
 from pages._parts.pairs_form import Chosen
+from pages._parts.sweep.fields import ASPECT, METRIC
 from pages._parts.table import as_csv
 from pages._parts.text import visible
 
@@ -29,7 +30,7 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Sweep:
         choice("Each site is ablated", "per", PER)
         st.selectbox(
             "Metric",
-            state.CHOICES["metric"],
+            METRIC.values,
             key="metric",
             format_func=engine.METRIC_NAMES.__getitem__,
             width=200,
@@ -39,7 +40,7 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Sweep:
         )
         st.selectbox(
             "Show",
-            state.CHOICES["aspect"],
+            ASPECT.values,
             key="aspect",
             format_func=engine.ASPECTS.__getitem__,
             width=210,
