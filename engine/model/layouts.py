@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ..errors import EngineError
 from .model import Model
-from .places import Place, inputs_of
+from .place import Place, inputs_of
 
 _MULTIPLIES = ("torch.nn.modules.linear", "transformers.pytorch_utils", "engine.model.kernels")
 """Where linear layers are written that multiply by their weight as it is."""

@@ -22,7 +22,7 @@ from ..experiment.sites import Shape
 from ..text.tokens import Tokenizer
 from .attention import carry_over, softmax_seen
 from .checkpoints import Checkpoint
-from .places import SOFTMAX, Layer, Place, Plan
+from .place import SOFTMAX, Layer, Place, Plan
 from .rotary import Rotaries
 from .store import Store
 from .worker import CORES, Worker

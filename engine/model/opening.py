@@ -15,7 +15,8 @@ from .attention import choose
 from .checkpoints import Checkpoint
 from .kernels import by_onednn, prepare
 from .model import Model, hidden_of
-from .places import Plan, find_places, inputs_of, outputs_of
+from .place import Plan, inputs_of, outputs_of
+from .places import find_places
 from .reading import read_hf
 from .rotary import Rotaries
 

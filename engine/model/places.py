@@ -2,87 +2,24 @@
 
 The only module that knows TransformerLens: of a family's adapter it takes the names, never its
 way of running a model. A place is a module of the model's own and the side of it on which the
-activation passes. Where queries, keys and values come out of one projection, the adapter's own cut
-of its weight says which of the outputs are which.
+activation passes.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from transformer_lens.factories.architecture_adapter_factory import ArchitectureAdapterFactory
 from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_config_from_hf
 
 from ..errors import ModelError
+from .cuts import Cuts
+from .place import ALIASES, Layer, Place, Plan, inputs_of, submodule
 
 logging.getLogger("transformer_lens").setLevel(logging.ERROR)
-
-_ALIASES = {
-    "resid_mid": "hook_resid_mid",
-    "attn_out": "hook_attn_out",
-    "mlp_out": "hook_mlp_out",
-    "post": "mlp.hook_post",
-    "q": "attn.hook_q",
-    "k": "attn.hook_k",
-    "v": "attn.hook_v",
-    "z": "attn.hook_z",
-}
-SOFTMAX = ("attn_scores", "pattern")
-"""Seen within attention itself, before and after its softmax."""
-NAMES = ("resid_pre", *_ALIASES, "resid_post", *SOFTMAX, "ln_final")
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """A module through which an activation passes, and how it is to be read there.
-
-    `goes_in`: the activation is what the module is given, else what it gives. `heads`: into how
-    many its last axis is cut, None for a whole vector. `columns`: which of the last axis belong to
-    it, None for all. `scale`: what the block multiplies it by on its way to the residual stream.
-    """
-
-    module: nn.Module
-    goes_in: bool
-    heads: int | None = None
-    columns: Tensor | None = None
-    scale: float = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One block: its places by name, and its parts. `attention`: where its softmax is taken;
-    `output`: the projection that joins its heads, None in a block without heads. `parts`: where
-    norms and the MLP's linear layers give what they make, by the part's name, as in `mlp.gate`."""
-
-    block: nn.Module
-    places: dict[str, Place]
-    attention: nn.Module | None
-    mlp: nn.Module | None
-    parts: dict[str, Place] = field(default_factory=dict)
-
-    @property
-    def output(self) -> nn.Module | None:
-        """The projection that joins the heads."""
-        return self.places["z"].module if "z" in self.places else None
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A model's layers, what comes behind them, and how many heads each layer has."""
-
-    layers: tuple[Layer, ...]
-    ln_final: nn.Module | None
-    embed: nn.Module | None
-    n_heads: int
-    n_key_value_heads: int
-    pos_embed: nn.Module | None = None
 
 
 def find_places(hf: Any, architecture: str) -> Plan:
@@ -103,7 +40,7 @@ def find_places(hf: Any, architecture: str) -> Plan:
         groups = n_heads
     if getattr(hf.config, "new_decoder_architecture", False):  # Falcon's; its adapter says one
         groups = int(hf.config.num_kv_heads)
-    cuts = _Cuts(adapter)
+    cuts = Cuts(adapter)
     layers = tuple(_layer(block, names["blocks"], n_heads, groups, cuts) for block in blocks)
     _leave_shared(layers)
     return Plan(
@@ -137,11 +74,11 @@ def _adapter(hf: Any, architecture: str) -> Any:
         ) from wrong
 
 
-def _layer(block: nn.Module, names: Any, n_heads: int, groups: int, cuts: _Cuts) -> Layer:
+def _layer(block: nn.Module, names: Any, n_heads: int, groups: int, cuts: Cuts) -> Layer:
     scale = getattr(names, "residual_contribution_scale", None)
     places = {"resid_pre": Place(block, True), "resid_post": Place(block, False)}
     scaled = {} if scale is None else {"attn_out": "attn.hook_out", "mlp_out": "mlp.hook_out"}
-    aliases = _ALIASES | scaled | (_BEHIND if _norms_behind(block, names) else {})
+    aliases = ALIASES | scaled | (_BEHIND if _norms_behind(block, names) else {})
     for name, alias in aliases.items():
         found = _resolve(block, names, alias)
         if found is not None:
@@ -224,7 +161,7 @@ def _norms_behind(block: nn.Module, names: Any) -> bool:
 _NORMS = ("ln1", "ln1_post", "ln2", "ln2_post", "attn.q_norm", "attn.k_norm")
 
 
-def _weighted(block: nn.Module, names: Any, cuts: _Cuts) -> dict[str, Place]:
+def _weighted(block: nn.Module, names: Any, cuts: Cuts) -> dict[str, Place]:
     """A block's norms and the linear layers of its MLP, where this is no mixture of experts."""
     found = {name: _part_at(block, names, name) for name in _NORMS}
     norms = {name: Place(norm, False) for name, norm in found.items() if norm is not None}
@@ -235,7 +172,7 @@ def _weighted(block: nn.Module, names: Any, cuts: _Cuts) -> dict[str, Place]:
             if module is not None and inputs_of(module) is not None:
                 linear.setdefault(f"mlp.{name}", Place(module, False))
     component = (names.submodules or {}).get("mlp")
-    mlp = None if component is None else _submodule(block, component.name)
+    mlp = None if component is None else submodule(block, component.name)
     if mlp is not None:
         linear |= cuts.gated(mlp, component)
     return norms | (linear if "mlp.in" in linear else {})  # else its “gate” is a router
@@ -246,7 +183,7 @@ def _part_at(block: nn.Module, names: Any, path: str) -> nn.Module | None:
     component, module = names, block
     for step in path.split("."):
         component = (component.submodules or {}).get(step)
-        found = None if component is None else _submodule(module, component.name)
+        found = None if component is None else submodule(module, component.name)
         if found is None:
             return None
         module = found
@@ -264,7 +201,7 @@ def _resolve(block: nn.Module, names: Any, alias: str) -> tuple[nn.Module, bool]
             component = (component.submodules or {}).get(step)
             if component is None or module is None:
                 return None
-            module = _submodule(module, component.name)
+            module = submodule(module, component.name)
         if module is None:
             return None
         if last in ("hook_in", "hook_out"):
@@ -281,22 +218,12 @@ def _resolve(block: nn.Module, names: Any, alias: str) -> tuple[nn.Module, bool]
 
 def _named(module: Any, names: Any) -> nn.Module | None:
     """The part of a module that an adapter's component names."""
-    return None if names is None or names.name is None else _submodule(module, names.name)
+    return None if names is None or names.name is None else submodule(module, names.name)
 
 
 def _part(block: nn.Module, names: Any, name: str) -> nn.Module | None:
     component = (names.submodules or {}).get(name)
-    return _submodule(block, component.name) if component is not None and component.name else None
-
-
-def _submodule(module: nn.Module, name: str | None) -> nn.Module | None:
-    if name is None:
-        return module
-    try:
-        found = module.get_submodule(name)
-    except AttributeError:
-        return None
-    return found if isinstance(found, nn.Module) else None
+    return submodule(block, component.name) if component is not None and component.name else None
 
 
 def _projects_heads(z: Place | None, n_heads: int) -> bool:
@@ -308,145 +235,3 @@ def _projects_heads(z: Place | None, n_heads: int) -> bool:
 def _is_neuron_place(post: Place | None) -> bool:
     """Whether single neurons are what goes into one linear layer; experts' are not."""
     return post is not None and post.goes_in and inputs_of(post.module) is not None
-
-
-def inputs_of(module: nn.Module | None) -> int | None:
-    """How many numbers a linear layer takes; None for what is no linear layer."""
-    weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor) or weight.ndim != 2:
-        return None
-    return int(weight.shape[0] if hasattr(module, "nf") else weight.shape[1])
-
-
-def outputs_of(module: nn.Module) -> int | None:
-    """How many numbers a linear layer gives; None for what is no linear layer."""
-    weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor) or weight.ndim != 2:
-        return None
-    return int(weight.shape[1] if hasattr(module, "nf") else weight.shape[0])
-
-
-class _Cuts:
-    """Which outputs of a joint projection are queries, keys and values."""
-
-    def __init__(self, adapter: Any) -> None:
-        self._adapter = adapter
-        self._known: dict[tuple[int, ...], dict[str, Tensor]] = {}
-
-    def joint(
-        self, attention: nn.Module, names: Any, n_heads: int, groups: int
-    ) -> dict[str, Place]:
-        """Places of q, k and v in a projection of all three; none where each has its own."""
-        joint = None if names is None else (names.submodules or {}).get("qkv")
-        projection = None if joint is None else _submodule(attention, joint.name)
-        if joint is None or projection is None:
-            return {}
-        weight = projection.weight
-        assert isinstance(weight, Tensor)
-        shape = tuple(weight.shape)
-        if shape not in self._known:
-            self._known[shape] = self._columns(attention, joint.name, projection, names)
-        return {
-            part: Place(projection, False, n_heads if part == "q" else groups, columns)
-            for part, columns in self._known[shape].items()
-        }
-
-    def without_gates(self, places: dict[str, Place]) -> dict[str, Place]:
-        """The place of q in a projection that also gives, behind each head's query, its gate
-        (Qwen3-Next); none for all others."""
-        q, width = places.get("q"), inputs_of(places["z"].module)
-        if q is None or width is None or not getattr(self._adapter.cfg, "gated_q_proj", False):
-            return {}
-        if outputs_of(q.module) != 2 * width:
-            return {}
-        each = torch.arange(2 * width).view(q.heads or 1, 2, -1)
-        return {"q": replace(q, columns=each[:, 0].flatten())}
-
-    def gated(self, mlp: nn.Module, names: Any) -> dict[str, Place]:
-        """Gate and input of an MLP that has them in one projection; none where each is its own."""
-        cut, name = getattr(names, "split_gate_up_matrix", None), getattr(names, "fused_attr", "")
-        projection = _submodule(mlp, name) if name else None
-        if cut is None or projection is None or inputs_of(projection) is None:
-            return {}
-        try:
-            gate, up = cut(_numbered(mlp, name, projection, narrow=True))
-        except Exception:  # an adapter that cannot cut it: they are not offered
-            return {}
-        columns = {"mlp.gate": _numbers(gate), "mlp.in": _numbers(up)}
-        return {part: Place(projection, False, columns=some) for part, some in columns.items()}
-
-    def _columns(
-        self, attention: nn.Module, name: str, projection: nn.Module, names: Any
-    ) -> dict[str, Tensor]:
-        layout = interleaved_groups(attention)
-        if layout is not None:
-            return layout
-        cut = getattr(names, "split_qkv_matrix", None) or getattr(
-            self._adapter, "split_qkv_matrix", None
-        )
-        if cut is None:
-            return {}
-        try:
-            parts = cut(_numbered(attention, name, projection))
-        except Exception:  # an adapter that cannot cut it: its q, k and v are not offered
-            return {}
-        return {part: _numbers(one) for part, one in zip("qkv", parts, strict=True)}
-
-
-def _numbered(
-    holder: nn.Module, name: str, projection: nn.Module, narrow: bool = False
-) -> nn.Module:
-    """A module with a projection in it whose weight says, for each output, its number. `narrow`:
-    to one input, where the cut does not ask how many there are."""
-    weight = projection.weight
-    assert isinstance(weight, Tensor)
-    transposed = hasattr(projection, "nf")  # Conv1D: [d_in d_out]
-    n = weight.shape[1 if transposed else 0]
-    each = torch.arange(n, dtype=torch.float64)
-    rows = each[None] if transposed else each[:, None]
-    numbered = copy.copy(projection)
-    numbered._parameters = {
-        "weight": nn.Parameter(
-            rows.clone() if narrow else rows.expand(tuple(weight.shape)).clone(),
-            requires_grad=False,
-        ),
-        "bias": nn.Parameter(each, requires_grad=False),  # some cuts fail without, as GPT-NeoX's
-    }
-    stand_in = copy.copy(holder)
-    stand_in._modules = {**holder._modules, name: numbered}
-    return stand_in
-
-
-def _numbers(part: Any) -> Tensor:
-    weight = part.weight.detach().double()
-    rows = weight[:, 0] if not hasattr(part, "nf") else weight[0]
-    if (weight.diff(dim=0 if hasattr(part, "nf") else 1) != 0).any():
-        rows = weight[0]
-    return rows.round().long()
-
-
-def interleaved_groups(attention: nn.Module) -> dict[str, Tensor] | None:
-    """The outputs of a projection that adapters cannot cut: for each key-value head its queries,
-    then its key, then its value (Falcon's newer one, transformers' `FalconAttention._split_heads`,
-    and GPTBigCode's where keys are not shared). None for all others."""
-    if getattr(attention, "new_decoder_architecture", False):
-        groups = int(attention.num_kv_heads)  # type: ignore[arg-type]
-    elif hasattr(attention, "c_attn") and getattr(attention, "multi_query", True) is False:
-        groups = int(attention.num_heads)  # type: ignore[arg-type]
-    else:
-        return None
-    each = int(attention.num_heads) // groups  # type: ignore[arg-type]
-    width = int(attention.head_dim)  # type: ignore[arg-type]
-    numbers = torch.arange(groups * (each + 2) * width).view(groups, each + 2, width)
-    return {
-        "q": numbers[:, :each].flatten(),
-        "k": numbers[:, each].flatten(),
-        "v": numbers[:, each + 1].flatten(),
-    }
-
-
-def every_place(plan: Plan) -> Iterator[tuple[str, int, Place]]:
-    """All places of a model that are modules', by name and layer."""
-    for i, layer in enumerate(plan.layers):
-        for name, place in layer.places.items():
-            yield name, i, place

@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..model.model import Model, given_on, hidden_of, with_first
-from ..model.places import SOFTMAX
+from ..model.place import SOFTMAX
 from .beside import repeated
 from .points import Wanted, passing
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import EngineError
 from ..model.model import Model
-from ..model.places import NAMES, SOFTMAX
+from ..model.place import NAMES, SOFTMAX
 from .hooks import Edit, apply
 
 Capture = tuple[str, int]
