@@ -1,4 +1,4 @@
-"""What can be picked by name: the bundled models, the catalogue's, and those loaded now."""
+"""What can be picked by name, and what it was seen to do when it was loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from .model import catalogue
 from .model.budget import device_of, dtype_of
 from .model.checkpoints import BUNDLED, bundled_names, find_checkpoint
 from .model.model import Model
-from .registry import loaded_models
+from .registry import load, loaded_models
+from .trials.results import Certificate
 
 
 def models() -> tuple[ModelInfo, ...]:
@@ -23,6 +24,16 @@ def models() -> tuple[ModelInfo, ...]:
     infos += [_listed(e, held) for e in catalogue.CATALOGUE]
     shown = {info.name for info in infos}
     return (*infos, *(m.info for m in held.values() if m.name not in shown))
+
+
+def certificate(name: str) -> Certificate:
+    """What a model was seen to do when it was loaded: every kind of place changed and compared
+    with a plain hook, with the figures, and what is refused in it. It is loaded if it is not yet.
+
+    Raises: ModelError in words, as `load` does.
+    """
+    found: Certificate = load(name).certificate
+    return found
 
 
 def _bundled(name: str, held: dict[Path, Model]) -> ModelInfo:

@@ -23,7 +23,6 @@ from .model.fingerprint import Fingerprint, fingerprint, still
 from .model.loading import Load, Loading, loaded_already, reading
 from .model.model import Model
 from .model.opening import open_model
-from .trials.results import Certificate
 from .trials.trial import certify
 
 _Wish = tuple[str, str | None, str | None]
@@ -84,16 +83,6 @@ def loaded(name: str) -> Model | None:
 def loaded_models() -> dict[Path, Model]:
     """The loaded models by where they lie, the least recently used first."""
     return _registry.held()
-
-
-def certificate(name: str) -> Certificate:
-    """What a model was seen to do when it was loaded: every kind of place changed and compared
-    with a plain hook, with the figures, and what is refused in it. It is loaded if it is not yet.
-
-    Raises: ModelError in words, as `load` does.
-    """
-    found: Certificate = load(name).certificate
-    return found
 
 
 def release(name: str) -> None:
@@ -198,8 +187,7 @@ class _Registry:
     def _load(self, load: Load[Model], name: str, device: str | None, dtype: str | None) -> Model:
         """Find, fetch, read and check a model, on the load's own thread."""
         where = device_of(device)
-        known = self._place_of(name)
-        files = None
+        known, files = self._place_of(name), None
         with contextlib.suppress(OSError):  # what is gone is told by who looks for it
             files = fingerprint(known) if known is not None else None
         checkpoint = find_checkpoint(

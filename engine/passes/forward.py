@@ -12,7 +12,7 @@ rows' residuals are put in at the layers where they join.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from ..errors import EngineError, TokenError
 from ..model.kernels import written_into
-from ..model.model import Model, given_on, hidden_of, with_first
+from ..model.model import Model, hidden_of
 from ..model.threads import fitting
 from .beside import cut
+from .entering import joined, skipped, trimmed
 from .hooks import Edit
 from .points import Capture as Capture
 from .points import Look, by_place, passing
@@ -107,9 +108,9 @@ def unembed(model: Model, vectors: Tensor, memory: Tensor | None = None) -> Tens
     with ExitStack() as stack:
         stack.enter_context(fitting(model, len(vectors)))
         for block in model.blocks:
-            stack.enter_context(_skipped(block, model.block_gives))
+            stack.enter_context(skipped(block, model.block_gives))
         stack.enter_context(
-            _joined(model, model.shape.n_layers, vectors.to(model.dtype)[:, None], first=True)
+            joined(model, model.shape.n_layers, vectors.to(model.dtype)[:, None], first=True)
         )
         if memory is not None:
             stack.enter_context(written_into(model.unembed, memory))
@@ -213,7 +214,7 @@ def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
         stack.enter_context(fitting(model, sum(len(row.ids) for row in rows)))
         stack.enter_context(_edited(model, rows, results))
         picked = [(r, p) for r, row in enumerate(rows) for p in row.logits_at]
-        stack.enter_context(_trimmed(model.unembed, picked))
+        stack.enter_context(trimmed(model.unembed, picked))
         logits = model(torch.tensor([row.ids for row in rows], device=model.device))
     _check_numbers(model, logits)
     parts = logits[0, : len(picked)].float().split([len(row.logits_at) for row in rows])
@@ -229,12 +230,12 @@ def _join_late(model: Model, rows: list[Row], stack: ExitStack) -> None:
     clean = _residuals(model, list(dict.fromkeys(row.ids for row in rows)))
     for layer, block in enumerate(model.blocks):
         if layer < joins[0] or layer > last:
-            stack.enter_context(_skipped(block, model.block_gives))
+            stack.enter_context(skipped(block, model.block_gives))
     for layer in sorted(set(joins)):
         new = [
             clean[row.ids].stream[layer] for row, j in zip(rows, joins, strict=True) if j == layer
         ]
-        stack.enter_context(_joined(model, layer, torch.stack(new), layer == joins[0]))
+        stack.enter_context(joined(model, layer, torch.stack(new), layer == joins[0]))
     for layer in range(joins[0], min(last + 1, model.shape.n_layers)):
         stack.enter_context(cut(model, layer, len(rows)))
 
@@ -266,55 +267,10 @@ def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Residuals]:
         for block in model.blocks:
             stack.callback(block.register_forward_pre_hook(before, with_kwargs=True).remove)
         stack.callback(model.blocks[-1].register_forward_hook(after).remove)
-        stack.enter_context(_trimmed(model.unembed, [(0, 0)]))
+        stack.enter_context(trimmed(model.unembed, [(0, 0)]))
         model(torch.tensor(texts, device=model.device))
     streams = torch.stack(layers, dim=1)  # [batch n_layers+1 pos d_model]
     return [Residuals(stream.clone()) for stream in streams]
-
-
-@contextmanager
-def _skipped(block: nn.Module, gives: int) -> Iterator[None]:
-    """Let a block hand on its input, doing nothing."""
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        hidden = hidden_of(args, kwargs)
-        return given_on(hidden, gives)
-
-    block.__dict__["forward"] = forward
-    try:
-        yield
-    finally:
-        del block.__dict__["forward"]
-
-
-@contextmanager
-def _joined(model: Model, layer: int, new: Tensor, first: bool) -> Iterator[None]:
-    """Add rows [rows pos d_model] to the batch before a layer; the first ones replace the driver.
-
-    Rows that join at n_layers, the clean ones, are added after the last block.
-    """
-
-    def grown(hidden: Tensor) -> Tensor:
-        return new if first else torch.cat([hidden, new])
-
-    def before(
-        _block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if args:
-            return (grown(args[0]), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": grown(kwargs["hidden_states"])}
-
-    def after(_block: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
-        return with_first(output, grown)
-
-    if layer == model.shape.n_layers:
-        handle = model.blocks[-1].register_forward_hook(after)
-    else:
-        handle = model.blocks[layer].register_forward_pre_hook(before, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _edited(model: Model, rows: list[Row], results: list[RowResult]) -> Any:
@@ -333,22 +289,6 @@ def _edited(model: Model, rows: list[Row], results: list[RowResult]) -> Any:
 
     looks = {at: looking(at) for at in keep}
     return passing(model, len(rows[0].ids), by_place([row.edits for row in rows]), looks)
-
-
-@contextmanager
-def _trimmed(unembed: nn.Module, picked: list[tuple[int, int]]) -> Iterator[None]:
-    """Unembed only the (row, position) pairs asked for: [rows pos d] becomes [1 picked d]."""
-    rows = torch.tensor([r for r, _ in picked] or [0])
-    positions = torch.tensor([p for _, p in picked] or [0])
-
-    def before(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (args[0][rows.to(args[0].device), positions.to(args[0].device)][None], *args[1:])
-
-    handle = unembed.register_forward_pre_hook(before)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _check_numbers(model: Model, logits: Tensor) -> None:

@@ -25,6 +25,7 @@ _MOST = 256
 """Tokens a window may hold while bytes that may yet be a character go on and on."""
 _KEPT = 4
 """Places whose every next token's text is kept."""
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -140,3 +141,13 @@ def _added(before: _Read, now: str, stays: str) -> str:
     adds = behind(before.shown, stays)
     half = now.endswith(PART) and not stays.endswith(PART) and now != before.now
     return adds + PART if half else adds
+
+
+def plain_word(ids: Sequence[int], decoded: DecodeMany) -> tuple[int, ...]:
+    """The id of a token that spells letters or a number by itself, if there is one."""
+    for start in range(0, len(ids), _AT_ONCE):
+        part = ids[start : start + _AT_ONCE]
+        for i, text in zip(part, decoded([[i] for i in part]), strict=True):
+            if text.strip().isalnum():
+                return (i,)
+    return ()

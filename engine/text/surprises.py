@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from .characters import bare, code, counted, listed, named
 from .round_trip import Difference, Fate
@@ -204,3 +204,12 @@ def _name(c: str) -> str:
     if c in _HIDDEN:
         return _HIDDEN[c]
     return "control character" if (c < " " and c not in "\t\n\r") or "\x7f" <= c < "\xa0" else ""
+
+
+def unreadable_parts(text: str, reads: Callable[[str], bool]) -> list[str]:
+    """The characters that cannot be read by themselves; else the words."""
+    for parts in (dict.fromkeys(text), dict.fromkeys(text.split())):
+        failing = [part for part in parts if not reads(part)]
+        if failing and (len(failing) < len(parts) or len(parts) == 1):
+            return failing
+    return []

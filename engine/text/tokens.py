@@ -7,7 +7,7 @@ loses spaces (Llama's id 29871 decodes to '', a word-level `e4` has none in fron
 
 from __future__ import annotations
 
-import json
+import contextlib
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,20 +19,12 @@ from transformers import AutoTokenizer
 from ..errors import ModelError, TokenError
 from ..experiment.results import Tokens
 from .by_bytes import ByteSpelling, bytes_of_piece, with_byte
-from .by_decoder import DecoderSpelling
-from .round_trip import Difference, Fate, Spelt, differences, spelt
+from .by_decoder import DecoderSpelling, plain_word
+from .notices import Notices
 from .spaces import splits_at_spaces
 from .spelling import Decoder, Spelling, Writing, decoder_of
 from .stand_ins import check_file
-from .surprises import (
-    clip,
-    hidden_characters,
-    not_read_back,
-    nothing_left,
-    swallowed,
-    unreadable,
-    without_text,
-)
+from .surprises import clip, nothing_left, unreadable, unreadable_parts, without_text
 
 _FILES = ("*.json", "*.model", "vocab*", "merges*", "tokenizer*")
 _ANCHORS = ("\n", "x", ".", "0")
@@ -42,21 +34,23 @@ _AT_ONCE = 64
 class Tokenizer:
     """A Hugging Face tokenizer, read without loss.
 
-    `adds_bos`: whether it prepends BOS by itself. `bos_id` is None where it has none. `directory`:
-    where it was read, None where that is not known.
+    `adds_bos`: whether it prepends BOS by itself; `adds_no_others`: nor any other token. `bos_id`
+    is None where it has none. `special`: its special tokens by id. `directory`: where it was read,
+    None where that is not known.
     """
 
     def __init__(self, hf: Any, directory: Path | None = None) -> None:
         self._hf = hf
         self.directory = directory
         self._lock = threading.Lock()
+        self._notices = Notices(self)
         self.bos_id: int | None = hf.bos_token_id
-        self._special = {int(i): str(t) for i, t in hf.added_tokens_decoder.items() if t.special}
-        plain = self._ids_if("a")
+        self.special = {int(i): str(t) for i, t in hf.added_tokens_decoder.items() if t.special}
+        plain = self.ids_if("a")
         text = "" if plain is None else "a"
         default = self._ids(text, special=True)
         self.adds_bos = self.bos_id is not None and default[:1] == [self.bos_id]
-        self._plain_default = default[int(self.adds_bos) :] == (plain or [])
+        self.adds_no_others = default[int(self.adds_bos) :] == (plain or [])
 
     @staticmethod
     def load(directory: Path) -> Tokenizer:
@@ -97,7 +91,7 @@ class Tokenizer:
         ids, offsets = self._encoding(text)
         if text and not ids and not bos:
             raise TokenError(nothing_left(text))
-        warnings = self._warnings(text, ids, offsets, bos)
+        warnings = self._notices.of(text, ids, offsets, bos)
         if bos:
             ids, offsets = [self.bos_id or 0, *ids], [(0, 0), *offsets]
         return Tokens(
@@ -119,25 +113,21 @@ class Tokenizer:
         """
         _check_letters(answer)
         prompt_ids = list(prompt.ids[int(prompt.bos) :])
-        whole = self._ids_if(prompt.text + answer)
+        whole = self.ids_if(prompt.text + answer)
         if whole is not None and whole[: len(prompt_ids)] == prompt_ids:
             return tuple(whole[len(prompt_ids) :]), False
         for anchor in _ANCHORS:
-            start, both = self._ids_if(anchor), self._ids_if(anchor + answer)
+            start, both = self.ids_if(anchor), self.ids_if(anchor + answer)
             if start is None or both is None:
                 continue
             if both[: len(start)] == start and both[len(start) :]:
                 return tuple(both[len(start) :]), bool(prompt.text)
-        return tuple(self._ids_if(answer) or ()), bool(prompt.text)
+        return tuple(self.ids_if(answer) or ()), bool(prompt.text)
 
     def writes(self, prompt: Tokens, ids: Sequence[int], text: str) -> bool:
         """Whether ids read as a text, behind a prompt or by themselves, spaces around it aside."""
         readings = "".join(self.texts(ids, prompt.ids)), self.decode(ids)
         return bool(ids) and text.strip() in [one.strip() for one in readings]
-
-    def reads_back(self, ids: Sequence[int], text: str) -> bool:
-        """Whether the tokens spell the text: decode(ids) == text."""
-        return self.decode(ids) == text
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of many ids together; those without a token add nothing."""
@@ -207,25 +197,9 @@ class Tokenizer:
         return decoder_of(getattr(self._hf, "backend_tokenizer", None))
 
     @cached_property
-    def _markers(self) -> dict[int, str]:
-        """The tokens that are matched as a whole before the rest of a text is read."""
-        return {int(i): str(t) for i, t in self._hf.added_tokens_decoder.items()}
-
-    @cached_property
-    def _unknown(self) -> frozenset[int]:
-        """The ids that stand for whatever the vocabulary does not have."""
-        model: Any = getattr(getattr(self._hf, "backend_tokenizer", None), "model", None)
-        own = getattr(model, "unk_token", None)
-        ids = [self._hf.unk_token_id, self._hf.get_vocab().get(own) if own else None]
-        if type(model).__name__ == "Unigram":
-            ids.append(json.loads(model.__getstate__()).get("unk_id"))
-        return frozenset(int(i) for i in ids if i is not None)
-
-    @cached_property
     def _known(self) -> frozenset[int]:
         """The ids that have a token."""
-        ids = {int(i) for i in self._hf.get_vocab().values()} | {*self._hf.added_tokens_decoder}
-        return frozenset(ids)
+        return frozenset({*map(int, self._hf.get_vocab().values()), *self._hf.added_tokens_decoder})
 
     @cached_property
     def _spelling(self) -> Spelling:
@@ -237,18 +211,11 @@ class Tokenizer:
         vocabulary = self._hf.get_vocab()
         byte = vocabulary.get("<0xFF>") if not decoder.only_adds else None
         return DecoderSpelling(
-            self._decoded, self._plain_word(), () if byte is None else (byte,), decoder.only_adds
+            self._decoded,
+            plain_word(sorted(self._known - {*self.special}), self._decoded),
+            () if byte is None else (byte,),
+            decoder.only_adds,
         )
-
-    def _plain_word(self) -> tuple[int, ...]:
-        """The id of a token that spells letters or a number by itself, if there is one."""
-        ids = sorted(self._known - {*self._special})
-        for start in range(0, len(ids), _AT_ONCE):
-            part = ids[start : start + _AT_ONCE]
-            for i, text in zip(part, self._decoded([[i] for i in part]), strict=True):
-                if text.strip().isalnum():
-                    return (i,)
-        return ()
 
     def _decoded(self, texts: list[list[int]]) -> list[str]:
         texts = [[int(i) for i in ids if self.has_token(i)] for ids in texts]
@@ -291,101 +258,23 @@ class Tokenizer:
             with self._lock:
                 return self._hf(text, verbose=False, **options)
         except Exception as wrong:
-            raise TokenError(
-                unreadable(text, self._unreadable_parts(text), _first_line(wrong))
-            ) from wrong
-
-    def _unreadable_parts(self, text: str) -> list[str]:
-        """The characters that cannot be read by themselves; else the words."""
-        for parts in (dict.fromkeys(text), dict.fromkeys(text.split())):
-            failing = [part for part in parts if not self._reads(part)]
-            if failing and (len(failing) < len(parts) or len(parts) == 1):
-                return failing
-        return []
+            parts = unreadable_parts(text, self._reads)
+            raise TokenError(unreadable(text, parts, _first_line(wrong))) from wrong
 
     def _reads(self, text: str) -> bool:
-        try:
-            with self._lock:
-                self._hf(text, add_special_tokens=False, verbose=False)
-        except Exception:
-            return False
-        return True
+        with contextlib.suppress(Exception), self._lock:
+            self._hf(text, add_special_tokens=False, verbose=False)
+            return True
+        return False
 
-    def _ids_if(self, text: str) -> list[int] | None:
+    def ids_if(self, text: str) -> list[int] | None:
         """The ids of a text, None where it cannot be read."""
         try:
             return self._ids(text)
         except TokenError:
             return None
 
-    def _warnings(
-        self, text: str, ids: list[int], offsets: list[tuple[int, int]], bos: bool
-    ) -> tuple[str, ...]:
-        decoded = self.decode(ids)
-        plain = decoded == text and not any(i in self._markers for i in ids)
-        found = () if plain else self._differences(text, ids, offsets)
-        lost = {
-            at
-            for one in found or ()
-            if one.fate is not Fate.ADDED
-            for at in range(one.start, one.end)
-        }
-        told: list[str] = []
-        special = self._first_special(text, ids, offsets)
-        if bos and ids[:1] == [self.bos_id]:
-            told.append(
-                f"The prompt begins with {self._special.get(ids[0], 'BOS')} and BOS is on: the "
-                "model sees it twice. Remove it from the prompt, or switch BOS off."
-            )
-        elif special:
-            told.append(
-                f"{special} in the text is read as one special token, not as its letters. Put a "
-                "space inside it if the letters are meant."
-            )
-        if text.endswith(" ") and len(text) - 1 not in lost:
-            told.append(
-                "The prompt ends in a space, which usually changes the answer: most vocabularies "
-                "put the space in front of the next token. Leave it out here, and begin the answer "
-                "with it."
-            )
-        told += swallowed(text, found or ())
-        if text and not ids:
-            told.append(f"BOS is all the model reads. {nothing_left(text)}")
-        elif decoded != text:
-            same = found is not None and self._ids_if(spelt(text, found)) == ids
-            told.append(not_read_back(text, decoded, found, same, self._first_space(ids)))
-        told += hidden_characters(text, lost)
-        if not self._plain_default:
-            told.append(
-                "By itself this tokenizer adds tokens other than BOS; they are left out. Write "
-                "them into the prompt if the model needs them."
-            )
-        return tuple(told)
-
-    def _differences(
-        self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]
-    ) -> tuple[Difference, ...] | None:
-        """Where the tokens do not spell the text; None where that cannot be told."""
-        tokens = [
-            Spelt(start, end, data, self._markers.get(i, ""), i in self._unknown)
-            for i, (start, end), data in zip(ids, offsets, self.bytes_of(ids), strict=True)
-        ]
-        found = differences(text, tokens, self._hf.is_fast)
-        if found and found[0] == Difference(0, 0, Fate.ADDED, " ") and self._first_space(ids):
-            return found if self.decode(ids).startswith(" ") else found[1:]
-        return found
-
-    def _first_special(
-        self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]
-    ) -> str:
-        """The first special token that is written in the text, not put in an unknown's place."""
-        for i, (start, end) in zip(ids, offsets, strict=True):
-            name = self._special.get(i, "")
-            if name and (i not in self._unknown or name in (text[start:end] or text)):
-                return name
-        return ""
-
-    def _first_space(self, ids: Sequence[int]) -> bool:
+    def begins_with_space(self, ids: Sequence[int]) -> bool:
         """Whether the first token's own name begins with a space."""
         return bool(ids) and self._byte_data(ids[:1])[0][0].startswith(b" ")
 
