@@ -5,64 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import engine
 from pages._parts import components, state
-from pages._parts.boxes import MATCHED, choice, whole
 from pages._parts.figure import figure
 from pages._parts.generate import settings
-from pages._parts.generate.fields import FAMILY
-from pages._parts.state import unescaped
+from pages._parts.generate.many_form import Question, prompts_form, question_of, sets_form
 from pages._parts.switches import switches
 from pages._parts.table import Rows, as_csv, downloads
-from pages._parts.text import File, plain, uploaded, visible
+from pages._parts.text import plain, visible
 
-SOURCES = {"family": "A task family", "written": "Paste or upload"}
 _MOST_SHOWN = 500
 _MOST_ERRORS = 3
 _EVERY = 0.4
 """Seconds between what the browser is told while rows come."""
-_MOST_SETS = 20
-_HELP = (
-    "One a line, \\n for a line break within it; its answer behind a tab, or behind => in a line "
-    "such as `1 2 3 => 4`. The leading space of the answer counts: behind => one is put in front."
-)
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of the engine, which is also what its rows are kept by."""
-
-    asked: settings.Asked
-    prompts: tuple[engine.Example, ...]
-    n: int
-    sets: tuple[tuple[str, str], ...]
-    controls: int
-    matched: bool
-    written: str
-
-    def options(self) -> dict[str, Any]:
-        """The options of `engine.generate_many`, defaults left out."""
-        told: dict[str, Any] = {"sets": dict(self.sets), **self.asked.sampling}
-        if self.controls:
-            told |= {"controls": self.controls, "seed": self.asked.seed}
-            if not self.matched:
-                told["layer_matched"] = False
-        return told
-
-    def python(self, printed: str) -> str:
-        """Code that prints the rows of `printed`, an expression of `many` and `found`."""
-        options = "".join(f", {name}={value!r}" for name, value in self.options().items())
-        return (
-            f"import switchboard as engine\n\ne = {self.asked.e.to_python()}\n"
-            f"prompts = {self.written}\n"
-            f"many = engine.generate_many(e, prompts, {self.n}{options})\n"
-            f"found = many.result()\nfor row in {printed}:\n    print(row)\n"
-        )
 
 
 @dataclass
@@ -84,9 +43,9 @@ def many(e: engine.Experiment, shape: engine.Shape) -> None:
     sides = [4, 5] if shape.n_heads <= 16 else [3, 2]
     left, right = st.columns(sides, gap="medium")
     with left:
-        written, prompts, problem = _prompts()
+        written, prompts, problem = prompts_form()
     with right:
-        _sets()
+        sets_form()
     left, right = st.columns(sides, gap="medium")
     with left:
         switches(e.ablations, shape)
@@ -97,7 +56,7 @@ def many(e: engine.Experiment, shape: engine.Shape) -> None:
         if not prompts:
             st.info("Paste prompts or choose a file.")
             return
-        question = _question(e, prompts, written)
+        question = question_of(e, prompts, written)
         kept = _kept(question)
         if kept.over:
             _results(kept)
@@ -108,116 +67,6 @@ def many(e: engine.Experiment, shape: engine.Shape) -> None:
             _run(kept, below)
         st.rerun()
     _every_prompt(kept)
-
-
-def _prompts() -> tuple[str, tuple[engine.Example, ...], str]:
-    """Draw where the prompts come from. Returns: them as Python, themselves, what is wrong."""
-    ss = st.session_state
-    choice("Prompts", "source", SOURCES)
-    try:
-        if ss["source"] == "family":
-            with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-                st.selectbox("Family", FAMILY.values, key="family", width=200)
-                st.text_input("How many", key="n_prompts", width=95)
-            n, seed = whole("n_prompts", "How many"), whole("seed", "Seed")
-            call = f"engine.examples({ss['family']!r}, {n}, seed={seed})"
-            drawn = engine.examples(ss["family"], n, seed=seed)
-            if len(drawn) < n:
-                st.caption(f"This family has {len(drawn)} different prompts; each is taken once.")
-            return call, drawn, ""
-        st.text_area("Prompts, one a line", key="prompts", height=120, help=_HELP)
-        file = st.file_uploader(
-            "or a file",
-            type=["txt", "tsv", "csv"],
-            key="prompts_file",
-            help="UTF-8. A .txt or .tsv as above; a .csv has columns “prompt” and “answer”, or "
-            "these two first. A file is not part of the link.",
-            max_upload_size=5,
-        )
-        found = _written(ss["prompts"] or "")
-        if file is not None:
-            found += _of_file(file)
-    except engine.EngineError as wrong:
-        return "", (), str(wrong)
-    inside = ", ".join(f"engine.Example('', {one.prompt!r}, {one.answer!r})" for one in found)
-    return f"[{inside}]", found, ""
-
-
-def _written(text: str) -> tuple[engine.Example, ...]:
-    lines = []
-    for line in text.replace("\r\n", "\n").split("\n"):
-        prompt, arrow, answer = line.partition("=>")
-        lines.append(
-            f"{prompt.rstrip()}\t {answer.strip()}" if arrow and "\t" not in line else line
-        )
-    found = engine.read_examples("\n".join(lines))
-    return tuple(engine.Example("", unescaped(one.prompt), unescaped(one.answer)) for one in found)
-
-
-def _of_file(file: File) -> tuple[engine.Example, ...]:
-    text = uploaded(file)
-    if not file.name.lower().endswith((".csv", ".tsv")):
-        return _written(text)
-    rows = engine.read_csv(text, ("prompt", "answer"), extra=True, unnamed=True)
-    return tuple(engine.Example("", row["prompt"], row.get("answer", "")) for _, row in rows)
-
-
-def _sets() -> None:
-    with st.container(horizontal=True, gap="small"):
-        st.text_input(
-            "Random controls of each set",
-            key="controls",
-            width=200,
-            help="As many heads, MLPs and neurons, drawn without overlap, with the seed above.",
-        )
-        choice("Controls are", "matched", MATCHED)
-    st.text_area(
-        "Other sets to hold against the grid's",
-        key="sets",
-        height=98,
-        placeholder="early: a0\nlate: 3-5.*",
-        help="One a line: a name, a colon, its sites, such as `early: a0 m1` or "
-        "`circuit: keep 0.1 2.3`. The grid's own set is called “ablated”.",
-    )
-
-
-def _question(e: engine.Experiment, prompts: tuple[engine.Example, ...], written: str) -> Question:
-    ss = st.session_state
-    sets = {"ablated": str(e.ablations)} if e.every_change else {}
-    for line in (ss["sets"] or "").split("\n"):
-        if not line.strip():
-            continue
-        name, colon, sites = (part.strip() for part in line.partition(":"))
-        if not colon or not name:
-            raise engine.EngineError(
-                f"“{line.strip()[:40]}” is no set: write its name, a colon, and its sites, such as "
-                "early: a0 m1."
-            )
-        if name in ("clean", *sets):
-            raise engine.EngineError(f"There are two sets called “{name[:40]}”; rename one.")
-        sets[name] = str(engine.ablations(sites))
-    if len(sets) > _MOST_SETS:
-        raise engine.EngineError(f"{len(sets)} sets are named; at most {_MOST_SETS}.")
-    asked = settings.sampling(e)
-    controls = whole("controls", "Random controls") if ss["controls"] else 0
-    if controls:
-        seed = whole("seed", "Seed")
-        asked = replace(asked, seed=seed)
-        if not sets:
-            raise engine.EngineError(
-                "Controls need a set to be held against: switch some heads off, or name a set."
-            )
-    # of its prompt and its own ablations nothing is asked here
-    own = replace(e, prompt="", answer="", distractor="", ablations=engine.Ablations())
-    return Question(
-        replace(asked, e=own),
-        prompts,
-        settings.n_tokens(),
-        tuple(sets.items()),
-        controls,
-        ss["matched"] == "layer",
-        written,
-    )
 
 
 def _kept(question: Question) -> Kept:

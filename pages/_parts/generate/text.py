@@ -7,55 +7,27 @@ made are kept, and the next run goes on from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import replace
 from time import monotonic
-from typing import Any
 
 import streamlit as st
 
 import engine
 from pages._parts import components, state
-from pages._parts.boxes import choice, count_in
-from pages._parts.figure import figure
+from pages._parts.boxes import count_in
 from pages._parts.generate import settings
+from pages._parts.generate.numbers import RUNS, numbers
+from pages._parts.generate.record import Feed, Record, resume_of, streams
 from pages._parts.generate.settings import Asked
-from pages._parts.generate.steps import shown_steps, step_data
+from pages._parts.generate.steps import shown_steps
 from pages._parts.rankings import about, title
 from pages._parts.switches import switches
-from pages._parts.table import Rows, as_csv, downloads
 from pages._parts.text import plain
 
 _VIEW = "generation"
 _MORE = 20
 _EVERY = 0.05
 """Seconds between what the browser is told while tokens come."""
-_PARCEL = 12
-RUNS = ("clean", "ablated", "unswitched")
-_streams = count()
-
-
-@dataclass
-class Record:
-    """The steps of a generation so far. `ended`: how it ended, empty while there may be more;
-    `held`: the reader stopped it; `failed`: what went wrong, and of how many steps."""
-
-    asked: Asked
-    steps: list[engine.Step] = field(default_factory=list)
-    notes: tuple[str, ...] = ()
-    ended: str = ""
-    held: bool = False
-    failed: tuple[int, str] | None = None
-
-    def lacks(self, total: int) -> bool:
-        """Whether a text of `total` steps needs more than there are."""
-        return len(self.steps) < total and not (self.ended and self.wanted > len(self.steps))
-
-    wanted: int = 0
-
-    def failure(self, total: int) -> str:
-        """What went wrong where a text of `total` steps was asked for, if anything did."""
-        return self.failed[1] if self.failed is not None and self.failed[0] == total else ""
 
 
 def text(e: engine.Experiment, shape: engine.Shape) -> None:
@@ -83,7 +55,7 @@ def text(e: engine.Experiment, shape: engine.Shape) -> None:
         if record is None or asked is None:
             st.error(plain(problem))
             return
-        stream = f"{state.view()}-{next(_streams)}"
+        stream = f"{state.view()}-{next(streams)}"
         if running or record.steps:
             _draw(record, total, stream if running else "")
         if failed:
@@ -96,7 +68,7 @@ def text(e: engine.Experiment, shape: engine.Shape) -> None:
                 st.container()  # goes no further where another run has taken this one's place
                 record.failed = (total, str(wrong))
             st.rerun()
-    _numbers(record, total)
+    numbers(record, total)
     ss["_text"] = record
 
 
@@ -136,14 +108,14 @@ def _switch_here(e: engine.Experiment) -> None:
 def _read_on(record: Record, n: int, total: int, stream: str) -> None:
     """Let the model go on, telling the browser of each step as it is there."""
     e, options = record.asked.call()
-    resume = _resume(record) if n > 0 else None  # of too few, the engine is to tell how many
+    resume = resume_of(record) if n > 0 else None  # of too few, the engine is to tell how many
     if resume is not None:
         n = total - len(record.steps)
         options |= resume
     going = engine.generate(e, n, **options, view=state.view())
     st.session_state["_going"] = going
     record.notes, record.ended, record.wanted = going.notes, "", total
-    feed, told = _Feed(stream), 0.0
+    feed, told = Feed(stream), 0.0
     try:
         for step in going:
             if step.index < len(record.steps):
@@ -158,46 +130,6 @@ def _read_on(record: Record, n: int, total: int, stream: str) -> None:
             record.ended = going.ended
     finally:
         going.cancel()
-
-
-class _Feed:
-    """Steps on their way to the browser. A slow one draws only the last of what a place was given,
-    so steps go in parcels, each with a place of its own, told with all it holds."""
-
-    def __init__(self, stream: str) -> None:
-        self._stream = stream
-        self._places = st.container(gap=None)
-        self._place = self._places.empty()
-        self._parcel: list[dict[str, Any]] = []
-
-    def add(self, step: engine.Step) -> None:
-        """Put a step behind the others."""
-        if len(self._parcel) == _PARCEL:
-            self.tell()
-            self._parcel, self._place = [], self._places.empty()
-        self._parcel.append(step_data(step))
-
-    def tell(self) -> None:
-        """Send what the parcel holds."""
-        data = {"stream": self._stream, "steps": self._parcel}
-        with self._place:
-            components.steps_feed(data, key=f"{self._stream}-{next(_streams)}")
-
-
-def _resume(record: Record) -> dict[str, list[int]] | None:
-    """Every run's ids so far, to go on from; None where they must be made anew."""
-    if not record.steps or record.asked.retokenize:
-        return None
-    names = {"clean": "prefix", "ablated": "ablated_prefix"}
-    if record.asked.earlier:
-        names["unswitched"] = "unswitched_prefix"
-    found = {}
-    for run, option in names.items():
-        steps = [getattr(step, run) for step in record.steps]
-        if any(one is None or one.ends for one in steps):
-            return None
-        found[option] = [one.token_id for one in steps]
-    return found
 
 
 def _buttons(running: bool, failed: bool, record: Record | None, total: int) -> None:
@@ -334,35 +266,3 @@ def _on_branched() -> None:
     ss["prefix"] = " ".join(map(str, texts["clean"]))
     ss["ablated_prefix"] = "" if same else " ".join(map(str, texts["ablated"]))
     ss["step"] = str(step)
-
-
-def _numbers(record: Record, total: int) -> None:
-    """The steps' numbers as lines, with the CSV and the Python of everything."""
-    steps = record.steps[:total]
-    if not steps:
-        return
-    code = record.asked.python(len(steps) - len(record.asked.prefix))
-    choice("Step by step", "number_of", engine.STEP_NUMBERS)
-    number = st.session_state["number_of"]
-    shown = RUNS if record.asked.earlier else RUNS[:2]
-    rows: Rows = [
-        {
-            "step": step.index,
-            **{
-                f"{name}_{number}": "" if run is None else float(getattr(run, number))
-                for name, run in ((name, getattr(step, name)) for name in shown)
-            },
-        }
-        if number != "kl"
-        else {"step": step.index, "kl": "" if step.kl is None else float(step.kl)}
-        for step in steps
-    ]
-    components.library("plotly")
-    figure(
-        engine.draw_steps(steps, number),
-        f"generation-{number}",
-        csv=as_csv(rows),
-        key="generation_numbers",
-    )
-    st.caption("Every step with its best tokens:")
-    downloads(engine.step_table(steps), "generation", code)
