@@ -104,12 +104,13 @@ def progress(
     key: str,
     told: str = "",
     *,
+    first: str = "",
     again: str = "Begin again",
     stopped: str = "Stopped before there was a result.",
     anew: Callable[[str], None] = forget,
 ) -> None:
-    """Draw how far the work is, `told` behind the share, with a way to stop it; once it is over
-    without a result, how it ended, with a way to begin it `anew`."""
+    """Draw how far the work is, `first` in front of the share and `told` behind, with a way to stop
+    it; once it is over without a result, how it ended, with a way to begin it `anew`."""
     one = asked(key)
     if one is None:
         return
@@ -117,7 +118,8 @@ def progress(
         share = min(1.0, one.going.progress)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button("Stop", key=f"_stop{key}", on_click=one.going.cancel, icon=":material/stop:")
-            st.progress(share, plain(", ".join(filter(None, (f"{share:.0%}", told)))))
+            says = f"{first}: {share:.0%}" if first else f"{share:.0%}"
+            st.progress(share, plain(f"{says}, {told}" if told else says))
     elif one.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
             icon = ":material/replay:" if anew is forget else ":material/play_arrow:"

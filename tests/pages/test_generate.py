@@ -348,7 +348,7 @@ def test_the_python_of_every_view_gives_the_numbers_of_its_csv(monkeypatch):
     ):  # fmt: skip
         page = opened(**query)
         assert not page.exception and not page.error, said(page)
-        codes.append([c.value for c in page.code if "_table(" in c.value][-1])
+        codes.append([c.value for c in page.code if "table(" in c.value][-1])
         files.append(given[-1].decode())
     script = "\nprint('---')\n".join(codes)
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)

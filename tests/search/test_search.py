@@ -251,7 +251,7 @@ def test_snapshots_grow_and_tell_how_far_the_walk_is(monkeypatch):
     monkeypatch.setattr("engine.search.discovering._SHOW_SECONDS", 0.0)
     asked = engine.task("numerals", "seq-gpt2", 6)
     search = engine.Search("seq-gpt2", asked, threshold=0.2)
-    going = every_part(engine.begin(engine.Discover(search, controls=3)))
+    going = every_part(engine.Discover(search, controls=3))
     seen = list(going)
     assert len(seen) > 20 and seen[-1].done and not seen[0].done
     last = seen[-1]
@@ -277,7 +277,7 @@ def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
     search = engine.Search("seq-gpt2", engine.task("months", "seq-gpt2", 6), threshold=0.2)
     whole = searched(search, controls=2)
     file = tmp_path / "deeper" / "search.json"
-    going = every_part(engine.begin(engine.Discover(search, controls=2, save=str(file))))
+    going = every_part(engine.Discover(search, controls=2, save=str(file)))
     for found in going:
         if len(found.trials) > 40:
             break

@@ -6,7 +6,10 @@ from typing import Any
 import engine
 
 
-def every_part(work: engine.Work[Any, Any]) -> engine.Work[Any, Any]:
-    """The same work, which hands out each of its snapshots."""
+def every_part(question: engine.Question[Any, Any]) -> engine.Work[Any, Any]:
+    """The work on a question, which hands out each of its snapshots."""
+    assert question.model_name is not None
+    engine.load(question.model_name)
+    work = engine.begin(question)
     work.answer = replace(work.answer, newest=False)
     return work

@@ -196,7 +196,7 @@ def test_the_estimate_comes_first_and_says_how_well_it_predicts(tiny, monkeypatc
     model = engine.load(e.model)
     gate = threading.Event()
     held = model.worker.submit(_waiting(gate))
-    sweeping = every_part(engine.begin(engine.Sweep(e, PAIRS, estimate=True)))
+    sweeping = every_part(engine.Sweep(e, PAIRS, estimate=True))
     gate.set()
     snapshots = list(sweeping)
     held.result(5)

@@ -170,15 +170,13 @@ def _again(key: str) -> None:
 
 def _progress(found: engine.Discovery | None) -> None:
     """How far the search is, with a way to stop it; once it is over, how it ended."""
-    told = ""
-    if found is not None:
-        told = f"walk {found.walk}, {found.direction}"
-        if found.seconds_left:
-            told += f", {found.seconds_left:.0f} s left of it"
+    first = "" if found is None else f"Walk {found.walk}, {found.direction}"
+    left = None if found is None else found.seconds_left
     n = 0 if found is None else len(found.trials)
     work.progress(
         KEY,
-        told,
+        f"{left:.0f} s left of it" if left else "",
+        first=first,
         again="Go on",
         stopped=f"Stopped after {n:,} trials; what is left by then is no circuit yet.",
         anew=_again,
