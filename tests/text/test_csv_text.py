@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engine
-from pages._parts.generate import many
+from pages._parts.generate import many_form
 from pages._parts.tokenizer import batch
 
 HEADERS = (
@@ -32,7 +32,7 @@ class File:
 
 
 def generated(text: str, name: str = "p.csv") -> list[tuple[str, str]]:
-    return [(one.prompt, one.answer) for one in many._of_file(File(name, text))]
+    return [(one.prompt, one.answer) for one in many_form._of_file(File(name, text))]
 
 
 @pytest.mark.parametrize("header", HEADERS)
