@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engine
-from engine import asking
 from engine.experiment.question import Question
 from engine.model import work as work_module
 
@@ -147,52 +146,79 @@ def test_a_model_that_is_not_to_be_had_is_told_where_the_work_is_waited_for():
 
 
 class Slow:
-    """Work that goes on until it is let go, a step each few milliseconds."""
+    """Work that goes on until it is let go, in front of a clock that the test turns."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.steps, self.closed = 0, threading.Event()
+        self.now, self.steps, self.closed = 0.0, 0, threading.Event()
+        monkeypatch.setattr(work_module, "monotonic", lambda: self.now)
 
         def pairs(asked: engine.DrawTask) -> Any:
             try:
                 while True:
                     self.steps += 1
-                    time.sleep(0.005)
+                    time.sleep(0.002)
                     yield 0.5
             finally:
                 self.closed.set()
 
         monkeypatch.setattr("engine.tasks.drawing._pairs", pairs)
 
+    def goes_on(self) -> bool:
+        """Whether several more steps are done."""
+        until = self.steps + 40
+        while self.steps < until:
+            if self.closed.wait(0.01):
+                return False
+        return True
+
 
 QUESTION = engine.DrawTask("numerals", "seq-gpt2")
 
 
-def test_work_of_a_view_that_nobody_looks_at_ends(monkeypatch):
+def test_work_of_a_view_that_nobody_looks_at_for_half_a_minute_ends(monkeypatch):
     slow = Slow(monkeypatch)
-    monkeypatch.setattr(asking, "PATIENCE", 0.5)
     work = engine.begin(QUESTION, "view")
-    for _ in range(10):
-        time.sleep(0.1)
-        assert not work.done  # which is a look
-    assert slow.closed.wait(20)
+    for now in (29.0, 58.0, 87.0):
+        slow.now = now
+        assert slow.goes_on() and not work.done  # which is a look
+    slow.now = 116.0
+    assert slow.goes_on() and not work.is_over  # which is none
+    slow.now = 118.0
+    assert slow.closed.wait(60)
     with pytest.raises(engine.Cancelled, match="Nobody looked"):
-        work.result(20)
+        work.result(60)
 
 
-def test_who_waits_looks_and_work_without_a_view_is_held_by_its_holder(monkeypatch):
+def test_who_waits_looks(monkeypatch):
     slow = Slow(monkeypatch)
-    monkeypatch.setattr(asking, "PATIENCE", 0.2)
-    waited = engine.begin(QUESTION, "view")
-    with pytest.raises(TimeoutError):
-        waited.result(1.0)
-    waited.cancel()
-    assert slow.closed.wait(20)
-    slow.closed.clear()
-    held = engine.begin(QUESTION)
-    assert not slow.closed.wait(1.0)
-    del held
+    work = engine.begin(QUESTION, "view")
+    ends: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            work.result()
+        except engine.Cancelled as wrong:
+            ends.append(wrong)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    while not work._run.wanted._waiting:
+        time.sleep(0.001)
+    slow.now = 1_000.0
+    assert slow.goes_on()
+    work.cancel()
+    waiting.join(60)
+    assert slow.closed.wait(60) and len(ends) == 1
+
+
+def test_work_without_a_view_is_held_by_its_holder(monkeypatch):
+    slow = Slow(monkeypatch)
+    work = engine.begin(QUESTION)
+    slow.now = 1_000_000.0
+    assert slow.goes_on() and not work.is_over
+    del work
     gc.collect()
-    assert slow.closed.wait(20)
+    assert slow.closed.wait(60)
 
 
 def test_a_newer_question_of_a_view_ends_the_older(monkeypatch):
@@ -212,11 +238,7 @@ def test_a_newer_question_of_a_view_ends_the_older(monkeypatch):
 
 def test_a_load_that_nobody_looks_at_ends(tiny, monkeypatch):
     directory = str(tiny("gpt2", initializer_range=0.05))
-    begun, go = threading.Event(), threading.Event()
-    real = asking.loading
-
-    def gated(*args: Any, **options: Any) -> Any:
-        return real(*args, **options)
+    begun, go, now = threading.Event(), threading.Event(), [0.0]
 
     def slow(load: Any, n: int) -> Any:
         def step() -> None:
@@ -227,20 +249,18 @@ def test_a_load_that_nobody_looks_at_ends(tiny, monkeypatch):
 
         return step
 
-    monkeypatch.setattr(asking, "loading", gated)
     monkeypatch.setattr("engine.registry.reading", slow)
-    monkeypatch.setattr(asking, "PATIENCE", 0.3)
+    monkeypatch.setattr(work_module, "monotonic", lambda: now[0])
     work = engine.begin(engine.Load(directory), "view")
-    assert begun.wait(60)
+    over = threading.Event()
+    work.when_done(over.set)
+    assert begun.wait(60) and not work.is_over
+    now[0] = 31.0
+    assert over.wait(60)
     with pytest.raises(engine.Cancelled):
-        time.sleep(1.0)
-        work.result(20)
+        work.result(60)
     go.set()
     assert engine.load(directory).shape.n_layers > 0
-
-
-def test_patience_is_half_a_minute():
-    assert work_module.PATIENCE == 30
 
 
 def test_a_draw_gives_what_the_function_gives(monkeypatch):

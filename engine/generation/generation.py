@@ -8,7 +8,7 @@ hair parts the texts as surely as one that wins by much, so look at the probabil
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from ..asking import begin
@@ -26,7 +26,7 @@ from ..registry import model_of
 from .acting import spans
 from .continuing import Plan
 from .results import Generated, Step
-from .sampling import Sampling
+from .sampling import Sampled, Sampling
 from .steps import apart, notes_of, room, work
 from .telling import Telling
 
@@ -67,7 +67,7 @@ class Generation(Work[Step, Generated]):
 
 
 @dataclass(frozen=True)
-class Generate(Question[Step, Generated]):
+class Generate(Sampled, Question[Step, Generated]):
     """The model going on after the prompt, clean and ablated together.
 
     Greedy, unless there is a temperature; both runs draw with the same seed and the same luck.
@@ -109,9 +109,7 @@ class Generate(Question[Step, Generated]):
             ("k", "k", whole_or_none),
         ):
             object.__setattr__(self, name, read(getattr(self, name), what))
-        sampling = self.sampling
-        for field in fields(sampling):
-            object.__setattr__(self, field.name, getattr(sampling, field.name))
+        self.read_sampling()
         if self.max_new_tokens < (not self.prefix):
             raise ExperimentError(
                 f"{self.max_new_tokens} tokens are nothing to look at: ask for at least 1."
@@ -131,11 +129,6 @@ class Generate(Question[Step, Generated]):
     @property
     def model_name(self) -> str:
         return self.e.model
-
-    @property
-    def sampling(self) -> Sampling:
-        """How tokens are taken."""
-        return Sampling(self.temperature, self.top_k, self.top_p, self.seed)
 
     @property
     def prefixes(self) -> tuple[tuple[int, ...], ...]:

@@ -9,7 +9,7 @@ much.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..asking import begin
@@ -29,7 +29,7 @@ from ..tasks.families import MOST_EXAMPLES, Example, as_examples
 from .batches import Plan, room, work
 from .many_telling import ManyTelling
 from .results import GeneratedMany, ManyRow, Run, RunTotals
-from .sampling import Sampling
+from .sampling import Sampled
 
 MOST_ROWS = 100_000
 """Texts that can be asked for at once: prompts times runs."""
@@ -69,7 +69,7 @@ class Many(Work[ManyRow, GeneratedMany]):
 
 
 @dataclass(frozen=True)
-class GenerateMany(Question[ManyRow, GeneratedMany]):
+class GenerateMany(Sampled, Question[ManyRow, GeneratedMany]):
     """The model going on after many prompts, clean and under each set of ablations.
 
     The model, method, positions and references are the experiment's, and so are its further
@@ -114,20 +114,13 @@ class GenerateMany(Question[ManyRow, GeneratedMany]):
             raise ExperimentError(
                 f"{self.max_new_tokens} tokens are nothing to look at: ask for at least 1."
             )
-        sampling = self.sampling
-        for field in fields(sampling):
-            object.__setattr__(self, field.name, getattr(sampling, field.name))
+        self.read_sampling()
         done = frozenset(self.done) & frozenset(range(len(self.prompts)))
         object.__setattr__(self, "done", tuple(sorted(done)))
 
     @property
     def model_name(self) -> str:
         return self.e.model
-
-    @property
-    def sampling(self) -> Sampling:
-        """How tokens are taken."""
-        return Sampling(self.temperature, self.top_k, self.top_p, self.seed)
 
     def answered(self, model: Model) -> _GeneratingMany:
         """Rows one by one; then GeneratedMany, which holds them all. A prompt that cannot be run

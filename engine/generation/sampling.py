@@ -8,7 +8,7 @@ between the texts is the ablation's. What one seed does not show: how the texts 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -71,3 +71,23 @@ class Sampling:
             out = (before >= self.top_p).scatter(1, ids, before >= self.top_p)
             scaled = scaled.masked_fill(out, -torch.inf)
         return scaled.log_softmax(-1)
+
+
+class Sampled:
+    """What questions have that take tokens: a sampling, written as four fields of their own."""
+
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    seed: int
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are taken. Raises: ExperimentError for a number that cannot be meant."""
+        return Sampling(self.temperature, self.top_k, self.top_p, self.seed)
+
+    def read_sampling(self) -> None:
+        """Take the four fields as the sampling reads them."""
+        sampling = self.sampling
+        for field in fields(sampling):
+            object.__setattr__(self, field.name, getattr(sampling, field.name))
