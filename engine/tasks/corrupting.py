@@ -25,6 +25,21 @@ class Drawn:
     places: Hashable
 
 
+@dataclass(frozen=True)
+class Clean:
+    """The clean half of a pair: its tokens, what answer and distractor both begin with and now
+    stands at its end, which of their tokens decides, and in which word each of its own ends."""
+
+    prompt: Tokens
+    shared: str
+    decided: int
+    places: tuple[int, ...]
+
+
+Halves = dict[tuple[str, str, str], Clean | None]
+"""Clean halves by the texts of prompt, answer and distractor; None for what cannot be one."""
+
+
 class Lengths:
     """How many tokens a term has, at the beginning of a text and behind a word."""
 
@@ -47,13 +62,38 @@ class Lengths:
 
 
 def with_twin(
-    tokenizer: Tokenizer, lengths: Lengths, draft: Draft, rng: Random, in_step: bool
+    tokenizer: Tokenizer,
+    lengths: Lengths,
+    draft: Draft,
+    rng: Random,
+    in_step: bool,
+    known: Halves,
 ) -> Drawn | None:
     """The draft with its corrupted twin, or None where no term fits or no token decides.
 
+    `known`: the clean halves that were read already, by their texts; drafts come again and again.
     `in_step`: whether each word must have its tokens at the same positions in both.
     """
-    prompt = tokenizer.encode(draft.write(draft.terms))
+    text = draft.write(draft.terms)
+    key = (text, draft.answer, draft.distractor)
+    if key not in known:
+        known[key] = _clean(tokenizer, draft, text)
+    clean = known[key]
+    if clean is None:
+        return None
+    prompt, shared = clean.prompt, clean.shared
+    corrupted = _corrupted(tokenizer, lengths, draft, clean, rng, in_step)
+    if corrupted is None:
+        return None
+    pair = Pair(
+        prompt.text, corrupted, draft.answer[len(shared) :], draft.distractor[len(shared) :]
+    )
+    return Drawn(pair, len(prompt), (clean.places, clean.decided))
+
+
+def _clean(tokenizer: Tokenizer, draft: Draft, text: str) -> Clean | None:
+    """The clean half of a pair; None where no token decides, or some character is not there."""
+    prompt = tokenizer.encode(text)
     (answer, moved), (distractor, moves) = (
         tokenizer.in_place(prompt, text) for text in (draft.answer, draft.distractor)
     )
@@ -68,13 +108,7 @@ def with_twin(
     shared = _shared(tokenizer, prompt, draft, answer[:decided])
     if shared:
         prompt, decided = tokenizer.encode(prompt.text + shared), 0
-    corrupted = _corrupted(tokenizer, lengths, draft, prompt, shared, rng, in_step)
-    if corrupted is None:
-        return None
-    pair = Pair(
-        prompt.text, corrupted, draft.answer[len(shared) :], draft.distractor[len(shared) :]
-    )
-    return Drawn(pair, len(prompt), (_places(prompt), decided))
+    return Clean(prompt, shared, decided, _places(prompt))
 
 
 def _shared(tokenizer: Tokenizer, prompt: Tokens, draft: Draft, ids: tuple[int, ...]) -> str:
@@ -98,11 +132,11 @@ def _corrupted(
     tokenizer: Tokenizer,
     lengths: Lengths,
     draft: Draft,
-    prompt: Tokens,
-    shared: str,
+    clean: Clean,
     rng: Random,
     in_step: bool,
 ) -> str | None:
+    prompt, shared = clean.prompt, clean.shared
     choices = []
     for i, (term, others) in enumerate(zip(draft.terms, draft.others, strict=True)):
         first = i == 0 and prompt.text.startswith(term)
@@ -118,7 +152,7 @@ def _corrupted(
         if draft.fits(terms):
             tokens = tokenizer.encode(draft.write(terms) + shared)
             same = tokens.offsets == prompt.offsets if draft.exact else True
-            same = same and (not in_step or _places(tokens) == _places(prompt))
+            same = same and (not in_step or _places(tokens) == clean.places)
             if same and len(tokens) == len(prompt):
                 return tokens.text
     return None

@@ -21,7 +21,7 @@ from ..experiment.question import Question
 from ..model.work import Answer
 from ..model.worker import Steps, beside_others, finished
 from ..tokenizers.vocabularies import find_tokenizer
-from .corrupting import Lengths, with_twin
+from .corrupting import Halves, Lengths, with_twin
 from .drafts import DRAFTS
 from .pairs import Pair, Task
 
@@ -106,15 +106,19 @@ def _pairs(asked: DrawTask) -> Steps[Task]:
     tokenizer = find_tokenizer(model)
     lengths = Lengths(tokenizer)
     rng = Random(asked.seed)
+    known: Halves = {}
     for in_step in (True, False):
         alike: _Groups = {}
         counted: _Groups = {}
+        prompts: dict[Hashable, set[str]] = {}
         for i in range(most := _DRAFTS_EACH * n):
-            found = with_twin(tokenizer, lengths, DRAFTS[family](rng), rng, in_step)
+            found = with_twin(tokenizer, lengths, DRAFTS[family](rng), rng, in_step, known)
             if found is not None:
                 for groups, key in ((alike, found.places), (counted, found.n_tokens)):
                     groups.setdefault(key, {})[found.pair] = None
-                enough = _n_prompts(alike[found.places]) / n
+                seen = prompts.setdefault(found.places, set())
+                seen.add(found.pair.prompt)
+                enough = len(seen) / n
                 if enough >= 1:
                     break
                 yield max(i / most, enough)
