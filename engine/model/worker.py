@@ -26,8 +26,8 @@ Steps = Generator[float, None, T]
 CORES = torch.get_num_threads()
 """The processor's, as many as torch takes by itself."""
 
-_STRETCH = 0.002
-"""Seconds that pure Python goes on without a rest."""
+_STRETCH, _REST = 0.002, 0.004
+"""Seconds that pure Python goes on for, and rests for behind it."""
 INTERACTIVE = 0
 SWEEP = 10
 
@@ -208,8 +208,8 @@ def _on_cores(n: int, part: Callable[[], T]) -> T:
 
 
 def beside_others(steps: Steps[T]) -> Steps[T]:
-    """The same work in pure Python, which rests as long as it works, so that the interpreter is
-    free for others half of the time."""
+    """The same work in pure Python, which rests twice as long as it works, so that the interpreter
+    is free for others most of the time."""
     while True:
         begun = time.monotonic()
         while time.monotonic() - begun < _STRETCH:
@@ -217,7 +217,7 @@ def beside_others(steps: Steps[T]) -> Steps[T]:
                 share = next(steps)
             except StopIteration as end:
                 return end.value
-        time.sleep(_STRETCH)
+        time.sleep(_REST)
         yield share
 
 

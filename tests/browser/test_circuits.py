@@ -56,7 +56,7 @@ def test_boxes_of_a_mode_come_up_filled_and_a_threshold_prunes_at_once(page, add
     expect(page).to_have_url(re.compile(r"edge_threshold=0\.3"))
     page.get_by_text("from senders to receivers").click()
     expect(page.get_by_label("Receivers", exact=True)).to_have_value("logits")
-    expect(page.get_by_text(re.compile("change of the logit"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(re.compile("^Paths into logits"))).to_be_visible(timeout=SLOW)
 
 
 def test_two_circuits_are_compared_and_their_union_is_in_the_link(page, address):
@@ -73,14 +73,15 @@ def test_two_circuits_are_compared_and_their_union_is_in_the_link(page, address)
 def test_a_long_evaluation_goes_on_beside_clicks_and_stops(page, address, tmp_path):
     save_gpt2_small(tmp_path)
     open_page(page, address, model=str(tmp_path), n_controls="200", n_pairs="40")
-    stop = page.get_by_role("button", name="Stop")
+    stop = page.locator(".st-key-_stop_evaluation").get_by_role("button", name="Stop")
     expect(stop).to_be_visible(timeout=SLOW)
     page.get_by_role("checkbox", name="L3H3", exact=True).click()
     expect(page).to_have_url(re.compile(r"ablations=3\.3"), timeout=SLOW)
     expect(stop).to_be_visible()
     stop.click()
-    expect(page.get_by_text("Stopped before there was a result")).to_be_visible(timeout=SLOW)
-    expect(page.get_by_role("button", name="Begin again")).to_be_visible()
+    again = page.locator(".st-key-_again_evaluation").get_by_role("button", name="Begin again")
+    expect(again).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Stopped before there was a result")).to_be_visible()
 
 
 @pytest.mark.parametrize(

@@ -102,29 +102,28 @@ def put_to_the_test(key: str, asked: engine.Evaluate) -> engine.Evaluation | Non
 
 def numbers(found: engine.Evaluation, offers: bool = True) -> None:
     """The scores, and those of the controls beside them; `offers` others where there are none."""
-    columns = st.columns(4)
-    for column, name, run, share, definition in (
-        (columns[0], "Clean", found.clean, 1.0, "Nothing ablated."),
+    row = st.container(horizontal=True, gap="medium")  # as wide as their words, which columns cut
+    for name, run, share, definition in (
+        ("Clean", found.clean, 1.0, "Nothing ablated."),
         (
-            columns[1],
             "Only it",
             found.kept,
             found.faithfulness,
             "Faithfulness: everything else ablated. 100% of clean is a faithful circuit.",
         ),
         (
-            columns[2],
             "Without it",
             found.removed,
             found.completeness,
             "Completeness: its sites ablated. 0% of clean is a complete circuit.",
         ),
-        (columns[3], "Nothing kept", found.empty, found.share(_mean(found.empty)), "The floor."),
+        ("Nothing kept", found.empty, found.share(_mean(found.empty)), "The floor."),
     ):
-        column.metric(
+        row.metric(
             name,
             f"{_mean(run):.3f}",
             told_share(found, run, share),
+            width="content",
             delta_color="off",
             delta_arrow="off",
             help=f"{definition} Mean logit difference of {len(run.logit_diff)} pairs.",
