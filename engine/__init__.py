@@ -76,7 +76,8 @@ from .paths.results import PathMatrix, PathPatch
 from .picking import certificate, models
 from .ranking.ranking import next_token
 from .registry import load, release
-from .search.discovering import Discover, discover
+from .scoring.metrics import METRIC_NAMES, METRICS
+from .search.discover import Discover, discover
 from .search.figures import draw_search, draw_search_positions, draw_trials
 from .search.results import Discovery
 from .search.saved import search_path
@@ -85,7 +86,7 @@ from .showing.palette import PALETTE
 from .showing.site_grid import SiteGrid
 from .showing.writing import percent, signed, visible
 from .sweeps.figures import draw_sweep, draw_sweep_positions
-from .sweeps.results import ASPECTS, METRIC_NAMES, METRICS, Agreement, Estimate, SweepResult
+from .sweeps.results import ASPECTS, Agreement, Estimate, SweepResult
 from .sweeps.sweep import Sweep, sweep
 from .sweeps.tables import sweep_prompts_table, sweep_table
 from .tasks.drafts import pair_families

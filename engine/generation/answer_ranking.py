@@ -23,8 +23,8 @@ from ..model.work import Answer
 from ..model.worker import INTERACTIVE, Steps
 from ..passes import forward
 from ..passes.prepare import prepare
-from .measuring import overflow
 from .results import AnswerScore, RankedAnswer, RankedAnswers
+from .step_numbers import overflow
 
 MOST_ANSWERS = 10_000
 _ROWS = 16

@@ -17,11 +17,11 @@ from ..passes import forward
 from ..passes.decoding import Changes, Decoding, OutOfMemory, row_bytes
 from ..passes.hooks import Edit
 from ..passes.prepare import prepare
-from .acting import Acting, Span
-from .many_telling import Done
-from .measuring import overflow
+from .many_rows import RawRow
 from .results import Run
 from .sampling import Sampling
+from .schedule import Schedule, Span
+from .step_numbers import overflow
 
 _MOST_ROWS = 256
 """Rows in a batch: more are no quicker, and what is done would come later."""
@@ -61,12 +61,12 @@ def work(model: Model, plan: Plan, put: Callable[[Any], None]) -> Generator[floa
         if index in plan.done:
             continue
         if isinstance(tokens, str):
-            put(Done(index, (None,) * n_runs, (tokens,) * n_runs))
+            put(RawRow(index, (None,) * n_runs, (tokens,) * n_runs))
             done += n_runs
         else:
             by_length.setdefault(len(tokens), []).append(index)
     for length, indices in sorted(by_length.items()):
-        acting, errors = yield from _acting(model, plan, indices[0])
+        schedules, errors = yield from _schedules(model, plan, indices[0])
         results: dict[int, dict[int, _Row | str]] = {i: {} for i in indices}
         rows = [
             _Row(i, run, plan.prompts[i].ids, [])  # type: ignore[union-attr]
@@ -81,7 +81,7 @@ def work(model: Model, plan: Plan, put: Callable[[Any], None]) -> Generator[floa
         while waiting:
             batch = waiting.pop(0)
             try:
-                for part in _batch(model, plan, batch, acting, n_new):
+                for part in _batch(model, plan, batch, schedules, n_new):
                     yield (done + part * len(batch)) / total
             except OutOfMemory as wrong:
                 if len(batch) > 1:
@@ -99,14 +99,14 @@ def work(model: Model, plan: Plan, put: Callable[[Any], None]) -> Generator[floa
     return f"All {len(plan.prompts)} prompts are done."
 
 
-def _acting(
+def _schedules(
     model: Model, plan: Plan, index: int
-) -> Generator[float, None, tuple[list[Acting], list[str]]]:
+) -> Generator[float, None, tuple[list[Schedule], list[str]]]:
     """How each run acts on prompts of one length, or why it cannot: values by position depend on
     a prompt's length and on nothing else of it."""
     tokens = plan.prompts[index]
     assert not isinstance(tokens, str)
-    acting, errors = [], []
+    schedules, errors = [], []
     for e in plan.experiments:
         spans, told = [], ""
         try:
@@ -114,9 +114,9 @@ def _acting(
             spans = [(Span(e), prepared)]
         except EngineError as wrong:
             told = str(wrong)
-        acting.append(Acting(len(tokens), spans))
+        schedules.append(Schedule(len(tokens), spans))
         errors.append(told)
-    return acting, errors
+    return schedules, errors
 
 
 def room(model: Model, length: int, asked: int) -> int:
@@ -135,9 +135,9 @@ def _again(rows: list[_Row]) -> list[_Row]:
     return [_Row(row.index, row.run, row.ids, []) for row in rows]
 
 
-def _done(index: int, results: Mapping[int, _Row | str]) -> Done:
+def _done(index: int, results: Mapping[int, _Row | str]) -> RawRow:
     each = [results[run] for run in sorted(results)]
-    return Done(
+    return RawRow(
         index,
         tuple(None if isinstance(r, str) else (tuple(r.taken), r.log_prob) for r in each),
         tuple(r if isinstance(r, str) else "" for r in each),
@@ -145,7 +145,7 @@ def _done(index: int, results: Mapping[int, _Row | str]) -> Done:
 
 
 def _batch(
-    model: Model, plan: Plan, batch: list[_Row], acting: list[Acting], n_new: int
+    model: Model, plan: Plan, batch: list[_Row], schedules: list[Schedule], n_new: int
 ) -> Generator[float, None, None]:
     """Generate for rows of one length together. Yields: how far this batch is.
 
@@ -154,7 +154,7 @@ def _batch(
     decoding, going = Decoding(model), batch
     ids = torch.tensor([row.ids for row in batch], device=model.device)
     for step in range(n_new):
-        logits = decoding.read(ids, _changes(acting, going))[:, -1]
+        logits = decoding.read(ids, _changes(schedules, going))[:, -1]
         taken = _taken(plan.sampling, going, logits, step)
         own = logits.log_softmax(-1).gather(1, taken[:, None])[:, 0]
         if not own.isfinite().all():
@@ -175,9 +175,9 @@ def _batch(
         yield (step + 1) / n_new
 
 
-def _changes(acting: list[Acting], rows: list[_Row]) -> Changes:
+def _changes(schedules: list[Schedule], rows: list[_Row]) -> Changes:
     def changes(first: int, stop: int) -> list[tuple[Edit, ...]]:
-        edits = {run: acting[run].reading(first, stop) for run in {row.run for row in rows}}
+        edits = {run: schedules[run].reading(first, stop) for run in {row.run for row in rows}}
         return [edits[row.run] for row in rows]
 
     return changes

@@ -23,12 +23,12 @@ from ..model.work import Answer, Work
 from ..model.worker import INTERACTIVE
 from ..passes.hooks import ablated_sites
 from ..registry import model_of
-from .acting import spans
-from .continuing import Plan
+from .modes import Plan
 from .results import Generated, Step
 from .sampling import Sampled, Sampling
+from .schedule import spans
 from .steps import apart, notes_of, room, work
-from .telling import Telling
+from .transcript import Transcript
 
 _BEST = 10
 """Best tokens a step keeps, where the vocabulary has as many."""
@@ -157,15 +157,15 @@ class Generate(Sampled, Question[Step, Generated]):
         n_new = room(model, prompt, given, self.max_new_tokens)
         which = apart(when, given, len(prompt), len(prompt) + len(given[0]) + n_new)
         runs = {run: (given[i], when[i]) for i, run in reversed([*enumerate(which)])}
-        prefixes, acting = zip(*(runs[run] for run in range(len(runs))), strict=True)
+        prefixes, spans_of = zip(*(runs[run] for run in range(len(runs))), strict=True)
         clipped = n_new < self.max_new_tokens
         plan = Plan(
-            prompt, prefixes, acting, which[1], n_new, clipped, self.sampling, k, self.retokenize
+            prompt, prefixes, spans_of, which[1], n_new, clipped, self.sampling, k, self.retokenize
         )
         notes = notes_of(model, plan, when[1], self.max_new_tokens)
         return _Generating(
             steps=lambda put: work(model, plan, put),
-            show=Telling(model.tokenizer, prompt, model.ends, which),
+            show=Transcript(model.tokenizer, prompt, model.ends, which),
             newest=False,
             priority=INTERACTIVE,
             gather=lambda steps, ended: Generated(tuple(steps), prompt, ended, notes),

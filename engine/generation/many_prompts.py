@@ -27,7 +27,7 @@ from ..passes.hooks import ablated_sites
 from ..registry import model_of
 from ..tasks.families import MOST_EXAMPLES, Example, as_examples
 from .batches import Plan, room, work
-from .many_telling import ManyTelling
+from .many_rows import ManyRows
 from .results import GeneratedMany, ManyRow, Run, RunTotals
 from .sampling import Sampled
 
@@ -148,7 +148,7 @@ class GenerateMany(Sampled, Question[ManyRow, GeneratedMany]):
 
         return _GeneratingMany(
             steps=lambda put: work(model, plan, put),
-            show=ManyTelling(model.tokenizer, self.prompts, tokens, model.ends, self.seed),
+            show=ManyRows(model.tokenizer, self.prompts, tokens, model.ends, self.seed),
             newest=False,
             gather=gather,
             runs=runs,

@@ -11,11 +11,11 @@ from ..model.work import Put
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.prepare import prepare
-from ..ranking.answers import lengths_note
-from .acting import Acting, Span
-from .continuing import Appending, Plan, Rewriting
-from .measuring import measured
-from .telling import Told
+from ..scoring.answers import lengths_note
+from .modes import Appending, Plan, Rewriting
+from .schedule import Schedule, Span
+from .step_numbers import summarize
+from .transcript import RawStep
 
 MOST_TOKENS = 100_000
 """Tokens that can be asked for at once, where the model itself sets no limit."""
@@ -41,7 +41,7 @@ def apart(
     """Which of the runs that are made each is: one in which nothing ever acts is the clean one."""
     found, made = [0], 1
     for spans_of, prefix in zip(when[1:], given[1:], strict=True):
-        own = prefix != given[0] or any(span.acting(n_prompt, n) for span in spans_of)
+        own = prefix != given[0] or any(span.changes(n_prompt, n) for span in spans_of)
         found.append(made if own else 0)
         made += own
     return tuple(found)
@@ -52,23 +52,24 @@ def work(model: Model, plan: Plan, put: Put) -> Steps[str]:
     prepared = {}
     for e in dict.fromkeys(span.e for when in plan.when for span in when):
         prepared[e] = yield from prepare(model, e, plan.prompt)
-    acting = [
-        Acting(len(plan.prompt), [(span, prepared[span.e]) for span in when]) for when in plan.when
+    schedules = [
+        Schedule(len(plan.prompt), [(span, prepared[span.e]) for span in when])
+        for when in plan.when
     ]
-    going = (Rewriting if plan.retokenize else Appending)(model, plan, acting)
+    going = (Rewriting if plan.retokenize else Appending)(model, plan, schedules)
     total = plan.first + plan.n_new
     step = 0
     for logits, taken in going.forced():
-        found = measured(model, logits, taken, plan.k, plan.against)
-        put(Told(step, found, (True,) * len(acting), forced=True))
+        found = summarize(model, logits, taken, plan.k, plan.against)
+        put(RawStep(step, found, (True,) * len(schedules), forced=True))
         step += 1
         yield step / total
-    alive = [True] * len(acting)
+    alive = [True] * len(schedules)
     while step < total:
         taken = plan.sampling.take(going.logits, step)
-        found = measured(model, going.logits, taken, plan.k, plan.against)
+        found = summarize(model, going.logits, taken, plan.k, plan.against)
         rewritten = going.append(found)
-        put(Told(step, found, tuple(alive), rewritten=rewritten))
+        put(RawStep(step, found, tuple(alive), rewritten=rewritten))
         on = [int(token) not in model.ends for token in found.taken]
         alive = [a and b for a, b in zip(alive, on, strict=True)]
         step += 1
@@ -123,7 +124,7 @@ def notes_of(model: Model, plan: Plan, when: tuple[Span, ...], asked: int) -> tu
 def _where_told(when: Sequence[Span], n_prompt: int, n_tokens: int) -> list[str]:
     """What a reader must know of where the changes act, and where they cannot."""
     every = dict.fromkeys(change for span in when for change in span.e.every_change)
-    acting = {change for span in when for change in span.acting(n_prompt, n_tokens)}
+    acting = {change for span in when for change in span.changes(n_prompt, n_tokens)}
     idle = [one for one in every if one not in acting]
     told = prompt_only([one.becomes for one in acting if one.positions.which == "all"], "generated")
     if idle:

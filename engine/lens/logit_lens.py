@@ -23,8 +23,8 @@ from ..model.worker import Steps
 from ..passes import forward
 from ..passes.hooks import Edit
 from ..passes.prepare import prepare
-from ..ranking.answers import Asked, asked
 from ..registry import model_of
+from ..scoring.answers import Answers, answers_of
 from .cells import Cells, Run, Scratch, cells
 from .results import Lens, LensRun, Trace
 
@@ -109,7 +109,7 @@ def _lens(
             "its layers cannot be read through the unembedding: a lens would show numbers that "
             "mean nothing."
         )
-    question = asked(model, e)
+    question = answers_of(model, e)
     ids = question.prompt.ids + question.after(at)
     first = 0 if last is None else max(0, len(ids) - last)
     prepared = yield from prepare(model, e, question.prompt)
@@ -218,7 +218,7 @@ def _check_parts(model: Model, captured: dict[forward.Capture, Tensor], stream: 
             )
 
 
-def _followed(question: Asked, at: str) -> tuple[int | None, int | None]:
+def _followed(question: Answers, at: str) -> tuple[int | None, int | None]:
     """The token of the answer, and of the distractor, that would come next."""
     after = question.after(at)
     n = len(after)

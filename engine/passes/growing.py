@@ -24,6 +24,9 @@ from .points import Wanted, by_place
 
 Edits = tuple[Edit, ...]
 
+WAVE_BYTES = 10 * 2**20
+"""Residual stream of the rows that grow together; their results come together too."""
+
 
 @dataclass(frozen=True)
 class Base:

@@ -30,8 +30,8 @@ from ..passes import forward
 from ..passes.forward import Capture, Row
 from ..passes.hooks import Edit
 from ..passes.prepare import prepare
-from ..ranking.answers import Asked, asked
-from ..ranking.scoring import is_decided
+from ..scoring.answers import Answers, answers_of
+from ..scoring.scores import is_decided
 from .receivers import Receiver
 
 _TOKENS_A_STEP = 1_024
@@ -74,8 +74,8 @@ def patched(model: Model, e: Experiment, paths: Sequence[Path]) -> Steps[tuple[f
     return text.clean_diff, found
 
 
-def _decided(model: Model, e: Experiment) -> Asked:
-    question = asked(model, e)
+def _decided(model: Model, e: Experiment) -> Answers:
+    question = answers_of(model, e)
     if not is_decided(question):
         raise ExperimentError(
             question.notes[0]
@@ -103,7 +103,7 @@ def _grouped(paths: Sequence[Path], n_tokens: int) -> Iterator[tuple[int, Sequen
 class _Text:
     """One text, the prompt and the tokens that answer and distractor share, with its clean run."""
 
-    def __init__(self, model: Model, e: Experiment, question: Asked) -> None:
+    def __init__(self, model: Model, e: Experiment, question: Answers) -> None:
         self.model, self.e, self.question = model, e, question
         self.ids = question.prompt.ids + question.after("answer")
         self._everywhere = tuple(range(len(self.ids)))

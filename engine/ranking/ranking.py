@@ -18,8 +18,8 @@ from ..passes import forward, ordering
 from ..passes.hooks import ablated_sites
 from ..passes.prepare import Prepared, prepare
 from ..registry import model_of
-from .answers import Asked, asked
-from .scoring import logit_diff, rows_of, score, text_with, texts_of
+from ..scoring.answers import Answers, answers_of
+from ..scoring.scores import logit_diff, rows_of, score, text_with, texts_of
 
 _MOST_SHARED = 4
 """Shared keys and values that are named one by one."""
@@ -49,14 +49,14 @@ def next_token(
 
 
 def _steps(model: Model, e: Experiment, k: int | None, at: str) -> Steps[NextToken]:
-    question = asked(model, e)
+    question = answers_of(model, e)
     prepared = yield from prepare(model, e, question.prompt)
     with fitting(model, 2 * sum(map(len, texts_of(question)))):
         return _next_token(model, e, question, prepared, k, at)
 
 
 def _next_token(
-    model: Model, e: Experiment, question: Asked, prepared: Prepared, k: int | None, at: str
+    model: Model, e: Experiment, question: Answers, prepared: Prepared, k: int | None, at: str
 ) -> NextToken:
     prompt, texts = question.prompt, texts_of(question)
     edits = [prepared.edits(len(text)) for text in texts]
@@ -152,7 +152,7 @@ def _without_text(model: Model, rankings: list[Ranking]) -> list[str]:
 
 def _candidate(
     model: Model,
-    question: Asked,
+    question: Answers,
     text: str,
     ids: tuple[int, ...],
     retokenizes: bool,
@@ -164,7 +164,7 @@ def _candidate(
     return Candidate(text, ids, model.tokenizer.pieces(ids), retokenizes, clean, ablated)
 
 
-def _change_notes(model: Model, e: Experiment, asked: Asked, prepared: Prepared) -> list[str]:
+def _change_notes(model: Model, e: Experiment, asked: Answers, prepared: Prepared) -> list[str]:
     """What a reader must know of the methods and of where they act."""
     told = []
     changes = e.every_change

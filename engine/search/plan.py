@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..attribution.estimate import estimated
 from ..errors import ExperimentError
 from ..experiment.method import prompt_only
 from ..experiment.sites import Head, Shape, Site
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes.pace import Pace
-from ..sweeps.estimate import estimated
-from ..sweeps.plan import Prompt
-from .remaining import nbytes, together
+from ..scoring.prompts import Prompt
+from .pruned_run import nbytes, together
 from .search import Node, Search
 
 MOST_BYTES = 2 * 2**30
@@ -32,7 +32,7 @@ def check_prompts(model: Model, search: Search, prompts: Sequence[Prompt]) -> No
     if search.metric != "logit_diff":
         return
     for i, prompt in enumerate(prompts):
-        if prompt.question.distractor is None:
+        if prompt.target.distractor is None:
             raise ExperimentError(
                 f"Pair {i + 1} of “{search.task.name[:60]}” has no logit difference: it needs an "
                 "answer and a distractor that a token tells apart. Or search by another metric."
@@ -93,8 +93,8 @@ def notes_of(search: Search, prompts: Sequence[Prompt]) -> tuple[str, ...]:
     """What a reader must know of the pairs and of what the method reaches."""
     told = dict.fromkeys(search.task.notes)
     for prompt in prompts:
-        told.update(dict.fromkeys(prompt.question.notes))
-    longer = any(len(prompt.question.places) > 1 for prompt in prompts)
+        told.update(dict.fromkeys(prompt.target.notes))
+    longer = any(len(prompt.target.places) > 1 for prompt in prompts)
     if longer:
         told.update(dict.fromkeys(prompt_only([search.method], "after it")))
     return tuple(told)

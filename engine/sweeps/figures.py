@@ -9,9 +9,10 @@ import numpy as np
 
 from ..errors import ExperimentError
 from ..experiment.sites import Head, Site
+from ..scoring.metrics import LESS_IS_BETTER, METRIC_NAMES
 from ..showing.site_grid import colours, positions_figure
 from ..showing.writing import visible
-from .results import ASPECTS, LESS_IS_BETTER, METRIC_NAMES, SweepResult, checked_metric
+from .results import ASPECTS, SweepResult, checked_metric
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

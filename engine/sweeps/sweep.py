@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..asking import ask
+from ..attribution.estimate import estimate_cost, estimated
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment, check_experiment
 from ..experiment.question import Question
@@ -20,12 +21,12 @@ from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes.growing import Base, base, base_cost, grown, grown_cost
 from ..passes.pace import Pace
-from ..tasks.pairs import Pair, as_pairs
-from .estimate import estimate_cost, estimated
-from .found import Found, estimated_metric
-from .plan import Prompt, Wave, batches, experiments, idle_sites, read, references_of, waves
+from ..scoring.prompts import Prompt, read_prompts, references_of
+from ..scoring.scorer import Scorer, score_cost
+from ..tasks.pairs import Pair, as_pairs, experiments
+from .arrays import SweepArrays, estimated_metric
+from .plan import Wave, batches, idle_sites, waves
 from .results import SweepResult
-from .scores import Scorer, score_cost
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Sweep(Question[SweepResult, SweepResult]):
         if pairs is None:
             pairs = (Pair(e.prompt, e.corrupted, e.answer, e.distractor),)
         model.check_way("block by block", "sweep")
-        empty = Found(e, pairs, self.at, self.per_position, self.estimate)
+        empty = SweepArrays(e, pairs, self.at, self.per_position, self.estimate)
         return Answer(lambda put: _steps(model, empty, each, put))
 
 
@@ -91,11 +92,11 @@ def sweep(
 
 
 def _steps(
-    model: Model, found: Found, each: Sequence[Experiment], put: Callable[[SweepResult], None]
+    model: Model, found: SweepArrays, each: Sequence[Experiment], put: Callable[[SweepResult], None]
 ) -> Steps[SweepResult]:
     pace = Pace(model)
     yield 0.0
-    prompts = yield from read(model, each, found.at, found.per_position)
+    prompts = yield from read_prompts(model, each, found.at, found.per_position)
     found.begin(model, prompts, references_of(each))
     held = list(batches(model, prompts))
     planned = {
@@ -120,7 +121,7 @@ def _steps(
 def _batch(
     model: Model,
     pace: Pace,
-    found: Found,
+    found: SweepArrays,
     prompts: list[Prompt],
     groups: list[list[int]],
     planned: dict[tuple[int, ...], list[Wave]],
@@ -144,12 +145,12 @@ def _batch(
 def _runs(
     model: Model,
     pace: Pace,
-    found: Found,
+    found: SweepArrays,
     prompts: list[Prompt],
     group: list[int],
 ) -> Steps[tuple[Base, Scorer]]:
     """The clean run of a group, and the one with what is given, both scored."""
-    asked = [prompts[i].question for i in group]
+    asked = [prompts[i].target for i in group]
     ids, places = [q.ids for q in asked], asked[0].places
     clean = yield from base(model, pace, ids, [()] * len(ids), places)
     scorer = Scorer(model, asked, clean)
@@ -174,9 +175,9 @@ def _total(
     total = 0.0
     for group, each in planned.items():
         some = [prompts[i] for i in group]
-        asked = some[0].question
+        asked = some[0].target
         runs = 1 + any(p.given for p in some)
-        total += runs * base_cost(pace, [p.question.ids for p in some])
+        total += runs * base_cost(pace, [p.target.ids for p in some])
         total += runs * len(some) * score_cost(pace, asked)
         total += estimate_cost(pace, some) if estimate else 0.0
         for wave in each:

@@ -10,11 +10,11 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ..errors import EngineError
+from ..errors import EngineError, ExperimentError
 from ..experiment.experiment import Experiment
 from ..text.csv_text import read_csv
 from .families import MOST_EXAMPLES, Example, check_texts
@@ -145,6 +145,19 @@ def asked_of(e: Experiment, pair: Pair, references: tuple[str, ...] = ()) -> Exp
         distractor=pair.distractor,
         references=e.references or (references if averages else ()),
     )
+
+
+def experiments(e: Experiment, pairs: Sequence[Pair] | None) -> tuple[Experiment, ...]:
+    """One experiment a pair, each with the references of all; e itself without any.
+
+    Raises: ExperimentError for no pairs at all.
+    """
+    if pairs is None:
+        return (e,)
+    if not pairs:
+        raise ExperimentError("There are no prompts to sweep over; give at least one pair.")
+    references = e.references or tuple(p.corrupted for p in pairs if p.corrupted)
+    return tuple(asked_of(replace(e, references=references), p) for p in pairs)
 
 
 def read_task(text: str, name: str) -> Task:

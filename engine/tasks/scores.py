@@ -19,9 +19,9 @@ from ..model.worker import Steps
 from ..passes import forward
 from ..passes.hooks import Edit
 from ..passes.prepare import Prepared, prepare
-from ..ranking.answers import Asked, asked
-from ..ranking.scoring import logit_diff, rows_of, score, texts_of
 from ..registry import as_name
+from ..scoring.answers import Answers, answers_of
+from ..scoring.scores import logit_diff, rows_of, score, texts_of
 from .pairs import Task, as_task, asked_of
 from .results import PairScores, TaskScore
 
@@ -126,13 +126,13 @@ class _Line:
     """One run of one pair, `at` these: what is asked, and the edits of each of its texts."""
 
     at: tuple[int, int]
-    question: Asked
+    question: Answers
     edits: list[tuple[Edit, ...]]
 
 
-def _question(model: Model, task: Task, p: int, e: Experiment) -> Asked:
+def _question(model: Model, task: Task, p: int, e: Experiment) -> Answers:
     with _named(task, p, e):
-        question = asked(model, e)
+        question = answers_of(model, e)
         if not question.answer:
             raise EngineError(
                 question.notes[0] if question.notes else "it has no answer to be scored; give one."
@@ -141,7 +141,12 @@ def _question(model: Model, task: Task, p: int, e: Experiment) -> Asked:
 
 
 def _edits(
-    model: Model, task: Task, at: tuple[int, int], e: Experiment, question: Asked, sharing: _Shared
+    model: Model,
+    task: Task,
+    at: tuple[int, int],
+    e: Experiment,
+    question: Answers,
+    sharing: _Shared,
 ) -> Steps[list[tuple[Edit, ...]]]:
     """The edits of each text. Pairs of one length share them, unless each has its own values."""
     run, n = at[1], len(question.prompt)
@@ -189,7 +194,7 @@ def late_notes(model: Model, each: Sequence[Experiment], methods: Sequence[Metho
     """What to tell where experiments, changed by these methods, are decided behind their prompt's
     end, and a method has no values there."""
     bound = dict.fromkeys(method for method in methods if method.kind.by_position)
-    late = sum(asked(model, e).decided > 0 for e in each) if bound else 0
+    late = sum(answers_of(model, e).decided > 0 for e in each) if bound else 0
     if not late:
         return []
     alone = len(bound) == len(set(methods))

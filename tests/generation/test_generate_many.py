@@ -9,7 +9,7 @@ import pytest
 import engine
 from engine import registry
 from engine.experiment.sites import Shape
-from engine.generation.many_telling import is_right
+from engine.generation.many_rows import is_right
 from engine.passes import forward
 from tests.support.tiny_models import save_model
 

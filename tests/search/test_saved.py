@@ -150,9 +150,9 @@ def test_the_scores_of_a_valid_beginning_are_gone_on_from(by, n, whole, tmp_path
     w, file = whole[by], tmp_path / "search.json"
     written(file, w.text(n))
     asked: list[int] = []
-    real = engine.search.remaining.Remaining.score
+    real = engine.search.pruned_run.PrunedRun.score
     monkeypatch.setattr(
-        "engine.search.remaining.Remaining.score",
+        "engine.search.pruned_run.PrunedRun.score",
         lambda self, removed, nodes: asked.append(len(nodes)) or real(self, removed, nodes),
     )
     found = searched(w.search, file)
@@ -258,7 +258,7 @@ def test_a_search_that_cannot_be_saved_goes_on_and_says_so_once(place, whole, tm
 
 @pytest.mark.parametrize("call", ["write_bytes", "mkdir", "replace"])
 def test_a_disk_that_fills_at_any_moment_ends_no_search(call, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.search.discovering._SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("engine.search.discover._SAVE_SECONDS", 0.0)
     w, file, calls = whole["pruning"], tmp_path / "search.json", []
     owner = saved.os if call == "replace" else Path
     real = getattr(owner, call)
@@ -284,7 +284,7 @@ def test_a_disk_that_fills_at_any_moment_ends_no_search(call, whole, tmp_path, m
 
 
 def test_a_disk_with_room_again_is_written_to_and_nothing_is_said(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.search.discovering._SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("engine.search.discover._SAVE_SECONDS", 0.0)
     w, file, calls, real = whole["pruning"], tmp_path / "search.json", [], os.replace
 
     def full_for_a_while(*args):

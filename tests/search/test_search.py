@@ -19,8 +19,9 @@ import torch
 
 import engine
 from engine.passes import growing
-from engine.search import remaining
-from engine.sweeps import plan as sweep_plan
+from engine.scoring.prompts import read_prompts
+from engine.search import pruned_run
+from engine.tasks.pairs import experiments
 from tests.circuits.test_circuits import solved, task
 from tests.passes.test_ablation_against_hugging_face import ids_of
 from tests.support.parts import every_part
@@ -217,10 +218,10 @@ def test_prompts_of_several_lengths_and_small_steps_change_nothing(by, tiny, mon
     asked = engine.Task("mixed", (*solved(directory).pairs, *pairs))
     search = engine.Search(directory, asked, by=by, method="mean", threshold=0.4)
     whole = searched(search, controls=0)
-    monkeypatch.setattr(remaining, "_FEW_TOKENS", 1_000)
+    monkeypatch.setattr(pruned_run, "_FEW_TOKENS", 1_000)
     wide = searched(search, controls=0)
-    monkeypatch.setattr(remaining, "WAVE_BYTES", 1)
-    monkeypatch.setattr(remaining, "_FEW_TOKENS", 0)
+    monkeypatch.setattr(pruned_run, "WAVE_BYTES", 1)
+    monkeypatch.setattr(pruned_run, "_FEW_TOKENS", 0)
     monkeypatch.setattr("engine.passes.pace._FIRST", 1.0)
     monkeypatch.setattr("engine.passes.pace._LEAST", 1.0)
     monkeypatch.setattr("engine.passes.pace.STEP_SECONDS", 0.0)
@@ -239,7 +240,7 @@ def test_a_walk_costs_half_a_pass_a_node(tiny, monkeypatch):
                                                                                *a, **k),
     )  # fmt: skip
     calls.clear()
-    monkeypatch.setattr(remaining, "_FEW_TOKENS", 0)  # nothing asked in vain
+    monkeypatch.setattr(pruned_run, "_FEW_TOKENS", 0)  # nothing asked in vain
     found = searched(engine.Search(directory, asked, threshold=0.5), controls=0)
     a_pass = LAYERS * len(asked.pairs)
     half = (LAYERS + 1) / (2 * LAYERS)
@@ -248,7 +249,7 @@ def test_a_walk_costs_half_a_pass_a_node(tiny, monkeypatch):
 
 
 def test_snapshots_grow_and_tell_how_far_the_walk_is(monkeypatch):
-    monkeypatch.setattr("engine.search.discovering._SHOW_SECONDS", 0.0)
+    monkeypatch.setattr("engine.search.discover._SHOW_SECONDS", 0.0)
     asked = engine.task("numerals", "seq-gpt2", 6)
     search = engine.Search("seq-gpt2", asked, threshold=0.2)
     going = every_part(engine.Discover(search, controls=3))
@@ -273,7 +274,7 @@ def test_snapshots_grow_and_tell_how_far_the_walk_is(monkeypatch):
 
 
 def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.search.discovering._SHOW_SECONDS", 0.0)
+    monkeypatch.setattr("engine.search.discover._SHOW_SECONDS", 0.0)
     search = engine.Search("seq-gpt2", engine.task("months", "seq-gpt2", 6), threshold=0.2)
     whole = searched(search, controls=2)
     file = tmp_path / "deeper" / "search.json"
@@ -289,13 +290,13 @@ def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
     saved = json.loads(file.read_text("utf-8"))
     assert 40 < len(saved["scores"]) < len(whole.trials)
     asked: list[int] = []
-    real = remaining.Remaining.score
+    real = pruned_run.PrunedRun.score
 
     def counted(self, removed, nodes):
         asked.append(len(nodes))
         return real(self, removed, nodes)
 
-    monkeypatch.setattr(remaining.Remaining, "score", counted)
+    monkeypatch.setattr(pruned_run.PrunedRun, "score", counted)
     again = searched(search, controls=2, save=str(file))
     agrees(again, [(str(t.node), t.score, t.removed) for t in whole.trials])
     assert again.circuit == whole.circuit
@@ -308,12 +309,12 @@ def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
 def test_what_a_kill_leaves_goes_on_to_the_same_end(by, tmp_path):
     file = tmp_path / "search.json"
     code = (
-        "import engine, engine.search.discovering as s, sys; s._SAVE_SECONDS = 0.0\n"
-        "from engine.search import remaining; real = remaining.Remaining.score\n"
+        "import engine, engine.search.discover as s, sys; s._SAVE_SECONDS = 0.0\n"
+        "from engine.search import pruned_run; real = pruned_run.PrunedRun.score\n"
         "def slow(self, *a):\n"
         "    import time; time.sleep(0.02)\n"
         "    return (yield from real(self, *a))\n"
-        "remaining.Remaining.score = slow\n"
+        "pruned_run.PrunedRun.score = slow\n"
         "t = engine.task('numerals', 'seq-gpt2', 6)\n"
         f"engine.discover(t, by={by!r}, controls=2, save=sys.argv[1])\n"
     )
@@ -427,17 +428,15 @@ def test_random_search_orders_settle_where_the_run_is_valid(tiny):
     asked = solved(directory)
     plain = Plain(directory, asked)
     model = engine.load(directory)
-    each = sweep_plan.experiments(
-        engine.Experiment(directory, method="mean_by_position"), asked.pairs
-    )
+    each = experiments(engine.Experiment(directory, method="mean_by_position"), asked.pairs)
     rng = Random(0)
     every = plain.every(True)
 
     def steps():
-        prompts = yield from sweep_plan.read(model, each, "answer", False)
+        prompts = yield from read_prompts(model, each, "answer", False)
         from engine.passes.pace import Pace
 
-        one = remaining.Remaining(model, Pace(model), prompts, "logit_diff")
+        one = pruned_run.PrunedRun(model, Pace(model), prompts, "logit_diff")
         yield from one.begin()
         for _ in range(25):
             removed = rng.sample(every, rng.randrange(len(every)))

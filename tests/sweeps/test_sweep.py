@@ -11,8 +11,8 @@ import torch
 
 import engine
 from engine.passes import growing
+from engine.scoring.metrics import STORED
 from engine.sweeps import plan as sweep_plan
-from engine.sweeps.results import STORED
 from tests.passes.test_ablation_against_hugging_face import changes_of, directory_of, ids_of
 from tests.support.parts import every_part
 from tests.support.reference import Change, Reference

@@ -33,7 +33,7 @@ class Span:
         low, high = (_position(n_prompt, step) for step in (self.start, self.stop))
         return max(first, low), min(stop, high)
 
-    def acting(self, n_prompt: int, n_tokens: int) -> tuple[Change, ...]:
+    def changes(self, n_prompt: int, n_tokens: int) -> tuple[Change, ...]:
         """Those of the changes that change anything in a text of up to `n_tokens`.
 
         Raises: ExperimentError for an index past the prompt's end.
@@ -74,7 +74,7 @@ def spans(
     return tuple(span for span in found if span.start < span.stop)
 
 
-class Acting:
+class Schedule:
     """The edits of one row while it is read, given to a decoding part by part."""
 
     def __init__(self, n_prompt: int, when: Sequence[tuple[Span, Prepared]]) -> None:

@@ -17,10 +17,10 @@ from ..experiment.results import Score
 from ..passes import ordering
 from ..passes.forward import Row
 from ..passes.hooks import Edit
-from .answers import Asked
+from .answers import Answers
 
 
-def texts_of(question: Asked) -> list[tuple[int, ...]]:
+def texts_of(question: Answers) -> list[tuple[int, ...]]:
     """The texts to run: the prompt with each answer but its last token, none within another that
     is read alike; and where an answer grows past the length up to which it is, that far too."""
     base, regime = question.prompt.ids, question.regime
@@ -33,18 +33,18 @@ def texts_of(question: Asked) -> list[tuple[int, ...]]:
     return [t for t in longest if not any(o != t and _holds(question, o, t) for o in longest)]
 
 
-def text_with(question: Asked, continuation: tuple[int, ...]) -> int:
+def text_with(question: Answers, continuation: tuple[int, ...]) -> int:
     """Which text contains the prompt followed by these tokens, read as it is by itself."""
     ids = question.prompt.ids + continuation
     return next(i for i, text in enumerate(texts_of(question)) if _holds(question, text, ids))
 
 
-def _holds(question: Asked, text: tuple[int, ...], ids: tuple[int, ...]) -> bool:
+def _holds(question: Answers, text: tuple[int, ...], ids: tuple[int, ...]) -> bool:
     alike = question.regime(len(text)) == question.regime(len(ids))
     return alike and text[: len(ids)] == ids
 
 
-def rows_of(question: Asked, edits: Sequence[tuple[Edit, ...]]) -> list[Row]:
+def rows_of(question: Answers, edits: Sequence[tuple[Edit, ...]]) -> list[Row]:
     """A row for each text, with the edits of each, and the logits from the prompt's end on."""
     start = len(question.prompt) - 1
     return [
@@ -53,7 +53,7 @@ def rows_of(question: Asked, edits: Sequence[tuple[Edit, ...]]) -> list[Row]:
     ]
 
 
-def score(question: Asked, ids: tuple[int, ...], logits: Sequence[Tensor]) -> Score:
+def score(question: Answers, ids: tuple[int, ...], logits: Sequence[Tensor]) -> Score:
     """How an answer of these ids fares, teacher-forced. `logits`: [pos d_vocab] of each text."""
     rows = torch.stack([logits[text_with(question, ids[:n])][n] for n in range(len(ids))])
     log_probs = rows.log_softmax(-1)[range(len(ids)), list(ids)].double()
@@ -69,13 +69,13 @@ def score(question: Asked, ids: tuple[int, ...], logits: Sequence[Tensor]) -> Sc
     )
 
 
-def is_decided(question: Asked) -> bool:
+def is_decided(question: Answers) -> bool:
     """Whether a single token tells answer and distractor apart."""
     answer, distractor, at = question.answer, question.distractor, question.decided
     return min(len(answer), len(distractor)) > at and answer[at] != distractor[at]
 
 
-def logit_diff(question: Asked, answer: Score | None, distractor: Score | None) -> float | None:
+def logit_diff(question: Answers, answer: Score | None, distractor: Score | None) -> float | None:
     """logit(answer) − logit(distractor) where they first differ, positive is right; None where
     no single token tells them apart."""
     if answer is None or distractor is None or not is_decided(question):

@@ -12,9 +12,9 @@ from ..experiment.results import Tokens
 from ..model.model import Model
 from ..passes.decoding import Decoding
 from ..text.rereading import Rereading
-from .acting import Acting, Span
-from .measuring import Measured
 from .sampling import Sampling
+from .schedule import Schedule, Span
+from .step_numbers import StepNumbers
 
 _FORCED = 32
 """Tokens of a prefix that are read at a time."""
@@ -48,10 +48,10 @@ class Appending:
     fits = True  # the plan has seen to it
     logits: Tensor
 
-    def __init__(self, model: Model, plan: Plan, acting: list[Acting]) -> None:
-        self._model, self._plan, self._acting = model, plan, acting
+    def __init__(self, model: Model, plan: Plan, schedules: list[Schedule]) -> None:
+        self._model, self._plan, self._schedules = model, plan, schedules
         self._decoding = Decoding(model)
-        self._taken = self._tensor([plan.prompt.ids] * len(acting))
+        self._taken = self._tensor([plan.prompt.ids] * len(schedules))
         self.read()
 
     def forced(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -64,10 +64,10 @@ class Appending:
                 yield before if i == 0 else after[:, i - 1], part[:, i]
             self.logits = after[:, -1]
 
-    def append(self, found: Measured) -> tuple[tuple[int, ...] | None, ...]:
+    def append(self, found: StepNumbers) -> tuple[tuple[int, ...] | None, ...]:
         """Take note of the tokens taken. Returns: each run's ids, where they were rewritten."""
         self._taken = self._tensor(found.taken[:, None].tolist())
-        return (None,) * len(self._acting)
+        return (None,) * len(self._schedules)
 
     def go_on_with(self, ids: Sequence[int], afresh: bool) -> None:
         """Have the only run read these ids next, behind the others or in the place of all."""
@@ -81,7 +81,7 @@ class Appending:
 
     def _read(self, ids: Tensor, last: int) -> Tensor:
         return self._decoding.read(
-            ids, lambda first, stop: [one.reading(first, stop) for one in self._acting], last
+            ids, lambda first, stop: [one.reading(first, stop) for one in self._schedules], last
         )
 
     def _tensor(self, ids: Sequence[Sequence[int]]) -> Tensor:
@@ -92,11 +92,11 @@ class Rewriting:
     """Runs whose whole text is tokenized anew after every token: each goes on by itself, and is
     read again from the beginning where its ids have changed."""
 
-    def __init__(self, model: Model, plan: Plan, acting: list[Acting]) -> None:
+    def __init__(self, model: Model, plan: Plan, schedules: list[Schedule]) -> None:
         self._most = model.shape.n_ctx
         self._runs = [
             Appending(model, replace(plan, prefix=(prefix,)), [one])
-            for prefix, one in zip(plan.prefix, acting, strict=True)
+            for prefix, one in zip(plan.prefix, schedules, strict=True)
         ]
         self._texts = [Rereading(model.tokenizer, plan.prompt, run) for run in plan.prefix]
         self._ids = [list(plan.prompt.ids + run) for run in plan.prefix]
@@ -113,7 +113,7 @@ class Rewriting:
         for step in zip(*(run.forced() for run in self._runs), strict=True):
             yield torch.cat([logits for logits, _ in step]), torch.cat([ids for _, ids in step])
 
-    def append(self, found: Measured) -> tuple[tuple[int, ...] | None, ...]:
+    def append(self, found: StepNumbers) -> tuple[tuple[int, ...] | None, ...]:
         rewritten: list[tuple[int, ...] | None] = []
         for run, (text, ids) in enumerate(zip(self._texts, self._ids, strict=True)):
             token = int(found.taken[run])

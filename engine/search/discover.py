@@ -1,7 +1,7 @@
 """Find a circuit: remove nodes one by one while the score holds, and put what is left to the test.
 
 Everything that has gone is ablated together, by the task's means taken once; `pruning` says in what
-order nodes are tried, `remaining` how they are scored. The circuit is then evaluated beside random
+order nodes are tried, `pruned_run` how they are scored. The circuit is then evaluated beside random
 ones of its size, best on pairs the search did not see.
 """
 
@@ -25,11 +25,11 @@ from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes.pace import Pace
-from ..sweeps.plan import experiments, read, references_of
-from ..tasks.pairs import Task, as_task
-from .found import Heat
+from ..scoring.prompts import read_prompts, references_of
+from ..tasks.pairs import Task, as_task, experiments
+from .arrays import SearchArrays
 from .plan import check_clean, check_prompts, nodes_of, notes_of, ranked_nodes
-from .remaining import Remaining
+from .pruned_run import PrunedRun
 from .results import Discovery
 from .saved import SearchFile
 from .search import Search
@@ -141,10 +141,10 @@ def _steps(
     yield 0.0
     e = Experiment(model.name, method=search.method, references=search.task.references)
     each = experiments(e, search.task.pairs)
-    prompts = yield from read(model, each, "answer", search.per_position)
+    prompts = yield from read_prompts(model, each, "answer", search.per_position)
     check_prompts(model, search, prompts)
-    remaining = Remaining(model, pace, prompts, search.metric)
-    clean = yield from remaining.begin()
+    pruned = PrunedRun(model, pace, prompts, search.metric)
+    clean = yield from pruned.begin()
     check_clean(search, clean)
     nodes = nodes_of(model.shape, search, prompts)
     file.read(nodes, clean)
@@ -155,7 +155,7 @@ def _steps(
         named = {str(node): node for node in nodes}
         nodes = [named[name] for name in file.order]
     account = Account(search, clean, 0.0 if search.metric == "kl" else clean)
-    heat = Heat(
+    arrays = SearchArrays(
         model.shape,
         search,
         nodes,
@@ -164,11 +164,11 @@ def _steps(
         notes_of(search, prompts),
     )
     try:
-        yield from _searched(remaining, account, heat, file, put)
+        yield from _searched(pruned, account, arrays, file, put)
     finally:
         file.write(account)
     found, wrong = None, ""
-    before = heat.snapshot(account, notes=file.notes)
+    before = arrays.snapshot(account, notes=file.notes)
     put(before)
     try:
         found = yield from test.of(model, before.circuit)
@@ -176,7 +176,7 @@ def _steps(
         raise
     except EngineError as told:
         wrong = str(told)
-    last = heat.snapshot(
+    last = arrays.snapshot(
         account,
         notes=file.notes,
         done=True,
@@ -189,25 +189,25 @@ def _steps(
 
 
 def _searched(
-    remaining: Remaining,
+    pruned: PrunedRun,
     account: Account,
-    heat: Heat,
+    arrays: SearchArrays,
     file: SearchFile,
     put: Callable[[Discovery], None],
 ) -> Steps[None]:
     """Ask and decide until the strategy ends; scores that were saved are not asked again."""
-    asking = strategy(account, heat.nodes, remaining.ahead)
+    asking = strategy(account, arrays.nodes, pruned.ahead)
     shown = written = time.monotonic()
     try:
         ask = next(asking)
         while True:
             scores = file.scores(account, ask)
             if not scores:
-                work = remaining.score(account.removed, ask.nodes)
+                work = pruned.score(account.removed, ask.nodes)
                 scores = yield from _telling(work, lambda: account.n_tried / account.n)
                 now = time.monotonic()
                 if now - shown > _SHOW_SECONDS:
-                    put(heat.snapshot(account, notes=file.notes))
+                    put(arrays.snapshot(account, notes=file.notes))
                     shown = now
                 if now - written > _SAVE_SECONDS:
                     file.write(account)

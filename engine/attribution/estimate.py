@@ -32,7 +32,7 @@ from ..passes.blockwise import Blocks
 from ..passes.hooks import ablated_sites, apply
 from ..passes.pace import Pace
 from ..passes.points import by_place
-from .plan import Prompt
+from ..scoring.prompts import Prompt
 
 _TOKENS = 512
 """Tokens differentiated at a time: their graphs are held from the forward to the backward pass."""
@@ -50,7 +50,7 @@ class _Block:
 
 def estimate_cost(pace: Pace, prompts: Sequence[Prompt]) -> float:
     """Operations of `estimated`."""
-    return 3 * sum(len(p.question.ids) for p in prompts) * sum(pace.block_cost)
+    return 3 * sum(len(p.target.ids) for p in prompts) * sum(pace.block_cost)
 
 
 def estimated(
@@ -64,7 +64,7 @@ def estimated(
     the model has no such site.
     """
     found = []
-    each = max(1, _TOKENS // len(prompts[0].question.ids))
+    each = max(1, _TOKENS // len(prompts[0].target.ids))
     for start in range(0, len(prompts), each):
         part = prompts[start : start + each]
         found.append((yield from _estimated(model, pace, part, metric)))
@@ -75,7 +75,7 @@ def estimated(
 def _estimated(
     model: Model, pace: Pace, prompts: Sequence[Prompt], metric: str
 ) -> Steps[tuple[np.ndarray, np.ndarray]]:
-    blocks = Blocks(model, [p.question.ids for p in prompts])
+    blocks = Blocks(model, [p.target.ids for p in prompts])
     n = blocks.n_tokens * len(prompts)
     pieces: list[_Block] = []
     hidden = blocks.embedded
@@ -144,7 +144,7 @@ def _of_the_metric(
     model: Model, prompts: Sequence[Prompt], hidden: Tensor, metric: str
 ) -> Float[Tensor, "prompt pos d_model"]:
     """The metric's gradient at what leaves the last block."""
-    asked = [p.question for p in prompts]
+    asked = [p.target for p in prompts]
     rows = torch.arange(len(asked), device=hidden.device)
     with torch.enable_grad():
         leaving = hidden.detach().requires_grad_()

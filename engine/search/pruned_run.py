@@ -17,12 +17,12 @@ from ..experiment.sites import MLP, Site
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes.blockwise import alike
-from ..passes.growing import Base, Branch, Edits, base, grown, run_layers
+from ..passes.growing import WAVE_BYTES, Base, Branch, Edits, base, grown, run_layers
 from ..passes.hooks import Edit
 from ..passes.pace import Pace
-from ..sweeps.plan import WAVE_BYTES, Prompt
-from ..sweeps.results import STORED
-from ..sweeps.scores import Scorer
+from ..scoring.metrics import STORED
+from ..scoring.prompts import Prompt
+from ..scoring.scorer import Scorer
 from .search import Node
 
 _TOKENS_AT_ONCE = {"cuda": 8_192}
@@ -39,7 +39,7 @@ class _Group:
     scorer: Scorer
 
 
-class Remaining:
+class PrunedRun:
     """The scores of a task's prompts with nodes removed, on the worker's thread.
 
     `clean` is filled by `begin`: the whole model's score.
@@ -58,7 +58,7 @@ class Remaining:
         model, pace = self._model, self._pace
         numbers: list[np.ndarray] = []
         for prompts in together(self._model, self._prompts):
-            asked = [p.question for p in prompts]
+            asked = [p.target for p in prompts]
             texts = [q.ids for q in asked]
             run = yield from base(model, pace, texts, [()] * len(texts), asked[0].places)
             scorer = Scorer(model, asked, run)
@@ -71,14 +71,14 @@ class Remaining:
     @property
     def ahead(self) -> int:
         """How many nodes may be asked about at once for the price of one."""
-        tokens = sum(len(p.question.ids) for p in self._prompts)
+        tokens = sum(len(p.target.ids) for p in self._prompts)
         return max(1, _TOKENS_AT_ONCE.get(self._model.device.type, _FEW_TOKENS) // tokens)
 
     @property
     def _most(self) -> int:
         """How many nodes' rows grow together."""
         s = self._model.shape
-        tokens = sum(len(p.question.ids) for p in self._prompts)
+        tokens = sum(len(p.target.ids) for p in self._prompts)
         wide = 32 if self._model.device.type == "cuda" else 1
         row = tokens * s.d_model * self._model.dtype.itemsize
         return max(1, self.ahead, wide * WAVE_BYTES // row)
@@ -147,7 +147,7 @@ def together(model: Model, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
     """The prompts in groups that can share a pass: as many tokens, as many places scored."""
     groups: dict[tuple[int, ...], list[Prompt]] = {}
     for prompt in prompts:
-        key = (len(prompt.question.places), *alike(model, prompt.question.ids))
+        key = (len(prompt.target.places), *alike(model, prompt.target.ids))
         groups.setdefault(key, []).append(prompt)
     yield from groups.values()
 
@@ -155,6 +155,6 @@ def together(model: Model, prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
 def nbytes(model: Model, prompts: Sequence[Prompt]) -> int:
     """Bytes of the runs that are kept."""
     s = model.shape
-    tokens = sum(len(p.question.ids) for p in prompts)
+    tokens = sum(len(p.target.ids) for p in prompts)
     width: int = s.d_model * model.dtype.itemsize
     return (s.n_layers + 1) * tokens * width + 8 * s.d_vocab * len(prompts)

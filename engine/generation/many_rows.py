@@ -13,7 +13,7 @@ from .results import Continuation, ManyRow
 
 
 @dataclass(frozen=True)
-class Done:
+class RawRow:
     """One prompt as the worker hands it over: of each run the ids taken and their joint
     log-probability, or None and why."""
 
@@ -22,7 +22,7 @@ class Done:
     errors: tuple[str, ...]
 
 
-class ManyTelling:
+class ManyRows:
     """Makes a row of each prompt that is done."""
 
     def __init__(
@@ -36,7 +36,7 @@ class ManyTelling:
         self._tokenizer, self._asked, self._prompts = tokenizer, asked, prompts
         self._ends, self._seed = ends, seed
 
-    def __call__(self, done: Done) -> ManyRow:
+    def __call__(self, done: RawRow) -> ManyRow:
         asked, prompt = self._asked[done.index], self._prompts[done.index]
         clean = done.runs[0][0] if done.runs[0] else None
         return ManyRow(

@@ -12,13 +12,15 @@ from ..experiment.method import prompt_only
 from ..experiment.sites import Head, Site
 from ..model.model import Model
 from ..passes.pace import Pace
+from ..scoring.metrics import STORED
+from ..scoring.prompts import Prompt
 from ..showing.site_grid import cells
 from ..tasks.pairs import Pair
-from .plan import Prompt, Wave
-from .results import STORED, Estimate, SweepResult
+from .plan import Wave
+from .results import Estimate, SweepResult
 
 
-class Found:
+class SweepArrays:
     """What is known so far, on the worker's thread."""
 
     def __init__(
@@ -36,7 +38,7 @@ class Found:
         self.mlps = np.full((len(STORED), n, *places, s.n_layers), np.nan)
         self.clean, self.given = np.full((2, len(STORED), n), np.nan)
         self.sites = tuple(cells(s))
-        self.pieces = prompts[0].question.prompt.pieces
+        self.pieces = prompts[0].target.prompt.pieces
         self.references, self.notes = references, _notes(self.e, prompts)
 
     def fill(self, wave: Wave, numbers: np.ndarray) -> None:
@@ -68,7 +70,7 @@ class Found:
             self._estimate = Estimate(metric, *(np.full(shape, np.nan) for shape in shapes))
         for i, index in enumerate(group):
             one = prompts[index]
-            if self._estimate.metric == "logit_diff" and one.question.distractor is None:
+            if self._estimate.metric == "logit_diff" and one.target.distractor is None:
                 continue
             where = list(one.positions)
             for whole, part in ((self._estimate.heads, heads), (self._estimate.mlps, mlps)):
@@ -98,15 +100,15 @@ class Found:
 
 def estimated_metric(prompts: Sequence[Prompt]) -> str:
     """What is estimated: the logit difference where there is any."""
-    return "logit_diff" if any(p.question.distractor is not None for p in prompts) else "log_prob"
+    return "logit_diff" if any(p.target.distractor is not None for p in prompts) else "log_prob"
 
 
 def _notes(e: Experiment, prompts: Sequence[Prompt]) -> tuple[str, ...]:
     """What a reader must know of the prompts' answers, the method, and where it acts."""
     told: dict[str, None] = {}
     for prompt in prompts:
-        told.update(dict.fromkeys(prompt.question.notes))
-    longer = any(len(prompt.question.places) > 1 for prompt in prompts)
+        told.update(dict.fromkeys(prompt.target.notes))
+    longer = any(len(prompt.target.places) > 1 for prompt in prompts)
     if longer:
         methods = (e.method, *(change.becomes for change in e.changes))
         told.update(dict.fromkeys(prompt_only(methods, "after it")))

@@ -21,14 +21,14 @@ from ..model.worker import Steps
 from ..passes import forward, ordering
 from ..passes.growing import Base
 from ..passes.pace import Pace
-from ..ranking.answers import asked
+from .answers import answers_of
 
 LOGIT_BYTES = 32 * 2**20
 """Logits scored in one step, in float32."""
 
 
 @dataclass(frozen=True)
-class Question:
+class Target:
     """One prompt and what is scored after it.
 
     `ids`: the text that is run, the prompt with all of the answer but its last token. `answer`: its
@@ -51,14 +51,14 @@ class Question:
         return tuple(range(len(self.prompt) - 1, len(self.ids)))
 
 
-def question(model: Model, e: Experiment, at: str) -> Question:
+def target_of(model: Model, e: Experiment, at: str) -> Target:
     """What an experiment asks for. Raises: ExperimentError where it has no answer to score."""
     if not e.answer:
         raise ExperimentError(
             f"The prompt “{e.prompt[:60]}” has no answer, and it is the answer that is scored; "
             "give one."
         )
-    found = asked(model, e)
+    found = answers_of(model, e)
     if not found.answer:
         raise ExperimentError(" ".join(found.notes))
     regime, n_prompt = found.regime, len(found.prompt)
@@ -72,7 +72,7 @@ def question(model: Model, e: Experiment, at: str) -> Question:
     n = found.decided
     other = found.distractor[n : n + 1]
     comparable = bool(other) and n < len(found.answer) and other[0] != found.answer[n]
-    return Question(
+    return Target(
         prompt=found.prompt,
         ids=found.prompt.ids + found.answer[:-1],
         answer=found.answer,
@@ -84,23 +84,23 @@ def question(model: Model, e: Experiment, at: str) -> Question:
 
 
 class Scorer:
-    """Scores rows of some questions, all with as many tokens and as many places.
+    """Scores rows of some targets, all with as many tokens and as many places.
 
-    `clean`: the questions' clean runs.
+    `clean`: the targets' clean runs.
     """
 
-    def __init__(self, model: Model, questions: Sequence[Question], clean: Base) -> None:
-        self._model, self._questions = model, questions
+    def __init__(self, model: Model, targets: Sequence[Target], clean: Base) -> None:
+        self._model, self._targets = model, targets
         device = model.device
-        self._answers = torch.tensor([q.answer for q in questions], device=device)
-        self._decided = torch.tensor([q.decided for q in questions], device=device)
+        self._answers = torch.tensor([q.answer for q in targets], device=device)
+        self._decided = torch.tensor([q.decided for q in targets], device=device)
         self._others = torch.tensor(
-            [q.answer[q.decided] if q.distractor is None else q.distractor for q in questions],
+            [q.answer[q.decided] if q.distractor is None else q.distractor for q in targets],
             device=device,
         )
-        self._kl_at = torch.tensor([q.kl_at for q in questions], device=device)
-        self._incomparable = np.array([q.distractor is None for q in questions])
-        here = clean.leaving[torch.arange(len(questions), device=device), self._kl_at]
+        self._kl_at = torch.tensor([q.kl_at for q in targets], device=device)
+        self._incomparable = np.array([q.distractor is None for q in targets])
+        here = clean.leaving[torch.arange(len(targets), device=device), self._kl_at]
         self._clean = forward.unembed(model, here)
         self._clean_lse = self._clean.logsumexp(-1)
         self._probs = (self._clean - self._clean_lse[:, None]).exp()
@@ -108,8 +108,8 @@ class Scorer:
     def score(
         self, pace: Pace, vectors: Float[Tensor, "rows places d_model"], texts: Sequence[int]
     ) -> Steps[Float[np.ndarray, "metric rows"]]:
-        """The scores of rows that left the last layer as `vectors`, each of the question `texts`
-        names by index. Returns: in the order of `sweep_results.STORED`.
+        """The scores of rows that left the last layer as `vectors`, each of the target `texts`
+        names by index. Returns: in the order of `metrics.STORED`.
 
         Raises: EngineError where the model's numbers overflow.
         """
@@ -157,9 +157,9 @@ class Scorer:
         )
 
 
-def score_cost(pace: Pace, question: Question) -> float:
+def score_cost(pace: Pace, target: Target) -> float:
     """Operations of scoring one row."""
-    return len(question.places) * pace.unembedding_cost
+    return len(target.places) * pace.unembedding_cost
 
 
 def _at(

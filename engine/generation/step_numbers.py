@@ -15,7 +15,7 @@ from ..passes.ordering import best, ranks
 
 
 @dataclass(frozen=True)
-class Measured:
+class StepNumbers:
     """Of each run: the token taken, the best k, and the distribution's entropy; and the runs' KL.
 
     `taken` [runs], `log_prob`, `rank`, `entropy` alike; `ids` `logits` `log_probs` `moves`
@@ -33,7 +33,7 @@ class Measured:
     kl: float
 
 
-def measured(model: Model, logits: Tensor, taken: Tensor, k: int, against: int = 0) -> Measured:
+def summarize(model: Model, logits: Tensor, taken: Tensor, k: int, against: int = 0) -> StepNumbers:
     """Measure logits [runs d_vocab] of some runs, of which tokens [runs] were taken.
 
     Every run is held against the first, and the first against the run of number `against`.
@@ -56,7 +56,7 @@ def measured(model: Model, logits: Tensor, taken: Tensor, k: int, against: int =
     if not np.isfinite(numbers[:, 1]).all():
         raise overflow(model)
     singles, rest = numbers[:, :5], np.split(numbers[:, 5:], 4, axis=1)
-    return Measured(
+    return StepNumbers(
         taken=singles[:, 0].astype(np.int64),
         log_prob=singles[:, 1],
         rank=singles[:, 2].astype(np.int64),

@@ -15,7 +15,7 @@ from .search import STRATEGIES, Node, Search
 from .strategies import Account
 
 
-class Heat:
+class SearchArrays:
     """The score without each node when it was last tried, and how fast that goes."""
 
     def __init__(

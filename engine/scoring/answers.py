@@ -12,7 +12,7 @@ from ..passes import forward
 
 
 @dataclass(frozen=True)
-class Asked:
+class Answers:
     """An experiment's prompt and what is scored after it.
 
     `answer` and `distractor`: their ids in place, empty without one or where it cannot be written.
@@ -34,7 +34,7 @@ class Asked:
         return (self.answer or self.distractor)[: self.decided] if at == "answer" else ()
 
 
-def asked(model: Model, e: Experiment) -> Asked:
+def answers_of(model: Model, e: Experiment) -> Answers:
     """Work out what an experiment asks for.
 
     Raises: TokenError for a prompt, or a prompt with its answer, that the model cannot read.
@@ -49,7 +49,7 @@ def asked(model: Model, e: Experiment) -> Asked:
     regime = model.rotaries.regime
     notes += lengths_note(regime, len(prompt), len(prompt) + max(len(answer), len(distractor)) - 1)
     moves = (answer_moves, distractor_moves)
-    return Asked(prompt, answer, distractor, moves, decided, tuple(notes), regime)
+    return Answers(prompt, answer, distractor, moves, decided, tuple(notes), regime)
 
 
 def lengths_note(

@@ -1,6 +1,6 @@
 """From the numbers of a step to what a reader is told: tokens by name, and what would re-tokenize.
 
-Done by whoever reads the steps, on their own thread, so that the model need not wait for it.
+RawRow by whoever reads the steps, on their own thread, so that the model need not wait for it.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import numpy as np
 from ..experiment.results import Ranking, Tokens
 from ..text.rereading import Rereading
 from ..text.tokens import Tokenizer
-from .measuring import Measured
 from .results import Step, StepRun
+from .step_numbers import StepNumbers
 
 
 @dataclass(frozen=True)
-class Told:
+class RawStep:
     """One step as the worker hands it over: `alive`, which runs had not ended before it."""
 
     index: int
-    numbers: Measured
+    numbers: StepNumbers
     alive: tuple[bool, ...]
     forced: bool = False
     rewritten: tuple[tuple[int, ...] | None, ...] = ()
 
 
-class Telling:
+class Transcript:
     """Makes Steps of one generation, in their order.
 
     `which`: of the runs that are made, those that are the clean, the ablated and, where heads are
@@ -43,7 +43,7 @@ class Telling:
         self._ids: list[list[int]] = [list(prompt.ids) for _ in range(n)]
         self._parted = False
 
-    def __call__(self, told: Told) -> Step:
+    def __call__(self, told: RawStep) -> Step:
         first, other = self._which[:2]
         together = not self._parted and told.alive[first] and told.alive[other]
         runs = [self._run(told, run) for run in range(len(told.alive))]
@@ -53,7 +53,7 @@ class Telling:
         kl = told.numbers.kl if together else None
         return Step(told.index, each[0], each[1], self._parted, kl, *each[2:])
 
-    def _run(self, told: Told, run: int) -> StepRun | None:
+    def _run(self, told: RawStep, run: int) -> StepRun | None:
         if not told.alive[run]:
             return None
         numbers, taken = told.numbers, int(told.numbers.taken[run])
@@ -82,7 +82,7 @@ class Telling:
             note=self._tokenizer.without_text((taken,)),
         )
 
-    def _top(self, numbers: Measured, run: int, beside: bool) -> Ranking:
+    def _top(self, numbers: StepNumbers, run: int, beside: bool) -> Ranking:
         ids = numbers.ids[run]
         return Ranking(
             ids=ids,

@@ -1,0 +1,1 @@
+"""What each site does, by gradients: no run is changed."""

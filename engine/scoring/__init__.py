@@ -1,0 +1,1 @@
+"""How a run is scored: what answers are in place, the logit difference, the metrics."""
