@@ -86,9 +86,9 @@ def weight(model: str, name: str, per_query_head: bool = False) -> np.ndarray:
     along = 0 if name.startswith("blocks.") else 1
 
     def read() -> np.ndarray:
-        found = by_name.weight(loaded, name)
+        result = by_name.weight(loaded, name)
         if per_query_head:
-            found = by_name.per_query_head(loaded, found, along)
-        return found.float().cpu().numpy().copy()
+            result = by_name.per_query_head(loaded, result, along)
+        return result.float().cpu().numpy().copy()
 
     return loaded.worker.run(read)

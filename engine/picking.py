@@ -32,8 +32,8 @@ def certificate(name: str) -> Certificate:
 
     Raises: ModelError in words, as `load` does.
     """
-    found: Certificate = load(name).certificate
-    return found
+    result: Certificate = load(name).certificate
+    return result
 
 
 def _bundled(name: str, held: dict[Path, Model]) -> ModelInfo:

@@ -41,11 +41,11 @@ def load(name: str, device: str | None = None, dtype: str | None = None) -> Mode
     model = _registry.find(as_name(name), device, dtype)
     if model is not None:
         return model
-    asked = loading(name, device, dtype)
+    question = loading(name, device, dtype)
     try:
-        return asked.result()
+        return question.result()
     except BaseException:
-        asked.cancel()
+        question.cancel()
         raise
 
 
@@ -165,9 +165,9 @@ class _Registry:
         wish = (str(self._place_of(name) or name), device, dtype)
         with self._changed:
             under_way = self._loads.get(wish)
-            asked = under_way.ask(wanted) if under_way is not None else None
-            if asked is not None:
-                return asked
+            question = under_way.ask(wanted) if under_way is not None else None
+            if question is not None:
+                return question
 
             def work(load: Load[Model]) -> Model:
                 try:
@@ -178,11 +178,11 @@ class _Registry:
                             del self._loads[wish]
 
             begun: Load[Model] = Load(name, work)
-            asked = begun.ask(wanted)
-            assert asked is not None
+            question = begun.ask(wanted)
+            assert question is not None
             self._loads[wish] = begun
             begun.begin()
-            return asked
+            return question
 
     def _load(self, load: Load[Model], name: str, device: str | None, dtype: str | None) -> Model:
         """Find, fetch, read and check a model, on the load's own thread."""
@@ -192,7 +192,7 @@ class _Registry:
             files = fingerprint(known) if known is not None else None
         checkpoint = find_checkpoint(
             name,
-            lambda found: self._check_size(found, where, dtype_of(dtype, found, where)),
+            lambda result: self._check_size(result, where, dtype_of(dtype, result, where)),
             load.tell,
         )
         place = checkpoint.place

@@ -18,11 +18,11 @@ components.library("plotly")
 e, errors = (reading := state.read()).experiment, reading.errors
 shape = model_shape()
 prompt_tokens(e)
-asked, seen = options(shape), None
+question, seen = options(shape), None
 if not errors:
     try:
-        seen = engine.logit_lens(e, **asked, view=state.view())
-        grid(e, seen, asked)
+        seen = engine.logit_lens(e, **question, view=state.view())
+        grid(e, seen, question)
     except engine.EngineError as wrong:
         st.error(plain(wrong))
 left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
@@ -30,5 +30,5 @@ with left:
     switches(e.ablations, shape)
 if seen is not None:
     with right:
-        traces(e, seen, asked)
+        traces(e, seen, question)
         last_position(seen)

@@ -20,38 +20,38 @@ shape = model_shape()
 
 
 def swept(reading: state.Reading) -> None:
-    e, asked, found = reading.experiment, None, None
+    e, question, result = reading.experiment, None, None
     try:
         chosen = pairs_form(e)
         if chosen is not None:
-            asked = sweep_views.options(e, chosen)
+            question = sweep_views.options(e, chosen)
             if not reading.errors:
-                found = work.ask(sweep_views.KEY, asked).found
+                result = work.ask(sweep_views.KEY, question).result
     except engine.EngineError as wrong:
         st.error(plain(wrong))
     left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
     with left:
-        switches(e.ablations, shape, sweep_views.tint(found) if found else None)
+        switches(e.ablations, shape, sweep_views.tint(result) if result else None)
     with right:
-        if asked is not None and chosen is not None:
-            sweep_views.progress(found)
-            if found is not None:
-                _told(e, found, chosen)
-    if found is not None and found.done and asked is not None and chosen is not None:
-        sweep_views.picture(found, asked, chosen)
+        if question is not None and chosen is not None:
+            sweep_views.progress(result)
+            if result is not None:
+                _told(e, result, chosen)
+    if result is not None and result.done and question is not None and chosen is not None:
+        sweep_views.picture(result, question, chosen)
     if polls != work.is_going():
         st.rerun()
 
 
-def _told(e: engine.Experiment, found: engine.SweepResult, chosen: Chosen) -> None:
+def _told(e: engine.Experiment, result: engine.SweepResult, chosen: Chosen) -> None:
     together = None
     try:
-        together = sweep_views.together(e, found, chosen)
+        together = sweep_views.together(e, result, chosen)
     except engine.EngineError as wrong:
         st.error(plain(wrong))
-    sweep_views.summary(found, together)
-    sweep_views.sites(found)
-    st.caption(plain(" ".join((sweep_views.told(found), *found.notes))))
+    sweep_views.summary(result, together)
+    sweep_views.sites(result)
+    st.caption(plain(" ".join((sweep_views.told(result), *result.notes))))
 
 
 with st.container():

@@ -63,12 +63,12 @@ def estimated(
     alone; 0 at positions where nothing is ablated and for sites that are given already, NaN where
     the model has no such site.
     """
-    found = []
+    result = []
     each = max(1, _TOKENS // len(prompts[0].target.ids))
     for start in range(0, len(prompts), each):
         part = prompts[start : start + each]
-        found.append((yield from _estimated(model, pace, part, metric)))
-    heads, mlps = zip(*found, strict=True)
+        result.append((yield from _estimated(model, pace, part, metric)))
+    heads, mlps = zip(*result, strict=True)
     return np.concatenate(heads), np.concatenate(mlps)
 
 
@@ -97,10 +97,10 @@ def _estimated(
             nonlocal gradient
             piece = pieces.pop()
             at = list(piece.probes)
-            gradient, *found = torch.autograd.grad(
+            gradient, *result = torch.autograd.grad(
                 piece.leaving, [piece.entering, *(piece.probes[a] for a in at)], gradient
             )
-            for (point, _), g in zip(at, found, strict=True):
+            for (point, _), g in zip(at, result, strict=True):
                 off = _change(model, prompts, point, layer, piece.activations[(point, layer)])
                 effect = (off * g.float()).sum(-1).cpu().numpy()
                 (heads if point == "z" else mlps)[:, :, layer] = effect
@@ -144,19 +144,21 @@ def _of_the_metric(
     model: Model, prompts: Sequence[Prompt], hidden: Tensor, metric: str
 ) -> Float[Tensor, "prompt pos d_model"]:
     """The metric's gradient at what leaves the last block."""
-    asked = [p.target for p in prompts]
-    rows = torch.arange(len(asked), device=hidden.device)
+    question = [p.target for p in prompts]
+    rows = torch.arange(len(question), device=hidden.device)
     with torch.enable_grad():
         leaving = hidden.detach().requires_grad_()
-        vectors = leaving[:, list(asked[0].places)]
+        vectors = leaving[:, list(question[0].places)]
         logits = forward.unembed(model, vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
-        answers = torch.tensor([q.answer for q in asked], device=hidden.device)
+        answers = torch.tensor([q.answer for q in question], device=hidden.device)
         if metric == "log_prob":
             value = logits.log_softmax(-1).gather(2, answers[:, :, None]).sum()
         else:
-            at = torch.tensor([q.decided for q in asked], device=hidden.device)
+            at = torch.tensor([q.decided for q in question], device=hidden.device)
             own = answers.gather(1, at[:, None])[:, 0]
-            others = [q.answer[q.decided] if q.distractor is None else q.distractor for q in asked]
+            others = [
+                q.answer[q.decided] if q.distractor is None else q.distractor for q in question
+            ]
             other = torch.tensor(others, device=hidden.device)
             value = (logits[rows, at, own] - logits[rows, at, other]).sum()
         return torch.autograd.grad(value, leaving)[0]

@@ -42,15 +42,15 @@ def random_controls(
         )
     draws = [draw for kind in kinds for draw in _draws(kind, named, shape, layer_matched)]
     rng = Random(seed)
-    found: dict[tuple[Site, ...], None] = {}
+    result: dict[tuple[Site, ...], None] = {}
     drawn: list[tuple[Site, ...]] = []
     while len(drawn) < n:
         one: tuple[Site, ...] = ()
         for _ in range(_TRIES):
             one = tuple(site for draw in draws for site in draw(rng))
-            if one not in found:
+            if one not in result:
                 break
-        found[one] = None
+        result[one] = None
         drawn.append(one)
     return tuple(drawn)
 

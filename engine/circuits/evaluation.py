@@ -137,7 +137,7 @@ def evaluated(
     ]
     others = [replace(circuit, sites=sites) for sites in drawn]
     everything = Ablations((), "keep", mlps=not circuit.all_mlps)
-    found = yield from scores(
+    result = yield from scores(
         model,
         task,
         [
@@ -150,20 +150,20 @@ def evaluated(
             *(run(other, removed=True) for other in others),
         ],
     )
-    _check_scores(task, found[0])
+    _check_scores(task, result[0])
     notes.extend(late_notes(model, [asked_of(e, pair) for pair in task.pairs], [e.method]))
-    diffs = np.array([one.logit_diff for one in found[4:]]).reshape(-1, len(task.pairs))
+    diffs = np.array([one.logit_diff for one in result[4:]]).reshape(-1, len(task.pairs))
     means, stds = diffs.mean(1), diffs.std(1)
     a, b = len(members), len(members) + len(drawn)
-    adds = (found[1].logit_diff - diffs[:a]) / found[0].logit_diff.mean()
+    adds = (result[1].logit_diff - diffs[:a]) / result[0].logit_diff.mean()
     return Evaluation(
         circuit=circuit,
         task=task.name,
         model=model.name,
-        clean=found[0],
-        kept=found[1],
-        removed=found[2],
-        empty=found[3],
+        clean=result[0],
+        kept=result[1],
+        removed=result[2],
+        empty=result[3],
         members=members,
         without=means[:a],
         controls=Controls(
@@ -203,7 +203,7 @@ def _controls(
     mlps = tuple(site for site in circuit.sites if isinstance(site, MLP))
     there = len(model.shape.mlps)
     same = 2 * len(mlps) > there
-    asked: Sequence[Site] = circuit.heads if same else circuit.sites
+    question: Sequence[Site] = circuit.heads if same else circuit.sites
     if same:
         notes.append(
             f"The circuit keeps {len(mlps)} of {there} MLPs, too many for others to be "
@@ -211,7 +211,7 @@ def _controls(
         )
     for matched in (True, False) if layer_matched is None else (layer_matched,):
         try:
-            drawn = random_controls(asked, model.shape, n, seed, matched)
+            drawn = random_controls(question, model.shape, n, seed, matched)
             break
         except ExperimentError as wrong:
             told = f"No controls: {wrong}"

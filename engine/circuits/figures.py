@@ -38,27 +38,27 @@ def draw_circuit(circuit: Circuit) -> go.Figure:
     return _filled(circuit, groups, told)
 
 
-def draw_overlap(found: Overlap) -> go.Figure:
+def draw_overlap(result: Overlap) -> go.Figure:
     """The sites that only the first circuit keeps, only the second, and both.
 
     Where only heads are compared the MLPs are left blank.
     """
     names = {
-        "only_a": f"only “{_name(found.a)}”: {len(found.only_a)}",
-        "only_b": f"only “{_name(found.b)}”: {len(found.only_b)}",
-        "shared": f"both: {len(found.shared)}",
+        "only_a": f"only “{_name(result.a)}”: {len(result.only_a)}",
+        "only_b": f"only “{_name(result.b)}”: {len(result.only_b)}",
+        "shared": f"both: {len(result.shared)}",
     }
     told: dict[Site, str] = {
         site: f"<b>{site}</b> in neither"
-        for site in cells(found.a)
-        if isinstance(site, Head) or not (found.a.all_mlps or found.b.all_mlps)
+        for site in cells(result.a)
+        if isinstance(site, Head) or not (result.a.all_mlps or result.b.all_mlps)
     }
     groups: dict[str, tuple[str, Sequence[Site]]] = {}
     for part, name in names.items():
-        sites = getattr(found, part)
+        sites = getattr(result, part)
         groups[name] = (PALETTE[part], sites)
         told |= {site: f"<b>{site}</b> in {name.rpartition(':')[0]}" for site in sites}
-    return _filled(found.a, groups, told)
+    return _filled(result.a, groups, told)
 
 
 def draw_counts(circuits: Sequence[Circuit]) -> go.Figure:
@@ -84,21 +84,21 @@ def draw_counts(circuits: Sequence[Circuit]) -> go.Figure:
     )
 
 
-def draw_overlaps(found: Sequence[Overlap]) -> go.Figure:
+def draw_overlaps(result: Sequence[Overlap]) -> go.Figure:
     """The Jaccard index of every two circuits, with its chance level below it.
 
-    `found`: from `overlaps`. Raises: EngineError without any.
+    `result`: from `overlaps`. Raises: EngineError without any.
     """
     import plotly.graph_objects as go
 
-    if not found:
+    if not result:
         raise EngineError("There are no overlaps to be drawn: compare two circuits or more.")
-    n = round((1 + (1 + 8 * len(found)) ** 0.5) / 2)
-    names = [_name(found[0].a), *(_name(one.b) for one in found[: n - 1])]
+    n = round((1 + (1 + 8 * len(result)) ** 0.5) / 2)
+    names = [_name(result[0].a), *(_name(one.b) for one in result[: n - 1])]
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     values = np.full((n, n), np.nan)
     texts, told = (np.full((n, n), "", dtype=object) for _ in range(2))
-    for (i, j), one in zip(pairs, found, strict=True):
+    for (i, j), one in zip(pairs, result, strict=True):
         values[j, i] = one.jaccard
         texts[j, i] = f"<b>{one.jaccard:.2f}</b><br>chance {one.chance:.2f}"
         told[j, i] = (

@@ -32,14 +32,14 @@ def read_circuits(text: str) -> tuple[Circuit, ...]:
     lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
     if lines and lines[0][1].strip() == "{":
         return (Circuit.from_json(text),)
-    found = []
+    result = []
     for i, line in lines:
         try:
-            found.append(Circuit.from_json(line))
+            result.append(Circuit.from_json(line))
         except EngineError as wrong:
             told = str(wrong) if len(lines) == 1 else f"Line {i}: {wrong}"
             raise type(wrong)(told) from wrong
-    return tuple(found)
+    return tuple(result)
 
 
 def circuit_left(

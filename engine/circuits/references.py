@@ -67,12 +67,12 @@ def _misfit(model: Model, circuit: Circuit, task: Task) -> str:
     def lengths(texts: Iterable[str]) -> list[int]:
         return sorted({len(model.tokenizer.encode(text)) for text in texts})
 
-    own, asked = lengths(circuit.references), lengths(pair.prompt for pair in task.pairs)
-    if own == asked:
+    own, these = lengths(circuit.references), lengths(pair.prompt for pair in task.pairs)
+    if own == these:
         return ""
     return (
         f"The prompts that the circuit's averages were over have {_counts(own)} tokens and these "
-        f"pairs {_counts(asked)}, and {circuit.method} needs them equal: averages are over these "
+        f"pairs {_counts(these)}, and {circuit.method} needs them equal: averages are over these "
         "pairs' own corrupted prompts."
     )
 

@@ -183,7 +183,7 @@ class Evaluation:
         return self.share(float(scores.logit_diff.std()))
 
     @property
-    def asked(self) -> str:
+    def conditions(self) -> str:
         """Which pairs were asked, and where what stands in for all that is ablated comes from."""
         n, method = len(self.clean.logit_diff), self.circuit.method
         told = f"{n} pair{'' if n == 1 else 's'} of “{self.task}”; ablated by {method}"

@@ -13,5 +13,5 @@ SHELF = Path(__file__).resolve().parents[2] / "assets" / "circuits"
 @cache
 def shelf() -> tuple[Circuit, ...]:
     """The circuits of `assets/circuits`, each with its source, by model and task."""
-    found = [Circuit.from_json(path.read_text("utf-8")) for path in sorted(SHELF.glob("*.json"))]
-    return tuple(sorted(found, key=lambda c: (c.model, c.task, c.name)))
+    result = [Circuit.from_json(path.read_text("utf-8")) for path in sorted(SHELF.glob("*.json"))]
+    return tuple(sorted(result, key=lambda c: (c.model, c.task, c.name)))

@@ -12,7 +12,7 @@ from .overlaps import Overlap
 Rows = list[dict[str, object]]
 
 
-def overlap_table(found: Sequence[Overlap]) -> Rows:
+def overlap_table(result: Sequence[Overlap]) -> Rows:
     """One row for every two circuits: sizes, what they share, Jaccard index and chance level."""
     return [
         {
@@ -29,7 +29,7 @@ def overlap_table(found: Sequence[Overlap]) -> Rows:
             "sites_only_a": print_sites(one.only_a),
             "sites_only_b": print_sites(one.only_b),
         }
-        for one in found
+        for one in result
     ]
 
 

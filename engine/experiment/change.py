@@ -81,19 +81,19 @@ def changes(given: Any = ()) -> tuple[Change, ...]:
     Returns: the changes in the order written.
     Raises: ExperimentError or SiteError naming the change that cannot be read, or for too many.
     """
-    found: list[Change] = []
+    result: list[Change] = []
     named = 0
     for one in _each(given):
-        found.append(Change.parse(one))
-        named += len(found[-1].sites.sites) + len(found[-1].positions.indices)
-        if len(found) > MOST_CHANGES:
+        result.append(Change.parse(one))
+        named += len(result[-1].sites.sites) + len(result[-1].positions.indices)
+        if len(result) > MOST_CHANGES:
             raise ExperimentError(f"More than {MOST_CHANGES} changes are given; put some together.")
         if named > MOST_NAMED:
             raise ExperimentError(
                 f"The changes name more than {MOST_NAMED:,} sites and positions together; name "
                 "whole layers (a9)."
             )
-    return tuple(found)
+    return tuple(result)
 
 
 def _each(given: Any) -> Iterator[Any]:

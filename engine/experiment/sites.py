@@ -157,11 +157,11 @@ def parse_sites(given: Any) -> tuple[Site, ...]:
     sites: dict[Site, None] = {}
     named = 0
     for one in _each_site(given):
-        for found in [(one,)] if isinstance(one, Site) else map(_expand, one.split()):
-            named += len(found)
+        for result in [(one,)] if isinstance(one, Site) else map(_expand, one.split()):
+            named += len(result)
             if named > MOST_SITES:
                 raise SiteError(f"More than {MOST_SITES} sites are named; name whole layers (a9).")
-            sites.update(dict.fromkeys(found))
+            sites.update(dict.fromkeys(result))
     return tuple(sites)
 
 
@@ -193,7 +193,7 @@ def resolve_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
     Returns: heads, MLPs and neurons in order, each once.
     Raises: SiteError naming the first site the model does not have, and what it has.
     """
-    found: dict[Site, None] = {}
+    result: dict[Site, None] = {}
     for site in sites:
         past_the_last = isinstance(site, Stream) and site == Stream(shape.n_layers)
         if not (site.layer < shape.n_layers or past_the_last):
@@ -210,7 +210,7 @@ def resolve_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
             raise SiteError(f"Layer {site.layer} has no MLP in this model that can be switched.")
         match site:
             case Heads(layer):
-                found.update(dict.fromkeys(Head(layer, h) for h in range(shape.n_heads)))
+                result.update(dict.fromkeys(Head(layer, h) for h in range(shape.n_heads)))
                 continue
             case Head(_, head) | HeadPart(_, head) if head >= shape.n_heads:
                 raise SiteError(
@@ -227,8 +227,8 @@ def resolve_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
                     f"There is no neuron {site}; each MLP of this model has neurons 0 to "
                     f"{shape.d_mlp - 1}."
                 )
-        found[site] = None
-    return tuple(found)
+        result[site] = None
+    return tuple(result)
 
 
 def _expand(word: str) -> list[Site]:
@@ -281,8 +281,8 @@ def fold_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
         if isinstance(site, Head):
             heads.setdefault(site.layer, []).append(site)
     folded: list[Site] = []
-    for layer, found in sorted(heads.items()):
-        folded += [Heads(layer)] if len(found) == shape.n_heads else sorted(found)
+    for layer, result in sorted(heads.items()):
+        folded += [Heads(layer)] if len(result) == shape.n_heads else sorted(result)
     for kind in (MLP, Neuron, HeadPart, Stream):
         folded += sorted(site for site in resolved if isinstance(site, kind))
     return tuple(folded)

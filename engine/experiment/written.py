@@ -52,10 +52,10 @@ def _writes_itself(kind: Any) -> bool:
 
 
 def _site(value: Any, _kind: Any) -> Site:
-    found = parse_sites(value if isinstance(value, str) else str(value))
-    if len(found) != 1:
+    result = parse_sites(value if isinstance(value, str) else str(value))
+    if len(result) != 1:
         raise LinkError(f"“{value!s:.40}” is not one site.")
-    return found[0]
+    return result[0]
 
 
 for _plain in (str, int, float, bool):

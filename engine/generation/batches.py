@@ -92,7 +92,7 @@ def work(model: Model, plan: Plan, put: Callable[[Any], None]) -> Generator[floa
             done += len(batch)
             for row in batch:
                 results[row.index].setdefault(row.run, row)
-            for i in [i for i, found in results.items() if len(found) == n_runs]:
+            for i in [i for i, result in results.items() if len(result) == n_runs]:
                 put(_done(i, results.pop(i)))
         for i in list(results):
             put(_done(i, results.pop(i)))
@@ -119,10 +119,10 @@ def _schedules(
     return schedules, errors
 
 
-def room(model: Model, length: int, asked: int) -> int:
+def room(model: Model, length: int, question: int) -> int:
     """How many of the tokens asked for fit behind a prompt; the last need not be read."""
     most = model.shape.n_ctx
-    return asked if most is None else min(asked, most - length + 1)
+    return question if most is None else min(question, most - length + 1)
 
 
 def _batches(rows: list[_Row], model: Model, length: int, n_new: int) -> list[list[_Row]]:

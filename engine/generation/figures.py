@@ -144,11 +144,11 @@ def draw_shares(totals: Sequence[RunTotals]) -> go.Figure:
     return figure
 
 
-def draw_answers(found: RankedAnswers) -> go.Figure:
+def draw_answers(result: RankedAnswers) -> go.Figure:
     """The joint log-probability of each answer, clean and ablated, best of the clean run on top."""
     import plotly.graph_objects as go
 
-    shown = [one for one in found.answers if one.clean is not None][:ANSWERS_DRAWN]
+    shown = [one for one in result.answers if one.clean is not None][:ANSWERS_DRAWN]
     figure = go.Figure()
     for name in ("clean", "ablated"):
         scores = [getattr(one, name) for one in shown]

@@ -194,12 +194,12 @@ def _sets(given: Any) -> tuple[tuple[str, Ablations], ...]:
 def run_totals(runs: Sequence[Run], rows: Iterable[ManyRow]) -> tuple[RunTotals, ...]:
     """What each run came to over these rows, which may be some of them or all."""
     rows = list(rows)
-    found = []
+    result = []
     for r, run in enumerate(runs):
         mine = [(row.continuations[r], row.continuations[0]) for row in rows]
         verdicts = [one.right for one, _ in mine if one is not None and one.right is not None]
         same = [a.ids == b.ids for a, b in mine if a is not None and b is not None]
-        found.append(
+        result.append(
             RunTotals(
                 run,
                 len(verdicts),
@@ -209,7 +209,7 @@ def run_totals(runs: Sequence[Run], rows: Iterable[ManyRow]) -> tuple[RunTotals,
                 sum(same) / len(same) if same else None,
             )
         )
-    return tuple(found)
+    return tuple(result)
 
 
 def _runs(

@@ -64,9 +64,9 @@ class Appending:
                 yield before if i == 0 else after[:, i - 1], part[:, i]
             self.logits = after[:, -1]
 
-    def append(self, found: StepNumbers) -> tuple[tuple[int, ...] | None, ...]:
+    def append(self, result: StepNumbers) -> tuple[tuple[int, ...] | None, ...]:
         """Take note of the tokens taken. Returns: each run's ids, where they were rewritten."""
-        self._taken = self._tensor(found.taken[:, None].tolist())
+        self._taken = self._tensor(result.taken[:, None].tolist())
         return (None,) * len(self._schedules)
 
     def go_on_with(self, ids: Sequence[int], afresh: bool) -> None:
@@ -113,10 +113,10 @@ class Rewriting:
         for step in zip(*(run.forced() for run in self._runs), strict=True):
             yield torch.cat([logits for logits, _ in step]), torch.cat([ids for _, ids in step])
 
-    def append(self, found: StepNumbers) -> tuple[tuple[int, ...] | None, ...]:
+    def append(self, result: StepNumbers) -> tuple[tuple[int, ...] | None, ...]:
         rewritten: list[tuple[int, ...] | None] = []
         for run, (text, ids) in enumerate(zip(self._texts, self._ids, strict=True)):
-            token = int(found.taken[run])
+            token = int(result.taken[run])
             text.add([token])
             ids.append(token)
             anew = text.ids()

@@ -39,12 +39,12 @@ class Span:
         Raises: ExperimentError for an index past the prompt's end.
         """
         first, stop = self.within(n_prompt, 0, n_tokens)
-        found = []
+        result = []
         for one in self.e.every_change:
             last = min(stop, n_prompt) if one.becomes.kind.by_position else stop
             if one.positions.at(n_prompt, last, first):
-                found.append(one)
-        return tuple(found)
+                result.append(one)
+        return tuple(result)
 
 
 def spans(
@@ -68,10 +68,10 @@ def spans(
         )
     sets = [e.ablations, *(ablations((switches or {})[step]) for step in steps)]
     bounds = zip(sets, [0, *steps], [*steps, stop], strict=True)
-    found = [
+    result = [
         Span(replace(e, ablations=own), max(a, from_step), min(b, stop)) for own, a, b in bounds
     ]
-    return tuple(span for span in found if span.start < span.stop)
+    return tuple(span for span in result if span.start < span.stop)
 
 
 class Schedule:

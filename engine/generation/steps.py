@@ -39,12 +39,12 @@ def apart(
     when: Sequence[tuple[Span, ...]], given: Sequence[tuple[int, ...]], n_prompt: int, n: int
 ) -> tuple[int, ...]:
     """Which of the runs that are made each is: one in which nothing ever acts is the clean one."""
-    found, made = [0], 1
+    result, made = [0], 1
     for spans_of, prefix in zip(when[1:], given[1:], strict=True):
         own = prefix != given[0] or any(span.changes(n_prompt, n) for span in spans_of)
-        found.append(made if own else 0)
+        result.append(made if own else 0)
         made += own
-    return tuple(found)
+    return tuple(result)
 
 
 def work(model: Model, plan: Plan, put: Put) -> Steps[str]:
@@ -60,17 +60,17 @@ def work(model: Model, plan: Plan, put: Put) -> Steps[str]:
     total = plan.first + plan.n_new
     step = 0
     for logits, taken in going.forced():
-        found = summarize(model, logits, taken, plan.k, plan.against)
-        put(RawStep(step, found, (True,) * len(schedules), forced=True))
+        result = summarize(model, logits, taken, plan.k, plan.against)
+        put(RawStep(step, result, (True,) * len(schedules), forced=True))
         step += 1
         yield step / total
     alive = [True] * len(schedules)
     while step < total:
         taken = plan.sampling.take(going.logits, step)
-        found = summarize(model, going.logits, taken, plan.k, plan.against)
-        rewritten = going.append(found)
-        put(RawStep(step, found, tuple(alive), rewritten=rewritten))
-        on = [int(token) not in model.ends for token in found.taken]
+        result = summarize(model, going.logits, taken, plan.k, plan.against)
+        rewritten = going.append(result)
+        put(RawStep(step, result, tuple(alive), rewritten=rewritten))
+        on = [int(token) not in model.ends for token in result.taken]
         alive = [a and b for a, b in zip(alive, on, strict=True)]
         step += 1
         if not any(alive):
@@ -98,7 +98,7 @@ def _ended_itself(model: Model, steps: int, forced: int) -> str:
 _READ_ANEW = "there the whole text is read anew, as without a cache"
 
 
-def notes_of(model: Model, plan: Plan, when: tuple[Span, ...], asked: int) -> tuple[str, ...]:
+def notes_of(model: Model, plan: Plan, when: tuple[Span, ...], question: int) -> tuple[str, ...]:
     """What a reader must know of a generation before it begins, in sentences."""
     told = list(plan.prompt.warnings)
     n = len(plan.prompt)
@@ -107,7 +107,7 @@ def notes_of(model: Model, plan: Plan, when: tuple[Span, ...], asked: int) -> tu
     if plan.clipped:
         most = model.shape.n_ctx
         told.append(
-            f"{plan.first + plan.n_new:,} of the {plan.first + asked:,} tokens fit behind the "
+            f"{plan.first + plan.n_new:,} of the {plan.first + question:,} tokens fit behind the "
             f"prompt's {n:,}: "
             + (f"this model reads at most {most:,}, and need not read the last." if most else
                f"no more than {MOST_TOKENS:,} are made at once.")

@@ -189,26 +189,26 @@ def _streams(
 def _there(model: Model, names: Iterable[str], layers: Iterable[int]) -> frozenset[forward.Capture]:
     """What of these can be seen in these layers; where a layer lacks heads or an MLP, the stream
     between the two as well."""
-    found: set[forward.Capture] = set()
+    result: set[forward.Capture] = set()
     for i in layers:
         here = {name for name in names if model.reaches(name, i)}
         if len(here) < len(tuple(names)) and model.reaches("resid_mid", i):
             here.add("resid_mid")
-        found |= {(name, i) for name in here}
-    return frozenset(found)
+        result |= {(name, i) for name in here}
+    return frozenset(result)
 
 
 def _check_parts(model: Model, captured: dict[forward.Capture, Tensor], stream: str) -> None:
     """Refuse to read a part that is not what the block adds to the residual stream: in a layer
     that has but one of the two, to the stream between them."""
     for i in _layers(model, stream):
-        found = {n: captured[n, i].float() for n in (*_PARTS, "resid_mid") if (n, i) in captured}
-        added = torch.stack([found[n] for n in ("attn_out", "mlp_out") if n in found]).sum(0)
-        before, after = found["resid_pre"], found["resid_post"]
-        if "resid_mid" in found and "attn_out" not in found:
-            before = found["resid_mid"]
-        elif "resid_mid" in found and "mlp_out" not in found:
-            after = found["resid_mid"]
+        result = {n: captured[n, i].float() for n in (*_PARTS, "resid_mid") if (n, i) in captured}
+        added = torch.stack([result[n] for n in ("attn_out", "mlp_out") if n in result]).sum(0)
+        before, after = result["resid_pre"], result["resid_post"]
+        if "resid_mid" in result and "attn_out" not in result:
+            before = result["resid_mid"]
+        elif "resid_mid" in result and "mlp_out" not in result:
+            after = result["resid_mid"]
         off = float((after - before - added).norm())
         if off > 1e-2 * float(added.norm()):
             raise EngineError(
@@ -254,13 +254,13 @@ def _read(
     runs = [Run([place[id(v)] for v in run.layers], place[id(run.end)], known) for run in streams]
     some = torch.cat([vectors[wanted.first : wanted.end] for vectors in each.values()])
     logits = forward.unembed(model, some, scratch.logits(len(some), model.shape.d_vocab, some))
-    found = cells(logits.unflatten(0, (len(each), -1)), runs, wanted.k, wanted.followed, scratch)
+    result = cells(logits.unflatten(0, (len(each), -1)), runs, wanted.k, wanted.followed, scratch)
     if kept is None:
-        model.lenses.keep(key, _Kept(found[0]))
-        return found[0], found[1]
+        model.lenses.keep(key, _Kept(result[0]))
+        return result[0], result[1]
     shared = {n: value[:known] for n, value in kept.cells.items() if n != "divergence"}
-    joined = {n: torch.cat([value, found[0][n]]) for n, value in shared.items()}
-    return kept.cells, {**found[0], **joined}
+    joined = {n: torch.cat([value, result[0][n]]) for n, value in shared.items()}
+    return kept.cells, {**result[0], **joined}
 
 
 def _run(

@@ -17,11 +17,11 @@ def main(names: list[str]) -> int:
         return 2
     for name in names:
         try:
-            found = find_checkpoint(name, tell=_tell)
+            result = find_checkpoint(name, tell=_tell)
         except EngineError as wrong:
             sys.stderr.write(f"\n{wrong}\n")
             return 1
-        sys.stdout.write(f"\r{found.name}: {found.about} ({found.place})\n")
+        sys.stdout.write(f"\r{result.name}: {result.about} ({result.place})\n")
     return 0
 
 

@@ -63,8 +63,8 @@ def attend(
             f"{type(module).__name__} has no eager attention that could be looked at."
         )
     mask = _added(attention_mask, query, key, options.get("is_causal"), module)
-    found: tuple[Tensor, Tensor | None] = own(module, query, key, value, mask, **options)
-    return found
+    result: tuple[Tensor, Tensor | None] = own(module, query, key, value, mask, **options)
+    return result
 
 
 AttentionInterface.register(NAME, attend)
@@ -84,9 +84,9 @@ def choose(hf: Any, modules: Sequence[nn.Module], run: Callable[[], Tensor]) -> 
     before = {id(config): config._attn_implementation for config in _configs(hf)}
 
     def same() -> bool:
-        found = run()
-        most = 2e-4 if found.dtype == torch.float32 else 0.05
-        return bool((found - meant).norm() <= most * meant.norm() + 1e-6)
+        result = run()
+        most = 2e-4 if result.dtype == torch.float32 else 0.05
+        return bool((result - meant).norm() <= most * meant.norm() + 1e-6)
 
     came: list[nn.Module] = []
     try:
@@ -223,13 +223,13 @@ def _asks_by_name(module: nn.Module) -> bool:
 
 def _eager_function(module: nn.Module) -> Callable[..., Any] | None:
     for cls in type(module).__mro__:
-        found = getattr(sys.modules.get(cls.__module__), "eager_attention_forward", None)
-        if callable(found):
-            return found
+        result = getattr(sys.modules.get(cls.__module__), "eager_attention_forward", None)
+        if callable(result):
+            return result
     return None
 
 
 def _configs(hf: Any) -> list[Any]:
     """Every config that a part of the model reads."""
-    found = {id(m.config): m.config for m in hf.modules() if hasattr(m, "config")}
-    return [c for c in found.values() if hasattr(c, "_attn_implementation")]
+    result = {id(m.config): m.config for m in hf.modules() if hasattr(m, "config")}
+    return [c for c in result.values() if hasattr(c, "_attn_implementation")]

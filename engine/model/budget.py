@@ -17,35 +17,37 @@ ROOM = 1.2
 """Free memory wanted for a model, as a multiple of its weights."""
 
 
-def device_of(asked: str | None) -> torch.device:
+def device_of(question: str | None) -> torch.device:
     """The device asked for, else SWITCHBOARD_DEVICE's, else a graphics card if there is one.
 
     Raises: ModelError for one that this machine lacks.
     """
-    asked = asked or os.environ.get("SWITCHBOARD_DEVICE")
-    if asked is None:
+    question = question or os.environ.get("SWITCHBOARD_DEVICE")
+    if question is None:
         if torch.cuda.is_available():
             return torch.device("cuda", torch.cuda.current_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device(asked)
+        device = torch.device(question)
         torch.empty(0, device=device)
         return torch.empty(0, device=device).device
     except Exception as wrong:
         raise ModelError(
-            f"There is no device “{asked}” on this machine; leave it out to have one chosen."
+            f"There is no device “{question}” on this machine; leave it out to have one chosen."
         ) from wrong
 
 
-def dtype_of(asked: str | None, checkpoint: Checkpoint, device: torch.device) -> torch.dtype:
+def dtype_of(question: str | None, checkpoint: Checkpoint, device: torch.device) -> torch.dtype:
     """The dtype asked for, else SWITCHBOARD_DTYPE's, else float32 on a processor and the
     checkpoint's own elsewhere. Raises: ModelError for a word that is none.
     """
-    asked = asked or os.environ.get("SWITCHBOARD_DTYPE")
-    if asked is not None:
-        if asked not in DTYPES:
-            raise ModelError(f"“{asked}” is no dtype for a model; there are {', '.join(DTYPES)}.")
-        return DTYPES[asked]
+    question = question or os.environ.get("SWITCHBOARD_DTYPE")
+    if question is not None:
+        if question not in DTYPES:
+            raise ModelError(
+                f"“{question}” is no dtype for a model; there are {', '.join(DTYPES)}."
+            )
+        return DTYPES[question]
     if device.type == "cpu":
         return torch.float32
     return _STORED.get(checkpoint.stored_dtype, torch.float32)

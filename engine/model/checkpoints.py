@@ -111,7 +111,7 @@ def bundled_names() -> tuple[str, ...]:
 
 def find_checkpoint(
     name: str,
-    vet: Callable[[Checkpoint], None] = lambda found: None,
+    vet: Callable[[Checkpoint], None] = lambda result: None,
     tell: Callable[[float, str], None] = lambda share, doing: None,
 ) -> Checkpoint:
     """Find a model by any of its names, and check that it may be loaded.
@@ -133,9 +133,9 @@ def find_checkpoint(
         return _gguf(name, place)
     config = _config(name, place)
     files = [place / file for file in weight_files(name, place, _names(place))]
-    found = _checkpoint(name, place, config, stored_in(name, files))
-    check_claims(name, config, found.most_numbers, found.stored.n_tensors)
-    return found
+    result = _checkpoint(name, place, config, stored_in(name, files))
+    check_claims(name, config, result.most_numbers, result.stored.n_tensors)
+    return result
 
 
 def find_place(name: str) -> Path | None:
@@ -177,18 +177,18 @@ def find_tokenizer_directory(name: str) -> Path:
     if not name.strip():
         raise ModelError(f"No tokenizer is named. Bundled ones are {', '.join(bundled_names())}.")
     name = name.strip()
-    found = find_place(name)
-    if found is None:
+    result = find_place(name)
+    if result is None:
         cached = hub.cached(name, _TOKENIZER)
         if cached is not None and any(cached.glob("tokenizer*")):
-            found = cached
-    if found is None:
+            result = cached
+    if result is None:
         with _telling(name):
-            found = hub.fetch(name, _TOKENIZER)
-    config = found / "config.json"
+            result = hub.fetch(name, _TOKENIZER)
+    config = result / "config.json"
     if config.is_file():  # transformers makes a config of it to choose the tokenizer's class
         check_claims(name, read_json(config))
-    return found
+    return result
 
 
 def _checkpoint(name: str, directory: Path, config: dict[str, Any], stored: Stored) -> Checkpoint:
@@ -224,11 +224,11 @@ def _names(directory: Path) -> list[str]:
 
 def _cached(name: str) -> Path | None:
     """A hub model's directory in the cache, if all of its weights are there."""
-    found = hub.cached(name, [])
+    result = hub.cached(name, [])
     with contextlib.suppress(ModelError):
-        if found is not None:
-            weights = weight_files(name, found, _names(found))
-            return found if all((found / file).is_file() for file in weights) else None
+        if result is not None:
+            weights = weight_files(name, result, _names(result))
+            return result if all((result / file).is_file() for file in weights) else None
     return None
 
 

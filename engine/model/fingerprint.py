@@ -73,14 +73,14 @@ def _weights(files: tuple[File, ...]) -> list[File]:
 
 
 def _content(place: Path, files: tuple[File, ...]) -> str:
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     for name, size, *_ in files:
         path = place if place.is_file() else place / name
-        found.update(f"{name}\0{size}\0".encode())
+        result.update(f"{name}\0{size}\0".encode())
         with path.open("rb") as file:
             most = size if size <= _MOST_HASHED else 0
             if name.endswith(_WEIGHTS):
                 head = file.read(8)
                 most = int.from_bytes(head, "little") if name.endswith(".safetensors") else 2**16
-            found.update(file.read(min(most, _MOST_HASHED)))
-    return found.hexdigest()
+            result.update(file.read(min(most, _MOST_HASHED)))
+    return result.hexdigest()

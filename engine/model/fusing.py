@@ -38,10 +38,10 @@ def product(
 ) -> Tensor:
     """vectors [n d_in] times weight [d_out d_in], plus bias [d_out], by oneDNN, with the activation
     function of that name behind. Returns: [n d_out]."""
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(
         vectors, weight, bias, after[0], [], after[1]
     )
-    return found
+    return result
 
 
 def fuse(model: nn.Module) -> None:
@@ -125,11 +125,11 @@ def _name_of(act: nn.Module) -> tuple[str, str] | None:
     """How oneDNN calls an activation function; None for one it does not have."""
     x = torch.linspace(-12, 12, 2401)
     try:
-        found = act(x)
+        result = act(x)
     except Exception:  # not one of a tensor alone
         return None
     for name, formula in _ACTIVATIONS.items():
-        if isinstance(found, Tensor) and torch.allclose(found, formula(x), rtol=1e-6, atol=1e-6):
+        if isinstance(result, Tensor) and torch.allclose(result, formula(x), rtol=1e-6, atol=1e-6):
             return name
     return None
 
@@ -144,9 +144,9 @@ def _stand_in(module: nn.Module, form: type[nn.Module], how: dict[str, Any], lik
         meant = module(x)
         module.__dict__.update(how)
         module.__class__ = _IN_FRONT.get((own, form)) or _in_front(own, form)
-        found = module(x)
-        off = (found - meant).norm(dim=-1)
-        if found.shape == meant.shape and bool((off <= 1e-5 * meant.norm(dim=-1)).all()):
+        result = module(x)
+        off = (result - meant).norm(dim=-1)
+        if result.shape == meant.shape and bool((off <= 1e-5 * meant.norm(dim=-1)).all()):
             return True
     except Exception:  # whatever its own forward wants besides, it is none of these
         pass

@@ -29,10 +29,10 @@ def look(name: str) -> Listing:
     """Ask the hub what there is of a model. Raises: what huggingface_hub raises."""
     from huggingface_hub import HfApi
 
-    found = HfApi().model_info(name, files_metadata=True, timeout=10)
-    files = found.siblings or []
+    result = HfApi().model_info(name, files_metadata=True, timeout=10)
+    files = result.siblings or []
     sizes = {f.rfilename: f.size or 0 for f in files if "/" not in f.rfilename}
-    return Listing(sizes, dict(found.safetensors.parameters) if found.safetensors else {})
+    return Listing(sizes, dict(result.safetensors.parameters) if result.safetensors else {})
 
 
 def reaches(name: str) -> bool:
@@ -83,7 +83,7 @@ def check_disk(name: str, n_bytes: int) -> None:
 def _snapshot(name: str, wanted: Sequence[str], **more: object) -> Path:
     from huggingface_hub import snapshot_download
 
-    found: str = snapshot_download(  # type: ignore[call-overload]
+    result: str = snapshot_download(  # type: ignore[call-overload]
         name, allow_patterns=list(wanted), ignore_patterns=["*/*"], **more
     )
-    return Path(found)
+    return Path(result)

@@ -95,13 +95,13 @@ def linear(
         return functional.linear(vectors, weight, bias)
     flat = vectors.reshape(-1, vectors.shape[-1])
     if len(weight) <= _OUTPUTS or memory is None:
-        found = product(flat, weight, bias)
+        result = product(flat, weight, bias)
     else:
-        found = memory[: len(flat)]
+        result = memory[: len(flat)]
         for start in range(0, len(weight), _OUTPUTS):
             some = slice(start, start + _OUTPUTS)
-            found[:, some] = product(flat, weight[some], None if bias is None else bias[some])
-    return found.view(*vectors.shape[:-1], len(weight))
+            result[:, some] = product(flat, weight[some], None if bias is None else bias[some])
+    return result.view(*vectors.shape[:-1], len(weight))
 
 
 def _is_small(vectors: Tensor, weight: Tensor) -> bool:

@@ -109,9 +109,9 @@ def linear(model: Model, name: str, layer: int) -> Place:
             f"{activation} is refused there: {model.refused[activation, layer]}."
         )
     of_mlp = where.startswith("mlp.")
-    found = own.parts.get(where) if of_mlp else own.places.get(where)
-    if found is not None:
-        return found
+    result = own.parts.get(where) if of_mlp else own.places.get(where)
+    if result is not None:
+        return result
     if not of_mlp and own.attention is None:
         why = "there are no attention heads in it"
     elif where == "z":

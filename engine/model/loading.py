@@ -96,18 +96,18 @@ class Load(Generic[T]):
         with self._lock:
             if self._stop.is_set():
                 return None
-            asked = Loading(self, wanted)
+            question = Loading(self, wanted)
             if not self.future.done():
-                self._askers.append(asked)
-                return asked
-        asked.end(self.future)
-        return asked
+                self._askers.append(question)
+                return question
+        question.end(self.future)
+        return question
 
-    def leave(self, asked: Loading[T]) -> None:
+    def leave(self, question: Loading[T]) -> None:
         """No longer take part in it. The last to leave calls it off."""
         with self._lock:
-            if asked in self._askers:
-                self._askers.remove(asked)
+            if question in self._askers:
+                self._askers.remove(question)
                 if not self._askers:
                     self._stop.set()
 
@@ -115,15 +115,15 @@ class Load(Generic[T]):
         """Tell those who asked for it that it is over."""
         with self._lock:
             askers, self._askers = self._askers, []
-        for asked in askers:
-            asked.end(self.future)
+        for question in askers:
+            question.end(self.future)
 
     def going_on(self) -> None:
         """Raises: Cancelled where it was called off, or nobody wants it any more."""
         with self._lock:
-            unwanted = [asked for asked in self._askers if not asked.wanted()]
-        for asked in unwanted:
-            asked.cancel()
+            unwanted = [question for question in self._askers if not question.wanted()]
+        for question in unwanted:
+            question.cancel()
         if self._stop.is_set():
             raise Cancelled("This load was called off.")
 
@@ -184,6 +184,6 @@ def loaded_already(name: str, found: T) -> Loading[T]:
     load: Load[T] = Load(name, lambda _: found)
     load.future.set_result(found)
     load.progress = 1.0
-    asked = load.ask()
-    assert asked is not None
-    return asked
+    question = load.ask()
+    assert question is not None
+    return question

@@ -113,12 +113,12 @@ class Model:
                 self._plans.append(self._copied_plan())
             except Exception:  # whatever a module holds that cannot be copied
                 self._copies = False
-        found = [self]
+        result = [self]
         for plan in self._plans[: most - 1]:
             hand = copy.copy(self)
             hand.plan, hand.blocks = plan, [layer.block for layer in plan.layers]
-            found.append(hand)
-        return found
+            result.append(hand)
+        return result
 
     def _copied_plan(self) -> Plan:
         modules = [m for block in self.blocks for m in block.modules()]
@@ -137,10 +137,10 @@ class Model:
 
     def place(self, name: str, layer: int) -> Place:
         """The module at which an activation passes. Raises: EngineError where there is none."""
-        found = self.plan.layers[layer].places.get(name)
-        if found is None or (name, layer) in self.refused:
+        result = self.plan.layers[layer].places.get(name)
+        if result is None or (name, layer) in self.refused:
             raise EngineError(self.why_not(name, layer))
-        return found
+        return result
 
     def reaches(self, name: str, layer: int) -> bool:
         """Whether there is an activation of that name in that layer to see and to change."""
@@ -148,8 +148,8 @@ class Model:
             return layer == self.shape.n_layers and self.plan.ln_final is not None
         if not 0 <= layer < self.shape.n_layers or (name, layer) in self.refused:
             return False
-        found = self.plan.layers[layer]
-        return name in found.places or (name in SOFTMAX and "z" in found.places)
+        result = self.plan.layers[layer]
+        return name in result.places or (name in SOFTMAX and "z" in result.places)
 
     def why_not(self, name: str, layer: int) -> str:
         """A sentence for an activation that cannot be had."""

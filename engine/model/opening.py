@@ -112,7 +112,7 @@ def _look(model: Model) -> None:
 def _given(model: Model, ids: Tensor) -> list[tuple[dict[str, Any], int]]:
     """What each block is given beside the stream, by name or number; how many things it gives, 0
     for the stream alone in no tuple."""
-    found: list[tuple[dict[str, Any], int]] = []
+    result: list[tuple[dict[str, Any], int]] = []
     others: list[dict[str, Any]] = []
 
     def before(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -121,19 +121,19 @@ def _given(model: Model, ids: Tensor) -> list[tuple[dict[str, Any], int]]:
         others.append({str(i): value for i, value in enumerate(args[1:])} | named)
 
     def after(_block: nn.Module, _args: tuple[Any, ...], out: Any) -> None:
-        found.append((others.pop(), 0 if isinstance(out, Tensor) else len(out)))
+        result.append((others.pop(), 0 if isinstance(out, Tensor) else len(out)))
 
     with ExitStack() as stack:
         for block in model.blocks:
             stack.callback(block.register_forward_pre_hook(before, with_kwargs=True).remove)
             stack.callback(block.register_forward_hook(after).remove)
         model(ids)
-    if len(found) != len(model.blocks):
+    if len(result) != len(model.blocks):
         raise ModelError(
-            f"{model.checkpoint.architecture} runs its {len(model.blocks)} blocks {len(found)} "
+            f"{model.checkpoint.architecture} runs its {len(model.blocks)} blocks {len(result)} "
             "times for one text, so a layer is no single place in it, and it is not shown."
         )
-    return found
+    return result
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

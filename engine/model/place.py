@@ -81,10 +81,10 @@ def submodule(module: nn.Module, name: str | None) -> nn.Module | None:
     if name is None:
         return module
     try:
-        found = module.get_submodule(name)
+        result = module.get_submodule(name)
     except AttributeError:
         return None
-    return found if isinstance(found, nn.Module) else None
+    return result if isinstance(result, nn.Module) else None
 
 
 def inputs_of(module: nn.Module | None) -> int | None:

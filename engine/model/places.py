@@ -80,10 +80,10 @@ def _layer(block: nn.Module, names: Any, n_heads: int, groups: int, cuts: Cuts) 
     scaled = {} if scale is None else {"attn_out": "attn.hook_out", "mlp_out": "mlp.hook_out"}
     aliases = ALIASES | scaled | (_BEHIND if _norms_behind(block, names) else {})
     for name, alias in aliases.items():
-        found = _resolve(block, names, alias)
-        if found is not None:
+        result = _resolve(block, names, alias)
+        if result is not None:
             places[name] = Place(
-                *found,
+                *result,
                 heads={"q": n_heads, "z": n_heads, "k": groups, "v": groups}.get(name),
                 scale=float(scale or 1.0) if name in scaled else 1.0,
             )
@@ -112,13 +112,13 @@ _HEADS, _MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("up_proj", "down_proj"
 def _with_children(block: nn.Module, names: tuple[str, ...]) -> nn.Module | None:
     """The one module within a block that has linear layers of these names; None where there are
     more, or it is a part of experts, which are chosen by token."""
-    found = [
+    result = [
         module
         for path, module in block.named_modules()
         if all(inputs_of(module._modules.get(name)) is not None for name in names)
         and "expert" not in path
     ]
-    return found[0] if len(found) == 1 else None
+    return result[0] if len(result) == 1 else None
 
 
 def _by_children(
@@ -163,8 +163,8 @@ _NORMS = ("ln1", "ln1_post", "ln2", "ln2_post", "attn.q_norm", "attn.k_norm")
 
 def _weighted(block: nn.Module, names: Any, cuts: Cuts) -> dict[str, Place]:
     """A block's norms and the linear layers of its MLP, where this is no mixture of experts."""
-    found = {name: _part_at(block, names, name) for name in _NORMS}
-    norms = {name: Place(norm, False) for name, norm in found.items() if norm is not None}
+    result = {name: _part_at(block, names, name) for name in _NORMS}
+    norms = {name: Place(norm, False) for name, norm in result.items() if norm is not None}
     linear: dict[str, Place] = {}
     for name in ("in", "gate", "out"):
         for path in (f"mlp.dense_{name}", f"mlp.{name}"):  # dense layers among mixtures of experts
@@ -183,10 +183,10 @@ def _part_at(block: nn.Module, names: Any, path: str) -> nn.Module | None:
     component, module = names, block
     for step in path.split("."):
         component = (component.submodules or {}).get(step)
-        found = None if component is None else submodule(module, component.name)
-        if found is None:
+        result = None if component is None else submodule(module, component.name)
+        if result is None:
             return None
-        module = found
+        module = result
     return None if component.name is None else module
 
 
@@ -209,7 +209,7 @@ def _resolve(block: nn.Module, names: Any, alias: str) -> tuple[nn.Module, bool]
         further = (component.hook_aliases or {}).get(last)
         if isinstance(further, list) and component is names:  # the first that this block has
             each = (_resolve(block, names, one) for one in further)
-            return next((found for found in each if found is not None), None)
+            return next((result for result in each if result is not None), None)
         if not isinstance(further, str):
             return None
         path = further.split(".")

@@ -135,14 +135,14 @@ def _read_config(checkpoint: Checkpoint) -> Any:
     return config
 
 
-def _check_weights(checkpoint: Checkpoint, found: dict[str, Any]) -> None:
+def _check_weights(checkpoint: Checkpoint, result: dict[str, Any]) -> None:
     """Refuse a checkpoint with weights missing: they would be made up at random."""
-    missing, beyond = found.get("missing_keys") or (), found.get("unexpected_keys") or ()
+    missing, beyond = result.get("missing_keys") or (), result.get("unexpected_keys") or ()
     why = _wrapped(sorted(map(str, missing)), sorted(map(str, beyond)))
     if why:
         raise ModelError(f"“{checkpoint.name}” does not hold a {checkpoint.architecture}: {why}")
     for what in ("missing_keys", "mismatched_keys", "error_msgs"):
-        wrong = found.get(what)
+        wrong = result.get(what)
         if wrong:
             names = ", ".join(sorted(str(w) for w in wrong)[:3])
             raise ModelError(

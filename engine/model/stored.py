@@ -53,12 +53,12 @@ def read_json(path: Path) -> dict[str, Any]:
                 f"“{path}” has {path.stat().st_size:,} bytes; a model's JSON has at most "
                 f"{_MOST_JSON:,}."
             )
-        found = json.loads(path.read_text(encoding="utf-8"))
+        result = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as wrong:
         raise ModelError(f"“{path}” cannot be read as JSON ({type(wrong).__name__}).") from wrong
-    if not isinstance(found, dict):
+    if not isinstance(result, dict):
         raise ModelError(f"“{path}” holds no JSON object.")
-    return found
+    return result
 
 
 def weight_files(name: str, directory: Path, files: Collection[str]) -> list[str]:
@@ -144,14 +144,14 @@ def _tensors(name: str, path: Path) -> list[tuple[str, int]]:
                 raise ValueError("header too long")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
-        found, taken = [], 0
+        result, taken = [], 0
         for tensor in header.values():
             dtype, count = str(tensor["dtype"]), _product(tensor["shape"])
             begin, end = map(int, tensor["data_offsets"])
             if not 0 <= begin <= end or count * _BITS.get(dtype, 0) > 8 * (end - begin):
                 raise ValueError("a tensor larger than its place")
             taken += end - begin
-            found.append((dtype, count))
+            result.append((dtype, count))
     except (
         OSError, ValueError, struct.error, KeyError, TypeError, AttributeError, ArithmeticError,
         RecursionError,
@@ -162,7 +162,7 @@ def _tensors(name: str, path: Path) -> list[tuple[str, int]]:
             f"“{name}” cannot be loaded: “{path.name}” is cut short. Its tensors take {taken:,} "
             f"bytes and it has {max(0, size - 8 - length):,} of them. Copy or save it again."
         )
-    return found
+    return result
 
 
 def _product(shape: list[int]) -> int:

@@ -190,17 +190,17 @@ def weight(model: Model, name: str) -> Float[Tensor, "*axes"]:
                 f"layer, as in “blocks.0.{full}”."
             )
         return torch.stack(layers)
-    asked = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
-    if asked is None or asked[2] not in _OF_LAYER:
+    question = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+    if question is None or question[2] not in _OF_LAYER:
         raise EngineError(
             f"“{name}” is no name of a weight; they are {', '.join(_OF_MODEL)} and, of a layer, "
             f"{', '.join(f'blocks.0.{one}' for one in _OF_LAYER)}."
         )
-    if int(asked[1]) >= n_layers:
+    if int(question[1]) >= n_layers:
         raise EngineError(
-            f"There is no layer {asked[1]} in “{model.name}”: it has {n_layers}, counted from 0."
+            f"There is no layer {question[1]} in “{model.name}”: it has {n_layers}, counted from 0."
         )
-    return _OF_LAYER[asked[2]](model, int(asked[1]))
+    return _OF_LAYER[question[2]](model, int(question[1]))
 
 
 def shapes(model: Model) -> dict[str, tuple[int, ...]]:
@@ -210,12 +210,12 @@ def shapes(model: Model) -> dict[str, tuple[int, ...]]:
     order = ("ln1.", "attn.", "ln1_post.", "ln2.", "mlp.", "ln2_post.")
     block = [one for part in order for one in _OF_LAYER if one.startswith(part)]
     inner = [f"blocks.{layer}.{one}" for layer in range(model.shape.n_layers) for one in block]
-    found: dict[str, tuple[int, ...]] = {}
+    result: dict[str, tuple[int, ...]] = {}
     for name in (*before, *inner, *behind, "unembed.b_U"):
         with contextlib.suppress(EngineError):  # that it has no such weight
             if _stores(model, name):
-                found[name] = tuple(weight(model, name).shape)
-    return found
+                result[name] = tuple(weight(model, name).shape)
+    return result
 
 
 def _stores(model: Model, name: str) -> bool:

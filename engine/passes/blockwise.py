@@ -91,8 +91,8 @@ def shared_out(
         edges = [start + (stop - start) * i // len(hands) for i in range(len(hands) + 1)]
         parts = list(zip(hands, edges, edges[1:], strict=False))
         given = model.worker.together([partial(work, hand, a, b) for hand, a, b in parts])
-        for (_, a, b), found in zip(parts, given, strict=True):
-            into[a:b] = found
+        for (_, a, b), result in zip(parts, given, strict=True):
+            into[a:b] = result
 
     return shared
 
@@ -154,10 +154,10 @@ def _only_at(part: nn.Module, places: tuple[int, ...]) -> Iterator[None]:
         if more or hidden.ndim != 3:  # it is given something else by position
             return original(hidden, *more)
 
-        def spread(found: Tensor) -> Tensor:
-            whole = found.new_zeros(*hidden.shape[:2], found.shape[-1])
-            whole[:, where] = found.view(len(hidden), len(where), -1)
-            return whole if found.ndim == 3 else whole.flatten(0, 1)
+        def spread(result: Tensor) -> Tensor:
+            whole = result.new_zeros(*hidden.shape[:2], result.shape[-1])
+            whole[:, where] = result.view(len(hidden), len(where), -1)
+            return whole if result.ndim == 3 else whole.flatten(0, 1)
 
         return with_first(original(hidden[:, where]), spread)
 

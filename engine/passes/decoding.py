@@ -52,13 +52,13 @@ class Decoding:
             raise RuntimeError("ids were read outside the model's worker")
         if not self._model.rotaries:
             return self._read(ids, changes, last)
-        found, start = [], 0
+        result, start = [], 0
         for n in range(ids.shape[1] - last + 1, ids.shape[1] + 1):
             if n == ids.shape[1] or self._regime(start, n + 1) != self._regime(start, n):
                 wanted = n - max(start, ids.shape[1] - last)
-                found.append(self._read_within(ids[:, start:n], changes, wanted))
+                result.append(self._read_within(ids[:, start:n], changes, wanted))
                 start = n
-        return torch.cat(found, 1)
+        return torch.cat(result, 1)
 
     def _regime(self, start: int, n: int) -> Hashable:
         """The kind of length of a text when n of the ids being read are, `start` of them before."""

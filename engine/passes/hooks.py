@@ -83,9 +83,9 @@ def grouped(sites: Sequence[Site], shape: Shape) -> dict[tuple[str, int], tuple[
         at, index = place_of(site, shape)
         if index is None:
             groups[at] = None
-        elif (found := groups.setdefault(at, set())) is not None:
-            found.add(index)
-    return {at: None if found is None else tuple(sorted(found)) for at, found in groups.items()}
+        elif (result := groups.setdefault(at, set())) is not None:
+            result.add(index)
+    return {at: None if result is None else tuple(sorted(result)) for at, result in groups.items()}
 
 
 def edit(

@@ -48,10 +48,10 @@ class Front:
         values, ids = values[:, :k], self._ids(places[:, :k])
         order = torch.argsort(ids, dim=-1)
         values, ids = values.gather(1, order), ids.gather(1, order)
-        found = ids.gather(1, torch.argsort(values, dim=-1, descending=True, stable=True))
+        result = ids.gather(1, torch.argsort(values, dim=-1, descending=True, stable=True))
         if len(tied):
-            found[tied] = torch.sort(self._all[tied], descending=True, stable=True).indices[:, :k]
-        return found
+            result[tied] = torch.sort(self._all[tied], descending=True, stable=True).indices[:, :k]
+        return result
 
     def _ids(self, places: Tensor) -> Tensor:
         """The ids of what stands at some places of the front, [rows n]."""
@@ -72,12 +72,12 @@ class Front:
             torch.stack([count(compare, values, one[:, None]) for one in own.T], 1)
             for compare in (torch.gt, torch.ge)
         )
-        found = above + 1
-        unsure = ((own <= least) | (not_below > found)).nonzero()
+        result = above + 1
+        unsure = ((own <= least) | (not_below > result)).nonzero()
         for some in unsure.split(_FEW):
             at, n = some.T
-            found[at, n] = ranks(self._all[rows[at]], ids[at, n, None])[:, 0]
-        return found
+            result[at, n] = ranks(self._all[rows[at]], ids[at, n, None])[:, 0]
+        return result
 
 
 def best(logits: Tensor, k: int | None) -> Tensor:
@@ -101,11 +101,11 @@ def ranks(logits: Tensor, ids: Tensor) -> Tensor:
         places = torch.arange(1, n + 1, device=logits.device).expand_as(logits)
         return torch.empty_like(places).scatter(1, best(logits, None), places).gather(1, ids)
     every, own = logits[:, None], logits.gather(1, ids)[:, :, None]
-    found = count(torch.gt, every, own) + 1
-    if (count(torch.ge, every, own) > found).any():
+    result = count(torch.gt, every, own) + 1
+    if (count(torch.ge, every, own) > result).any():
         lower = torch.arange(n, device=logits.device) < ids[:, :, None]
-        found = found + ((every == own) & lower).sum(-1)
-    return found
+        result = result + ((every == own) & lower).sum(-1)
+    return result
 
 
 def count(compare: Callable[..., Tensor], one: Tensor, other: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ def prepare(
         _Ready(one, at, taken.get((texts[one.becomes], one.becomes.kind.by_position), {}))
         for one, at in zip(changes, places, strict=True)
     ]
-    return Prepared(prompt, {m: found for m, found in texts.items() if found}, tuple(ready))
+    return Prepared(prompt, {m: result for m, result in texts.items() if result}, tuple(ready))
 
 
 def _places(model: Model, change: Change) -> dict[Capture, tuple[int, ...] | None]:

@@ -62,9 +62,9 @@ class PatchPaths(Question[None, PathPatch]):
 
         def steps(_: object) -> Steps[PathPatch]:
             paths = [Path(sender, into) for sender in sites]
-            clean, found = yield from over_pairs(model, self.e, self.task, paths)
+            clean, result = yield from over_pairs(model, self.e, self.task, paths)
             late = late_notes(model, _each(self.e, self.task), [self.e.method])
-            return PathPatch(sites, into, found, clean, (*notes, *late))
+            return PathPatch(sites, into, result, clean, (*notes, *late))
 
         return Answer(steps)
 
@@ -120,8 +120,8 @@ class MapPaths(Question[None, PathMatrix]):
 
         def steps(_: object) -> Steps[PathMatrix]:
             paths = [Path(sender, some) for sender in sites for some in inputs]
-            clean, found = yield from over_pairs(model, self.e, self.task, paths)
-            effect = (found - clean[:, None]).mean(0).reshape(len(sites), len(inputs))
+            clean, result = yield from over_pairs(model, self.e, self.task, paths)
+            effect = (result - clean[:, None]).mean(0).reshape(len(sites), len(inputs))
             late = late_notes(model, _each(self.e, self.task), [self.e.method])
             return PathMatrix(sites, tuple(inputs), effect, float(clean.mean()), (*notes, *late))
 
@@ -151,7 +151,7 @@ def over_pairs(
             f"{len(paths):,} paths in {len(each):,} pairs are {len(paths) * len(each):,}; at most "
             f"{MOST_PATHS:,} are patched at once. Name fewer senders, or take fewer pairs."
         )
-    clean, found = [], []
+    clean, result = [], []
     for i, one in enumerate(each):
         work = patched(model, one, paths)
         while True:
@@ -165,8 +165,8 @@ def over_pairs(
                     str(wrong) if task is None else f"Pair {i + 1} of “{task.name[:60]}”: {wrong}"
                 ) from wrong
         clean.append(diff)
-        found.append(diffs)
-    return np.array(clean), np.array(found)
+        result.append(diffs)
+    return np.array(clean), np.array(result)
 
 
 def _each(e: Experiment, task: Task | None) -> list[Experiment]:
@@ -178,13 +178,13 @@ def _senders(model: Model, given: tuple[Site, ...] | None) -> tuple[Site, ...]:
     s = model.shape
     if given is None:
         return (*s.heads, *s.mlps)
-    found = resolve_sites(given, s)
-    if not found:
+    result = resolve_sites(given, s)
+    if not result:
         raise ExperimentError("No senders are named; write heads and MLPs, as in 9.1 m9.")
-    other = next((site for site in found if not isinstance(site, Head | MLP)), None)
+    other = next((site for site in result if not isinstance(site, Head | MLP)), None)
     if other is not None:
         raise ExperimentError(f"Paths lead from heads and MLPs, not from {other}.")
-    return found
+    return result
 
 
 def _notes(model: Model, into: Sequence[Receiver]) -> tuple[str, ...]:

@@ -68,9 +68,9 @@ def parse_receivers(text: str | Iterable[Receiver], shape: Shape) -> tuple[Recei
     Raises: SiteError for a word that is none, or a site the model does not have.
     """
     if not isinstance(text, str):
-        found = dict.fromkeys(text)
-        resolve_sites([site_of(one) for one in found if one.part != "logits"], shape)
-        return _some(tuple(found))
+        result = dict.fromkeys(text)
+        resolve_sites([site_of(one) for one in result if one.part != "logits"], shape)
+        return _some(tuple(result))
     named: dict[Receiver, None] = {}
     for word in re.split(r"[\s,;]+", text.strip().lower()):
         if word == "logits":
@@ -110,7 +110,7 @@ def site_of(receiver: Receiver) -> Head | MLP:
     return Head(receiver.layer, receiver.head)
 
 
-def _some(found: tuple[Receiver, ...]) -> tuple[Receiver, ...]:
-    if not found:
+def _some(result: tuple[Receiver, ...]) -> tuple[Receiver, ...]:
+    if not result:
         raise SiteError("No receivers are named; write some, as in 9.6.q m10 logits.")
-    return found
+    return result

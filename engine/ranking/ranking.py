@@ -123,12 +123,12 @@ def _rankings(
     """
     best = ordering.best(logits, k)
     chosen = torch.tensor(marked, dtype=torch.long, device=logits.device).expand(2, -1)
-    found = []
+    result = []
     for ids in (best, chosen):
         for run, twin in ((0, 1), (1, 0)):
             ranks = ordering.ranks(logits, ids[[run, run]])
             plain = ids[run].tolist()
-            found.append(
+            result.append(
                 Ranking(
                     ids=ids[run].cpu().numpy(),
                     tokens=model.tokenizer.pieces(plain),
@@ -140,7 +140,7 @@ def _rankings(
                     moves=(ranks[twin] - ranks[run]).cpu().numpy(),
                 )
             )
-    return found
+    return result
 
 
 def _without_text(model: Model, rankings: list[Ranking]) -> list[str]:

@@ -48,12 +48,12 @@ def read_prompts(
 
     Raises: ExperimentError, TokenError or SiteError saying what does not fit.
     """
-    found: list[Prompt] = []
+    result: list[Prompt] = []
     taken: dict[object, dict[forward.Capture, Tensor]] = {}
     lengths: dict[int, str] = {}
     for i, e in enumerate(each):
-        asked = target_of(model, e, at)
-        n = len(asked.prompt)
+        question = target_of(model, e, at)
+        n = len(question.prompt)
         lengths.setdefault(n, e.prompt)
         if per_position and len(lengths) > 1:
             (a, one), (b, other) = list(lengths.items())[:2]
@@ -64,13 +64,13 @@ def read_prompts(
         kind = e.method.kind
         shared = (n if kind.by_position else None, i if kind.takes == "corrupted" else None)
         if shared not in taken:
-            taken[shared] = yield from site_values(model, e, asked.prompt)
-        acting = e.positions.at(n, n if per_position or kind.by_position else len(asked.ids))
-        prepared = yield from prepare(model, e, asked.prompt)
-        given = prepared.edits(len(asked.ids))
-        found.append(Prompt(e, asked, given, acting, taken[shared], model.shape))
+            taken[shared] = yield from site_values(model, e, question.prompt)
+        acting = e.positions.at(n, n if per_position or kind.by_position else len(question.ids))
+        prepared = yield from prepare(model, e, question.prompt)
+        given = prepared.edits(len(question.ids))
+        result.append(Prompt(e, question, given, acting, taken[shared], model.shape))
         yield 0.0
-    return found
+    return result
 
 
 def references_of(each: Sequence[Experiment]) -> tuple[str, ...]:

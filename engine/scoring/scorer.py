@@ -58,28 +58,28 @@ def target_of(model: Model, e: Experiment, at: str) -> Target:
             f"The prompt “{e.prompt[:60]}” has no answer, and it is the answer that is scored; "
             "give one."
         )
-    found = answers_of(model, e)
-    if not found.answer:
-        raise ExperimentError(" ".join(found.notes))
-    regime, n_prompt = found.regime, len(found.prompt)
-    if regime(n_prompt) != regime(n_prompt + len(found.answer) - 1):
+    result = answers_of(model, e)
+    if not result.answer:
+        raise ExperimentError(" ".join(result.notes))
+    regime, n_prompt = result.regime, len(result.prompt)
+    if regime(n_prompt) != regime(n_prompt + len(result.answer) - 1):
         raise ExperimentError(
             f"The answer “{e.answer[:40]}” grows the prompt “{e.prompt[:60]}” past the length up "
             "to which this model reads a text alike (its rotary embeddings follow the length), so "
             "its tokens cannot be scored in one pass. Shorten the prompt, or take an answer of one "
             "token."
         )
-    n = found.decided
-    other = found.distractor[n : n + 1]
-    comparable = bool(other) and n < len(found.answer) and other[0] != found.answer[n]
+    n = result.decided
+    other = result.distractor[n : n + 1]
+    comparable = bool(other) and n < len(result.answer) and other[0] != result.answer[n]
     return Target(
-        prompt=found.prompt,
-        ids=found.prompt.ids + found.answer[:-1],
-        answer=found.answer,
-        decided=min(n, len(found.answer) - 1),
+        prompt=result.prompt,
+        ids=result.prompt.ids + result.answer[:-1],
+        answer=result.answer,
+        decided=min(n, len(result.answer) - 1),
         distractor=other[0] if comparable else None,
-        kl_at=len(found.after(at)) if at == "answer" else 0,
-        notes=found.notes,
+        kl_at=len(result.after(at)) if at == "answer" else 0,
+        notes=result.notes,
     )
 
 
@@ -115,13 +115,13 @@ class Scorer:
         """
         rows, places = vectors.shape[:2]
         at = torch.tensor(texts, device=vectors.device)
-        found = np.empty((5, rows))
+        result = np.empty((5, rows))
 
         def work(start: int, stop: int) -> None:
             part = slice(start, stop)
             logits = forward.unembed(self._model, vectors[part].flatten(0, 1))
             logits = logits.unflatten(0, (stop - start, places))
-            found[:, part] = self._scores(logits, at[part])
+            result[:, part] = self._scores(logits, at[part])
 
         nbytes = places * self._model.shape.d_vocab * 4
         most = LOGIT_BYTES * (8 if self._model.device.type == "cuda" else 1)
@@ -131,7 +131,7 @@ class Scorer:
             max(nbytes, nbytes * forward.CHUNK_BYTES // most),
             work,
         )
-        return found
+        return result
 
     def _scores(
         self, logits: Float[Tensor, "rows places d_vocab"], texts: Int[Tensor, " rows"]
@@ -173,8 +173,8 @@ def _at(
 def _runs(texts: Int[Tensor, " rows"]) -> list[tuple[int, int, int]]:
     """Neighbouring rows of one text: its index, where they start and stop."""
     kinds, counts = torch.unique_consecutive(texts, return_counts=True)
-    found, start = [], 0
+    result, start = [], 0
     for text, n in zip(kinds.tolist(), counts.tolist(), strict=True):
-        found.append((text, start, start + n))
+        result.append((text, start, start + n))
         start += n
-    return found
+    return result

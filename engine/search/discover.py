@@ -167,11 +167,11 @@ def _steps(
         yield from _searched(pruned, account, arrays, file, put)
     finally:
         file.write(account)
-    found, wrong = None, ""
+    result, wrong = None, ""
     before = arrays.snapshot(account, notes=file.notes)
     put(before)
     try:
-        found = yield from test.of(model, before.circuit)
+        result = yield from test.of(model, before.circuit)
     except Cancelled:
         raise
     except EngineError as told:
@@ -180,7 +180,7 @@ def _steps(
         account,
         notes=file.notes,
         done=True,
-        evaluation=found,
+        evaluation=result,
         fresh=test.fresh,
         unevaluated=wrong,
     )

@@ -21,24 +21,24 @@ MOST_DRAWN = 40
 """Heads and MLPs drawn position by position."""
 
 
-def draw_search(found: Discovery) -> go.Figure:
+def draw_search(result: Discovery) -> go.Figure:
     """Layers down, heads across, the MLPs at the right: grey what has gone, blue by its cost what
     was tried and stays, blank what was not tried yet.
 
     Of a search position by position: the position at which each site costs most.
     """
-    rows = _sites(found)
-    told = {site: _told(found, site, cost, stays) for site, cost, stays in rows}
+    rows = _sites(result)
+    told = {site: _told(result, site, cost, stays) for site, cost, stays in rows}
     kept = {site: cost for site, cost, stays in rows if stays}
-    name = f"kept: {_unit(found)}\nwithout it"
+    name = f"kept: {_unit(result)}\nwithout it"
     known = [cost for cost in kept.values() if np.isfinite(cost)]
-    figure = SiteGrid.of(found.circuit, kept, name).figure(
-        told, KEPT, max([*known, found.search.threshold])
+    figure = SiteGrid.of(result.circuit, kept, name).figure(
+        told, KEPT, max([*known, result.search.threshold])
     )
     gone = {site: 0.0 for site, cost, stays in rows if not stays and not np.isnan(cost)}
     return figure.add_trace(
         cell_heatmap(
-            SiteGrid.of(found.circuit, gone, "gone").drawn,
+            SiteGrid.of(result.circuit, gone, "gone").drawn,
             placed(told, figure.data[0].z.shape),
             colorscale=[(end, PALETTE["gone"]) for end in (0.0, 1.0)],
             zmin=0,
@@ -48,35 +48,35 @@ def draw_search(found: Discovery) -> go.Figure:
     )
 
 
-def draw_search_positions(found: Discovery, most: int = MOST_DRAWN) -> go.Figure:
+def draw_search_positions(result: Discovery, most: int = MOST_DRAWN) -> go.Figure:
     """The sites that are kept anywhere down, those that cost most first, positions across.
 
     Raises: ExperimentError for a search without a position axis.
     """
-    if found.positions is None:
+    if result.positions is None:
         raise ExperimentError("This search was not made position by position.")
-    heads, mlps = found.losses("heads"), found.losses("mlps")
+    heads, mlps = result.losses("heads"), result.losses("mlps")
     rows: list[tuple[Site, np.ndarray]] = []
-    for site in found.circuit.sites:
+    for site in result.circuit.sites:
         if isinstance(site, Head):
-            at, stays = heads[:, site.layer, site.head], found.heads_kept[:, site.layer, site.head]
+            at, stays = heads[:, site.layer, site.head], result.heads_kept[:, site.layer, site.head]
         else:
-            at, stays = mlps[:, site.layer], found.mlps_kept[:, site.layer]
+            at, stays = mlps[:, site.layer], result.mlps_kept[:, site.layer]
         rows.append((site, np.where(stays, at, np.nan)))
     rows.sort(key=lambda row: -np.nan_to_num(row[1]).max())
-    labels = [str(position) for position in found.positions]
-    return positions_figure(rows[:most], labels, _unit(found), colorscale=KEPT, zmin=0)
+    labels = [str(position) for position in result.positions]
+    return positions_figure(rows[:most], labels, _unit(result), colorscale=KEPT, zmin=0)
 
 
-def draw_trials(found: Discovery) -> go.Figure:
+def draw_trials(result: Discovery) -> go.Figure:
     """What each trial cost, in order: grey where the node stays, and the line of what is left."""
     import plotly.graph_objects as go
 
-    search = found.search
-    losses = [search.loss(trial.score, found.clean) for trial in found.trials]
-    names = [escape(visible(str(trial.node))) for trial in found.trials]
-    went = [i for i, trial in enumerate(found.trials) if trial.removed]
-    stays = [i for i, trial in enumerate(found.trials) if not trial.removed]
+    search = result.search
+    losses = [search.loss(trial.score, result.clean) for trial in result.trials]
+    names = [escape(visible(str(trial.node))) for trial in result.trials]
+    went = [i for i, trial in enumerate(result.trials) if trial.removed]
+    stays = [i for i, trial in enumerate(result.trials) if not trial.removed]
     top = max([2.5 * search.threshold, *(losses[i] for i in went)])
     return go.Figure(
         [
@@ -106,7 +106,7 @@ def draw_trials(found: Discovery) -> go.Figure:
             "autosize": False,
             "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
             "xaxis": {"title": {"text": "candidate", "standoff": 6}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": _unit(found), "standoff": 6}, "range": [None, top * 1.05]},
+            "yaxis": {"title": {"text": _unit(result), "standoff": 6}, "range": [None, top * 1.05]},
             "shapes": [
                 {
                     "type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": search.threshold,
@@ -119,29 +119,29 @@ def draw_trials(found: Discovery) -> go.Figure:
     )  # fmt: skip
 
 
-def _sites(found: Discovery) -> list[tuple[Site, float, bool]]:
+def _sites(result: Discovery) -> list[tuple[Site, float, bool]]:
     """Each head and MLP that is a node: its cost, and whether it stays."""
-    costs = found.grid()
+    costs = result.grid()
     rows: list[tuple[Site, float, bool]] = []
-    for site in cells(found.circuit):
+    for site in cells(result.circuit):
         if isinstance(site, Head):
-            stays = found.heads_kept[..., site.layer, site.head].any()
-        elif found.search.mlps:
-            stays = found.mlps_kept[..., site.layer].any()
+            stays = result.heads_kept[..., site.layer, site.head].any()
+        elif result.search.mlps:
+            stays = result.mlps_kept[..., site.layer].any()
         else:
             continue
         rows.append((site, costs[site], bool(stays)))
     return rows
 
 
-def _told(found: Discovery, site: Site, cost: float, stays: bool) -> str:
+def _told(result: Discovery, site: Site, cost: float, stays: bool) -> str:
     if np.isnan(cost):
         return f"<b>{site}</b> not tried yet"
     if not stays:
         return f"<b>{site}</b> has gone"
-    where = "" if found.positions is None else ", where that costs most"
-    return f"<b>{site}</b> stays<br>without it{where}: {_unit(found)} {cost:.3f}"
+    where = "" if result.positions is None else ", where that costs most"
+    return f"<b>{site}</b> stays<br>without it{where}: {_unit(result)} {cost:.3f}"
 
 
-def _unit(found: Discovery) -> str:
-    return "divergence, nats" if found.search.metric == "kl" else "share of the score lost"
+def _unit(result: Discovery) -> str:
+    return "divergence, nats" if result.search.metric == "kl" else "share of the score lost"

@@ -58,10 +58,10 @@ class PrunedRun:
         model, pace = self._model, self._pace
         numbers: list[np.ndarray] = []
         for prompts in together(self._model, self._prompts):
-            asked = [p.target for p in prompts]
-            texts = [q.ids for q in asked]
-            run = yield from base(model, pace, texts, [()] * len(texts), asked[0].places)
-            scorer = Scorer(model, asked, run)
+            question = [p.target for p in prompts]
+            texts = [q.ids for q in question]
+            run = yield from base(model, pace, texts, [()] * len(texts), question[0].places)
+            scorer = Scorer(model, question, run)
             self._groups.append(_Group(prompts, run, scorer))
             own = list(range(len(texts)))
             numbers.append((yield from scorer.score(pace, run.leaving, own)))
@@ -88,7 +88,7 @@ class PrunedRun:
         into one batch."""
         nodes = nodes[: self._most]
         yield from self._settle(removed, max(node.site.layer for node in nodes))
-        found: list[list[np.ndarray]] = [[] for _ in nodes]
+        result: list[list[np.ndarray]] = [[] for _ in nodes]
         for group in self._groups:
             cells = [(i, text) for i in range(len(nodes)) for text in range(len(group.prompts))]
             cells.sort(key=lambda cell: (nodes[cell[0]].site.layer, cell[1]))
@@ -98,9 +98,9 @@ class PrunedRun:
             texts = [text for _, text in cells]
             numbers = yield from group.scorer.score(self._pace, leaving, texts)
             owners = np.array([i for i, _ in cells])
-            for i, of_node in enumerate(found):
+            for i, of_node in enumerate(result):
                 of_node.append(numbers[:, owners == i])
-        return [self._mean(numbers) for numbers in found]
+        return [self._mean(numbers) for numbers in result]
 
     def _settle(self, removed: frozenset[Node], layer: int) -> Steps[None]:
         """Let the run be that without `removed`, up to what enters a layer."""

@@ -119,37 +119,37 @@ class Discovery:
         is not known."""
         if self.unevaluated and self.fresh:
             return False
-        found = self.evaluation
-        if found is None or not self.fresh:
+        result = self.evaluation
+        if result is None or not self.fresh:
             return None
-        whole = found.clean.logit_diff
-        return _clearly(whole) and _clearly(whole - found.empty.logit_diff)
+        whole = result.clean.logit_diff
+        return _clearly(whole) and _clearly(whole - result.empty.logit_diff)
 
     @property
     def beats_controls(self) -> bool | None:
         """Whether, on fresh pairs, the model does the task and the circuit alone keeps more of it
         than 95% of random circuits of its size, and than no circuit; None where that is not known.
         """
-        found = self.evaluation
-        if self.does_task is None or not self.does_task or found is None:
+        result = self.evaluation
+        if self.does_task is None or not self.does_task or result is None:
             return self.does_task
         if not self.circuit.sites:
             return False
-        if found.kept_beats is None:
+        if result.kept_beats is None:
             return None
-        gained = found.kept.logit_diff - found.empty.logit_diff
-        return _clearly(gained) and found.kept_beats >= 0.95
+        gained = result.kept.logit_diff - result.empty.logit_diff
+        return _clearly(gained) and result.kept_beats >= 0.95
 
     @property
     def verdict(self) -> str:
         """What the controls say of the circuit, in a sentence; empty until they are known."""
-        found = self.evaluation
+        result = self.evaluation
         if self.unevaluated:
             return f"Nothing beats its controls: {self.unevaluated}"
-        if found is None:
+        if result is None:
             return ""
         if self.does_task is False:
-            whole, empty = found.clean.logit_diff, found.empty.logit_diff
+            whole, empty = result.clean.logit_diff, result.empty.logit_diff
             return (
                 "Nothing beats its controls: on pairs the search did not see, the whole model's "
                 f"logit difference is {whole.mean():.2f} ± {_error(whole):.2f} (mean and standard "
@@ -161,12 +161,12 @@ class Discovery:
                 "Nothing beats its controls: with every node ablated the score stays within the "
                 "threshold, so no circuit is needed for it."
             )
-        told = f"Alone it keeps {found.faithfulness:.0%} of the clean logit difference"
-        if found.controls is None:
-            return f"{told}. {' '.join(found.notes)}"
+        told = f"Alone it keeps {result.faithfulness:.0%} of the clean logit difference"
+        if result.controls is None:
+            return f"{told}. {' '.join(result.notes)}"
         told += (
-            f"; {len(found.controls.sites)} random circuits of its size keep "
-            f"{_span(found, found.controls.kept)}"
+            f"; {len(result.controls.sites)} random circuits of its size keep "
+            f"{_span(result, result.controls.kept)}"
         )
         if not self.fresh:
             return (
@@ -174,12 +174,12 @@ class Discovery:
                 "it on fresh pairs."
             )
         if self.beats_controls:
-            return f"{told}, on pairs the search did not see: it beats {found.kept_beats:.0%}."
+            return f"{told}, on pairs the search did not see: it beats {result.kept_beats:.0%}."
         return f"Nothing beats its controls. {told}, on pairs the search did not see."
 
 
-def _span(found: Evaluation, scores: np.ndarray) -> str:
-    shares = [found.share(float(score)) for score in scores]
+def _span(result: Evaluation, scores: np.ndarray) -> str:
+    shares = [result.share(float(score)) for score in scores]
     return f"{np.mean(shares):.0%} on average, {max(shares):.0%} at most"
 
 

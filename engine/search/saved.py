@@ -208,16 +208,16 @@ def _replay(saved: SavedSearch, search: Search, nodes: Sequence[Node], clean: fl
     asking = strategy(Account(search, clean, clean), nodes)
     i, told = -1, list[float]()
     try:
-        asked = [str(node) for node in next(asking).nodes]
+        question = [str(node) for node in next(asking).nodes]
         for i, (name, score) in enumerate(saved.scores):
-            if name != asked[len(told)]:
+            if name != question[len(told)]:
                 raise _NoSearchError(
                     f"is damaged: its trial {i + 1} is of {name:.20}, and this search tries "
-                    f"{asked[len(told)]} there"
+                    f"{question[len(told)]} there"
                 )
             told.append(score)
-            if len(told) == len(asked) or search.by != "greedy":
-                asked, told = [str(node) for node in asking.send(told).nodes], []
+            if len(told) == len(question) or search.by != "greedy":
+                question, told = [str(node) for node in asking.send(told).nodes], []
     except StopIteration:
         if i + 1 < len(saved.scores):
             raise _NoSearchError("is damaged: it goes on where this search ends") from None

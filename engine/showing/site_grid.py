@@ -36,13 +36,13 @@ class Sided(Protocol):
 
 def cells(of: Sided) -> list[Site]:
     """Every head and MLP there is, layer by layer."""
-    found: list[Site] = []
+    result: list[Site] = []
     for layer in range(of.n_layers):
         if layer not in of.without_heads:
-            found += [Head(layer, head) for head in range(of.n_heads)]
+            result += [Head(layer, head) for head in range(of.n_heads)]
         if layer not in of.without_mlp:
-            found.append(MLP(layer))
-    return found
+            result.append(MLP(layer))
+    return result
 
 
 @dataclass(frozen=True)

@@ -59,13 +59,13 @@ def waves(
     n = len(prompts[group[0]].target.ids)
     wide = 32 if model.device.type == "cuda" else 1
     most = max(1, wide * WAVE_BYTES // (n * s.d_model * model.dtype.itemsize))
-    found: list[Wave] = []
+    result: list[Wave] = []
     part: list[tuple[Branch, tuple[int, int | None, Site]]] = []
 
     def cut(rows: list[tuple[Branch, tuple[int, int | None, Site]]]) -> None:
         rows.sort(key=lambda row: (row[0].layer, row[0].text))
         if rows:
-            found.append(Wave(tuple(group), tuple(r[0] for r in rows), tuple(r[1] for r in rows)))
+            result.append(Wave(tuple(group), tuple(r[0] for r in rows), tuple(r[1] for r in rows)))
 
     for layer in reversed(range(s.n_layers)):
         sites: list[Site] = [head for head in s.heads if head.layer == layer]
@@ -79,7 +79,7 @@ def waves(
             rows = rows[most:]
         part += rows
     cut(part)
-    return found
+    return result
 
 
 def idle_sites(model: Model, prompt: Prompt) -> list[Site]:

@@ -129,24 +129,24 @@ class SweepResult:
         Raises: ExperimentError for another name.
         """
         metric = metric or self.metric
-        found = {
+        result = {
             "heads": self.head_numbers,
             "mlps": self.mlp_numbers,
             "clean": self.clean_numbers,
             "given": self.given_numbers,
         }
-        if of not in found or metric not in METRICS:
+        if of not in result or metric not in METRICS:
             raise ExperimentError(
                 f"A sweep has {', '.join(METRICS)} of heads, mlps, clean and given, not "
                 f"“{metric}” of “{of}”."
             )
         if metric in STORED:
-            return found[of][STORED.index(metric)]
+            return result[of][STORED.index(metric)]
         if metric == "accuracy":
-            rank = found[of][STORED.index("rank")]
+            rank = result[of][STORED.index("rank")]
             return np.where(np.isnan(rank), np.nan, (rank == 1).astype(float))
         clean = _mean(self.clean_numbers[0])
-        return found[of][0] / (clean if clean else np.nan)
+        return result[of][0] / (clean if clean else np.nan)
 
     def mean(self, of: str, metric: str | None = None) -> np.ndarray:
         """The mean of `values` over the prompts that are done; without the prompt axis."""

@@ -92,28 +92,31 @@ def sweep(
 
 
 def _steps(
-    model: Model, found: SweepArrays, each: Sequence[Experiment], put: Callable[[SweepResult], None]
+    model: Model,
+    result: SweepArrays,
+    each: Sequence[Experiment],
+    put: Callable[[SweepResult], None],
 ) -> Steps[SweepResult]:
     pace = Pace(model)
     yield 0.0
-    prompts = yield from read_prompts(model, each, found.at, found.per_position)
-    found.begin(model, prompts, references_of(each))
+    prompts = yield from read_prompts(model, each, result.at, result.per_position)
+    result.begin(model, prompts, references_of(each))
     held = list(batches(model, prompts))
     planned = {
-        tuple(group): waves(model, prompts, group, found.per_position)
+        tuple(group): waves(model, prompts, group, result.per_position)
         for groups in held
         for group in groups
     }
-    pace.total = _total(pace, prompts, planned, found.estimate)
-    if found.estimate:
+    pace.total = _total(pace, prompts, planned, result.estimate)
+    if result.estimate:
         for group in planned:
             some = [prompts[i] for i in group]
             heads, mlps = yield from estimated(model, pace, some, estimated_metric(prompts))
-            found.fill_estimate(prompts, list(group), heads, mlps)
-        put(found.snapshot(pace, pace.share))
+            result.fill_estimate(prompts, list(group), heads, mlps)
+        put(result.snapshot(pace, pace.share))
     for groups in held:
-        yield from _batch(model, pace, found, prompts, groups, planned, put)
-    whole = found.snapshot(pace, 1.0)
+        yield from _batch(model, pace, result, prompts, groups, planned, put)
+    whole = result.snapshot(pace, 1.0)
     put(whole)
     return whole
 
@@ -121,7 +124,7 @@ def _steps(
 def _batch(
     model: Model,
     pace: Pace,
-    found: SweepArrays,
+    result: SweepArrays,
     prompts: list[Prompt],
     groups: list[list[int]],
     planned: dict[tuple[int, ...], list[Wave]],
@@ -130,30 +133,30 @@ def _batch(
     """Prompts that are held together: their runs, then their rows, the last layers' first."""
     runs: dict[tuple[int, ...], tuple[Base, Scorer]] = {}
     for group in groups:
-        run, scorer = yield from _runs(model, pace, found, prompts, group)
+        run, scorer = yield from _runs(model, pace, result, prompts, group)
         runs[tuple(group)] = run, scorer
-    put(found.snapshot(pace, min(pace.share, 0.999)))
+    put(result.snapshot(pace, min(pace.share, 0.999)))
     order = [wave for group in groups for wave in planned[tuple(group)]]
     for wave in sorted(order, key=lambda wave: -wave.branches[-1].layer):
         run, scorer = runs[wave.members]
         leaving = yield from grown(model, pace, run, wave.branches)
         texts = [branch.text for branch in wave.branches]
-        found.fill(wave, (yield from scorer.score(pace, leaving, texts)))
-        put(found.snapshot(pace, min(pace.share, 0.999)))
+        result.fill(wave, (yield from scorer.score(pace, leaving, texts)))
+        put(result.snapshot(pace, min(pace.share, 0.999)))
 
 
 def _runs(
     model: Model,
     pace: Pace,
-    found: SweepArrays,
+    result: SweepArrays,
     prompts: list[Prompt],
     group: list[int],
 ) -> Steps[tuple[Base, Scorer]]:
     """The clean run of a group, and the one with what is given, both scored."""
-    asked = [prompts[i].target for i in group]
-    ids, places = [q.ids for q in asked], asked[0].places
+    question = [prompts[i].target for i in group]
+    ids, places = [q.ids for q in question], question[0].places
     clean = yield from base(model, pace, ids, [()] * len(ids), places)
-    scorer = Scorer(model, asked, clean)
+    scorer = Scorer(model, question, clean)
     own = list(range(len(ids)))
     scores = yield from scorer.score(pace, clean.leaving, own)
     run, of_run = clean, scores
@@ -161,7 +164,7 @@ def _runs(
         given = [prompts[i].given for i in group]
         run = yield from base(model, pace, ids, given, places, clean.blocks)
         of_run = yield from scorer.score(pace, run.leaving, own)
-    found.fill_runs(group, scores, of_run, idle_sites(model, prompts[group[0]]))
+    result.fill_runs(group, scores, of_run, idle_sites(model, prompts[group[0]]))
     return run, scorer
 
 
@@ -175,12 +178,14 @@ def _total(
     total = 0.0
     for group, each in planned.items():
         some = [prompts[i] for i in group]
-        asked = some[0].target
+        question = some[0].target
         runs = 1 + any(p.given for p in some)
         total += runs * base_cost(pace, [p.target.ids for p in some])
-        total += runs * len(some) * score_cost(pace, asked)
+        total += runs * len(some) * score_cost(pace, question)
         total += estimate_cost(pace, some) if estimate else 0.0
         for wave in each:
             for branch in wave.branches:
-                total += grown_cost(pace, branch.layer, len(asked.ids)) + score_cost(pace, asked)
+                total += grown_cost(pace, branch.layer, len(question.ids)) + score_cost(
+                    pace, question
+                )
     return total

@@ -43,9 +43,11 @@ def sweep_table(sweep: SweepResult, by: str | None = None, most: int | None = No
     cells: Iterable[_Cell] = _cells(sweep)
     if by is not None:
         changes = {of: np.nan_to_num(np.abs(sweep.change(of, by))) for of in ("heads", "mlps")}
-        found = list(cells)
+        result = list(cells)
         cells = heapq.nlargest(
-            len(found) if most is None else most, found, key=lambda cell: changes[cell[0]][cell[3]]
+            len(result) if most is None else most,
+            result,
+            key=lambda cell: changes[cell[0]][cell[3]],
         )
     for of, layer, head, index, place in cells:
         row: dict[str, object] = {

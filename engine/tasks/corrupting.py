@@ -141,9 +141,9 @@ def _corrupted(
     for i, (term, others) in enumerate(zip(draft.terms, draft.others, strict=True)):
         first = i == 0 and prompt.text.startswith(term)
         (wanted,) = lengths.of([term], first)
-        found = lengths.of(others, first)
+        result = lengths.of(others, first)
         choices.append(
-            [o for o, length in zip(others, found, strict=True) if length == wanted or not in_step]
+            [o for o, length in zip(others, result, strict=True) if length == wanted or not in_step]
         )
     if not all(choices):
         return None

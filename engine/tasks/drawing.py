@@ -100,24 +100,24 @@ def fresh_task(drawn: Task, n: int | None = None) -> Task | None:
     return finished(_fresh_pairs(drawn, n))
 
 
-def _pairs(asked: DrawTask) -> Steps[Task]:
+def _pairs(question: DrawTask) -> Steps[Task]:
     """The task, a draft a step."""
-    family, model, n = asked.family, asked.model, asked.n
+    family, model, n = question.family, question.model, question.n
     tokenizer = find_tokenizer(model)
     lengths = Lengths(tokenizer)
-    rng = Random(asked.seed)
+    rng = Random(question.seed)
     known: Halves = {}
     for in_step in (True, False):
         alike: _Groups = {}
         counted: _Groups = {}
         prompts: dict[Hashable, set[str]] = {}
         for i in range(most := _DRAFTS_EACH * n):
-            found = with_twin(tokenizer, lengths, DRAFTS[family](rng), rng, in_step, known)
-            if found is not None:
-                for groups, key in ((alike, found.places), (counted, found.n_tokens)):
-                    groups.setdefault(key, {})[found.pair] = None
-                seen = prompts.setdefault(found.places, set())
-                seen.add(found.pair.prompt)
+            result = with_twin(tokenizer, lengths, DRAFTS[family](rng), rng, in_step, known)
+            if result is not None:
+                for groups, key in ((alike, result.places), (counted, result.n_tokens)):
+                    groups.setdefault(key, {})[result.pair] = None
+                seen = prompts.setdefault(result.places, set())
+                seen.add(result.pair.prompt)
                 enough = len(seen) / n
                 if enough >= 1:
                     break
@@ -137,7 +137,7 @@ def _pairs(asked: DrawTask) -> Steps[Task]:
         pairs=tuple(pairs),
         family=family,
         model=model,
-        seed=asked.seed,
+        seed=question.seed,
         n_tokens=n_tokens,
         notes=tuple(_notes(pairs, in_step, uniform)),
     )
@@ -146,7 +146,7 @@ def _pairs(asked: DrawTask) -> Steps[Task]:
 def _fresh_pairs(drawn: Task, n: int | None) -> Steps[Task | None]:
     seen = {pair.prompt for pair in drawn.pairs}
     most = len(drawn.pairs) if n is None else n
-    found: dict[str, Pair] = {}
+    result: dict[str, Pair] = {}
     if drawn.family not in DRAFTS:
         return None
     for i in range(1, _FRESH_DRAWS + 1):
@@ -157,13 +157,13 @@ def _fresh_pairs(drawn: Task, n: int | None) -> Steps[Task | None]:
             return None
         for pair in other.pairs if other.n_tokens == drawn.n_tokens else ():
             if pair.prompt not in seen:
-                found.setdefault(pair.prompt, pair)
-        if len(found) >= most:
+                result.setdefault(pair.prompt, pair)
+        if len(result) >= most:
             break
-    if not found:
+    if not result:
         return None
     name = f"{drawn.name}, fresh pairs"
-    return replace(drawn, name=name, pairs=tuple(found.values())[:most], notes=())
+    return replace(drawn, name=name, pairs=tuple(result.values())[:most], notes=())
 
 
 _Groups = dict[Hashable, dict[Pair, None]]

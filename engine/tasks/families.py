@@ -276,12 +276,12 @@ def examples(family: str, n: int, seed: int = 0) -> tuple[Example, ...]:
     if not 0 <= n <= MOST_EXAMPLES:
         raise EngineError(f"0 to {MOST_EXAMPLES:,} examples can be drawn, not {n:,}.")
     rng = Random(seed)
-    found: dict[Example, None] = {}
+    result: dict[Example, None] = {}
     for _ in range(50 * n):
-        if len(found) == n:
+        if len(result) == n:
             break
-        found[FAMILIES[family](rng)] = None
-    return tuple(found)
+        result[FAMILIES[family](rng)] = None
+    return tuple(result)
 
 
 def read_examples(text: str) -> tuple[Example, ...]:

@@ -170,9 +170,9 @@ def read_task(text: str, name: str) -> Task:
     if len(text) > MOST_TASK_TEXT:
         raise EngineError(f"The file has {len(text):,} characters; at most {MOST_TASK_TEXT:,}.")
     text = text.removeprefix("\ufeff")
-    found = _json_lines(text) if text.lstrip().startswith("{") else read_csv(text, COLUMNS)
+    result = _json_lines(text) if text.lstrip().startswith("{") else read_csv(text, COLUMNS)
     pairs = []
-    for line, values in found:
+    for line, values in result:
         if not values.get("prompt"):
             raise EngineError(f"Line {line}: there is no prompt.")
         pairs.append(Pair(**values))

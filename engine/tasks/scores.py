@@ -155,13 +155,13 @@ def _edits(
     with _named(task, at[0], e):
         if (run, n) not in shared.prepared:
             shared.prepared[run, n] = yield from prepare(model, e, question.prompt)
-        found = []
+        result = []
         for text in texts_of(question):
             key = (run, n, len(text))
             if key not in shared.edits:
                 shared.edits[key] = shared.prepared[run, n].edits(len(text))
-            found.append(shared.edits[key])
-    return found
+            result.append(shared.edits[key])
+    return result
 
 
 @contextmanager

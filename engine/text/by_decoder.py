@@ -119,8 +119,8 @@ class _Decoded:
         return adds.encode(), settled
 
     def each(self, ids: Sequence[int]) -> tuple[bytes, ...]:
-        found = self._spelling.each(self._window, self._read, ids)
-        return tuple(text.encode() for text in found)
+        result = self._spelling.each(self._window, self._read, ids)
+        return tuple(text.encode() for text in result)
 
     def _shorten(self) -> None:
         """Drop the window's beginning, where its end reads the same without it."""

@@ -61,10 +61,10 @@ class Notices:
         """What a reader must know of a text that became these ids, without BOS, in sentences."""
         decoded = self._reader.decode(ids)
         plain = decoded == text and not any(i in self._markers for i in ids)
-        found = () if plain else self._differences(text, ids, offsets)
+        result = () if plain else self._differences(text, ids, offsets)
         lost = {
             at
-            for one in found or ()
+            for one in result or ()
             if one.fate is not Fate.ADDED
             for at in range(one.start, one.end)
         }
@@ -87,13 +87,13 @@ class Notices:
                 "put the space in front of the next token. Leave it out here, and begin the answer "
                 "with it."
             )
-        told += swallowed(text, found or ())
+        told += swallowed(text, result or ())
         if text and not ids:
             told.append(f"BOS is all the model reads. {nothing_left(text)}")
         elif decoded != text:
-            same = found is not None and self._reader.ids_if(spelt(text, found)) == ids
+            same = result is not None and self._reader.ids_if(spelt(text, result)) == ids
             told.append(
-                not_read_back(text, decoded, found, same, self._reader.begins_with_space(ids))
+                not_read_back(text, decoded, result, same, self._reader.begins_with_space(ids))
             )
         told += hidden_characters(text, lost)
         if not self._reader.adds_no_others:
@@ -111,14 +111,14 @@ class Notices:
             Spelt(start, end, data, self._markers.get(i, ""), i in self._unknown)
             for i, (start, end), data in zip(ids, offsets, self._reader.bytes_of(ids), strict=True)
         ]
-        found = differences(text, tokens, self._reader.hf.is_fast)
+        result = differences(text, tokens, self._reader.hf.is_fast)
         if (
-            found
-            and found[0] == Difference(0, 0, Fate.ADDED, " ")
+            result
+            and result[0] == Difference(0, 0, Fate.ADDED, " ")
             and self._reader.begins_with_space(ids)
         ):
-            return found if self._reader.decode(ids).startswith(" ") else found[1:]
-        return found
+            return result if self._reader.decode(ids).startswith(" ") else result[1:]
+        return result
 
     def _first_special(
         self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]

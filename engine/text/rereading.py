@@ -43,8 +43,8 @@ class Rereading:
 
     def each(self, ids: Sequence[int]) -> tuple[str, ...]:
         """What each of these tokens would add, were it the next."""
-        found = self._writing.each(ids)
-        return tuple(data.decode("utf-8", errors="replace") for data in found)
+        result = self._writing.each(ids)
+        return tuple(data.decode("utf-8", errors="replace") for data in result)
 
     @property
     def generated(self) -> str:

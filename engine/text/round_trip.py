@@ -67,19 +67,19 @@ def differences(text: str, tokens: Sequence[Spelt], placed: bool) -> tuple[Diffe
     `placed`: whether the tokens know which characters they stand for.
     """
     source: dict[int, _Symbol] = dict(enumerate(text))
-    found: list[Difference] = []
-    whole = _wholes(text, tokens, source, found)
+    result: list[Difference] = []
+    whole = _wholes(text, tokens, source, result)
     for characters, spelling in _runs(text, tokens, source, whole, placed):
         if len(characters) * len(spelling) > _MOST:
             return None
-        found += _compared(characters, spelling, tokens)
-    return tuple(sorted(found, key=lambda one: (one.start, one.end)))
+        result += _compared(characters, spelling, tokens)
+    return tuple(sorted(result, key=lambda one: (one.start, one.end)))
 
 
-def spelt(text: str, found: Sequence[Difference]) -> str:
+def spelt(text: str, result: Sequence[Difference]) -> str:
     """The text as its tokens spell it, what is unknown or swallowed left as it is."""
     parts, at = [], 0
-    for one in found:
+    for one in result:
         if one.fate not in (Fate.UNKNOWN, Fate.SWALLOWED):
             parts += [text[at : one.start], one.read]
             at = max(at, one.end)
@@ -87,7 +87,7 @@ def spelt(text: str, found: Sequence[Difference]) -> str:
 
 
 def _wholes(
-    text: str, tokens: Sequence[Spelt], source: dict[int, _Symbol], found: list[Difference]
+    text: str, tokens: Sequence[Spelt], source: dict[int, _Symbol], result: list[Difference]
 ) -> set[int]:
     """Put markers and unknown tokens in the place of the characters they stand for; of the
     characters beyond a marker's name note that they are swallowed."""
@@ -99,9 +99,9 @@ def _wholes(
         if at >= 0:
             first, last = start + at, start + at + len(token.marker)
             sides = ((start, first), (last, end))
-            found += [Difference(a, b, Fate.SWALLOWED, token.marker) for a, b in sides if a < b]
+            result += [Difference(a, b, Fate.SWALLOWED, token.marker) for a, b in sides if a < b]
         elif token.unknown and own:
-            found.append(Difference(start, end, Fate.UNKNOWN, token.data.decode().strip()))
+            result.append(Difference(start, end, Fate.UNKNOWN, token.data.decode().strip()))
             first = start
         else:
             continue
@@ -152,7 +152,7 @@ def _blocks(n: int, tokens: Sequence[Spelt], placed: bool) -> Iterator[tuple[int
 
 def _spelling(tokens: Sequence[Spelt], part: range, whole: set[int]) -> list[_Symbol]:
     """What tokens spell side by side, those that are compared as a whole by their index."""
-    found: list[_Symbol] = []
+    result: list[_Symbol] = []
     data = b""
     for k in part:
         token = tokens[k]
@@ -161,9 +161,9 @@ def _spelling(tokens: Sequence[Spelt], part: range, whole: set[int]) -> list[_Sy
             continue
         name = token.marker.encode() or token.data.strip()
         before, _, behind = token.data.partition(name) if name else (b"", b"", b"")
-        found += [*_decoded(data + before), k]
+        result += [*_decoded(data + before), k]
         data = behind
-    return [*found, *_decoded(data)]
+    return [*result, *_decoded(data)]
 
 
 def _compared(
@@ -173,12 +173,12 @@ def _compared(
     own = [symbol for _, symbol in characters]
     at = [position for position, _ in characters]
     ends = [*at, at[-1] + 1 if at else 0]
-    found: list[Difference] = []
+    result: list[Difference] = []
     matcher = SequenceMatcher(None, [*map(_likeness, own)], [*map(_likeness, spelling)], False)
     for kind, i, j, a, b in matcher.get_opcodes():
         left, right = own[i:j], spelling[a:b]
         if kind == "equal" or (kind == "replace" and j - i == b - a and _letters(right)):
-            found += [
+            result += [
                 Difference(position, position + 1, Fate.CHANGED, y)
                 for position, x, y in zip(at[i:j], left, right, strict=True)
                 if isinstance(x, str) and isinstance(y, str) and x != y
@@ -187,19 +187,19 @@ def _compared(
         unknown = [s for s in right if isinstance(s, int) and tokens[s].unknown]
         if left and unknown:
             name = tokens[unknown[0]].data.decode().strip()
-            found.append(Difference(at[i], at[j - 1] + 1, Fate.UNKNOWN, name))
+            result.append(Difference(at[i], at[j - 1] + 1, Fate.UNKNOWN, name))
             continue
         read = "".join(symbol for symbol in right if isinstance(symbol, str))
-        last = found[-1] if found else None
+        last = result[-1] if result else None
         grows = last and last.fate is Fate.CHANGED and last.end == ends[i] and not left
         if last and grows and read and not any(map(str.isspace, read)):  # “ﬁ” is “fi”
-            found[-1] = Difference(last.start, last.end, Fate.CHANGED, last.read + read)
+            result[-1] = Difference(last.start, last.end, Fate.CHANGED, last.read + read)
             continue
         start, end = (at[i], at[j - 1] + 1) if left else (ends[i], ends[i])
         fate = Fate.ADDED if not left else Fate.CHANGED if read else Fate.DROPPED
         if left or read:
-            found.append(Difference(start, end, fate, read))
-    return found
+            result.append(Difference(start, end, fate, read))
+    return result
 
 
 def _letters(symbols: Sequence[_Symbol]) -> bool:

@@ -26,10 +26,12 @@ def hidden_characters(text: str, lost: Collection[int] = ()) -> tuple[str, ...]:
     `lost`: the characters no token spells, of which nothing is said here.
     """
     told = []
-    found = [(at, name) for at, c in enumerate(text) if at not in lost and (name := _name(c))]
-    if found:
-        places = ", ".join(f"{code(text[at])} ({name}) at character {at}" for at, name in found[:3])
-        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    result = [(at, name) for at, c in enumerate(text) if at not in lost and (name := _name(c))]
+    if result:
+        places = ", ".join(
+            f"{code(text[at])} ({name}) at character {at}" for at, name in result[:3]
+        )
+        more = f" and {len(result) - 3} more" if len(result) > 3 else ""
         told.append(
             f"The prompt holds what cannot be seen: {places}{more}. The model reads it as tokens "
             "of its own; type the prompt anew if it came along by copying."
@@ -64,10 +66,10 @@ def unreadable(text: str, characters: Sequence[str], why: str) -> str:
     )
 
 
-def swallowed(text: str, found: Sequence[Difference]) -> tuple[str, ...]:
+def swallowed(text: str, result: Sequence[Difference]) -> tuple[str, ...]:
     """A sentence for each marker that takes in white space beside it."""
     told = []
-    eaten = [one for one in found if one.fate is Fate.SWALLOWED]
+    eaten = [one for one in result if one.fate is Fate.SWALLOWED]
     for marker in dict.fromkeys(one.read for one in eaten):
         ours = [one for one in eaten if one.read == marker]
         sides: Counter[tuple[bool, str]] = Counter()
@@ -88,13 +90,13 @@ def swallowed(text: str, found: Sequence[Difference]) -> tuple[str, ...]:
 def not_read_back(
     text: str,
     decoded: str,
-    found: Sequence[Difference] | None,
+    result: Sequence[Difference] | None,
     same_ids: bool,
     first_space: bool,
 ) -> str:
     """A sentence for tokens that do not spell their text, naming the characters.
 
-    `decoded`: what they spell. `found`: where they differ; None where that is not known.
+    `decoded`: what they spell. `result`: where they differ; None where that is not known.
     `same_ids`: whether these are the tokens of what they spell, unknown characters aside.
     `first_space`: whether the tokenizer puts a space in front of every prompt.
     """
@@ -104,23 +106,25 @@ def not_read_back(
             "this tokenizer puts a space in front of every prompt by itself, and drops or merges "
             "the prompt's own. Write the prompt without spaces in front."
         )
-    if found is None:
+    if result is None:
         return told + (
             "part of it is not in this vocabulary, or is normalized away. What the model reads is "
             "what stands here; write the prompt with characters it knows."
         )
-    clauses = [c for c in (_unknown(text, found), *_spelt(text, found, same_ids, first_space)) if c]
+    clauses = [
+        c for c in (_unknown(text, result), *_spelt(text, result, same_ids, first_space)) if c
+    ]
     if not clauses:
         return told + (
             "a marker takes in what stands beside it."
-            if any(one.fate is Fate.SWALLOWED for one in found)
+            if any(one.fate is Fate.SWALLOWED for one in result)
             else "its decoder writes them otherwise. No character of the prompt is lost."
         )
-    fates = {one.fate for one in found}
+    fates = {one.fate for one in result}
     if fates <= {Fate.ADDED, Fate.SWALLOWED}:
         end = "No other character is lost" if Fate.SWALLOWED in fates else "No character is lost"
         return f"{told}{'; '.join(clauses)}. {end}."
-    if Fate.UNKNOWN in fates or any(_matters(text, one) for one in found):
+    if Fate.UNKNOWN in fates or any(_matters(text, one) for one in result):
         clauses[-1] += ". Write the prompt with characters the tokenizer knows if they matter"
     return f"{told}{'; '.join(clauses)}."
 
@@ -147,8 +151,8 @@ def clip(text: str, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _unknown(text: str, found: Sequence[Difference]) -> str:
-    ours = [one for one in found if one.fate is Fate.UNKNOWN]
+def _unknown(text: str, result: Sequence[Difference]) -> str:
+    ours = [one for one in result if one.fate is Fate.UNKNOWN]
     if not ours:
         return ""
     each = list(dict.fromkeys(text[one.start : one.end] for one in ours))
@@ -159,11 +163,11 @@ def _unknown(text: str, found: Sequence[Difference]) -> str:
     )
 
 
-def _spelt(text: str, found: Sequence[Difference], same_ids: bool, first_space: bool) -> list[str]:
+def _spelt(text: str, result: Sequence[Difference], same_ids: bool, first_space: bool) -> list[str]:
     """What the tokens spell otherwise, not at all, or beyond the text."""
-    changed = [(text[d.start : d.end], d.read) for d in found if d.fate is Fate.CHANGED]
-    dropped = "".join(text[d.start : d.end] for d in found if d.fate is Fate.DROPPED)
-    added = [d for d in found if d.fate is Fate.ADDED]
+    changed = [(text[d.start : d.end], d.read) for d in result if d.fate is Fate.CHANGED]
+    dropped = "".join(text[d.start : d.end] for d in result if d.fate is Fate.DROPPED)
+    added = [d for d in result if d.fate is Fate.ADDED]
     clauses = []
     if changed:
         verb = "read as" if same_ids else "spelt as"

@@ -249,8 +249,8 @@ class Tokenizer:
         if not self._hf.is_fast:
             ids = self._ids(text)
             return ids, [(0, 0)] * len(ids)
-        found = self._call(text, add_special_tokens=False, return_offsets_mapping=True)
-        return found.input_ids, [(int(a), int(b)) for a, b in found.offset_mapping]
+        result = self._call(text, add_special_tokens=False, return_offsets_mapping=True)
+        return result.input_ids, [(int(a), int(b)) for a, b in result.offset_mapping]
 
     def _call(self, text: str, **options: Any) -> Any:
         _check_letters(text)

@@ -111,7 +111,7 @@ def _matched(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[int, int, in
     short = min(len(a), len(b))
     head = next((i for i in range(short) if a[i] != b[i]), short)
     tail = next((i for i in range(short - head) if a[-1 - i] != b[-1 - i]), short - head)
-    found = [(i, i + 1, i, i + 1, True) for i in range(head)]
+    result = [(i, i + 1, i, i + 1, True) for i in range(head)]
     middle_a, middle_b = a[head : len(a) - tail], b[head : len(b) - tail]
     if max(len(middle_a), len(middle_b)) <= _MOST_COMPARED:
         codes = SequenceMatcher(None, middle_a, middle_b, autojunk=False).get_opcodes()
@@ -119,10 +119,10 @@ def _matched(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[tuple[int, int, in
         codes = [("replace", 0, len(middle_a), 0, len(middle_b))]
     for kind, i, j, k, m in codes:
         if kind == "equal":
-            found += [(head + i + s, head + i + s + 1, head + k + s, head + k + s + 1, True)
+            result += [(head + i + s, head + i + s + 1, head + k + s, head + k + s + 1, True)
                       for s in range(j - i)]  # fmt: skip
         else:
-            found.append((head + i, head + j, head + k, head + m, False))
+            result.append((head + i, head + j, head + k, head + m, False))
     ends = zip(range(len(a) - tail, len(a)), range(len(b) - tail, len(b)), strict=True)
-    found += [(i, i + 1, k, k + 1, True) for i, k in ends]
-    return tuple(found)
+    result += [(i, i + 1, k, k + 1, True) for i, k in ends]
+    return tuple(result)

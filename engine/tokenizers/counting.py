@@ -44,10 +44,10 @@ def _count(tokenizer: Tokenizer, model: str, most: int, after_space: bool) -> Nu
     before = _BEFORE if after_space else ""
     cut = len(tokenizer.ids_of([before])[0]) if before else 0
     texts = [f"{before} {n}" if after_space else str(n) for n in range(most + 1)]
-    ids = [found[cut:] for found in tokenizer.ids_of(texts)]
+    ids = [result[cut:] for result in tokenizer.ids_of(texts)]
     return NumberLengths(
         model=model,
         after_space=after_space,
-        lengths=np.array([len(found) for found in ids]),
-        pieces=tuple(tokenizer.pieces(found) for found in ids),
+        lengths=np.array([len(result) for result in ids]),
+        pieces=tuple(tokenizer.pieces(result) for result in ids),
     )

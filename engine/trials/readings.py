@@ -70,8 +70,8 @@ class Readings:
         """Logits [pos d_vocab] of texts with each of these changes, by plain hooks."""
         new = [c for c in changes if (c.at, c.text) not in self._meant]
         if new:
-            found = self.plainly([(c.text, c) for c in new])
-            self._meant |= {(c.at, c.text): one for c, one in zip(new, found, strict=True)}
+            result = self.plainly([(c.text, c) for c in new])
+            self._meant |= {(c.at, c.text): one for c, one in zip(new, result, strict=True)}
         return [self._meant[c.at, c.text] for c in changes]
 
     def plainly(self, rows: Sequence[tuple[int, Change | None]]) -> list[Tensor]:
@@ -112,7 +112,7 @@ class Readings:
         return Change(at, text, self.value_like(*at, text))
 
 
-def off_by(found: Tensor, meant: Tensor) -> float:
+def off_by(result: Tensor, meant: Tensor) -> float:
     """How far two tensors are apart, as a share of the second's size."""
     size = float(meant.float().norm())
-    return float((found.float() - meant.float()).norm()) / max(size, 1e-6)
+    return float((result.float() - meant.float()).norm()) / max(size, 1e-6)

@@ -78,8 +78,8 @@ def _certify(model: Model, going_on: Callable[[], None]) -> Certificate:
         versions=tuple((name, version(name)) for name in _VERSIONS),
         seconds=time.monotonic() - began,
     )
-    found: Certificate = model.certificate
-    return found
+    result: Certificate = model.certificate
+    return result
 
 
 def _refuse(model: Model, places: tuple[PlaceCheck, ...]) -> None:

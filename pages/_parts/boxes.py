@@ -56,9 +56,9 @@ def _number(name: str, kind: Callable[[str], T], label: str) -> T:
     what = "a whole number" if kind is int else "a number"
     wrong = engine.EngineError(f"{label}: “{text[:20]}” is not {what}.")
     try:
-        found = kind(text)
+        result = kind(text)
     except ValueError:
         raise wrong from None
-    if not isfinite(found):  # nan, which is not even itself, would be asked for again and again
+    if not isfinite(result):  # nan, which is not even itself, would be asked for again and again
         raise wrong
-    return found
+    return result

@@ -44,41 +44,41 @@ COSTS = {
 _ROW = 27
 
 
-def certificate(found: engine.Certificate) -> None:
+def certificate(result: engine.Certificate) -> None:
     """Draw the mark of a loaded model, which opens on the table behind it."""
-    n = len(found.refused)
+    n = len(result.refused)
     with st.popover(
         f"certified, but for {n}" if n else "certified",
         icon=":material/rule:" if n else ":material/verified:",
-        help=plain(f"{found.mark}."),
+        help=plain(f"{result.mark}."),
     ):
         st.markdown(
             "**Tried when it was loaded.** Each kind of place was set to random numbers at its "
             "first, middle and last layer, and compared with a plain hook on the model as "
             "Hugging Face runs it. Differences are shares of the size of what is compared."
         )
-        for told in _refused(found):
+        for told in _refused(result):
             st.warning(plain(told))
-        st.dataframe(_places(found), hide_index=True, height="content", row_height=_ROW)
-        st.dataframe(_checks(found), hide_index=True, height="content", row_height=_ROW)
-        st.caption(plain(_told(found)))
+        st.dataframe(_places(result), hide_index=True, height="content", row_height=_ROW)
+        st.dataframe(_checks(result), hide_index=True, height="content", row_height=_ROW)
+        st.caption(plain(_told(result)))
 
 
-def _refused(found: engine.Certificate) -> list[str]:
+def _refused(result: engine.Certificate) -> list[str]:
     """What is refused, and why, in sentences."""
     told = []
-    for place in found.places:
+    for place in result.places:
         if not place.holds:
             what = PLACES.get(place.name, place.name).partition(",")[0]
             told.append(f"Changes of the {what} are refused: {place.why.rstrip('.')}.")
-    for check in found.checks:
+    for check in result.checks:
         if not check.holds:
             what = COSTS.get(check.name, f"What needs “{check.name}” is")
             told.append(f"{what} refused: {check.why.rstrip('.')}.")
     return told
 
 
-def _places(found: engine.Certificate) -> list[dict[str, str]]:
+def _places(result: engine.Certificate) -> list[dict[str, str]]:
     return [
         {
             "place": PLACES.get(one.name, one.name),
@@ -88,11 +88,11 @@ def _places(found: engine.Certificate) -> list[dict[str, str]]:
             "moves": f"{one.moves:.2g}",
             "": "✓" if one.holds else "refused",
         }
-        for one in found.places
+        for one in result.places
     ]
 
 
-def _checks(found: engine.Certificate) -> list[dict[str, str]]:
+def _checks(result: engine.Certificate) -> list[dict[str, str]]:
     return [
         {
             "check": one.name,
@@ -101,17 +101,17 @@ def _checks(found: engine.Certificate) -> list[dict[str, str]]:
             "at most": _small(one.limit),
             "": "✓" if one.holds else "refused",
         }
-        for one in found.checks
+        for one in result.checks
     ]
 
 
-def _told(found: engine.Certificate) -> str:
-    absent = [PLACES.get(name, name).partition(",")[0] for name in found.absent]
-    versions = ", ".join(f"{name} {number}" for name, number in found.versions)
+def _told(result: engine.Certificate) -> str:
+    absent = [PLACES.get(name, name).partition(",")[0] for name in result.absent]
+    versions = ", ".join(f"{name} {number}" for name, number in result.versions)
     return (
         (f"It has no {', no '.join(absent)}, or none that can be reached. " if absent else "")
-        + f"{found.architecture} in {found.dtype}; attention {found.kernel}; {versions}; tried in "
-        f"{found.seconds:.1f} s. In Python: engine.certificate({found.model!r}).table()"
+        + f"{result.architecture} in {result.dtype}; attention {result.kernel}; {versions}; tried "
+        f"in {result.seconds:.1f} s. In Python: engine.certificate({result.model!r}).table()"
     )
 
 

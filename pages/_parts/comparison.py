@@ -22,9 +22,9 @@ def comparison(result: engine.NextToken) -> dict[str, Any]:
             "rows": _rows(result, result.ablated, result.ablated_marked),
         },
         "key": [
-            [mark, visible(found.text)]
-            for mark, found in (("answer", result.answer), ("distractor", result.distractor))
-            if found is not None
+            [mark, visible(score.text)]
+            for mark, score in (("answer", result.answer), ("distractor", result.distractor))
+            if score is not None
         ],
         "says": "▲▼ places risen or fallen against the clean run.",
     }
@@ -46,24 +46,24 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
                 "logit(answer) − logit(distractor) where they first differ; positive is right",
             )
         )
-    for name, found in (("answer", result.answer), ("distractor", result.distractor)):
-        if found is None:
+    for name, score in (("answer", result.answer), ("distractor", result.distractor)):
+        if score is None:
             continue
-        several = len(found.ids) > 1
+        several = len(score.ids) > 1
         told.append(
             _number(
-                f"P({visible(found.text)})",
-                found.clean.prob,
-                found.ablated.prob,
+                f"P({visible(score.text)})",
+                score.clean.prob,
+                score.ablated.prob,
                 percent,
                 f"probability of the {name}"
                 + (
-                    f", {len(found.ids)} tokens together: {' '.join(found.tokens)}"
+                    f", {len(score.ids)} tokens together: {' '.join(score.tokens)}"
                     if several
                     else ""
                 )
-                + f"; log-probability {found.clean.log_prob:.3f} clean, "
-                f"{found.ablated.log_prob:.3f} ablated",
+                + f"; log-probability {score.clean.log_prob:.3f} clean, "
+                f"{score.ablated.log_prob:.3f} ablated",
                 good=1 if name == "answer" else -1,
             )
         )
@@ -71,8 +71,8 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
             told.append(
                 _number(
                     "Rank of the answer",
-                    found.clean.rank,
-                    found.ablated.rank,
+                    score.clean.rank,
+                    score.ablated.rank,
                     lambda rank: f"{rank:,}",
                     "1 is best; of the answer's token at the place that is compared",
                     good=-1,
@@ -105,9 +105,9 @@ def _number(name: str, clean: Any, ablated: Any, write: Any, about: str, good: i
 def _rows(result: engine.NextToken, best: engine.Ranking, marked: engine.Ranking) -> list[dict]:
     """The best, then answer and distractor where they are not among them."""
     place, marks = len(result.after), {}
-    for mark, found in (("distractor", result.distractor), ("answer", result.answer)):
-        if found is not None and found.ids[place : place + 1]:
-            marks[found.ids[place]] = mark
+    for mark, score in (("distractor", result.distractor), ("answer", result.answer)):
+        if score is not None and score.ids[place : place + 1]:
+            marks[score.ids[place]] = mark
     lines = [(best, i) for i in range(len(best.ids))]
     lines += [
         (marked, i)

@@ -125,9 +125,9 @@ def _load(name: str) -> None:
         return
     ss.pop(_CALLED_OFF, None)
     try:
-        asked = engine.begin(engine.Load(name), f"{state.view()} model")
-        _follow(asked, name)
-        model = asked.result()
+        question = engine.begin(engine.Load(name), f"{state.view()} model")
+        _follow(question, name)
+        model = question.result()
     except engine.EngineError as wrong:
         ss["_shape"] = wrong
         return
@@ -144,24 +144,24 @@ def _load(name: str) -> None:
     certificate(model.certificate)
 
 
-def _follow(asked: engine.Work[Any, Any], name: str) -> None:
+def _follow(question: engine.Work[Any, Any], name: str) -> None:
     """Show how far a load is until it is over, and let it be called off."""
     with st.spinner(plain(f"Loading {name}…"), show_time=True):
         place, told = st.empty(), 0
-        while not asked.done:
+        while not question.done:
             time.sleep(0.05)
             told += 1
             if told == _SOON:
                 box = place.container()
                 bar = box.empty()
-                box.button("Call off", on_click=_call_off, args=(asked, name))
+                box.button("Call off", on_click=_call_off, args=(question, name))
             if told >= _SOON:
-                bar.progress(asked.progress, plain(asked.doing))
+                bar.progress(question.progress, plain(question.doing))
         place.empty()
 
 
-def _call_off(asked: engine.Work[Any, Any], name: str) -> None:
-    asked.cancel()
+def _call_off(question: engine.Work[Any, Any], name: str) -> None:
+    question.cancel()
     st.session_state[_CALLED_OFF] = name
 
 

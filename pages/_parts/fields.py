@@ -59,10 +59,10 @@ def declared() -> dict[str, Field]:
 
     Raises: ValueError where two pages mean different things by one name.
     """
-    found: dict[str, Field] = {}
+    result: dict[str, Field] = {}
     for package in pkgutil.iter_modules(parts.__path__, f"{parts.__name__}."):
         if package.ispkg:
             for field in import_module(f"{package.name}.fields").FIELDS:
-                if found.setdefault(field.name, field) != field:
+                if result.setdefault(field.name, field) != field:
                     raise ValueError(f"{package.name} means another field by “{field.name}”.")
-    return found
+    return result

@@ -66,7 +66,7 @@ def pairs_form(e: engine.Experiment) -> Chosen | None:
     if not one.answered and not one.failed:
         work.progress(_SCORED, "Scoring pairs")
         return None
-    chosen = _chosen(e, task, python, one.found, one.failed)
+    chosen = _chosen(e, task, python, one.result, one.failed)
     if ss["over"] != "prompt":
         _shown(chosen)
     return chosen
@@ -83,11 +83,11 @@ def _task(e: engine.Experiment) -> tuple[engine.Task | None, str]:
         return task, f"task = engine.Task({task.name!r}, ({_pair(pair)},))"
     if over == "family":
         family, n = st.session_state["task"], whole("n_pairs", "Pairs")
-        asked = engine.DrawTask(family, e.model, n, whole("seed", "Seed"))
-        one = work.ask(_DRAWN, asked)
+        question = engine.DrawTask(family, e.model, n, whole("seed", "Seed"))
+        one = work.ask(_DRAWN, question)
         if one.failed:
             raise engine.EngineError(one.failed)
-        return (one.found if one.answered else None), f"task = {asked.to_python()}"
+        return (one.result if one.answered else None), f"task = {question.to_python()}"
     text = _written()
     if not text.strip():
         raise engine.EngineError("Paste pairs, one a line below their columns' names.")

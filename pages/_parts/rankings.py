@@ -68,18 +68,18 @@ import sys
 import switchboard as engine
 
 e = {e.to_python()}
-found = engine.next_token(e, k={SHOWN}, at={at!r})
-print("logit difference", found.clean_logit_diff, found.ablated_logit_diff)
-for each in filter(None, (found.answer, found.distractor)):
+result = engine.next_token(e, k={SHOWN}, at={at!r})
+print("logit difference", result.clean_logit_diff, result.ablated_logit_diff)
+for each in filter(None, (result.answer, result.distractor)):
     print("probability of", repr(each.text), each.clean.prob, each.ablated.prob)
     print("rank of", repr(each.text), each.clean.rank, each.ablated.rank)
-print("KL divergence", found.kl)
+print("KL divergence", result.kl)
 
 rows = csv.writer(sys.stdout, lineterminator="\\n")
 rows.writerow({_COLUMNS!r})
 for run, best, marked in (
-    ("clean", found.clean, found.clean_marked),
-    ("ablated", found.ablated, found.ablated_marked),
+    ("clean", result.clean, result.clean_marked),
+    ("ablated", result.ablated, result.ablated_marked),
 ):
     for r, among in ((best, ()), (marked, best.ids)):
         columns = r.ranks, r.ids, r.tokens, r.texts, r.logits, r.log_probs, r.probs, r.moves

@@ -138,12 +138,12 @@ def _named() -> tuple[engine.Site, ...]:
 
 def _present(sites: Sequence[engine.Site], shape: engine.Shape) -> list[engine.Site]:
     """Those of the sites that the model has; the others are told where the experiment is run."""
-    found = []
+    result = []
     for site in sites:
         with contextlib.suppress(engine.SiteError):
             engine.resolve_sites([site], shape)
-            found.append(site)
-    return found
+            result.append(site)
+    return result
 
 
 def _clear() -> None:

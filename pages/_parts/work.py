@@ -35,13 +35,13 @@ class Asked:
 
     question: engine.Question[Any, Any]
     going: engine.Work[Any, Any] | None
-    found: Any = None
+    result: Any = None
     failed: str = ""
     stopped: bool = False
 
     @property
     def answered(self) -> bool:
-        """Whether `found` is the whole result."""
+        """Whether `result` is the whole result."""
         return self.going is None and not (self.failed or self.stopped)
 
     def follow(self, seconds: float = 0.0) -> None:
@@ -50,11 +50,11 @@ class Asked:
             return
         until = time.monotonic() + seconds
         try:
-            for found in self.going.within(min(seconds, EVERY)):
-                self.found = found or self.found
-                if time.monotonic() >= until and found is None:
+            for result in self.going.within(min(seconds, EVERY)):
+                self.result = result or self.result
+                if time.monotonic() >= until and result is None:
                     return
-            self.found = self.going.result(0)
+            self.result = self.going.result(0)
         except engine.Cancelled:
             self.stopped = True
         except engine.EngineError as wrong:
@@ -68,29 +68,29 @@ def ask(key: str, question: engine.Question[Any, Any]) -> Asked:
     Raises: EngineError for a question that cannot be asked.
     """
     ss = st.session_state
-    found = asked(key)
-    if found is None or found.question != question:
-        if found is not None and found.going is not None:
-            found.going.cancel()
+    result = asked(key)
+    if result is None or result.question != question:
+        if result is not None and result.going is not None:
+            result.going.cancel()
         ss[key] = None
-        found = ss[key] = Asked(question, engine.begin(question, f"{state.view()} {key}"))
-        _keep_open(found.going)
-        found.follow(AT_FIRST)
-    found.follow()
-    return found
+        result = ss[key] = Asked(question, engine.begin(question, f"{state.view()} {key}"))
+        _keep_open(result.going)
+        result.follow(AT_FIRST)
+    result.follow()
+    return result
 
 
 def asked(key: str) -> Asked | None:
     """The question kept under that key, if there is one."""
-    found = st.session_state.get(key)
-    return found if isinstance(found, Asked) else None
+    result = st.session_state.get(key)
+    return result if isinstance(result, Asked) else None
 
 
 def forget(key: str) -> None:
     """Let go of what is kept under that key, and end it."""
-    found = asked(key)
-    if found is not None and found.going is not None:
-        found.going.cancel()
+    result = asked(key)
+    if result is not None and result.going is not None:
+        result.going.cancel()
     st.session_state[key] = None
 
 

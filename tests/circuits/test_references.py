@@ -85,7 +85,7 @@ def test_on_fresh_pairs_the_means_are_still_those_of_the_circuits_own_prompts(ki
         without = plain_scores(directory, fresh, own, method, (set(EVERY) - KEPT) | {site})
         assert found.without[i] == pytest.approx(without.mean(), abs=1e-4)
         assert found.adds_std[i] == pytest.approx((kept - without).std() / clean.mean(), abs=1e-3)
-    assert f"{len(own)} corrupted prompts of the pairs the circuit was found on" in found.asked
+    assert f"{len(own)} corrupted prompts of the pairs the circuit was found on" in found.conditions
     drawn = {(type(s).__name__.lower(), s.layer, getattr(s, "head", 0))
              for s in found.controls.sites[0]}  # fmt: skip
     alike = plain_scores(directory, fresh, own, method, set(EVERY) - drawn)
@@ -113,7 +113,7 @@ def test_the_means_may_be_taken_from_elsewhere(method, tiny):
     same = engine.evaluate(one, fresh, 0, minimality=False, references=fresh)
     assert bare.whose == "pairs" and bare.references == fresh.references
     np.testing.assert_allclose(bare.kept.logit_diff, same.kept.logit_diff, atol=1e-6)
-    assert f"{len(fresh.references)} corrupted prompts of these pairs" in bare.asked
+    assert f"{len(fresh.references)} corrupted prompts of these pairs" in bare.conditions
 
 
 def test_own_prompts_of_another_length_are_left_and_it_is_said(tiny):
@@ -143,7 +143,7 @@ def test_a_method_that_does_not_average_has_no_references(method, tiny):
     bare = engine.evaluate(replace(one, references=()), fresh, 0, minimality=False)
     assert (found.whose, found.references) == ("", ())
     assert (found.kept.logit_diff == bare.kept.logit_diff).all()
-    assert ("each pair's corrupted prompt" in found.asked) == (method == "resample")
+    assert ("each pair's corrupted prompt" in found.conditions) == (method == "resample")
 
 
 def test_a_circuit_that_was_searched_carries_the_searchs_prompts_and_is_judged_by_them(tiny):

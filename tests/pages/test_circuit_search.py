@@ -86,7 +86,7 @@ def test_the_python_gives_the_same_trials_and_verdict():
     np.testing.assert_allclose(
         [float(row["logit_diff"]) for row in rows], [row["logit_diff"] for row in mine], atol=1e-4
     )
-    kept = page.session_state["_search"].found
+    kept = page.session_state["_search"].result
     assert names["found"].circuit.sites == kept.circuit.sites
     assert names["found"].verdict == kept.verdict
 
@@ -97,14 +97,14 @@ def test_it_is_stopped_and_goes_on_where_it_was(monkeypatch, own_searches):
     page.button(key="_begin_search").click().run()
     page.button(key="_stop_search").click().run()
     page = waited(page).run()
-    stopped = page.session_state["_search"].found
+    stopped = page.session_state["_search"].result
     assert stopped is None or not stopped.done
     assert "Stopped after" in said(page)
     next(b for b in page.button if b.label == "Go on").click().run()
-    done = waited(page).run().session_state["_search"].found
+    done = waited(page).run().session_state["_search"].result
     assert done.done and list(own_searches.glob("*.json"))
     again = opened(begin=False)  # in another session: it is there already
-    assert again.session_state["_search"].found.circuit == done.circuit
+    assert again.session_state["_search"].result.circuit == done.circuit
 
 
 def test_a_damaged_file_or_a_folder_that_is_none_is_said_beside_the_result(
@@ -113,18 +113,18 @@ def test_a_damaged_file_or_a_folder_that_is_none_is_said_beside_the_result(
     search = engine.Search("seq-gpt2", TASK, threshold=0.6)
     engine.search_path(search).write_text("{")
     page = opened(begin=False)
-    assert page.session_state["_search"].found.done and not page.exception
+    assert page.session_state["_search"].result.done and not page.exception
     assert "is damaged: it is set aside as" in said(page)
     (own_searches / "file").write_text("")
     monkeypatch.setenv("SWITCHBOARD_SEARCHES", str(own_searches / "file"))
     page = opened()
-    assert page.session_state["_search"].found.done and not page.exception
+    assert page.session_state["_search"].result.done and not page.exception
     assert "This search is not saved" in said(page)
 
 
 def test_what_is_found_goes_into_the_library_and_onto_the_grid():
     page = opened()
-    circuit = page.session_state["_search"].found.circuit
+    circuit = page.session_state["_search"].result.circuit
     next(b for b in page.button if b.label == "Keep it in the library").click().run()
     assert engine.read_circuits(page.session_state["circuits"])[0].sites == circuit.sites
     next(b for b in page.button if b.label == "Keep only it in the grid").click().run()

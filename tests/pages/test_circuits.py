@@ -316,7 +316,7 @@ def test_work_that_goes_on_is_stopped_and_begun_again(monkeypatch):
     assert "Stopped before there was a result" in said(page)
     page.text_input(key="n_controls").set_value("5")
     page = pressed(page, "Begin again")
-    assert page.session_state["_evaluation"].found is not None
+    assert page.session_state["_evaluation"].result is not None
 
 
 def test_the_pairs_and_whose_means_are_two_choices_and_both_are_said():

@@ -89,11 +89,11 @@ def test_position_by_position_names_the_tokens():
 
 def test_a_change_of_metric_sweeps_nothing_anew():
     page = opened()
-    before = page.session_state["_sweep"].found
+    before = page.session_state["_sweep"].result
     page.selectbox(key="metric").set_value("rank").run()
-    assert page.session_state["_sweep"].found is before
+    assert page.session_state["_sweep"].result is before
     page.selectbox(key="method").set_value("zero").run()
-    assert page.session_state["_sweep"].found is not before
+    assert page.session_state["_sweep"].result is not before
 
 
 def test_prompts_the_model_gets_wrong_are_told_and_dropped():
@@ -105,8 +105,8 @@ def test_prompts_the_model_gets_wrong_are_told_and_dropped():
     assert any("1 of 2 right" in e.label for e in page.expander)
     assert "gets 1 of the prompts wrong clean" in said(page)
     kept = opened(over="written", pairs=pairs, which="right")
-    assert kept.session_state["_sweep"].found.pairs[0].answer == " 5"
-    assert len(kept.session_state["_sweep"].found.pairs) == 1
+    assert kept.session_state["_sweep"].result.pairs[0].answer == " 5"
+    assert len(kept.session_state["_sweep"].result.pairs) == 1
 
 
 def test_every_number_says_its_sign_method_references_and_how_many():

@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 import streamlit as st
-from engine.generation.modes import Appending
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from engine.generation.modes import Appending
 from engine.model.work import Work
 
 _read, _cancel = Appending.read, Work.cancel

@@ -115,13 +115,13 @@ def _cells(heads: Sequence[engine.Head], shape: engine.Shape) -> list[int]:
 
 def _heads(cells: object, shape: engine.Shape) -> list[engine.Head]:
     """The heads of cells as the browser tells them; what is no cell is left out."""
-    found, there = [], set(shape.heads)
+    result, there = [], set(shape.heads)
     for cell in cells if isinstance(cells, list) else ():
         with contextlib.suppress(TypeError, ValueError):
             head = engine.Head(*divmod(int(cell), shape.n_heads))
             if head in there:
-                found.append(head)
-    return list(dict.fromkeys(found))
+                result.append(head)
+    return list(dict.fromkeys(result))
 
 
 def _absent(shape: engine.Shape) -> list[int]:

@@ -35,13 +35,13 @@ def attention_patterns(e: engine.Experiment, n: int, chosen: Sequence[engine.Hea
     python_of(patterns_python(e, heads or chosen, run, weighted))
 
 
-def _draw(e: engine.Experiment, found: engine.Attention, run: str, weighted: bool) -> None:
-    values = _values(found, run, weighted)
+def _draw(e: engine.Experiment, result: engine.Attention, run: str, weighted: bool) -> None:
+    values = _values(result, run, weighted)
     most = float(np.abs(values).max()) if weighted or run == "difference" else 1.0
     components.circuitsvis(
         {
-            "tokens": [visible(text) or "∅" for text in found.tokens.texts],
-            "heads": [[head.layer, head.head] for head in found.heads],
+            "tokens": [visible(text) or "∅" for text in result.tokens.texts],
+            "heads": [[head.layer, head.head] for head in result.heads],
             "values": values.astype(float).round(4).tolist(),
             "most": most or 1.0,
             "signed": run == "difference",
@@ -53,10 +53,10 @@ def _draw(e: engine.Experiment, found: engine.Attention, run: str, weighted: boo
     )
 
 
-def _values(found: engine.Attention, run: str, weighted: bool) -> np.ndarray:
+def _values(result: engine.Attention, run: str, weighted: bool) -> np.ndarray:
     """[head query_pos key_pos] of one run, or ablated − clean."""
     clean, ablated = (r.value_weighted if weighted else r.pattern for r in
-                      (found.clean, found.ablated))  # fmt: skip
+                      (result.clean, result.ablated))  # fmt: skip
     return {"clean": clean, "ablated": ablated, "difference": ablated - clean}[run]
 
 
@@ -66,13 +66,13 @@ def patterns_python(
     """Code whose `shown` is what is drawn, [head query_pos key_pos]."""
     field = "value_weighted" if weighted else "pattern"
     shown = (
-        f"found.ablated.{field} - found.clean.{field}"
+        f"result.ablated.{field} - result.clean.{field}"
         if run == "difference"
-        else f"found.{run}.{field}"
+        else f"result.{run}.{field}"
     )
     named = ", ".join(f"engine.Head({head.layer}, {head.head})" for head in heads)
     return (
         f"import switchboard as engine\n\ne = {e.to_python()}\n"
-        f"found = engine.attention(e, [{named}])\n"
+        f"result = engine.attention(e, [{named}])\n"
         f"shown = {shown}  # [head query_pos key_pos]\n"
     )

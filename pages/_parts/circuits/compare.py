@@ -30,19 +30,19 @@ def compare(reading: state.Reading) -> None:
     if len(some) < 2:
         st.info("Choose two circuits or more.")
         return
-    found = engine.overlaps(some, st.session_state["matched"] == "layer")
+    result = engine.overlaps(some, st.session_state["matched"] == "layer")
     common = circuit_forms.joined(some, "intersection")
     if len(some) == 2:
-        _two(found)
+        _two(result)
     else:
-        _many(some, found, common)
-    st.caption(plain(_told(found)))
+        _many(some, result, common)
+    st.caption(plain(_told(result)))
     _add(some)
     _on_a_task(reading, common)
 
 
-def _two(found: tuple[engine.Overlap, ...]) -> None:
-    one = found[0]
+def _two(result: tuple[engine.Overlap, ...]) -> None:
+    one = result[0]
     left, right = circuit_forms.beside(one.a.n_heads)
     with left:
         figure(
@@ -67,11 +67,11 @@ def _two(found: tuple[engine.Overlap, ...]) -> None:
         ):
             st.markdown(f"**{plain(name)}** ({len(sites)})")
             st.code(engine.print_sites(sites) or "nothing", language=None, wrap_lines=True)
-        _python(found)
+        _python(result)
 
 
 def _many(
-    some: list[engine.Circuit], found: tuple[engine.Overlap, ...], common: engine.Circuit
+    some: list[engine.Circuit], result: tuple[engine.Overlap, ...], common: engine.Circuit
 ) -> None:
     left, right = circuit_forms.beside(common.n_heads)
     with left:
@@ -85,37 +85,37 @@ def _many(
         st.code(engine.print_sites(common.sites) or "none", language=None, wrap_lines=True)
     with right:
         figure(
-            engine.draw_overlaps(found),
+            engine.draw_overlaps(result),
             "overlaps",
-            csv=as_csv(engine.overlap_table(found)),
+            csv=as_csv(engine.overlap_table(result)),
             key="overlaps_figure",
         )
-        _python(found)
+        _python(result)
 
 
-def _python(found: tuple[engine.Overlap, ...]) -> None:
-    circuits = [found[0].a, *(one.b for one in found if one.a is found[0].a)]
+def _python(result: tuple[engine.Overlap, ...]) -> None:
+    circuits = [result[0].a, *(one.b for one in result if one.a is result[0].a)]
     inside = "".join(f"    {c.to_python()},\n" for c in circuits)
     with st.expander("Copy as Python"):
         st.code(
             f"import switchboard as engine\n\ncircuits = [\n{inside}]\n"
-            f"found = engine.overlaps(circuits, layer_matched={found[0].layer_matched})\n"
-            "for row in engine.overlap_table(found):\n    print(row)\n",
+            f"result = engine.overlaps(circuits, layer_matched={result[0].layer_matched})\n"
+            "for row in engine.overlap_table(result):\n    print(row)\n",
             language="python",
         )
 
 
-def _told(found: tuple[engine.Overlap, ...]) -> str:
+def _told(result: tuple[engine.Overlap, ...]) -> str:
     like = (
         "as many heads in each layer and as many MLPs"
-        if found[0].layer_matched
+        if result[0].layer_matched
         else "as many heads and MLPs, of any layer"
     )
     text = (
         f"Chance is the Jaccard index that two random circuits with {like} have on average. What "
         "is shared may still do something else in each task."
     )
-    return " ".join((text, *dict.fromkeys(note for one in found for note in one.notes)))
+    return " ".join((text, *dict.fromkeys(note for one in result for note in one.notes)))
 
 
 def _add(some: list[engine.Circuit]) -> None:
@@ -138,7 +138,7 @@ def _on_a_task(reading: state.Reading, common: engine.Circuit) -> None:
     chosen = pairs_form(reading.experiment)
     if chosen is None:
         return
-    asked = circuit_evaluate.options(reading.experiment, common, chosen, drawn=False)
-    found = circuit_evaluate.put_to_the_test("_third", asked)
-    if found is not None:
-        circuit_evaluate.figures(found, "intersection", circuit_evaluate.python(asked, chosen))
+    question = circuit_evaluate.options(reading.experiment, common, chosen, drawn=False)
+    result = circuit_evaluate.put_to_the_test("_third", question)
+    if result is not None:
+        circuit_evaluate.figures(result, "intersection", circuit_evaluate.python(question, chosen))

@@ -53,40 +53,40 @@ def edges(reading: state.Reading, chosen: Chosen) -> None:
         )
     method = circuit.method if ss["whose"] == "circuit" else e.method
     split = ss["inputs"] == "split"
-    asked = engine.MapPaths(_bare(e, method), circuit.sites, split, chosen.task)
-    matrix = work.ask("_edges", asked).found
+    question = engine.MapPaths(_bare(e, method), circuit.sites, split, chosen.task)
+    matrix = work.ask("_edges", question).result
     work.progress("_edges")
     if matrix is not None:
-        _pruned(circuit, matrix, asked, chosen)
+        _pruned(circuit, matrix, question, chosen)
 
 
 def _pruned(
-    circuit: engine.Circuit, matrix: engine.PathMatrix, asked: engine.MapPaths, chosen: Chosen
+    circuit: engine.Circuit, matrix: engine.PathMatrix, question: engine.MapPaths, chosen: Chosen
 ) -> None:
     threshold = number("edge_threshold", "Threshold")
-    found = engine.prune_edges(matrix, threshold)
+    result = engine.prune_edges(matrix, threshold)
     n = int((matrix.effect == matrix.effect).sum())
     columns = st.columns(4, vertical_alignment="center")
-    columns[0].metric("Edges kept", f"{len(found.edges)} of {n}")
-    columns[1].metric("Members left", f"{len(found.members)} of {len(circuit.sites)}")
+    columns[0].metric("Edges kept", f"{len(result.edges)} of {n}")
+    columns[1].metric("Members left", f"{len(result.members)} of {len(circuit.sites)}")
     columns[2].metric("Clean logit difference", f"{matrix.clean:.3f}")
     columns[3].button(
         "Add what is left to the library",
         on_click=shelf.add,
-        args=([replace(found.within(circuit), name=f"{circuit.name}, edges")],),
-        disabled=not found.dropped or not found.members,
+        args=([replace(result.within(circuit), name=f"{circuit.name}, edges")],),
+        disabled=not result.dropped or not result.members,
         icon=":material/add:",
     )
-    rows = found.table()
+    rows = result.table()
     figure(
-        engine.draw_paths(circuit, found),
+        engine.draw_paths(circuit, result),
         "edges",
         csv=as_csv(rows),
         key="edges_figure",
         python=f"import switchboard as engine\n\n{chosen.python}\n"
-        f"matrix = {asked.to_python(task='task')}\n"
-        f"found = engine.prune_edges(matrix, {threshold})\n"
-        "for row in found.table():\n    print(row)\n",
+        f"matrix = {question.to_python(task='task')}\n"
+        f"result = engine.prune_edges(matrix, {threshold})\n"
+        "for row in result.table():\n    print(row)\n",
     )
     apart = (
         " The circuit keeps all MLPs without having asked: they are no members, and paths through "
@@ -96,8 +96,8 @@ def _pruned(
     )
     st.caption(
         plain(
-            f"{_told(asked)} Each path is judged by itself, with all others whole.{apart} What is "
-            f"left is not scored here: evaluate it. {' '.join(found.notes)}"
+            f"{_told(question)} Each path is judged by itself, with all others whole.{apart} What "
+            f"is left is not scored here: evaluate it. {' '.join(result.notes)}"
         )
     )
     if rows:
@@ -131,22 +131,22 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
     if not receivers:
         raise engine.EngineError("No receivers are named; write some, as in 9.6.q m10 logits.")
     senders = engine.parse_sites(ss["senders"] or "") or None
-    asked = engine.PatchPaths(_bare(e, e.method), senders, receivers, chosen.task)
-    found: engine.PathPatch | None = work.ask("_path_patch", asked).found
+    question = engine.PatchPaths(_bare(e, e.method), senders, receivers, chosen.task)
+    result: engine.PathPatch | None = work.ask("_path_patch", question).result
     work.progress("_path_patch")
-    if found is None:
+    if result is None:
         return
-    rows = found.table()
+    rows = result.table()
     sides = circuit_forms.beside(shape.n_heads)
     with sides[0]:
         figure(
-            found.figure(shape),
+            result.figure(shape),
             "paths",
             csv=as_csv(rows),
             key="paths_figure",
             python=f"import switchboard as engine\n\n{chosen.python}\n"
-            f"found = {asked.to_python(task='task')}\n"
-            "for row in found.table():\n    print(row)\n",
+            f"result = {question.to_python(task='task')}\n"
+            "for row in result.table():\n    print(row)\n",
         )
     with sides[1]:
         shown = [
@@ -155,8 +155,8 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
         ]
         if shown:
             st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
-    into = engine.print_receivers(found.receivers)
-    st.caption(plain(f"Paths into {into}. {_told(asked)} {' '.join(found.notes)}"))
+    into = engine.print_receivers(result.receivers)
+    st.caption(plain(f"Paths into {into}. {_told(question)} {' '.join(result.notes)}"))
 
 
 def _bare(e: engine.Experiment, method: engine.Method) -> engine.Experiment:
@@ -172,16 +172,16 @@ def _bare(e: engine.Experiment, method: engine.Method) -> engine.Experiment:
     )
 
 
-def _told(asked: engine.MapPaths | engine.PatchPaths) -> str:
-    assert asked.task is not None
-    n = len(asked.task.pairs)
+def _told(question: engine.MapPaths | engine.PatchPaths) -> str:
+    assert question.task is not None
+    n = len(question.task.pairs)
     text = (
         "An effect is the change of the logit difference (patched − clean) when one direct path "
-        f"alone is patched by {asked.e.method}, mean over {n} pair{'' if n == 1 else 's'}; "
+        f"alone is patched by {question.e.method}, mean over {n} pair{'' if n == 1 else 's'}; "
         "negative (red): the path carries what makes the answer right."
     )
-    references = asked.e.references or asked.task.references
-    if "mean" in str(asked.e.method):
+    references = question.e.references or question.task.references
+    if "mean" in str(question.e.method):
         text += f" Averages are over {len(references)} reference prompts."
     return text
 

@@ -32,25 +32,26 @@ def evaluate(reading: state.Reading, chosen: Chosen) -> None:
     """The whole view. Raises: EngineError."""
     e, shape = reading.experiment, model_shape()
     circuit = circuit_forms.pick_one(e, shape)
-    asked = options(e, circuit, chosen) if circuit is not None else None
-    found = None
+    question = options(e, circuit, chosen) if circuit is not None else None
+    result = None
     left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
     with right:
-        if asked is not None and not reading.errors:
-            found = put_to_the_test("_evaluation", asked)
+        if question is not None and not reading.errors:
+            result = put_to_the_test("_evaluation", question)
     with left:
-        switches(e.ablations, shape, found.grid() if found else None)
+        switches(e.ablations, shape, result.grid() if result else None)
         on_now(e, chosen)
-    if found is not None and asked is not None:
-        figures(found, "evaluation", python(asked, chosen))
+    if result is not None and question is not None:
+        figures(result, "evaluation", python(question, chosen))
 
 
-def python(asked: engine.Evaluate, chosen: Chosen) -> str:
+def python(question: engine.Evaluate, chosen: Chosen) -> str:
     """Code that prints every row of the evaluation."""
     return (
-        f"import switchboard as engine\n\ncircuit = {asked.circuit.to_python()}\n{chosen.python}\n"
-        f"found = {asked.to_python(circuit='circuit', task='task')}\n"
-        "for row in found.table():\n    print(row)\n"
+        "import switchboard as engine\n\n"
+        f"circuit = {question.circuit.to_python()}\n{chosen.python}\n"
+        f"result = {question.to_python(circuit='circuit', task='task')}\n"
+        "for row in result.table():\n    print(row)\n"
     )
 
 
@@ -89,48 +90,48 @@ def options(
     )
 
 
-def put_to_the_test(key: str, asked: engine.Evaluate) -> engine.Evaluation | None:
+def put_to_the_test(key: str, question: engine.Evaluate) -> engine.Evaluation | None:
     """Evaluate, and draw the numbers or how far it is. Raises: EngineError."""
-    found: engine.Evaluation | None = work.ask(key, asked).found
+    result: engine.Evaluation | None = work.ask(key, question).result
     work.progress(key)
-    if found is not None:
-        numbers(found)
-        st.caption(plain(" ".join((told(found), *found.notes))))
-        _switch(found.circuit, key)
-    return found
+    if result is not None:
+        numbers(result)
+        st.caption(plain(" ".join((told(result), *result.notes))))
+        _switch(result.circuit, key)
+    return result
 
 
-def numbers(found: engine.Evaluation, offers: bool = True) -> None:
+def numbers(result: engine.Evaluation, offers: bool = True) -> None:
     """The scores, and those of the controls beside them; `offers` others where there are none."""
     row = st.container(horizontal=True, gap="medium")  # as wide as their words, which columns cut
     for name, run, share, definition in (
-        ("Clean", found.clean, 1.0, "Nothing ablated."),
+        ("Clean", result.clean, 1.0, "Nothing ablated."),
         (
             "Only it",
-            found.kept,
-            found.faithfulness,
+            result.kept,
+            result.faithfulness,
             "Faithfulness: everything else ablated. 100% of clean is a faithful circuit.",
         ),
         (
             "Without it",
-            found.removed,
-            found.completeness,
+            result.removed,
+            result.completeness,
             "Completeness: its sites ablated. 0% of clean is a complete circuit.",
         ),
-        ("Nothing kept", found.empty, found.share(_mean(found.empty)), "The floor."),
+        ("Nothing kept", result.empty, result.share(_mean(result.empty)), "The floor."),
     ):
         row.metric(
             name,
             f"{_mean(run):.3f}",
-            told_share(found, run, share),
+            told_share(result, run, share),
             width="content",
             delta_color="off",
             delta_arrow="off",
             help=f"{definition} Mean logit difference of {len(run.logit_diff)} pairs.",
         )
-    controls = found.controls
+    controls = result.controls
     if controls is None:
-        if any(note.startswith("No controls: ") for note in found.notes):
+        if any(note.startswith("No controls: ") for note in result.notes):
             st.warning("There are no controls beside these scores: see below why.")
             if offers and st.session_state["matched"] == "layer":
                 st.button("Draw them from any layer", on_click=_from_anywhere)
@@ -138,12 +139,12 @@ def numbers(found: engine.Evaluation, offers: bool = True) -> None:
             st.warning("No controls were asked for: other heads might do as well.")
         return
     st.markdown(
-        f"The circuit alone has **{_with(found, found.kept, found.faithfulness)}** of the clean "
-        f"score (faithfulness), and **{_with(found, found.removed, found.completeness)}** is left "
-        "without it (completeness)."
+        f"The circuit alone has **{_with(result, result.kept, result.faithfulness)}** of the clean "
+        f"score (faithfulness), and **{_with(result, result.removed, result.completeness)}** is "
+        "left without it (completeness)."
     )
     n, like = len(controls.kept), "layer-matched " if controls.layer_matched else ""
-    kept, removed = (round(n * (beats or 0)) for beats in (found.kept_beats, found.removed_beats))
+    kept, removed = (round(n * (beats or 0)) for beats in (result.kept_beats, result.removed_beats))
     st.markdown(
         f"Of **{n} {like}random circuits** of its size (seed {controls.seed}) **{kept}** keep "
         f"less than it alone does (they keep {_spread(controls.kept)}), and the removal of "
@@ -151,17 +152,17 @@ def numbers(found: engine.Evaluation, offers: bool = True) -> None:
     )
 
 
-def told_share(found: engine.Evaluation, run: engine.PairScores, share: float) -> str | None:
+def told_share(result: engine.Evaluation, run: engine.PairScores, share: float) -> str | None:
     """A run's share of the clean score, with its spread over pairs; of the clean one itself only
     that, where it is known."""
-    if run is not found.clean:
-        return f"{_with(found, run, share)} of clean"
-    spread = found.spread(run)
+    if run is not result.clean:
+        return f"{_with(result, run, share)} of clean"
+    spread = result.spread(run)
     return None if spread is None else f"± {spread:.1%} over pairs"
 
 
-def _with(found: engine.Evaluation, run: engine.PairScores, share: float) -> str:
-    spread = found.spread(run)
+def _with(result: engine.Evaluation, run: engine.PairScores, share: float) -> str:
+    spread = result.spread(run)
     return f"{share:.1%}" if spread is None else f"{share:.1%} ± {spread:.1%}"
 
 
@@ -170,33 +171,33 @@ def _spread(scores: Any) -> str:
     return f"{mean:.2f} on average, {low:.2f} to {high:.2f}".replace("-", "−")
 
 
-def told(found: engine.Evaluation) -> str:
+def told(result: engine.Evaluation) -> str:
     """What the numbers are: sign, spread, pairs, method, what was averaged over."""
-    c = found.circuit
+    c = result.circuit
     text = (
         "Logit difference is logit(answer) − logit(distractor), positive is right; means over "
-        f"pairs, ± their standard deviation over pairs. On {found.model}, {found.asked}"
+        f"pairs, ± their standard deviation over pairs. On {result.model}, {result.conditions}"
     )
     text += "; MLPs were not asked about and stay." if c.all_mlps else "; so are MLPs not named."
-    if found.model != c.model:
+    if result.model != c.model:
         text += f" The circuit was found in {c.model}."
     return text
 
 
-def figures(found: engine.Evaluation, name: str, python: str = "") -> None:
+def figures(result: engine.Evaluation, name: str, python: str = "") -> None:
     """The evaluation over its controls and its members, with the downloads."""
     figure(
-        engine.draw_evaluation(found),
+        engine.draw_evaluation(result),
         name,
-        csv=as_csv(found.table()),
+        csv=as_csv(result.table()),
         python=python,
         key=f"{name}_figure",
     )
-    if found.members:
+    if result.members:
         figure(
-            engine.draw_members(found),
+            engine.draw_members(result),
             f"{name}_members",
-            csv=as_csv(found.members_table()),
+            csv=as_csv(result.members_table()),
             key=f"{name}_members_figure",
         )
         st.caption(

@@ -125,18 +125,18 @@ def _load(e: engine.Experiment, shape: engine.Shape) -> None:
     )
 
     def load() -> None:
-        found = list(engine.read_circuits(st.session_state["_circuit_text"]))
+        result = list(engine.read_circuits(st.session_state["_circuit_text"]))
         if file is not None:
             text = uploaded(file)
             if file.name.lower().endswith(".csv"):
                 name = file.name[: -len(".csv")]
                 sides = (shape.n_layers, shape.n_heads, shape.without_heads, shape.without_mlp)
-                found.append(engine.Circuit.from_csv(text, name, e.model, "", *sides))
+                result.append(engine.Circuit.from_csv(text, name, e.model, "", *sides))
             else:
-                found += engine.read_circuits(text)
-        if not found:
+                result += engine.read_circuits(text)
+        if not result:
             raise engine.EngineError("There is no circuit to add: paste one, or choose a file.")
-        shelf.add(found)
+        shelf.add(result)
         st.session_state["_circuit_text"] = ""
 
     _button("Add", load, icon=":material/add:")

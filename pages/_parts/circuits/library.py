@@ -101,8 +101,8 @@ def pick_some() -> list[engine.Circuit]:
     if there.problem:
         st.error(plain(there.problem))
     every = there.every
-    asked = [name for name in ss["compared"].split("\n") if name in every][:MOST_COMPARED]
-    ss["_compared"] = asked or list(every)[:2]
+    question = [name for name in ss["compared"].split("\n") if name in every][:MOST_COMPARED]
+    ss["_compared"] = question or list(every)[:2]
     st.multiselect(
         "Circuits",
         list(every),

@@ -21,7 +21,7 @@ def on_now(e: engine.Experiment, chosen: Chosen) -> None:
     try:
         score: engine.TaskScore | None = work.ask(
             _KEY, engine.ScoreTask(e.model, chosen.task, e)
-        ).found
+        ).result
     except engine.EngineError as wrong:
         st.error(plain(wrong))
         return

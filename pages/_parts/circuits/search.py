@@ -35,24 +35,24 @@ _NOT_FRESH = (
 def search(reading: state.Reading, chosen: Chosen) -> None:
     """The whole view. Raises: EngineError."""
     e, shape = reading.experiment, model_shape()
-    asked = _options(e, chosen)
-    if asked is None:
+    question = _options(e, chosen)
+    if question is None:
         return
-    one = _begun(asked)
-    found: engine.Discovery | None = one.found if one is not None else None
+    one = _begun(question)
+    result: engine.Discovery | None = one.result if one is not None else None
     left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
     with left:
-        switches(e.ablations, shape, None if found is None else found.grid())
+        switches(e.ablations, shape, None if result is None else result.grid())
         on_now(e, chosen)
     with right:
         if one is None:
-            _button(asked)
+            _button(question)
         else:
-            _progress(found)
-            if found is not None:
-                _summary(found)
-    if found is not None:
-        _figures(found, asked, chosen)
+            _progress(result)
+            if result is not None:
+                _summary(result)
+    if result is not None:
+        _figures(result, question, chosen)
 
 
 def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
@@ -102,7 +102,7 @@ def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
         st.text_input("Controls", key="n_controls", width=85, help="How many random circuits.")
         st.text_input("Their seed", key="control_seed", width=90)
         choice("Judged on", "judged", JUDGED)
-    asked = engine.Search(
+    question = engine.Search(
         e.model,
         chosen.task,
         by=ss["strategy"],
@@ -119,35 +119,35 @@ def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
         if not drawn.answered:
             work.progress("_fresh_pairs", "Drawing fresh pairs")
             return None
-        fresh = drawn.found
+        fresh = drawn.result
         if fresh is None:
             st.caption(_NOT_FRESH)
     controls, seed = whole("n_controls", "Controls"), whole("control_seed", "Their seed")
-    path = engine.search_path(asked)
-    return engine.Discover(asked, controls, seed, fresh, str(path))
+    path = engine.search_path(question)
+    return engine.Discover(question, controls, seed, fresh, str(path))
 
 
-def _begun(asked: engine.Discover) -> work.Asked | None:
+def _begun(question: engine.Discover) -> work.Asked | None:
     """The search of this question: the one that is there, or begun now where it was begun before
     and cut off; None where it waits for its button. Raises: EngineError."""
     one = work.asked(KEY)
-    if one is None or one.question != asked:
+    if one is None or one.question != question:
         work.forget(KEY)
-        now = st.session_state.pop("_search_now", None) == asked.search.digest
-        path = engine.search_path(asked.search)
+        now = st.session_state.pop("_search_now", None) == question.search.digest
+        path = engine.search_path(question.search)
         if not now and not os.path.exists(path):  # Path.exists raises where it may not look
             return None
-    return work.ask(KEY, asked)
+    return work.ask(KEY, question)
 
 
-def _button(asked: engine.Discover) -> None:
-    n = len(asked.search.task.pairs)
+def _button(question: engine.Discover) -> None:
+    n = len(question.search.task.pairs)
     st.button(
         "Search",
         type="primary",
         key="_begin_search",
         on_click=_begin,
-        args=(asked.search.digest,),
+        args=(question.search.digest,),
         icon=":material/search:",
     )
     st.caption(
@@ -168,11 +168,11 @@ def _again(key: str) -> None:
     work.forget(key)
 
 
-def _progress(found: engine.Discovery | None) -> None:
+def _progress(result: engine.Discovery | None) -> None:
     """How far the search is, with a way to stop it; once it is over, how it ended."""
-    first = "" if found is None else f"Walk {found.walk}, {found.direction}"
-    left = None if found is None else found.seconds_left
-    n = 0 if found is None else len(found.trials)
+    first = "" if result is None else f"Walk {result.walk}, {result.direction}"
+    left = None if result is None else result.seconds_left
+    n = 0 if result is None else len(result.trials)
     work.progress(
         KEY,
         f"{left:.0f} s left of it" if left else "",
@@ -183,43 +183,43 @@ def _progress(found: engine.Discovery | None) -> None:
     )
 
 
-def _summary(found: engine.Discovery) -> None:
-    search = found.search
+def _summary(result: engine.Discovery) -> None:
+    search = result.search
     metric = engine.METRIC_NAMES[search.metric]
     with st.container(horizontal=True):
-        st.metric(f"Clean {metric}", f"{found.clean:.3f}", width="content")
+        st.metric(f"Clean {metric}", f"{result.clean:.3f}", width="content")
         st.metric(
             "What is left",
-            f"{found.kept:.3f}",
-            f"{found.loss:.1%} lost" if search.metric != "kl" else None,
+            f"{result.kept:.3f}",
+            f"{result.loss:.1%} lost" if search.metric != "kl" else None,
             delta_color="off",
             delta_arrow="off",
             width="content",
         )
-        st.metric("Nodes kept", f"{len(found.nodes)} of {_n_nodes(found)}", width="content")
+        st.metric("Nodes kept", f"{len(result.nodes)} of {_n_nodes(result)}", width="content")
         st.metric(
             "Trials",
-            f"{len(found.trials):,}",
-            f"{found.seconds:.1f} s",
+            f"{len(result.trials):,}",
+            f"{result.seconds:.1f} s",
             delta_color="off",
             delta_arrow="off",
             width="content",
         )
-    if found.done:
-        if found.beats_controls:
-            st.success(plain(found.verdict))
+    if result.done:
+        if result.beats_controls:
+            st.success(plain(result.verdict))
         else:
-            st.info(plain(found.verdict))
+            st.info(plain(result.verdict))
         with st.container(horizontal=True):
             st.button(
                 "Keep it in the library",
                 on_click=_keep,
-                args=(found.circuit,),
+                args=(result.circuit,),
                 icon=":material/bookmark_add:",
             )
             for title, sites in (
-                ("Keep only it", found.circuit.kept),
-                ("Ablate it", found.circuit.removed),
+                ("Keep only it", result.circuit.kept),
+                ("Ablate it", result.circuit.removed),
             ):
                 st.button(
                     f"{title} in the grid",
@@ -228,55 +228,55 @@ def _summary(found: engine.Discovery) -> None:
                     args=(sites,),
                     icon=":material/grid_on:",
                 )
-        st.code(engine.print_sites(found.circuit.sites) or "no sites", language=None,
+        st.code(engine.print_sites(result.circuit.sites) or "no sites", language=None,
                 wrap_lines=True)  # fmt: skip
-    st.caption(plain(_told(found)))
+    st.caption(plain(_told(result)))
 
 
 def _keep(circuit: engine.Circuit) -> None:
     shelf.add([circuit])
 
 
-def _n_nodes(found: engine.Discovery) -> int:
-    shape, places = model_shape(), len(found.positions or (None,))
-    return places * (len(shape.heads) + (len(shape.mlps) if found.search.mlps else 0))
+def _n_nodes(result: engine.Discovery) -> int:
+    shape, places = model_shape(), len(result.positions or (None,))
+    return places * (len(shape.heads) + (len(shape.mlps) if result.search.mlps else 0))
 
 
-def _told(found: engine.Discovery) -> str:
+def _told(result: engine.Discovery) -> str:
     """What the numbers are: sign, rule, method, what was averaged over, how many pairs."""
-    search, n = found.search, len(found.search.task.pairs)
+    search, n = result.search, len(result.search.task.pairs)
     told = (
         f"{engine.STRATEGIES[search.by]}. A node goes where less than {search.threshold:g} is lost "
         f"({engine.SEARCH_METRICS[search.metric]}), over {n} pair{'' if n == 1 else 's'} of "
         f"“{search.task.name}”; all that has gone is ablated by {search.method}"
     )
-    if found.references:
-        told += f", from {len(found.references)} corrupted prompts"
+    if result.references:
+        told += f", from {len(result.references)} corrupted prompts"
     if not search.mlps:
         told += "; MLPs are not asked about and stay"
-    return " ".join((f"{told}.", *found.notes))
+    return " ".join((f"{told}.", *result.notes))
 
 
-def _python(asked: engine.Discover, chosen: Chosen) -> str:
+def _python(question: engine.Discover, chosen: Chosen) -> str:
     """Code that prints every trial and what the controls say."""
-    fresh = {} if asked.fresh is None else {"fresh": "engine.fresh_task(task)"}
+    fresh = {} if question.fresh is None else {"fresh": "engine.fresh_task(task)"}
     return (
         f"import switchboard as engine\n\n{chosen.python}\n"
-        f"found = {asked.to_python(task='task', **fresh)}\n"
-        "for row in found.table():\n    print(row)\n"
+        f"result = {question.to_python(task='task', **fresh)}\n"
+        "for row in result.table():\n    print(row)\n"
     )
 
 
-def _figures(found: engine.Discovery, asked: engine.Discover, chosen: Chosen) -> None:
-    csv = as_csv(found.table())
-    figure(engine.draw_search(found), "search", csv=csv, key="search_figure")
-    figure(engine.draw_trials(found), "trials", csv=csv, key="trials_figure")
-    if found.positions is not None:
-        figure(engine.draw_search_positions(found), "positions", csv=csv, key="places_figure")
-    python_of(_python(asked, chosen))
-    if found.evaluation is not None:
-        where = "pairs the search did not see" if found.fresh else "the pairs it was found on"
+def _figures(result: engine.Discovery, question: engine.Discover, chosen: Chosen) -> None:
+    csv = as_csv(result.table())
+    figure(engine.draw_search(result), "search", csv=csv, key="search_figure")
+    figure(engine.draw_trials(result), "trials", csv=csv, key="trials_figure")
+    if result.positions is not None:
+        figure(engine.draw_search_positions(result), "positions", csv=csv, key="places_figure")
+    python_of(_python(question, chosen))
+    if result.evaluation is not None:
+        where = "pairs the search did not see" if result.fresh else "the pairs it was found on"
         st.subheader(f"Put to the test on {where}")
-        numbers(found.evaluation, offers=False)
-        st.caption(plain(" ".join(found.evaluation.notes)))
-        figures(found.evaluation, "found")
+        numbers(result.evaluation, offers=False)
+        st.caption(plain(" ".join(result.evaluation.notes)))
+        figures(result.evaluation, "found")

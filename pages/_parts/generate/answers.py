@@ -36,41 +36,41 @@ def answers(e: engine.Experiment, shape: engine.Shape) -> None:
         if not candidates:
             st.info("Type candidate answers, one a line, or an answer beside the prompt.")
             return
-        found = engine.rank_answers(e, candidates, view=state.view())
-        _drawn(found)
+        result = engine.rank_answers(e, candidates, view=state.view())
+        _drawn(result)
     python = (
         f"import switchboard as engine\n\ne = {e.to_python()}\n"
-        f"found = engine.rank_answers(e, {candidates!r})\n"
-        "for row in found.table():\n    print(row)\n"
+        f"result = engine.rank_answers(e, {candidates!r})\n"
+        "for row in result.table():\n    print(row)\n"
     )
-    _every_answer(found, python)
+    _every_answer(result, python)
 
 
-def _drawn(found: engine.RankedAnswers) -> None:
-    scored = [one for one in found.answers if one.clean is not None]
+def _drawn(result: engine.RankedAnswers) -> None:
+    scored = [one for one in result.answers if one.clean is not None]
     if not scored:
         return
     components.library("plotly")
-    csv = as_csv(found.table())
-    figure(engine.draw_answers(found), "answers", csv=csv, key="answers")
+    csv = as_csv(result.table())
+    figure(engine.draw_answers(result), "answers", csv=csv, key="answers")
     if len(scored) > engine.ANSWERS_DRAWN:
         st.caption(f"The best {engine.ANSWERS_DRAWN} of {len(scored):,} are drawn.")
 
 
-def _every_answer(found: engine.RankedAnswers, python: str) -> None:
-    shown = [_shown(one) for one in found.answers]
+def _every_answer(result: engine.RankedAnswers, python: str) -> None:
+    shown = [_shown(one) for one in result.answers]
     st.dataframe(shown, hide_index=True, height="content" if len(shown) <= 14 else 500)
     st.caption(
         plain(
             "Best first in the clean run; ▲▼ places risen or fallen when ablated. The score is the "
             "sum of the tokens' log-probabilities, given the prompt and the tokens before; the "
-            "share is that among these candidates. " + " ".join(found.notes)
+            "share is that among these candidates. " + " ".join(result.notes)
         )
     )
-    for one in found.answers:
+    for one in result.answers:
         if one.error:
             st.warning(plain(f"“{visible(one.text[:40])}” is not scored. {one.error}"))
-    downloads(found.table(), "answers-table", python)
+    downloads(result.table(), "answers-table", python)
 
 
 def _shown(one: engine.RankedAnswer) -> dict[str, object]:

@@ -86,7 +86,7 @@ def _run(kept: Kept, below: DeltaGenerator) -> None:
     q = kept.question
     done = [row.index for row in kept.rows]
     going = engine.generate_many(
-        q.asked.e, q.prompts, q.n, **q.options(), done=done, view=state.view()
+        q.question.e, q.prompts, q.n, **q.options(), done=done, view=state.view()
     )
     st.session_state["_going"] = going
     kept.runs, kept.notes = going.runs, going.notes
@@ -154,7 +154,7 @@ def _results(kept: Kept) -> None:
         engine.draw_shares(totals),
         "generation-shares",
         csv=as_csv(engine.totals_table(totals)),
-        python=q.python("engine.totals_table(found.totals)"),
+        python=q.python("engine.totals_table(result.totals)"),
         key="generation_shares",
     )
     st.dataframe(_totals_shown(kept), hide_index=True)

@@ -26,7 +26,7 @@ _HELP = (
 class Question:
     """What is asked of the engine, which is also what its rows are kept by."""
 
-    asked: settings.Asked
+    question: settings.Asked
     prompts: tuple[engine.Example, ...]
     n: int
     sets: tuple[tuple[str, str], ...]
@@ -36,21 +36,21 @@ class Question:
 
     def options(self) -> dict[str, Any]:
         """The options of `engine.generate_many`, defaults left out."""
-        told: dict[str, Any] = {"sets": dict(self.sets), **self.asked.sampling}
+        told: dict[str, Any] = {"sets": dict(self.sets), **self.question.sampling}
         if self.controls:
-            told |= {"controls": self.controls, "seed": self.asked.seed}
+            told |= {"controls": self.controls, "seed": self.question.seed}
             if not self.matched:
                 told["layer_matched"] = False
         return told
 
     def python(self, printed: str) -> str:
-        """Code that prints the rows of `printed`, an expression of `many` and `found`."""
+        """Code that prints the rows of `printed`, an expression of `many` and `result`."""
         options = "".join(f", {name}={value!r}" for name, value in self.options().items())
         return (
-            f"import switchboard as engine\n\ne = {self.asked.e.to_python()}\n"
+            f"import switchboard as engine\n\ne = {self.question.e.to_python()}\n"
             f"prompts = {self.written}\n"
             f"many = engine.generate_many(e, prompts, {self.n}{options})\n"
-            f"found = many.result()\nfor row in {printed}:\n    print(row)\n"
+            f"result = many.result()\nfor row in {printed}:\n    print(row)\n"
         )
 
 
@@ -78,13 +78,13 @@ def prompts_form() -> tuple[str, tuple[engine.Example, ...], str]:
             "these two first. A file is not part of the link.",
             max_upload_size=5,
         )
-        found = _written(ss["prompts"] or "")
+        result = _written(ss["prompts"] or "")
         if file is not None:
-            found += _of_file(file)
+            result += _of_file(file)
     except engine.EngineError as wrong:
         return "", (), str(wrong)
-    inside = ", ".join(f"engine.Example('', {one.prompt!r}, {one.answer!r})" for one in found)
-    return f"[{inside}]", found, ""
+    inside = ", ".join(f"engine.Example('', {one.prompt!r}, {one.answer!r})" for one in result)
+    return f"[{inside}]", result, ""
 
 
 def _written(text: str) -> tuple[engine.Example, ...]:
@@ -94,8 +94,8 @@ def _written(text: str) -> tuple[engine.Example, ...]:
         lines.append(
             f"{prompt.rstrip()}\t {answer.strip()}" if arrow and "\t" not in line else line
         )
-    found = engine.read_examples("\n".join(lines))
-    return tuple(engine.Example("", unescaped(one.prompt), unescaped(one.answer)) for one in found)
+    result = engine.read_examples("\n".join(lines))
+    return tuple(engine.Example("", unescaped(one.prompt), unescaped(one.answer)) for one in result)
 
 
 def _of_file(file: File) -> tuple[engine.Example, ...]:
@@ -146,11 +146,11 @@ def question_of(
         sets[name] = str(engine.ablations(sites))
     if len(sets) > _MOST_SETS:
         raise engine.EngineError(f"{len(sets)} sets are named; at most {_MOST_SETS}.")
-    asked = settings.sampling(e)
+    question = settings.sampling(e)
     controls = whole("controls", "Random controls") if ss["controls"] else 0
     if controls:
         seed = whole("seed", "Seed")
-        asked = replace(asked, seed=seed)
+        question = replace(question, seed=seed)
         if not sets:
             raise engine.EngineError(
                 "Controls need a set to be held against: switch some heads off, or name a set."
@@ -158,7 +158,7 @@ def question_of(
     # of its prompt and its own ablations nothing is asked here
     own = replace(e, prompt="", answer="", distractor="", ablations=engine.Ablations())
     return Question(
-        replace(asked, e=own),
+        replace(question, e=own),
         prompts,
         settings.n_tokens(),
         tuple(sets.items()),

@@ -19,10 +19,10 @@ def numbers(record: Record, total: int) -> None:
     steps = record.steps[:total]
     if not steps:
         return
-    code = record.asked.python(len(steps) - len(record.asked.prefix))
+    code = record.question.python(len(steps) - len(record.question.prefix))
     choice("Step by step", "number_of", engine.STEP_NUMBERS)
     number = st.session_state["number_of"]
-    shown = RUNS if record.asked.earlier else RUNS[:2]
+    shown = RUNS if record.question.earlier else RUNS[:2]
     rows: Rows = [
         {
             "step": step.index,

@@ -23,7 +23,7 @@ class Record:
     """The steps of a generation so far. `ended`: how it ended, empty while there may be more;
     `held`: the reader stopped it; `failed`: what went wrong, and of how many steps."""
 
-    asked: Asked
+    question: Asked
     steps: list[engine.Step] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     ended: str = ""
@@ -67,15 +67,15 @@ class Feed:
 
 def resume_of(record: Record) -> dict[str, list[int]] | None:
     """Every run's ids so far, to go on from; None where they must be made anew."""
-    if not record.steps or record.asked.retokenize:
+    if not record.steps or record.question.retokenize:
         return None
     names = {"clean": "prefix", "ablated": "ablated_prefix"}
-    if record.asked.earlier:
+    if record.question.earlier:
         names["unswitched"] = "unswitched_prefix"
-    found = {}
+    result = {}
     for run, option in names.items():
         steps = [getattr(step, run) for step in record.steps]
         if any(one is None or one.ends for one in steps):
             return None
-        found[option] = [one.token_id for one in steps]
-    return found
+        result[option] = [one.token_id for one in steps]
+    return result

@@ -126,7 +126,7 @@ def sampling(e: engine.Experiment) -> Asked:
     )
 
 
-def asked(e: engine.Experiment) -> Asked:
+def question(e: engine.Experiment) -> Asked:
     """What the text view's widgets say. Raises: EngineError for what cannot be read."""
     prefix = ids_in(written("prefix"))
     return replace(
@@ -151,18 +151,18 @@ def ids_in(text: str) -> tuple[int, ...]:
 
 def earlier_in(text: str) -> tuple[tuple[int, str], ...]:
     """Read `until 4: 0.1; until 9: a0 m1`, steps rising. Raises: EngineError in words."""
-    found: list[tuple[int, str]] = []
+    result: list[tuple[int, str]] = []
     for part in text.split(";"):
         if not part.strip():
             continue
         match = re.fullmatch(r"\s*(?:until\s+)?(\d{1,6})\s*:(.*)", part)
-        if match is None or (found and int(match[1]) <= found[-1][0]) or not int(match[1]):
+        if match is None or (result and int(match[1]) <= result[-1][0]) or not int(match[1]):
             raise engine.EngineError(
                 f"“{part.strip()[:40]}” does not say what acted earlier. Write, in rising order, "
                 "until 4: 0.1; until 9: a0 m1; nothing behind the colon is nothing ablated."
             )
-        found.append((int(match[1]), str(engine.ablations(match[2]))))
-    return tuple(found)
+        result.append((int(match[1]), str(engine.ablations(match[2]))))
+    return tuple(result)
 
 
 def write_earlier(spans: list[tuple[int, str]]) -> None:

@@ -34,25 +34,25 @@ def text(e: engine.Experiment, shape: engine.Shape) -> None:
     """The whole view. Raises: EngineError."""
     ss = st.session_state
     _switch_here(e)
-    problem, n, asked = "", 0, None
+    problem, n, question = "", 0, None
     try:
-        asked, n = settings.asked(e), settings.n_tokens()
+        question, n = settings.question(e), settings.n_tokens()
     except engine.EngineError as wrong:
         problem = str(wrong)
-    record = _record(asked) if asked is not None else None
-    total = n + (len(asked.prefix) if asked is not None else 0)
-    nothing = asked is not None and n < (0 if asked.prefix else 1)  # which the engine tells
+    record = _record(question) if question is not None else None
+    total = n + (len(question.prefix) if question is not None else 0)
+    nothing = question is not None and n < (0 if question.prefix else 1)  # which the engine tells
     failed = record.failure(total) if record is not None else ""
     running = (
         record is not None and not (record.held or failed) and (nothing or record.lacks(total))
     )
     settings.sampling_row(lambda: _buttons(running, bool(failed), record, total))
-    settings.when_and_where(asked)
+    settings.when_and_where(question)
     left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
     with left:
         switches(e.ablations, shape)
     with right:
-        if record is None or asked is None:
+        if record is None or question is None:
             st.error(plain(problem))
             return
         stream = f"{state.view()}-{next(streams)}"
@@ -72,14 +72,14 @@ def text(e: engine.Experiment, shape: engine.Shape) -> None:
     ss["_text"] = record
 
 
-def _record(asked: Asked) -> Record:
+def _record(question: Asked) -> Record:
     """What there is of this generation. One that may still be read by a run that is being ended
     is not touched: a copy goes on."""
     old = st.session_state.get("_text")
-    if isinstance(old, Record) and old.asked == asked:
+    if isinstance(old, Record) and old.question == question:
         record = replace(old, steps=list(old.steps))
     else:
-        record = Record(asked)
+        record = Record(question)
     st.session_state["_text"] = record
     return record
 
@@ -89,7 +89,7 @@ def _switch_here(e: engine.Experiment) -> None:
     ss, record = st.session_state, st.session_state.get("_text")
     if ss["acts"] != "here" or not isinstance(record, Record) or not record.steps:
         return
-    old = record.asked
+    old = record.question
     if e == old.e or e != replace(old.e, ablations=e.ablations):
         return
     held = count_in("step")
@@ -100,14 +100,14 @@ def _switch_here(e: engine.Experiment) -> None:
     settings.write_earlier([*spans, (at, str(old.e.ablations))])
     if at >= settings.n_tokens() + len(old.prefix):
         ss["new_tokens"] = str(at - len(old.prefix) + _MORE)
-    asked = replace(old, e=e, earlier=(*spans, (at, str(old.e.ablations))))
+    question = replace(old, e=e, earlier=(*spans, (at, str(old.e.ablations))))
     steps = [replace(step, unswitched=step.ablated) for step in record.steps[:at]]
-    ss["_text"] = Record(asked, steps, record.notes)
+    ss["_text"] = Record(question, steps, record.notes)
 
 
 def _read_on(record: Record, n: int, total: int, stream: str) -> None:
     """Let the model go on, telling the browser of each step as it is there."""
-    e, options = record.asked.call()
+    e, options = record.question.call()
     resume = resume_of(record) if n > 0 else None  # of too few, the engine is to tell how many
     if resume is not None:
         n = total - len(record.steps)
@@ -144,7 +144,7 @@ def _buttons(running: bool, failed: bool, record: Record | None, total: int) -> 
         disabled=record is None or bool(record.ended and record.wanted > len(record.steps)),
         icon=":material/play_arrow:",
     )
-    if record is not None and record.asked.temperature:
+    if record is not None and record.question.temperature:
         st.button("Another seed", key="_reseed", on_click=_reseed, icon=":material/casino:")
 
 
@@ -172,8 +172,8 @@ def _reseed() -> None:
 
 def _draw(record: Record, total: int, stream: str) -> None:
     """The component, with all steps there are; `stream` names where more will come from."""
-    steps, asked = record.steps[:total], record.asked
-    e = asked.e
+    steps, question = record.steps[:total], record.question
+    e = question.e
     name = "generation"
     first, shown = shown_steps(steps)
     done = "" if stream else _told(record, total)
@@ -185,10 +185,12 @@ def _draw(record: Record, total: int, stream: str) -> None:
             "held": count_in("step"),
             "name": name,
             "title": title(e),
-            "about": f"{about(e)} {_how(asked)}",
-            "acts": _acts(asked, e.ablations),
-            "unswitched": _acts(asked, asked.earlier[-1][1], "still ") if asked.earlier else "",
-            "switches": [[step, own or "nothing"] for step, own in asked.switches.items()],
+            "about": f"{about(e)} {_how(question)}",
+            "acts": _acts(question, e.ablations),
+            "unswitched": _acts(question, question.earlier[-1][1], "still ")
+            if question.earlier
+            else "",
+            "switches": [[step, own or "nothing"] for step, own in question.switches.items()],
             "says": done,
         },
         key=_VIEW,
@@ -199,19 +201,19 @@ def _draw(record: Record, total: int, stream: str) -> None:
         st.caption(plain(note))
 
 
-def _acts(asked: Asked, own: object, still: str = "") -> str:
-    told = f"{own} ({asked.e.method})" if str(own) else "nothing is switched off"
-    return f"{still}{told} from step {asked.earlier[-1][0]} on" if asked.earlier else told
+def _acts(question: Asked, own: object, still: str = "") -> str:
+    told = f"{own} ({question.e.method})" if str(own) else "nothing is switched off"
+    return f"{still}{told} from step {question.earlier[-1][0]} on" if question.earlier else told
 
 
-def _how(asked: Asked) -> str:
+def _how(question: Asked) -> str:
     told = []
-    if asked.temperature:
-        told.append(", ".join(f"{n.replace('_', '-')} {v}" for n, v in asked.sampling.items()))
-    if asked.from_step or asked.until_step is not None:
-        until = "" if asked.until_step is None else f" until step {asked.until_step}"
-        told.append(f"from step {asked.from_step}{until}")
-    told += [f"until step {step}: {own or 'nothing'}" for step, own in asked.earlier]
+    if question.temperature:
+        told.append(", ".join(f"{n.replace('_', '-')} {v}" for n, v in question.sampling.items()))
+    if question.from_step or question.until_step is not None:
+        until = "" if question.until_step is None else f" until step {question.until_step}"
+        told.append(f"from step {question.from_step}{until}")
+    told += [f"until step {step}: {own or 'nothing'}" for step, own in question.earlier]
     return f"({'; '.join(told)})" if told else "(greedy)"
 
 

@@ -48,7 +48,7 @@ def options(shape: engine.Shape) -> dict[str, Any]:
     }
 
 
-def grid(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> None:
+def grid(e: engine.Experiment, seen: engine.Lens, question: dict[str, Any]) -> None:
     """Layers down, positions across, in the run and colours that the widgets say."""
     run, measure = st.session_state["run"], st.session_state["by"]
     if measure == "rank" and seen.clean.answer is None:
@@ -58,7 +58,7 @@ def grid(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> None
         engine.draw_lens(seen, run, measure),
         f"lens-{run}-{measure}",
         csv=as_csv(seen.table(run, measure)),
-        python=lens_python(e, asked, f'lens.values("{run}", "{measure}")  # [layer pos]'),
+        python=lens_python(e, question, f'lens.values("{run}", "{measure}")  # [layer pos]'),
         key="lens_grid",
     )
     told = ["Hover a cell for its best tokens; ▲▼ places risen or fallen against the layer above."]
@@ -72,7 +72,7 @@ def grid(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> None
     st.caption(plain(" ".join((*told, *seen.notes))))
 
 
-def traces(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> None:
+def traces(e: engine.Experiment, seen: engine.Lens, question: dict[str, Any]) -> None:
     """The answer and the distractor followed through the layers at the last position."""
     if seen.clean.answer is None and seen.clean.distractor is None:
         st.caption("With an answer or a distractor, their way through the layers is drawn here.")
@@ -97,7 +97,7 @@ def traces(e: engine.Experiment, seen: engine.Lens, asked: dict[str, Any]) -> No
         engine.draw_traces(seen, quantity, runs),
         f"lens-{quantity}",
         csv=as_csv(rows),
-        python=lens_python(e, asked, f"{{{shown}}}  # [layer] each"),
+        python=lens_python(e, question, f"{{{shown}}}  # [layer] each"),
         key="lens_traces",
     )
     if seen.clean.answer is not None:
@@ -120,9 +120,9 @@ def last_position(seen: engine.Lens) -> None:
             st.code(seen.text(name), language=None)
 
 
-def lens_python(e: engine.Experiment, asked: dict[str, Any], shown: str) -> str:
+def lens_python(e: engine.Experiment, question: dict[str, Any], shown: str) -> str:
     """Code whose `shown` is what is drawn."""
-    written = ", ".join(f"{name}={value!r}" for name, value in asked.items())
+    written = ", ".join(f"{name}={value!r}" for name, value in question.items())
     return (
         f"import switchboard as engine\n\ne = {e.to_python()}\n"
         f"lens = engine.logit_lens(e, {written})\nshown = {shown}\n"

@@ -52,39 +52,39 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Sweep:
     return engine.Sweep(own, chosen.task.pairs, per_position, estimate=True, at="answer")
 
 
-def progress(found: engine.SweepResult | None) -> None:
+def progress(result: engine.SweepResult | None) -> None:
     """How far the sweep is, with a way to stop it; once it is over, how it ended."""
-    left = found.seconds_left if found is not None else None
-    known = "" if found is None else f" at {found.progress:.0%}; what is not known is blank"
+    left = result.seconds_left if result is not None else None
+    known = "" if result is None else f" at {result.progress:.0%}; what is not known is blank"
     work.progress(KEY, f"{left:.0f} s left" if left else "", stopped=f"Stopped{known}.")
 
 
-def seen(found: engine.SweepResult) -> tuple[str, str]:
+def seen(result: engine.SweepResult) -> tuple[str, str]:
     """The metric and the aspect to be shown: those chosen, or what this sweep has instead."""
     ss = st.session_state
-    metric = ss["metric"] if ss["metric"] in found.metrics else found.metric
+    metric = ss["metric"] if ss["metric"] in result.metrics else result.metric
     aspect = ss["aspect"]
     if aspect == "estimate":
-        return (found.estimate.metric, aspect) if found.estimate else (metric, "change")
+        return (result.estimate.metric, aspect) if result.estimate else (metric, "change")
     return metric, aspect
 
 
-def tint(found: engine.SweepResult) -> engine.SiteGrid:
+def tint(result: engine.SweepResult) -> engine.SiteGrid:
     """What the switches are tinted by: estimates where nothing exact is known yet."""
-    metric, aspect = seen(found)
-    grid = found.grid(metric, aspect)
-    if aspect != "change" or found.estimate is None or found.estimate.metric != metric:
+    metric, aspect = seen(result)
+    grid = result.grid(metric, aspect)
+    if aspect != "change" or result.estimate is None or result.estimate.metric != metric:
         return grid
-    return grid.filled(found.grid(metric, "estimate"))
+    return grid.filled(result.grid(metric, "estimate"))
 
 
-def summary(found: engine.SweepResult, together: engine.TaskScore | None) -> None:
+def summary(result: engine.SweepResult, together: engine.TaskScore | None) -> None:
     """The baseline, how far the estimate can be trusted, and what all that is off does together."""
-    metric, _ = seen(found)
+    metric, _ = seen(result)
     name = engine.METRIC_NAMES[metric]
-    n = len(found.pairs)
+    n = len(result.pairs)
     over = f"mean of {n:,} prompts" if n > 1 else "this prompt"
-    clean, given = (float(found.mean(of, metric)) for of in ("clean", "given"))
+    clean, given = (float(result.mean(of, metric)) for of in ("clean", "given"))
     with st.container(horizontal=True):
         st.metric(
             f"Clean {name}",
@@ -92,7 +92,7 @@ def summary(found: engine.SweepResult, together: engine.TaskScore | None) -> Non
             help=f"{engine.METRICS[metric]}; {over}",
             width="content",
         )
-        if found.experiment.every_change:
+        if result.experiment.every_change:
             st.metric(f"Baseline {name}", f"{given:.3f}", f"{given - clean:+.3f}", width="content")
         elif together is not None and together.ablated is not None:
             mean, whole = together.ablated.mean_logit_diff, together.clean.mean_logit_diff
@@ -104,7 +104,7 @@ def summary(found: engine.SweepResult, together: engine.TaskScore | None) -> Non
                     help="Mean logit difference with every site that is off ablated at once",
                     width="content",
                 )
-        if (agreement := found.agreement) is not None and agreement.n > 2:
+        if (agreement := result.agreement) is not None and agreement.n > 2:
             st.metric(
                 "Estimate against exact, r",
                 f"{agreement.pearson:.2f}",
@@ -115,30 +115,30 @@ def summary(found: engine.SweepResult, together: engine.TaskScore | None) -> Non
 
 
 def together(
-    e: engine.Experiment, found: engine.SweepResult, chosen: Chosen
+    e: engine.Experiment, result: engine.SweepResult, chosen: Chosen
 ) -> engine.TaskScore | None:
     """How the task fares with all that is off, at once; None where nothing is, or the sweep is on
     top of it, or still runs."""
-    if not e.every_change or found.experiment.every_change or not found.done:
+    if not e.every_change or result.experiment.every_change or not result.done:
         return None
-    own = replace(found.experiment, ablations=e.ablations, changes=e.changes)
+    own = replace(result.experiment, ablations=e.ablations, changes=e.changes)
     one = work.ask("_together", engine.ScoreTask(e.model, chosen.task, own))
     if one.failed:
         raise engine.EngineError(one.failed)
-    together: engine.TaskScore | None = one.found
+    together: engine.TaskScore | None = one.result
     return together
 
 
-def told(found: engine.SweepResult) -> str:
+def told(result: engine.SweepResult) -> str:
     """What the numbers are: sign, method, what was averaged over, how many prompts."""
-    e, n, wrong = found.experiment, len(found.pairs), len(found.wrong)
+    e, n, wrong = result.experiment, len(result.pairs), len(result.wrong)
     text = (
         f"Each head and MLP ablated alone ({e.method}, positions {e.positions}), {n} "
         f"prompt{'s' if n != 1 else ''}. Change is ablated − baseline: where a site helps the "
         "answer, it falls (rank and divergence rise)."
     )
-    if found.references:
-        text += f" Averages are over {len(found.references)} reference prompts."
+    if result.references:
+        text += f" Averages are over {len(result.references)} reference prompts."
     if e.ablations:
         text += f" The baseline is the run without {e.ablations}."
     if e.changes:
@@ -148,12 +148,12 @@ def told(found: engine.SweepResult) -> str:
     return text
 
 
-def sites(found: engine.SweepResult) -> None:
+def sites(result: engine.SweepResult) -> None:
     """The sites that change most, with their numbers."""
-    metric, _ = seen(found)
-    guess = found.estimate is not None and found.estimate.metric == metric
+    metric, _ = seen(result)
+    guess = result.estimate is not None and result.estimate.metric == metric
     shown = []
-    for row in engine.sweep_table(found, by=metric, most=_MOST_ROWS):
+    for row in engine.sweep_table(result, by=metric, most=_MOST_ROWS):
         if row[f"{metric}_change"] == "":
             continue
         line: dict[str, object] = {"site": row["site"]}
@@ -172,20 +172,20 @@ def _rounded(value: object) -> float | None:
     return round(value, 4) if isinstance(value, float) else None
 
 
-def picture(found: engine.SweepResult, asked: engine.Sweep, chosen: Chosen) -> None:
+def picture(result: engine.SweepResult, question: engine.Sweep, chosen: Chosen) -> None:
     """The sweep as a figure with its downloads."""
-    metric, aspect = seen(found)
+    metric, aspect = seen(result)
     drawn = (
-        engine.draw_sweep_positions(found, metric, aspect)
-        if found.positions is not None
-        else engine.draw_sweep(found, metric, aspect)
+        engine.draw_sweep_positions(result, metric, aspect)
+        if result.positions is not None
+        else engine.draw_sweep(result, metric, aspect)
     )
     figure(
         drawn,
         "sweep",
-        csv=as_csv(engine.sweep_table(found)),
+        csv=as_csv(engine.sweep_table(result)),
         python=f"import switchboard as engine\n\n{chosen.python}\n"
-        f"found = {asked.to_python(pairs='task.pairs')}\n"
-        "for row in engine.sweep_table(found):\n    print(row)\n",
+        f"result = {question.to_python(pairs='task.pairs')}\n"
+        "for row in engine.sweep_table(result):\n    print(row)\n",
         key="sweep_figure",
     )

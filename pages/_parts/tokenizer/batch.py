@@ -34,8 +34,8 @@ def batch(e: engine.Experiment) -> None:
     if len(prompts) > _MOST:
         st.error(f"These are {len(prompts):,} prompts; at most {_MOST:,} are read at once.")
         return
-    found = engine.token_views(e.model, prompts, e.prepend_bos)
-    rows = found.table()
+    result = engine.token_views(e.model, prompts, e.prepend_bos)
+    rows = result.table()
     words = {True: "yes", False: "no", "": ""}
     shown = [
         {

@@ -11,19 +11,19 @@ from pages._parts.tokenizer.chips import block, chips, clipped, count, row
 
 def joined_answer(e: engine.Experiment) -> None:
     """The same question of the answer and of the distractor."""
-    asked = [(name, text) for name, text in (("answer", e.answer), ("distractor", e.distractor))
+    question = [(name, text) for name, text in (("answer", e.answer), ("distractor", e.distractor))
              if text]  # fmt: skip
-    if not asked:
+    if not question:
         st.info("Type an answer beside the prompt to see what it would do to the prompt's tokens.")
-    for name, text in asked:
+    for name, text in question:
         _joined(e, name, text)
 
 
 def _joined(e: engine.Experiment, name: str, text: str) -> None:
-    found = engine.would_change(e.model, e.prompt, text, e.prepend_bos)
+    result = engine.would_change(e.model, e.prompt, text, e.prepend_bos)
     written = f"the {name} “{visible(text[:40])}”"
-    if found.changes:
-        lost = len(found.prompt) - found.kept
+    if result.changes:
+        lost = len(result.prompt) - result.kept
         st.warning(
             plain(
                 f"Yes: writing {written} changes the last {'token' if lost == 1 else count(lost)} "
@@ -35,7 +35,7 @@ def _joined(e: engine.Experiment, name: str, text: str) -> None:
         )
     else:
         st.success(plain(f"No: writing {written} leaves every token of the prompt as it is."))
-    both, kept = (found.prompt, found.joined), found.kept
+    both, kept = (result.prompt, result.joined), result.kept
     components.token_rows(
         {
             "label": f"The prompt with its {name}",
@@ -43,21 +43,21 @@ def _joined(e: engine.Experiment, name: str, text: str) -> None:
             "heads": [],
             "wrap": False,
             "rows": [
-                row("Prompt", count(len(found.prompt))),
-                row(f"Prompt and {name}", count(len(found.joined))),
+                row("Prompt", count(len(result.prompt))),
+                row(f"Prompt and {name}", count(len(result.joined))),
             ],
             "blocks": [
                 block("the same", [clipped(chips(t, 0, kept)) for t in both]),
                 block(
-                    "changed and added" if found.changes else "added",
+                    "changed and added" if result.changes else "added",
                     [clipped(chips(t, kept, odd_from=kept)) for t in both],
-                    found.changes,
+                    result.changes,
                 ),
             ],
         },
         key=f"joined_{name}",
     )
-    ids = ", ".join(map(str, found.answer_ids))
-    st.caption(plain(f"In place it is {' '.join(found.answer_pieces)} (ids {ids})."))
+    ids = ", ".join(map(str, result.answer_ids))
+    st.caption(plain(f"In place it is {' '.join(result.answer_pieces)} (ids {ids})."))
     call = f"would_change({e.model!r}, {e.prompt!r}, {text!r}, {e.prepend_bos})"
-    downloads(found.table(), f"prompt_and_{name}", python_for(call))
+    downloads(result.table(), f"prompt_and_{name}", python_for(call))

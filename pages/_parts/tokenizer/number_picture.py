@@ -22,8 +22,8 @@ def number_picture(e: engine.Experiment) -> None:
         required=True,
         format_func=WRITTEN.__getitem__,
     )
-    found = engine.number_lengths(e.model, after_space=bool(after))
-    lengths = found.lengths.tolist()
+    result = engine.number_lengths(e.model, after_space=bool(after))
+    lengths = result.lengths.tolist()
     told = [
         f"{lengths.count(n):,} take{'s' if lengths.count(n) == 1 else ''} {count(n)}"
         for n in sorted({*lengths})
@@ -33,9 +33,9 @@ def number_picture(e: engine.Experiment) -> None:
         "space in front is, also where the tokenizer puts it there."
     )
     figure(
-        engine.draw_number_lengths(found),
+        engine.draw_number_lengths(result),
         "number_lengths",
-        csv=as_csv(found.table()),
+        csv=as_csv(result.table()),
         python=python_for(f"number_lengths({e.model!r}, after_space={bool(after)})"),
         key="number_lengths",
     )

@@ -23,7 +23,7 @@ def other_tokenizers(e: engine.Experiment) -> None:
         help="Models that are bundled or loaded; type a directory that holds a tokenizer, or a "
         "hub name, to add one. No weights are loaded for it.",
     )
-    found = engine.compare_tokenizers(e.prompt, chosen, e.prepend_bos)
+    result = engine.compare_tokenizers(e.prompt, chosen, e.prepend_bos)
     if not chosen:
         st.info("Choose at least one tokenizer.")
         return
@@ -31,24 +31,24 @@ def other_tokenizers(e: engine.Experiment) -> None:
         "The prompt under each tokenizer",
         [
             row(name, _count(tokens), error=wrong)
-            for name, tokens, wrong in zip(found.names, found.tokens, found.errors, strict=True)
+            for name, tokens, wrong in zip(result.names, result.tokens, result.errors, strict=True)
         ],
         [
             block(
-                visible(found.text[b.start : b.end]),
+                visible(result.text[b.start : b.end]),
                 [
                     chips(tokens, *span) if tokens is not None else []
-                    for tokens, span in zip(found.tokens, b.spans, strict=True)
+                    for tokens, span in zip(result.tokens, b.spans, strict=True)
                 ],
                 not b.agree,
             )
-            for b in found.blocks[:_MOST]
+            for b in result.blocks[:_MOST]
         ],
-        len(found.blocks),
+        len(result.blocks),
         "alignment",
     )
-    asked = f"compare_tokenizers({e.prompt!r}, {chosen!r}, {e.prepend_bos})"
-    downloads(found.table(), "tokenizers", python_for(asked))
+    question = f"compare_tokenizers({e.prompt!r}, {chosen!r}, {e.prepend_bos})"
+    downloads(result.table(), "tokenizers", python_for(question))
 
 
 def _count(tokens: engine.Tokens | None) -> str:
@@ -59,19 +59,19 @@ def _count(tokens: engine.Tokens | None) -> str:
 
 def sentencepiece(e: engine.Experiment) -> None:
     """SentencePiece's own ids above those the model gets."""
-    found = engine.compare_sentencepiece(e.model, e.prompt)
-    if found is None:
+    result = engine.compare_sentencepiece(e.model, e.prompt)
+    if result is None:
         st.info(
             plain(f"{e.model} has no .model file of SentencePiece, so there is nothing to compare.")
         )
         return
-    if found.agree:
-        st.success(plain(f"SentencePiece ({found.file}) and Hugging Face give the same ids."))
+    if result.agree:
+        st.success(plain(f"SentencePiece ({result.file}) and Hugging Face give the same ids."))
     else:
-        n = sum(not same for *_, same in found.blocks)
+        n = sum(not same for *_, same in result.blocks)
         st.warning(
             plain(
-                f"SentencePiece ({found.file}) and Hugging Face disagree at {n} "
+                f"SentencePiece ({result.file}) and Hugging Face disagree at {n} "
                 f"place{'' if n == 1 else 's'}, marked below. The model here is given Hugging "
                 "Face's ids; if it was trained on SentencePiece's, it reads another text than it "
                 "learnt. A prompt that does not begin with a space, nor holds special tokens as "
@@ -79,12 +79,12 @@ def sentencepiece(e: engine.Experiment) -> None:
             ),
             icon=":material/warning:",
         )
-    own, hf = (found.ids, found.pieces), (found.hf_ids, found.hf_pieces)
+    own, hf = (result.ids, result.pieces), (result.hf_ids, result.hf_pieces)
     _draw(
         "SentencePiece and Hugging Face",
         [
-            row("SentencePiece", count(len(found.ids))),
-            row("Hugging Face", count(len(found.hf_ids))),
+            row("SentencePiece", count(len(result.ids))),
+            row("Hugging Face", count(len(result.hf_ids))),
         ],
         [
             block(
@@ -95,13 +95,13 @@ def sentencepiece(e: engine.Experiment) -> None:
                 ],
                 not same,
             )
-            for a, b, c, d, same in found.blocks[:_MOST]
+            for a, b, c, d, same in result.blocks[:_MOST]
         ],
-        len(found.blocks),
+        len(result.blocks),
         "sentencepiece",
     )
-    asked = f"compare_sentencepiece({e.model!r}, {e.prompt!r})"
-    downloads(found.table(), "sentencepiece", python_for(asked))
+    question = f"compare_sentencepiece({e.model!r}, {e.prompt!r})"
+    downloads(result.table(), "sentencepiece", python_for(question))
 
 
 def _draw(label: str, rows: list, blocks: list, n: int, key: str) -> None:

@@ -14,7 +14,7 @@ def twins(e: engine.Experiment) -> None:
     ablated = f" Ablated: {e.ablations}, {e.method}." if e.ablations else ""
     ablated += f" Changed: {'; '.join(map(str, e.changes))}." if e.changes else ""
     st.caption(plain(f"What a space, a line end or BOS would change right after.{ablated}"))
-    found = engine.twins(e, view=state.view())
+    result = engine.twins(e, view=state.view())
     runs = ("clean", "ablated") if e.every_change else ("clean",)
     heads = [f"Next token, {run}" for run in runs]
     if e.answer:
@@ -32,24 +32,24 @@ def twins(e: engine.Experiment) -> None:
                     _facts(t.next, runs, bool(e.answer)) if t.next else [],
                     t.error,
                 )
-                for t in found.twins
+                for t in result.twins
             ],
-            "blocks": [block("tokens", [clipped(chips(t.tokens)) for t in found.twins])],
+            "blocks": [block("tokens", [clipped(chips(t.tokens)) for t in result.twins])],
         },
         key="twins",
     )
-    downloads(found.table(), "twins", python_for(f"twins({e.to_python()})"))
+    downloads(result.table(), "twins", python_for(f"twins({e.to_python()})"))
 
 
-def _facts(found: engine.NextToken, runs: tuple[str, ...], answer: bool) -> list:
+def _facts(result: engine.NextToken, runs: tuple[str, ...], answer: bool) -> list:
     facts: list = []
     for run in runs:
-        best = getattr(found, run)
+        best = getattr(result, run)
         facts.append(
             [(visible(t), percent(float(p))) for t, p in zip(best.texts, best.probs, strict=True)]
         )
     for run in runs if answer else ():
-        told = found.answer
+        told = result.answer
         lines = [("", percent(getattr(told, run).prob))] if told else [("", "not scored")]
         if told and told.retokenizes:
             lines.append(("", "would re-tokenize"))
