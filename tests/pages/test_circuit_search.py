@@ -82,13 +82,13 @@ def test_the_python_gives_the_same_trials_and_verdict():
     with redirect_stdout(io.StringIO()) as printed:
         exec(code, names)
     assert len(printed.getvalue().splitlines()) == len(rows)
-    mine = names["found"].table()
+    mine = names["result"].table()
     np.testing.assert_allclose(
         [float(row["logit_diff"]) for row in rows], [row["logit_diff"] for row in mine], atol=1e-4
     )
     kept = page.session_state["_search"].result
-    assert names["found"].circuit.sites == kept.circuit.sites
-    assert names["found"].verdict == kept.verdict
+    assert names["result"].circuit.sites == kept.circuit.sites
+    assert names["result"].verdict == kept.verdict
 
 
 def test_it_is_stopped_and_goes_on_where_it_was(monkeypatch, own_searches):

@@ -173,7 +173,7 @@ def _every_prompt(kept: Kept) -> None:
         downloads(
             engine.many_table(kept.runs, kept.rows),
             "generation-prompts",
-            kept.question.python("engine.many_table(many.runs, found.rows)"),
+            kept.question.python("engine.many_table(many.runs, result.rows)"),
         )
 
 
