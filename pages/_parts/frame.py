@@ -5,6 +5,7 @@ import contextvars
 import streamlit as st
 
 from pages._parts.assets import ASSETS
+from pages._parts.page import declared_pages
 
 _inside = contextvars.ContextVar("inside", default=False)
 
@@ -45,11 +46,6 @@ def require_app() -> None:
 
 def _pages() -> list[st.Page]:
     return [
-        st.Page("pages/explore.py", title="Explore", icon=":material/toggle_on:", default=True),
-        st.Page("pages/tokenizer.py", title="Tokenizer", icon=":material/text_fields:"),
-        st.Page("pages/lens.py", title="Logit lens", icon=":material/layers:"),
-        st.Page("pages/attention.py", title="Attention", icon=":material/grid_on:"),
-        st.Page("pages/sweep.py", title="Sweep", icon=":material/radar:"),
-        st.Page("pages/circuits.py", title="Circuits", icon=":material/schema:"),
-        st.Page("pages/generate.py", title="Generate", icon=":material/notes:"),
+        st.Page(f"pages/{name}.py", title=page.title, icon=page.icon, default=at == 0)
+        for at, (name, page) in enumerate(declared_pages().items())
     ]

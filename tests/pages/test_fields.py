@@ -1,8 +1,10 @@
-"""Fields of the link: each page declares its own, and nothing lists them all."""
+"""Pages and fields of the link: each page declares its own, and nothing lists them all."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -11,16 +13,44 @@ import engine
 import pages._parts as parts
 from pages._parts import state
 from pages._parts.fields import MOST_WRITTEN, Choice, Text, declared
+from pages._parts.page import Page, declared_pages
 from tests.support.navigation import PAGES
 from tests.test_architecture import ROOT
 
 
-def add_page(folder, monkeypatch, name: str, fields: str) -> None:
+def add_page(folder, monkeypatch, name: str, fields: str, says: str = "") -> None:
+    (folder / f"{name}.py").write_text("")
     package = folder / name
     package.mkdir()
-    (package / "__init__.py").write_text("")
+    (package / "__init__.py").write_text(f"from pages._parts.page import Page\n{says}\n")
     (package / "fields.py").write_text(f"from pages._parts.fields import Choice, Text\n{fields}\n")
     monkeypatch.setattr(parts, "__path__", [*parts.__path__, str(folder)])
+
+
+def test_pages_stand_in_the_order_they_declare(tmp_path, monkeypatch):
+    add_page(tmp_path, monkeypatch, "behind", "FIELDS = ()", 'PAGE = Page("Z", ":a:", place=7)')
+    add_page(tmp_path, monkeypatch, "before", "FIELDS = ()", 'PAGE = Page("Y", ":b:", place=-1)')
+    assert list(declared_pages(tmp_path).items()) == [
+        ("before", Page("Y", ":b:", -1)), ("behind", Page("Z", ":a:", 7)),
+    ]  # fmt: skip
+
+
+def test_a_page_that_declares_nothing_is_told_what_to_write(tmp_path, monkeypatch):
+    add_page(tmp_path, monkeypatch, "silent", "FIELDS = ()")
+    with pytest.raises(ValueError, match=r"pages/silent\.py is not declared: .*PAGE = Page\("):
+        declared_pages(tmp_path)
+    (tmp_path / "silent.py").rename(tmp_path / "alone.py")
+    with pytest.raises(ValueError, match=r"pages/_parts/alone/__init__\.py says PAGE"):
+        declared_pages(tmp_path)
+
+
+def test_the_pages_are_known_before_the_engine_is_read():
+    code = (
+        "import sys; from pages._parts import frame; assert frame._pages();"
+        "print({'engine', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -11,13 +11,13 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts import state, switches
 from pages._parts.attention import grid
+from tests.support.navigation import PAGES
 from tests.support.tiny_models import HYBRIDS
 from tests.support.waiting import waited
 from tests.test_architecture import ROOT
 
 ASKED = {"prompt": "t1 t5 t9 t2 t7", "corrupted": "t3 t4 t9 t8 t7", "answer": " t11"}
 ASKED |= {"distractor": " t20"}
-PAGES = ("explore", "attention", "sweep", "lens", "generate", "circuits", "tokenizer")
 NO_HEADS = [0, 1, 2, 3, 10, 11, 12, 13]
 """The cells of layers 0 and 2 in a grid of 4 heads and an MLP."""
 

@@ -1,10 +1,8 @@
 """The pages there are, as the dashboard's own navigation names them."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from unittest.mock import patch
 
-from pages._parts import frame
+from pages._parts.page import declared_pages
 
 
 @dataclass(frozen=True)
@@ -16,12 +14,7 @@ class Named:
     path: str
 
 
-def _named() -> dict[str, Named]:
-    def page(file: str, title: str, default: bool = False, **_: object) -> Named:
-        return Named(file, title, "" if default else Path(file).stem)
-
-    with patch.object(frame.st, "Page", page):
-        return {Path(each.file).stem: each for each in frame._pages()}
-
-
-PAGES = _named()
+PAGES = {
+    name: Named(f"pages/{name}.py", page.title, name if at else "")
+    for at, (name, page) in enumerate(declared_pages().items())
+}

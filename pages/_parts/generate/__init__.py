@@ -1,1 +1,5 @@
 """The Generate page."""
+
+from pages._parts.page import Page
+
+PAGE = Page("Generate", ":material/notes:", place=70)

@@ -1,1 +1,5 @@
 """The Sweep page."""
+
+from pages._parts.page import Page
+
+PAGE = Page("Sweep", ":material/radar:", place=50)
