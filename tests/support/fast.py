@@ -20,6 +20,7 @@ LONG = (
     "passes/test_alone.py",
     "passes/test_smollm2.py",
     "search/test_search.py",
+    "test_adding_a_view.py",
     "test_installed.py",
     "training/",
 )
