@@ -7,8 +7,8 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import state
-from pages._parts.experiment_form import model_shape
+from pages._parts import state, work
+from pages._parts.experiment_form import model_shape, quick
 from pages._parts.generate.answers import answers
 from pages._parts.generate.fields import GENERATE
 from pages._parts.generate.many import many
@@ -40,9 +40,21 @@ st.segmented_control(
 chosen = st.session_state["generate"]
 # each has its own place, so that what another drew goes at once, not when a long run ends
 places = {name: st.container() if name == chosen else st.empty() for name in VIEWS}
+
+
+def view(reading: state.Reading) -> None:
+    try:
+        VIEWS[chosen][1](reading.experiment, shape)
+    except engine.EngineError as wrong:
+        st.error(plain(wrong))
+    if polls != work.is_going():
+        st.rerun()
+
+
+polls = work.is_going()
 if not errors:
     with places[chosen]:
-        try:
-            VIEWS[chosen][1](e, shape)
-        except engine.EngineError as wrong:
-            st.error(plain(wrong))
+        if chosen == "text":  # which its own script reads, token by token
+            view(reading)
+        else:
+            quick(view, work.EVERY if polls else None)

@@ -192,6 +192,15 @@ class Work(Generic[P, T]):
             return "Stopped."
         return self._given if isinstance(self._given, str) else ""
 
+    @property
+    def so_far(self) -> Any:
+        """All that is known by now: the last snapshot, or, where parts are gathered to the result,
+        that of those which were read; None before there are any."""
+        answer = getattr(self, "answer", None)  # which is not there while the model is loaded
+        if answer is not None and answer.gather is not None:
+            return answer.gather(self._all, None)
+        return self.latest
+
     def look(self) -> None:
         """Say that somebody still wants it."""
         self._run.wanted.look()

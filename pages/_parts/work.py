@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -31,13 +31,15 @@ _watch = threading.Lock()
 @dataclass
 class Asked:
     """A question and what is known of its answer by now: the newest of what is known while it
-    goes on, then the result. `failed`: why there is none; `stopped`: it was called off."""
+    goes on, then the result. `failed`: why there is none; `stopped`: it was called off; `begun`:
+    when, in seconds of the clock that never goes back."""
 
     question: engine.Question[Any, Any]
     going: engine.Work[Any, Any] | None
     result: Any = None
     failed: str = ""
     stopped: bool = False
+    begun: float = field(default_factory=time.monotonic)
 
     @property
     def answered(self) -> bool:
@@ -46,20 +48,22 @@ class Asked:
 
     def follow(self, seconds: float = 0.0) -> None:
         """Take over what has come since, and what comes within so many seconds."""
-        if self.going is None:
+        going = self.going
+        if going is None:
             return
         until = time.monotonic() + seconds
         try:
-            for result in self.going.within(min(seconds, EVERY)):
-                self.result = result or self.result
-                if time.monotonic() >= until and result is None:
-                    return
-            self.result = self.going.result(0)
+            for part in going.within(min(seconds, EVERY)):
+                if part is None and time.monotonic() >= until:
+                    break
+            else:
+                self.result, self.going = going.result(0), None
+                return
         except engine.Cancelled:
-            self.stopped = True
+            self.stopped, self.going = True, None
         except engine.EngineError as wrong:
-            self.failed = str(wrong)
-        self.going = None
+            self.failed, self.going = str(wrong), None
+        self.result = going.so_far or self.result
 
 
 def ask(key: str, question: engine.Question[Any, Any]) -> Asked:
@@ -92,6 +96,19 @@ def forget(key: str) -> None:
     if result is not None and result.going is not None:
         result.going.cancel()
     st.session_state[key] = None
+
+
+def is_over(key: str) -> bool:
+    """Whether no more comes of the question kept under that key."""
+    one = asked(key)
+    return one is None or one.going is None
+
+
+def seconds_left(key: str) -> float | None:
+    """How long the rest takes if it goes on as it has gone; None before there is a share done."""
+    one = asked(key)
+    share = one.going.progress if one is not None and one.going is not None else 0.0
+    return None if one is None or not share else (time.monotonic() - one.begun) * (1 / share - 1)
 
 
 def is_going() -> bool:
@@ -127,6 +144,8 @@ def progress(
             st.caption(plain(stopped))
     elif one.failed:
         st.error(plain(one.failed))
+        if anew is not forget:
+            st.button("Try again", key=f"_again{key}", on_click=anew, args=(key,))
 
 
 def _keep_open(work: engine.Work[Any, Any] | None) -> None:

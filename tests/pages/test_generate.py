@@ -24,7 +24,14 @@ def opened(**query: str) -> AppTest:
     asked = {"model": E.model, "prompt": E.prompt, "answer": E.answer, "distractor": E.distractor}
     for name, value in {**asked, "ablations": str(E.ablations), **query}.items():
         page.query_params[name] = value
-    return page.run().switch_page("pages/generate.py").run()
+    return over(page.run().switch_page("pages/generate.py").run())
+
+
+def over(page: AppTest) -> AppTest:
+    """The page once what it asked of many prompts or answers is over."""
+    while any(one.key in ("_stop_many", "_stop_answers") for one in page.button):
+        page.run()
+    return page
 
 
 def shown(page: AppTest) -> list[dict]:
@@ -252,48 +259,63 @@ def test_many_prompts_stand_in_one_table_with_what_stayed_right():
         assert line == f"{t.share_right:.0%} ({t.right} of {t.judged})"
 
 
+def interrupted(monkeypatch, at, how):
+    """Has the first work on many prompts meet `how(work)` when so many of its parts have come.
+
+    Returns: the questions that are begun, as they come."""
+    begin, begun = engine.begin, []
+
+    def beginning(question, *place):
+        work = begin(question, *place)
+        if not isinstance(question, engine.GenerateMany):
+            return work
+        begun.append(question)
+        if len(begun) == 1:
+            within = work.within
+
+            def some(seconds):
+                n = 0
+                for part in within(seconds):
+                    n += part is not None
+                    yield part
+                    if n == at:
+                        how(work)
+                        return
+
+            work.within = some
+        return work
+
+    monkeypatch.setattr(engine, "begin", beginning)
+    return begun
+
+
 def test_what_is_done_of_many_prompts_stays_and_the_rest_follows(monkeypatch):
-    page = opened(generate="many", n_prompts="8", new_tokens="4", ablations="a0", controls="2",
-                  matched="anywhere")  # fmt: skip
-    whole = page.dataframe[1].value
-    asked, generate = [], engine.generate_many
-    monkeypatch.setattr(
-        engine, "generate_many", lambda *a, **o: asked.append(o["done"]) or generate(*a, **o)
-    )
-    page.text_area(key="prompt").set_value("A B C").run()
-    assert not asked and page.dataframe[1].value.equals(whole)
-    kept = page.session_state["_many"]
-    kept.rows, kept.over = [row for row in kept.rows if row.index in (1, 5, 6)], True
-    page.run()
+    query = {"generate": "many", "n_prompts": "8", "new_tokens": "4", "ablations": "a0"}
+    query |= {"controls": "2", "matched": "anywhere"}
+    whole = opened(**query).dataframe[1].value
+    begun = interrupted(monkeypatch, 3, lambda work: work.cancel())
+    page = opened(**query)
     assert len(page.dataframe[1].value) == 3 and "3 of 8 prompts are done" in words(page)
-    page.button(key="_go_on_many").click().run()
-    assert not page.exception and [sorted(done) for done in asked] == [[1, 5, 6]]
+    done = [whole["prompt"].tolist().index(one) for one in page.dataframe[1].value["prompt"]]
+    page.text_area(key="prompt").set_value("A B C").run()
+    assert len(begun) == 1 and len(page.dataframe[1].value) == 3
+    over(page.button(key="_again_many").click().run())
+    assert not page.exception and [sorted(one.done) for one in begun] == [[], sorted(done)]
     assert page.dataframe[1].value.equals(whole)
+    page.text_area(key="prompt").set_value("A B").run()
+    assert len(begun) == 2 and page.dataframe[1].value.equals(whole)
 
 
 def test_what_goes_wrong_on_the_way_is_said_and_can_be_tried_again(monkeypatch):
-    generate = engine.generate_many
+    def fail(work):
+        raise engine.EngineError("The memory gave out.")
 
-    def failing(*asked, **options):
-        many = generate(*asked, **options)
-        within = many.within
-
-        def some(seconds):
-            for n, row in enumerate(within(seconds)):
-                if n == 2:
-                    raise engine.EngineError("The memory gave out.")
-                yield row
-
-        many.within = some
-        return many
-
-    monkeypatch.setattr(engine, "generate_many", failing)
+    interrupted(monkeypatch, 2, fail)
     page = opened(generate="many", n_prompts="6", new_tokens="3", ablations="a0")
     assert not page.exception and "The memory gave out." in words(page)
     assert "_stop_many" not in {one.key for one in page.button}
     assert len(page.dataframe[1].value) == 2
-    monkeypatch.setattr(engine, "generate_many", generate)
-    page.button(key="_go_on_many").click().run()
+    over(page.button(key="_again_many").click().run())
     assert not page.error and len(page.dataframe[1].value) == 6
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 import engine
-from pages._parts import components, state
+from pages._parts import components, work
 from pages._parts.figure import figure
 from pages._parts.state import unescaped
 from pages._parts.switches import switches
 from pages._parts.table import as_csv, downloads
 from pages._parts.text import percent, plain, visible
+
+_KEY = "_answers"
 
 
 def answers(e: engine.Experiment, shape: engine.Shape) -> None:
@@ -36,11 +38,15 @@ def answers(e: engine.Experiment, shape: engine.Shape) -> None:
         if not candidates:
             st.info("Type candidate answers, one a line, or an answer beside the prompt.")
             return
-        result = engine.rank_answers(e, candidates, view=state.view())
+        question = engine.RankAnswers(e, tuple(candidates))
+        result: engine.RankedAnswers | None = work.ask(_KEY, question).result
+        work.progress(_KEY)
+        if result is None:
+            return
         _drawn(result)
     python = (
         f"import switchboard as engine\n\ne = {e.to_python()}\n"
-        f"result = engine.rank_answers(e, {candidates!r})\n"
+        f"result = {question.to_python(e='e')}\n"
         "for row in result.table():\n    print(row)\n"
     )
     _every_answer(result, python)

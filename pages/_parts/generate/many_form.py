@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import streamlit as st
 
@@ -22,36 +21,14 @@ _HELP = (
 )
 
 
-@dataclass(frozen=True)
-class Question:
-    """What is asked of the engine, which is also what its rows are kept by."""
-
-    question: settings.Asked
-    prompts: tuple[engine.Example, ...]
-    n: int
-    sets: tuple[tuple[str, str], ...]
-    controls: int
-    matched: bool
-    written: str
-
-    def options(self) -> dict[str, Any]:
-        """The options of `engine.generate_many`, defaults left out."""
-        told: dict[str, Any] = {"sets": dict(self.sets), **self.question.sampling}
-        if self.controls:
-            told |= {"controls": self.controls, "seed": self.question.seed}
-            if not self.matched:
-                told["layer_matched"] = False
-        return told
-
-    def python(self, printed: str) -> str:
-        """Code that prints the rows of `printed`, an expression of `many` and `result`."""
-        options = "".join(f", {name}={value!r}" for name, value in self.options().items())
-        return (
-            f"import switchboard as engine\n\ne = {self.question.e.to_python()}\n"
-            f"prompts = {self.written}\n"
-            f"many = engine.generate_many(e, prompts, {self.n}{options})\n"
-            f"result = many.result()\nfor row in {printed}:\n    print(row)\n"
-        )
+def python(question: engine.GenerateMany, written: str, printed: str) -> str:
+    """Code that prints the rows of `printed`, an expression of `many` and `result`; `written`:
+    the Python of the prompts."""
+    return (
+        f"import switchboard as engine\n\ne = {question.e.to_python()}\nprompts = {written}\n"
+        f"many = {question.to_python(e='e', prompts='prompts')}\n"
+        f"result = many.result()\nfor row in {printed}:\n    print(row)\n"
+    )
 
 
 def prompts_form() -> tuple[str, tuple[engine.Example, ...], str]:
@@ -126,12 +103,10 @@ def sets_form() -> None:
     )
 
 
-def question_of(
-    e: engine.Experiment, prompts: tuple[engine.Example, ...], written: str
-) -> Question:
+def question_of(e: engine.Experiment, prompts: tuple[engine.Example, ...]) -> engine.GenerateMany:
     """What the widgets ask of these prompts. Raises: EngineError for what cannot be read."""
     ss = st.session_state
-    sets = {"ablated": str(e.ablations)} if e.every_change else {}
+    sets = {"ablated": e.ablations} if e.every_change else {}
     for line in (ss["sets"] or "").split("\n"):
         if not line.strip():
             continue
@@ -143,26 +118,24 @@ def question_of(
             )
         if name in ("clean", *sets):
             raise engine.EngineError(f"There are two sets called “{name[:40]}”; rename one.")
-        sets[name] = str(engine.ablations(sites))
+        sets[name] = engine.ablations(sites)
     if len(sets) > _MOST_SETS:
         raise engine.EngineError(f"{len(sets)} sets are named; at most {_MOST_SETS}.")
-    question = settings.sampling(e)
+    sampling = settings.sampling(e).sampling
     controls = whole("controls", "Random controls") if ss["controls"] else 0
     if controls:
-        seed = whole("seed", "Seed")
-        question = replace(question, seed=seed)
+        sampling["seed"] = whole("seed", "Seed")
         if not sets:
             raise engine.EngineError(
                 "Controls need a set to be held against: switch some heads off, or name a set."
             )
-    # of its prompt and its own ablations nothing is asked here
-    own = replace(e, prompt="", answer="", distractor="", ablations=engine.Ablations())
-    return Question(
-        replace(question, e=own),
+    return engine.GenerateMany(
+        # of its prompt and its own ablations nothing is asked here
+        replace(e, prompt="", answer="", distractor="", ablations=engine.Ablations()),
         prompts,
         settings.n_tokens(),
         tuple(sets.items()),
         controls,
         ss["matched"] == "layer",
-        written,
+        **sampling,
     )
