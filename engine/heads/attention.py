@@ -121,7 +121,7 @@ def _attention(model: Model, e: Experiment, heads: tuple[Head, ...] | None) -> S
 
 def _overview(model: Model, e: Experiment, size: int, weighted: bool) -> Steps[AttentionOverview]:
     key = ("attention", replace(e, answer="", distractor=""), size, weighted)
-    kept = model.store.find(key)
+    kept = model.store.get(key)
     if isinstance(kept, AttentionOverview):
         return kept
     prompt, edits = yield from _asked(model, e)

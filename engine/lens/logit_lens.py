@@ -242,7 +242,7 @@ def _read(
     Layers that both share are unembedded once. Of a clean run that is kept under `key`, only those
     that the ablated one shares: how far they are from the ablated output is new.
     """
-    kept = model.lenses.find(key)
+    kept = model.lenses.get(key)
     if kept is not None and clean.end is ablated.end:
         return kept.cells, kept.cells
     known = 0

@@ -242,7 +242,7 @@ def _join_late(model: Model, rows: list[Row], stack: ExitStack) -> None:
 
 def _residuals(model: Model, texts: list[tuple[int, ...]]) -> dict[tuple[int, ...], Residuals]:
     """The clean residuals of texts of one length: from the store, else by running them."""
-    found = {ids: model.store.find(ids) for ids in texts}
+    found = {ids: model.store.get(ids) for ids in texts}
     missing = [ids for ids, kept in found.items() if kept is None]
     each = max(1, CHUNK_BYTES // row_bytes(model, Row(texts[0])))
     for start in range(0, len(missing), each):

@@ -83,7 +83,7 @@ def take(
     model: Model, texts: Texts, by_position: bool, wanted: set[forward.Capture]
 ) -> Steps[dict[forward.Capture, Tensor]]:
     """The values wanted, from the store, else by running the references, a group a step."""
-    found = {at: model.means.find((texts, by_position, *at)) for at in wanted}
+    found = {at: model.means.get((texts, by_position, *at)) for at in wanted}
     kept = {at: value for at, value in found.items() if value is not None}
     missing = wanted - set(kept)
     if missing:

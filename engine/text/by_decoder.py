@@ -10,9 +10,10 @@ by decoding once more with a plain word behind, and with a byte that is no chara
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from cachetools import LRUCache
 
 from .spelling import PART, behind, shared
 
@@ -49,7 +50,7 @@ class DecoderSpelling:
         self, decode: DecodeMany, word: tuple[int, ...], byte: tuple[int, ...], only_adds: bool
     ) -> None:
         self._decode, self._word, self._byte, self._only_adds = decode, word, byte, only_adds
-        self._kept: OrderedDict[tuple[int, ...], dict[int, str]] = OrderedDict()
+        self._kept: LRUCache[tuple[int, ...], dict[int, str]] = LRUCache(_KEPT)
         self._lock = threading.Lock()
 
     def begin(self, before: Sequence[int]) -> _Decoded:
@@ -78,9 +79,6 @@ class DecoderSpelling:
         """What each id adds behind a window that reads so."""
         with self._lock:
             kept = self._kept.setdefault(tuple(window), {})
-            self._kept.move_to_end(tuple(window))
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
         new = [i for i in dict.fromkeys(map(int, ids)) if i not in kept]
         texts = self._decode([[*window, i] for i in new])
         stay = texts

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from pathlib import Path
+
+from cachetools import LRUCache
 
 from ..errors import ModelError
 from ..model.checkpoints import find_tokenizer_directory
@@ -15,7 +16,7 @@ from ..text.tokens import Tokenizer
 _MOST = 8
 """Tokenizers kept besides those of loaded models; the least recently used goes first."""
 
-_kept: OrderedDict[tuple, Tokenizer] = OrderedDict()
+_kept: LRUCache[tuple, Tokenizer] = LRUCache(_MOST)
 _lock = threading.Lock()
 
 
@@ -31,12 +32,10 @@ def find_tokenizer(name: str) -> Tokenizer:
     place = find_tokenizer_directory(name)
     key = _state_of(place)
     with _lock:
-        if key not in _kept:
-            _kept[key] = read_tokenizer(place)
-        _kept.move_to_end(key)
-        while len(_kept) > _MOST:
-            _kept.popitem(last=False)
-        return _kept[key]
+        tokenizer = _kept.get(key)
+        if tokenizer is None:
+            tokenizer = _kept[key] = read_tokenizer(place)
+        return tokenizer
 
 
 def _state_of(place: Path) -> tuple:

@@ -22,6 +22,8 @@ EVERY = 0.4
 """Seconds between what the browser is told while work goes on."""
 AT_FIRST = 0.6
 """Seconds that a page waits for work it has begun: most on small models ends in that."""
+_TELLING = 0.03
+"""The share that must be done before it tells how long the rest takes."""
 _LOOK = 5.0
 """Seconds between looks at whose browser is still there."""
 _open: weakref.WeakKeyDictionary[engine.Work[Any, Any], str] = weakref.WeakKeyDictionary()
@@ -105,10 +107,12 @@ def is_over(key: str) -> bool:
 
 
 def seconds_left(key: str) -> float | None:
-    """How long the rest takes if it goes on as it has gone; None before there is a share done."""
+    """How long the rest takes if it goes on as it has gone; None before enough is done to tell."""
     one = asked(key)
     share = one.going.progress if one is not None and one.going is not None else 0.0
-    return None if one is None or not share else (time.monotonic() - one.begun) * (1 / share - 1)
+    if one is None or share < _TELLING:
+        return None
+    return (time.monotonic() - one.begun) * (1 / share - 1)
 
 
 def is_going() -> bool:
