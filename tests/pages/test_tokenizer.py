@@ -152,6 +152,37 @@ def test_the_tokenizers_compared_outlive_a_visit_to_another_page():
     assert [row["name"] for row in rows] == ["seq-llama", "/no/such"] and not page.warning
 
 
+def test_the_tokenizers_chosen_are_in_the_link():
+    page = tokenizer_page(show="tokenizers")
+    assert "other_tokenizers" not in page.query_params
+    page.multiselect(key="tokenizers").set_value(["seq-llama", "/no/such"]).run()
+    chosen = page.query_params["other_tokenizers"]
+    page = tokenizer_page(show="tokenizers", other_tokenizers=chosen)
+    assert page.multiselect(key="tokenizers").value == ["seq-llama", "/no/such"]
+    rows = component(page, "token_rows")["rows"]
+    assert [row["name"] for row in rows] == ["seq-llama", "/no/such"]
+    page.multiselect(key="tokenizers").set_value([]).run()
+    assert {"seq-gpt2", "seq-llama"} <= set(page.multiselect(key="tokenizers").value)
+    assert "other_tokenizers" not in page.query_params and not page.exception
+
+
+@pytest.mark.parametrize("name", ["/no/such", "../..", "<b>x</b>", "\x00", "a b c"])
+def test_what_a_link_names_that_is_no_tokenizer_is_answered_by_a_sentence(name):
+    page = tokenizer_page(show="tokenizers", other_tokenizers=f"seq-llama\n{name}\n\nseq-llama")
+    assert not page.exception and not page.error, said(page)
+    first, second = component(page, "token_rows")["rows"]
+    assert first["name"] == "seq-llama" and not first["error"]
+    assert second["name"] == name and second["error"].endswith(".")
+
+
+def test_of_too_many_tokenizers_in_a_link_the_first_are_compared():
+    page = tokenizer_page(
+        show="tokenizers", other_tokenizers="\n".join(f"/no/{n}" for n in range(99))
+    )
+    assert not page.exception and "99 tokenizers are named" in words(page)
+    assert len(component(page, "token_rows")["rows"]) == 20
+
+
 def test_the_choices_of_a_page_outlive_a_visit_to_another():
     page = tokenizer_page(show="numbers", at="prompt")
     page.switch_page("pages/explore.py").run()

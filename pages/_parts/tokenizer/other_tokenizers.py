@@ -7,26 +7,31 @@ from pages._parts import components
 from pages._parts.table import downloads, python_for
 from pages._parts.text import plain, visible
 from pages._parts.tokenizer.chips import block, chips, count, row
+from pages._parts.tokenizer.fields import OTHERS
 
 _MOST = 400
+_MOST_NAMED = 20
 
 
 def other_tokenizers(e: engine.Experiment) -> None:
     """A row a tokenizer; a block is a stretch that all of them begin and end with a token."""
+    ss = st.session_state
     known = list(dict.fromkeys([e.model, *(model.name for model in engine.models())]))
-    named = st.session_state.setdefault("tokenizers", known)
+    named = list(dict.fromkeys(filter(None, ss[OTHERS.name].split("\n")))) or known
+    ss["tokenizers"] = named[:_MOST_NAMED]
     chosen = st.multiselect(
         "Tokenizers",
         list(dict.fromkeys([*known, *named])),
         key="tokenizers",
+        max_selections=_MOST_NAMED,
         accept_new_options=True,
+        on_change=_choose,
         help="Models that are bundled or loaded; type a directory that holds a tokenizer, or a "
         "hub name, to add one. No weights are loaded for it.",
     )
+    if len(named) > _MOST_NAMED:
+        st.warning(f"{len(named)} tokenizers are named, and the first {_MOST_NAMED} compared.")
     result = engine.compare_tokenizers(e.prompt, chosen, e.prepend_bos)
-    if not chosen:
-        st.info("Choose at least one tokenizer.")
-        return
     _draw(
         "The prompt under each tokenizer",
         [
@@ -49,6 +54,10 @@ def other_tokenizers(e: engine.Experiment) -> None:
     )
     question = f"compare_tokenizers({e.prompt!r}, {chosen!r}, {e.prepend_bos})"
     downloads(result.table(), "tokenizers", python_for(question))
+
+
+def _choose() -> None:
+    st.session_state[OTHERS.name] = "\n".join(st.session_state["tokenizers"])
 
 
 def _count(tokens: engine.Tokens | None) -> str:
