@@ -1,32 +1,35 @@
-"""Results as plotly figures: the house's colours and axes. No torch, and nothing global is set."""
+"""Numbers and how many tokens each takes, as a plotly figure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Int
 
 from ..showing.palette import STEPS
-from .results import NumberLengths
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def draw_number_lengths(result: NumberLengths) -> go.Figure:
-    """A row a hundred, a column a number within it; the colour is how many tokens it takes."""
+def lengths_figure(
+    lengths: Int[np.ndarray, " n_numbers"], pieces: Sequence[Sequence[str]]
+) -> go.Figure:
+    """A row a hundred, a column a number within it, coloured by how many tokens it takes."""
     import plotly.graph_objects as go
 
-    n, fewest = len(result.lengths), int(result.lengths.min())
-    colours = min(int(result.lengths.max()) - fewest + 1, len(STEPS))
+    n, fewest = len(lengths), int(lengths.min())
+    colours = min(int(lengths.max()) - fewest + 1, len(STEPS))
     rows = -(-n // 100)
     z, told = np.full(rows * 100, np.nan), [""] * (rows * 100)
-    z[:n] = np.minimum(result.lengths - fewest, len(STEPS) - 1)
-    for i, (length, pieces) in enumerate(zip(result.lengths, result.pieces, strict=True)):
-        told[i] = f"{i}: {length} token{'' if length == 1 else 's'}, {' '.join(pieces)}"
+    z[:n] = np.minimum(lengths - fewest, len(STEPS) - 1)
+    for i, (length, own) in enumerate(zip(lengths, pieces, strict=True)):
+        told[i] = f"{i}: {length} token{'' if length == 1 else 's'}, {' '.join(own)}"
     scale = [[(c + edge) / colours, STEPS[c]] for c in range(colours) for edge in (0, 1)]
     names = [str(fewest + c) for c in range(colours)]
-    if int(result.lengths.max()) - fewest >= len(STEPS):
+    if int(lengths.max()) - fewest >= len(STEPS):
         names[-1] += " or more"
     figure = go.Figure(
         go.Heatmap(

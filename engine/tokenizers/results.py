@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
 from ..experiment.results import NextToken, Tokens
+from .figures import lengths_figure
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True)
@@ -228,6 +233,10 @@ class NumberLengths:
     after_space: bool
     lengths: Int[np.ndarray, " n_numbers"]
     pieces: tuple[tuple[str, ...], ...]
+
+    def figure(self) -> go.Figure:
+        """A row a hundred, a column a number within it; the colour is how many tokens it takes."""
+        return lengths_figure(self.lengths, self.pieces)
 
     def table(self) -> list[dict[str, object]]:
         """A row a number, in plain values."""

@@ -220,7 +220,7 @@ def test_numbers_are_counted_as_they_are_tokenized(name, after_space):
 
 def test_the_picture_of_the_numbers_holds_the_numbers():
     found = engine.number_lengths("seq-llama")
-    z = np.asarray(engine.draw_number_lengths(found).data[0].z)
+    z = np.asarray(found.figure().data[0].z)
     assert z.shape == (11, 100)
     drawn = z.ravel()[:1001] + found.lengths.min()
     assert (drawn == found.lengths).all() and np.isnan(z.ravel()[1001:]).all()

@@ -33,7 +33,7 @@ def number_picture(e: engine.Experiment) -> None:
         "space in front is, also where the tokenizer puts it there."
     )
     figure(
-        engine.draw_number_lengths(result),
+        result.figure(),
         "number_lengths",
         csv=as_csv(result.table()),
         python=python_for(f"number_lengths({e.model!r}, after_space={bool(after)})"),
