@@ -78,17 +78,16 @@ from .ranking.ranking import next_token
 from .registry import load, release
 from .scoring.metrics import METRIC_NAMES, METRICS
 from .search.discover import Discover, discover
-from .search.figures import draw_search, draw_search_positions, draw_trials
 from .search.results import Discovery
 from .search.saved import search_path
 from .search.search import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
 from .showing.palette import PALETTE
 from .showing.site_grid import SiteGrid
 from .showing.writing import percent, signed, visible
-from .sweeps.figures import draw_sweep, draw_sweep_positions
-from .sweeps.results import ASPECTS, Agreement, Estimate, SweepResult
+from .sweeps.estimates import Agreement, Estimate
+from .sweeps.figures import ASPECTS
+from .sweeps.results import SweepResult
 from .sweeps.sweep import Sweep, sweep
-from .sweeps.tables import sweep_prompts_table, sweep_table
 from .tasks.drafts import pair_families
 from .tasks.drawing import DrawFresh, DrawTask, fresh_task, task
 from .tasks.families import Example, examples, read_examples, task_families
@@ -114,33 +113,31 @@ from .tokenizers.twins import twins
 from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
-    "ANSWERS_DRAWN", "ASPECTS", "Ablations", "Activations", "Agreement", "AlignedBlock",
-    "Alignment", "AnswerScore", "Attention", "AttentionOverview", "AttentionRun", "Cancelled",
-    "Candidate", "Certificate", "Change", "Check", "Circuit", "Continuation", "Controls",
-    "DIRECTIONS", "Discover", "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeCircuit",
-    "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError",
-    "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart",
-    "HeadScores", "Heads", "Joined", "Kind", "Lens", "LensRun", "LinkError", "Load", "MEASURES",
-    "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "Many", "ManyRow", "MapPaths", "Method",
-    "ModelError", "ModelInfo", "Neuron", "NextToken", "Node", "NumberLengths", "Overlap", "PALETTE",
-    "Pair", "PairScores", "PatchPaths", "PathMatrix", "PathPatch", "PlaceCheck", "Positions",
-    "Question", "RankAnswers", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Run",
-    "RunTotals", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "Score",
+    "ANSWERS_DRAWN", "ASPECTS", "DIRECTIONS", "MEASURES", "METRICS", "METRIC_NAMES", "MLP",
+    "MOST_NODES", "PALETTE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS",
+    "TRACES", "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore",
+    "Attention", "AttentionOverview", "AttentionRun", "Cancelled", "Candidate", "Certificate",
+    "Change", "Check", "Circuit", "Continuation", "Controls", "Discover", "Discovery", "DrawFresh",
+    "DrawTask", "Edge", "EdgeCircuit", "EngineError", "Estimate", "Evaluate", "Evaluation",
+    "Example", "Experiment", "ExperimentError", "Generate", "GenerateMany", "Generated",
+    "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind",
+    "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError",
+    "ModelInfo", "Neuron", "NextToken", "Node", "NumberLengths", "Overlap", "Pair", "PairScores",
+    "PatchPaths", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers",
+    "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Run", "RunTotals", "Score",
     "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "Step",
-    "StepRun", "Stream", "Sweep", "SweepResult", "TRACES", "Task", "TaskScore", "Thumbnails",
-    "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights",
-    "Work", "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
+    "StepRun", "Stream", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError",
+    "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights", "Work",
+    "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
     "changes", "circuit_left", "circuit_table", "compare_sentencepiece", "compare_tokenizers",
     "discover", "draw_answers", "draw_circuit", "draw_counts", "draw_evaluation", "draw_lens",
-    "draw_members", "draw_overlap", "draw_overlaps", "draw_paths", "draw_search",
-    "draw_search_positions", "draw_shares", "draw_steps", "draw_sweep", "draw_sweep_positions",
-    "draw_traces", "draw_trials", "evaluate", "examples", "fold_sites", "fresh_task", "generate",
-    "generate_many", "head_scores", "load", "logit_lens", "many_table", "models", "next_token",
-    "number_lengths", "overlap", "overlap_table", "overlaps", "pair_families", "parse_sites",
-    "path_matrix", "path_patch", "percent", "print_receivers", "print_sites", "prune_edges",
-    "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples", "read_task",
-    "release", "resolve_sites", "run_totals", "score_task", "search_path", "shelf", "signed",
-    "step_table", "sweep", "sweep_prompts_table", "sweep_table", "task", "task_families",
-    "token_view", "token_views", "tokenize", "totals_table", "twins", "visible", "weight",
-    "weights", "would_change", "write_circuits", "write_task",
+    "draw_members", "draw_overlap", "draw_overlaps", "draw_paths", "draw_shares", "draw_steps",
+    "draw_traces", "evaluate", "examples", "fold_sites", "fresh_task", "generate", "generate_many",
+    "head_scores", "load", "logit_lens", "many_table", "models", "next_token", "number_lengths",
+    "overlap", "overlap_table", "overlaps", "pair_families", "parse_sites", "path_matrix",
+    "path_patch", "percent", "print_receivers", "print_sites", "prune_edges", "random_controls",
+    "rank_answers", "read_circuits", "read_csv", "read_examples", "read_task", "release",
+    "resolve_sites", "run_totals", "score_task", "search_path", "shelf", "signed", "step_table",
+    "sweep", "task", "task_families", "token_view", "token_views", "tokenize", "totals_table",
+    "twins", "visible", "weight", "weights", "would_change", "write_circuits", "write_task",
 ]  # fmt: skip

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from ..circuits.circuit import Circuit
 from ..circuits.results import Evaluation
-from ..showing.site_grid import SiteGrid, site_columns
+from ..errors import ExperimentError
+from ..experiment.sites import Head
+from ..showing.palette import KEPT
+from ..showing.site_grid import SiteGrid, cells, site_columns
+from ..showing.site_positions import at, positions_figure
+from .figures import nodes_figure, trials_figure
 from .search import Node, Search, Trial
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 Rows = list[dict[str, object]]
 
@@ -87,6 +96,48 @@ class Discovery:
         """`site_losses` of every head and MLP."""
         heads, mlps = self.site_losses("heads"), self.site_losses("mlps")
         return SiteGrid(heads, mlps, "lost without it", less_is_better=True)
+
+    @property
+    def unit(self) -> str:
+        """What a loss is counted in: the threshold's unit."""
+        return "divergence, nats" if self.search.metric == "kl" else "share of the score lost"
+
+    def figure(self) -> go.Figure:
+        """Layers down, heads across, the MLPs at the right: grey what has gone, blue by its cost
+        what was tried and stays, blank what was not tried yet.
+
+        Of a search position by position: the position at which each site costs most.
+        """
+        costs, kept = self.grid(), (self.heads_kept, self.mlps_kept)
+        nodes = {
+            site: costs[site]
+            for site in cells(self.circuit)
+            if self.search.mlps or isinstance(site, Head)
+        }
+        gone = [s for s, cost in nodes.items() if not (at(kept, s).any() or np.isnan(cost))]
+        most = "" if self.positions is None else ", where that costs most"
+        return nodes_figure(
+            self.circuit, nodes, gone, self.unit, self.search.threshold, f"without it{most}"
+        )
+
+    def positions_figure(self, most: int = 40) -> go.Figure:
+        """The sites that are kept anywhere down, those that cost most first and `most` of them,
+        positions across.
+
+        Raises: ExperimentError for a search without a position axis.
+        """
+        if self.positions is None:
+            raise ExperimentError("This search was not made position by position.")
+        losses = self.losses("heads"), self.losses("mlps")
+        kept = self.heads_kept, self.mlps_kept
+        rows = {s: np.where(at(kept, s), at(losses, s), np.nan) for s in self.circuit.sites}
+        labels = list(map(str, self.positions))
+        return positions_figure(rows, labels, self.unit, most, colorscale=KEPT, zmin=0)
+
+    def trials_figure(self) -> go.Figure:
+        """What each trial cost, in order: grey where the node stays, and the line of what is left."""
+        losses = [self.search.loss(trial.score, self.clean) for trial in self.trials]
+        return trials_figure(self.trials, losses, self.search.threshold, self.unit)
 
     def table(self) -> Rows:
         """One row a trial, in order: the node, the score of what was left without it (of the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
@@ -206,40 +206,6 @@ def cell_heatmap(values: np.ndarray, told: Any, **scale: Any) -> go.Heatmap:
         xgap=1,
         ygap=1,
         **scale,
-    )
-
-
-def positions_figure(
-    rows: Sequence[tuple[Site, np.ndarray]], labels: Sequence[str], name: str, **scale: Any
-) -> go.Figure:
-    """Sites down, a prompt's positions across; `rows` are numbers [pos] of each."""
-    import plotly.graph_objects as go
-
-    values = np.array([row for _, row in rows]) if rows else np.empty((0, len(labels)))
-    heatmap = cell_heatmap(
-        values,
-        [[f"<b>{site}</b> at {label}" for label in labels] for site, _ in rows],
-        hovertemplate="%{customdata}: %{z:.3f}<extra></extra>",
-        colorbar=colour_bar(name),
-        **scale,
-    )
-    turn = max(map(len, labels), default=0) > 3
-    marks, names = list(range(len(rows))), [str(site) for site, _ in rows]
-    return go.Figure(
-        heatmap,
-        layout={
-            "autosize": False,
-            "width": max(340, (44 if turn else 30) * len(labels) + 210),
-            "height": 22 * len(rows) + 110,
-            "margin": {"l": 60, "r": 130, "t": 10, "b": 90 if turn else 50},
-            "xaxis": {
-                "tickvals": list(range(len(labels))),
-                "ticktext": list(labels),
-                "tickangle": -60 if turn else 0,
-                "title": {"text": "position", "standoff": 6},
-            },
-            "yaxis": {"tickvals": marks, "ticktext": names, "autorange": "reversed"},
-        },
     )
 
 

@@ -16,8 +16,9 @@ from ..scoring.metrics import STORED
 from ..scoring.prompts import Prompt
 from ..showing.site_grid import cells
 from ..tasks.pairs import Pair
+from .estimates import Estimate
 from .plan import Wave
-from .results import Estimate, SweepResult
+from .results import SweepResult
 
 
 class SweepArrays:

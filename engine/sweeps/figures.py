@@ -1,91 +1,48 @@
-"""A sweep as plotly figures: layers down, heads across with the MLPs beside them; and positions."""
+"""What a sweep's figures say: the name and sense of its numbers, and each site's at a pointer."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from ..errors import ExperimentError
-from ..experiment.sites import Head, Site
+from ..experiment.sites import Site
 from ..scoring.metrics import LESS_IS_BETTER, METRIC_NAMES
-from ..showing.site_grid import colours, positions_figure
-from ..showing.writing import visible
-from .results import ASPECTS, SweepResult, checked_metric
+from ..showing.site_grid import SiteGrid
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-MOST_LINES = 20
-"""Sites drawn position by position: those that change most."""
-
-
-def draw_sweep(
-    sweep: SweepResult, metric: str | None = None, show: str = "change", position: int | None = None
-) -> go.Figure:
-    """Layers down, heads across, the MLP of each layer at the right; what is not known is blank.
-
-    `metric`: one of METRICS, by itself the sweep's own. `show`: "change" (ablated − baseline; blue
-    is up), "mean", "spread" over prompts, or "estimate". `position`: of a sweep position by
-    position, the one shown (by its index in the prompt); None shows, for each site, the position
-    where it changes most.
-    Raises: ExperimentError for what the sweep does not have.
-    """
-    metric = checked_metric(sweep, metric, show)
-    return sweep.grid(metric, show, position).figure(_told(sweep, metric, position))
+ASPECTS = {
+    "change": "ablated − baseline",
+    "mean": "mean over prompts",
+    "spread": "standard deviation over prompts",
+    "estimate": "estimated change",
+}
+"""What of a metric can be looked at."""
 
 
-def draw_sweep_positions(
-    sweep: SweepResult, metric: str | None = None, show: str = "change", most: int = MOST_LINES
-) -> go.Figure:
-    """The sites that change most down, the prompt's positions across.
-
-    Raises: ExperimentError for a sweep without a position axis.
-    """
-    if sweep.positions is None:
-        raise ExperimentError("This sweep was not made position by position.")
-    metric = checked_metric(sweep, metric, show)
-    heads, mlps = (sweep.shown(of, metric, show) for of in ("heads", "mlps"))
-    rows = [
-        (s, heads[:, s.layer, s.head] if isinstance(s, Head) else mlps[:, s.layer])
-        for s in sweep.sites
-    ]
-    values = np.array([row for _, row in rows])
-    height = np.nan_to_num(np.abs(values)).max(axis=1)
-    labels = [
-        f"{p} {escape(visible(sweep.pieces[p]))}" if p < len(sweep.pieces) else str(p)
-        for p in sweep.positions
-    ]
+def sense(metric: str, show: str) -> tuple[str, bool, bool]:
+    """What numbers are called, whether they have two signs, and whether less is better."""
     signed = show in ("change", "estimate")
-    return positions_figure(
-        [rows[i] for i in np.argsort(-height, kind="stable")[:most]],
-        labels,
-        f"{METRIC_NAMES[metric]}\n{ASPECTS[show]}",
-        **colours(values, signed, signed and metric in LESS_IS_BETTER),
-    )
+    return f"{METRIC_NAMES[metric]}\n{ASPECTS[show]}", signed, signed and metric in LESS_IS_BETTER
 
 
-def _told(sweep: SweepResult, metric: str, position: int | None) -> dict[Site, str]:
-    """What a pointer over each site reads."""
-    told: dict[Site, str] = {}
-    name = METRIC_NAMES[metric]
-    clean, given = (float(sweep.mean(of, metric)) for of in ("clean", "given"))
-    grids = {
-        part: sweep.grid(metric, part, position)
-        for part in ASPECTS
-        if part != "estimate" or (sweep.estimate and sweep.estimate.metric == metric)
-    }
-    for site in sweep.sites:
-        at = {part: grid[site] for part, grid in grids.items()}
+def site_texts(
+    sites: Sequence[Site],
+    metric: str,
+    grids: Mapping[str, SiteGrid],
+    runs: Mapping[str, float],
+    n: int,
+) -> dict[Site, str]:
+    """What a pointer over each site reads: `grids` by aspect, the estimate where there is one, and
+    what the `runs` without it come to over `n` prompts, the clean one where it is another."""
+    texts: dict[Site, str] = {}
+    for site in sites:
+        at = {show: grid[site] for show, grid in grids.items()}
         lines = [
-            f"<b>{site}</b> ablated: {name} {at['mean']:.3f} ± {at['spread']:.3f} over "
-            f"{len(sweep.pairs)} prompts",
-            f"baseline {given:.3f}, change {at['change']:+.3f}",
+            f"<b>{site}</b> ablated: {METRIC_NAMES[metric]} {at['mean']:.3f} ± {at['spread']:.3f} "
+            f"over {n} prompts",
+            f"baseline {runs['baseline']:.3f}, change {at['change']:+.3f}",
         ]
-        if sweep.experiment.every_change:
-            lines.append(f"clean {clean:.3f}")
+        if "clean" in runs:
+            lines.append(f"clean {runs['clean']:.3f}")
         if "estimate" in at:
             lines.append(f"estimated change {at['estimate']:+.3f}")
-        told[site] = "<br>".join(lines)
-    return told
+        texts[site] = "<br>".join(lines)
+    return texts

@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.sites import Site
-from ..scoring.metrics import LESS_IS_BETTER, METRIC_NAMES, METRICS, STORED
-from ..showing.site_grid import SiteGrid
+from ..scoring.metrics import METRICS, STORED
+from ..showing.site_grid import SiteGrid, colours
+from ..showing.site_positions import at, plain, positions_figure, positions_table
+from ..showing.writing import visible
 from ..tasks.pairs import Pair
+from .estimates import Agreement, Estimate, mean_of
+from .figures import ASPECTS, sense, site_texts
 
-ASPECTS = {
-    "change": "ablated − baseline",
-    "mean": "mean over prompts",
-    "spread": "standard deviation over prompts",
-    "estimate": "estimated change",
-}
-"""What of a metric can be looked at."""
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
+Rows = list[dict[str, object]]
 
-@dataclass(frozen=True)
-class Agreement:
-    """How well an estimate predicted the exact changes: Pearson's and Spearman's correlation, −1 to
-    1, over the `n` heads and MLPs known exactly so far; NaN for fewer than 3 or without spread."""
-
-    pearson: float
-    spearman: float
-    n: int
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """First-order estimates of the change of `metric`, ablated − baseline, with each site ablated.
-
-    `heads` [prompt *pos layer head_index], `mlps` [prompt *pos layer]; NaN where the model has no
-    such site.
-    """
-
-    metric: str
-    heads: Float[np.ndarray, "prompt *pos layer head_index"]
-    mlps: Float[np.ndarray, "prompt *pos layer"]
+_PARTS = ("heads", "mlps")
 
 
 @dataclass(frozen=True)
@@ -111,11 +93,9 @@ class SweepResult:
     @property
     def n_done(self) -> int:
         """How many heads and MLPs are known on every prompt (at every position)."""
-        rank = STORED.index("rank")
-        return sum(
-            int(np.isfinite(numbers[rank]).all(axis=axes).sum())
-            for numbers, axes in self._numbers()
-        )
+        axes, rank = (0,) if self.positions is None else (0, 1), STORED.index("rank")
+        both = (self.head_numbers, self.mlp_numbers)
+        return sum(int(np.isfinite(one[rank]).all(axis=axes).sum()) for one in both)
 
     @property
     def wrong(self) -> tuple[int, ...]:
@@ -145,23 +125,21 @@ class SweepResult:
         if metric == "accuracy":
             rank = result[of][STORED.index("rank")]
             return np.where(np.isnan(rank), np.nan, (rank == 1).astype(float))
-        clean = _mean(self.clean_numbers[0])
+        clean = mean_of(self.clean_numbers[0])
         return result[of][0] / (clean if clean else np.nan)
 
     def mean(self, of: str, metric: str | None = None) -> np.ndarray:
         """The mean of `values` over the prompts that are done; without the prompt axis."""
-        return _mean(self.values(of, metric))
+        return mean_of(self.values(of, metric))
 
     def spread(self, of: str, metric: str | None = None) -> np.ndarray:
         """The standard deviation of `values` over prompts, as of a population."""
         values = self.values(of, metric)
-        return np.sqrt(_mean((values - _mean(values)) ** 2))
+        return np.sqrt(mean_of((values - mean_of(values)) ** 2))
 
     def change(self, of: str, metric: str | None = None) -> np.ndarray:
         """The mean over prompts of ablated − baseline, prompt by prompt."""
-        given = self.values("given", metric)
-        values = self.values(of, metric)
-        return _mean(values - given.reshape(-1, *(1,) * (values.ndim - 1)))
+        return mean_of(self._changes(of, metric))
 
     def shown(self, of: str, metric: str | None = None, show: str = "change") -> np.ndarray:
         """What ASPECTS names, of heads or MLPs. Raises: ExperimentError for another name."""
@@ -173,8 +151,12 @@ class SweepResult:
             case "spread":
                 return self.spread(of, metric)
             case "estimate" if self.estimate is not None:
-                return _mean(getattr(self.estimate, of))
+                return mean_of(getattr(self.estimate, of))
         raise ExperimentError(f"There is no “{show}” in this sweep.")
+
+    def _changes(self, of: str, metric: str | None) -> np.ndarray:
+        values, given = self.values(of, metric), self.values("given", metric)
+        return values - given.reshape(-1, *(1,) * (values.ndim - 1))
 
     def grid(
         self, metric: str | None = None, show: str = "change", position: int | None = None
@@ -184,11 +166,9 @@ class SweepResult:
 
         Raises: ExperimentError for what the sweep does not have.
         """
-        metric = checked_metric(self, metric, show)
-        signed = show in ("change", "estimate")
-        heads, mlps = (self._map(of, metric, show, position) for of in ("heads", "mlps"))
-        name = f"{METRIC_NAMES[metric]}\n{ASPECTS[show]}"
-        return SiteGrid(heads, mlps, name, signed, signed and metric in LESS_IS_BETTER)
+        metric = self._checked(metric, show)
+        heads, mlps = (self._map(of, metric, show, position) for of in _PARTS)
+        return SiteGrid(heads, mlps, *sense(metric, show))
 
     def _map(self, of: str, metric: str, show: str, position: int | None) -> np.ndarray:
         values = self.shown(of, metric, show)
@@ -210,55 +190,105 @@ class SweepResult:
         """How well the estimate predicted what is known by now; None without an estimate."""
         if self.estimate is None:
             return None
-        guessed, exact = [], []
-        for of in ("heads", "mlps"):
-            values = self.values(of, self.estimate.metric)
-            given = self.values("given", self.estimate.metric)
-            changes = values - given.reshape(-1, *(1,) * (values.ndim - 1))
-            known: Bool[np.ndarray, "..."] = np.isfinite(changes)
-            guesses = np.where(known, getattr(self.estimate, of), np.nan)
-            exact.append(_mean(changes).ravel())
-            guessed.append(_mean(guesses).ravel())
-        a, b = np.concatenate(guessed), np.concatenate(exact)
-        both = np.isfinite(a) & np.isfinite(b)
-        a, b = a[both], b[both]
-        return Agreement(_correlation(a, b), _correlation(_places(a), _places(b)), len(a))
+        return self.estimate.agreement(*(self._changes(of, self.estimate.metric) for of in _PARTS))
 
-    def _numbers(self) -> tuple[tuple[np.ndarray, tuple[int, ...]], ...]:
-        places = () if self.positions is None else (1,)
-        return (self.head_numbers, (0, *places)), (self.mlp_numbers, (0, *places))
+    def _both(self, metric: str, show: str) -> tuple[np.ndarray, np.ndarray]:
+        return self.shown("heads", metric, show), self.shown("mlps", metric, show)
 
+    def _checked(self, metric: str | None, show: str) -> str:
+        """The metric that is shown: the one named, the estimate's, or the sweep's own."""
+        if show not in ASPECTS:
+            raise ExperimentError(f"A sweep shows {', '.join(ASPECTS)}, not “{show}”.")
+        if show == "estimate" and self.estimate is not None:
+            return self.estimate.metric
+        metric = metric or self.metric
+        if metric not in METRICS:
+            raise ExperimentError(f"A sweep has {', '.join(METRICS)}, not “{metric}”.")
+        return metric
 
-def checked_metric(sweep: SweepResult, metric: str | None, show: str) -> str:
-    """The metric that is shown: the one named, the estimate's, or the sweep's own.
+    def figure(
+        self, metric: str | None = None, show: str = "change", position: int | None = None
+    ) -> go.Figure:
+        """Layers down, heads across, the MLP of each layer at the right; what is not known is
+        blank.
 
-    Raises: ExperimentError for what the sweep does not have.
-    """
-    if show not in ASPECTS:
-        raise ExperimentError(f"A sweep shows {', '.join(ASPECTS)}, not “{show}”.")
-    if show == "estimate" and sweep.estimate is not None:
-        return sweep.estimate.metric
-    metric = metric or sweep.metric
-    if metric not in METRICS:
-        raise ExperimentError(f"A sweep has {', '.join(METRICS)}, not “{metric}”.")
-    return metric
+        `metric`: one of METRICS, by itself the sweep's own. `show`: "change" (ablated − baseline;
+        blue is up), "mean", "spread" over prompts, or "estimate". `position`: of a sweep position
+        by position, the one shown (by its index in the prompt); None shows, for each site, the
+        position where it changes most.
+        Raises: ExperimentError for what the sweep does not have.
+        """
+        metric = self._checked(metric, show)
+        estimated = self.estimate is not None and self.estimate.metric == metric
+        shows = [one for one in ASPECTS if estimated or one != "estimate"]
+        grids = {one: self.grid(metric, one, position) for one in shows}
+        runs = {"baseline": float(self.mean("given", metric))}
+        if self.experiment.every_change:
+            runs["clean"] = float(self.mean("clean", metric))
+        texts = site_texts(self.sites, metric, grids, runs, len(self.pairs))
+        return self.grid(metric, show, position).figure(texts)
 
+    def positions_figure(
+        self, metric: str | None = None, show: str = "change", most: int = 20
+    ) -> go.Figure:
+        """The sites that change most down, `most` of them, the prompt's positions across.
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Over the first axis, of what is there; NaN where nothing is."""
-    known = np.isfinite(values)
-    n = known.sum(0)
-    return np.where(n > 0, np.where(known, values, 0.0).sum(0) / np.maximum(n, 1), np.nan)
+        Raises: ExperimentError for a sweep without a position axis.
+        """
+        if self.positions is None:
+            raise ExperimentError("This sweep was not made position by position.")
+        metric = self._checked(metric, show)
+        both, (name, signed, less) = self._both(metric, show), sense(metric, show)
+        rows = {site: at(both, site) for site in self.sites}
+        labels = [f"{p} {escape(visible(piece))}".rstrip() for p, piece in self._pieces()]
+        tint = colours(np.array([*rows.values()]), signed, less)
+        return positions_figure(rows, labels, name, most, **tint)
 
+    def _pieces(self) -> list[tuple[int, str]]:
+        """The positions swept, with the first prompt's token at each; empty past its end."""
+        last = len(self.pieces)
+        return [(p, self.pieces[p] if p < last else "") for p in self.positions or ()]
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    if len(a) < 3 or not a.std() or not b.std():
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
+    def table(self, by: str | None = None, most: int | None = None) -> Rows:
+        """One row a site (and position, where the sweep has them), layers in order, heads before
+        MLPs; or, `by` a metric, those it changes most first, `most` of them.
 
+        Of each metric: its mean over prompts with the site ablated, `*_std` its standard deviation
+        over prompts, `*_change` the mean of ablated − baseline; empty where it is not known. `n`:
+        prompts. Beside them the clean run's and the baseline's means, and the estimate where there
+        is one.
+        """
+        columns = {
+            f"{metric}{ending}": self._both(metric, show)
+            for metric in self.metrics
+            for show, ending in (("mean", ""), ("spread", "_std"), ("change", "_change"))
+        }
+        if (estimate := self.estimate) is not None:
+            name = f"{estimate.metric}_estimated_change"
+            columns[name] = self._both(estimate.metric, "estimate")
+        places = [{"position": p, "piece": piece} for p, piece in self._pieces()]
+        order = None if by is None else self._both(by, "change")
+        rows = positions_table(self.sites, columns, places or [{}], order, most)
+        same = {**self._runs(), "n": len(self.pairs)}
+        return [{**row, **same} for row in rows]
 
-def _places(values: np.ndarray) -> np.ndarray:
-    """The rank of each value, equal ones sharing the mean of theirs."""
-    _, back, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = counts.cumsum()
-    return ((ends - counts + ends + 1) / 2)[back]
+    def prompts_table(self) -> Rows:
+        """One row a prompt: its texts, and each metric of the clean run and of the baseline."""
+        return [
+            {
+                "prompt": i,
+                "text": pair.prompt,
+                "corrupted": pair.corrupted,
+                "answer": pair.answer,
+                "distractor": pair.distractor,
+                "wrong_clean": i in self.wrong,
+                **self._runs(i),
+            }
+            for i, pair in enumerate(self.pairs)
+        ]
+
+    def _runs(self, prompt: int | None = None) -> dict[str, object]:
+        """Each metric of the clean run and of the baseline, of one prompt or their means."""
+        runs = {"clean": "clean", "baseline": "given"}
+        values = self.mean if prompt is None else lambda *which: self.values(*which)[prompt]
+        return {f"{m}_{n}": plain(values(of, m)) for m in self.metrics for n, of in runs.items()}

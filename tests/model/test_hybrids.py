@@ -104,16 +104,16 @@ def test_a_sweep_of_a_hybrid_is_next_token_site_by_site(hybrid, method):
         one = engine.next_token(asked(hybrid, method=method, ablations=str(site)))
         at = (site.layer, site.head) if isinstance(site, engine.Head) else (site.layer,)
         close(sweep.values("heads" if len(at) == 2 else "mlps")[(0, *at)], one.ablated_logit_diff)
-    rows = engine.sweep_table(sweep)
+    rows = sweep.table()
     assert [row["site"] for row in rows] == list(map(str, sweep.sites))
 
 
 def test_a_sweep_of_a_hybrid_on_top_of_what_is_off_and_position_by_position(hybrid):
     sweep = engine.sweep(asked(hybrid, method="resample", ablations="1.1"), per_position=True)
     assert sweep.n_done == 7 and sweep.heads.shape == (6, LAYERS, 4)
-    drawn = engine.draw_sweep_positions(sweep)
+    drawn = sweep.positions_figure()
     assert set(drawn.layout.yaxis.ticktext) == set(map(str, sweep.sites))
-    pictured = np.array(engine.draw_sweep(sweep).data[0].z, float)
+    pictured = np.array(sweep.figure().data[0].z, float)
     assert np.isnan(pictured[[0, 2], :4]).all() and np.isfinite(pictured[:, -1]).all()
 
 
@@ -145,7 +145,7 @@ def test_a_search_of_a_hybrid_walks_over_what_it_has(hybrid, by):
     assert circuit.without_heads == (0, 2) and circuit.without_mlp == ()
     assert not found.heads_kept[[0, 2]].any()
     assert np.isnan(found.site_losses("heads")[[0, 2]]).all()
-    drawn = engine.draw_search(found)
+    drawn = found.figure()
     for trace in drawn.data:
         assert np.isnan(np.array(trace.z, float)[[0, 2], :4]).all()
     pictured = np.array(engine.draw_circuit(circuit).data[0].z, float)

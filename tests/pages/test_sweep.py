@@ -63,7 +63,7 @@ def test_the_csv_and_the_python_are_the_same_numbers():
     with redirect_stdout(io.StringIO()) as printed:
         exec(code, names)
     assert len(printed.getvalue().splitlines()) == len(rows)
-    mine = [row["logit_diff"] for row in engine.sweep_table(names["result"])]
+    mine = [row["logit_diff"] for row in names["result"].table()]
     np.testing.assert_allclose([float(row["logit_diff"]) for row in rows], mine, atol=1e-4)
 
 

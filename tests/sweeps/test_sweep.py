@@ -149,9 +149,9 @@ def test_position_by_position_each_site_acts_at_one_alone(positions, tiny):
         for site in SITES[::3]:
             one = replace(of_pair(e, PAIRS[1]), ablations=site, positions=str(position))
             close(numbers(sweep, 1, site)[:, k], _stored(engine.next_token(one)))
-    assert engine.draw_sweep_positions(sweep).data[0].z.shape[1] == len(sweep.positions)
-    assert engine.draw_sweep(sweep, position=1).data[0].z.shape == (LAYERS, HEADS + 2)
-    assert len(engine.sweep_table(sweep)) == len(SITES) * len(sweep.positions)
+    assert sweep.positions_figure().data[0].z.shape[1] == len(sweep.positions)
+    assert sweep.figure(position=1).data[0].z.shape == (LAYERS, HEADS + 2)
+    assert len(sweep.table()) == len(SITES) * len(sweep.positions)
 
 
 def test_the_metrics_that_are_not_stored_follow_from_those_that_are(tiny):
@@ -344,21 +344,21 @@ def test_figures_and_tables_show_every_metric(tiny):
     sweep = engine.sweep(e, PAIRS, estimate=True)
     for metric in sweep.metrics:
         for show in engine.ASPECTS:
-            drawn = engine.draw_sweep(sweep, metric, show).data[0]
+            drawn = sweep.figure(metric, show).data[0]
             assert drawn.z.shape == (LAYERS, HEADS + 2)
-    drawn = engine.draw_sweep(sweep).data[0]
+    drawn = sweep.figure().data[0]
     close(np.asarray(drawn.z)[:, :HEADS], sweep.change("heads"))
     close(np.asarray(drawn.z)[:, -1], sweep.change("mlps"))
-    rows = engine.sweep_table(sweep)
+    rows = sweep.table()
     assert [row["site"] for row in rows[:5]] == ["0.0", "0.1", "0.2", "0.3", "m0"]
     assert rows[1]["logit_diff_change"] == 0 and rows[1]["n"] == 2
-    assert len(engine.sweep_prompts_table(sweep)) == 2
+    assert len(sweep.prompts_table()) == 2
     with pytest.raises(engine.ExperimentError, match="not “loss”"):
-        engine.draw_sweep(sweep, "loss")
+        sweep.figure("loss")
     with pytest.raises(engine.ExperimentError, match="not “all”"):
-        engine.draw_sweep(sweep, show="all")
+        sweep.figure(show="all")
     with pytest.raises(engine.ExperimentError, match="position by position"):
-        engine.draw_sweep_positions(sweep)
+        sweep.positions_figure()
 
 
 def test_positions_where_nothing_acts_leave_the_baseline(tiny):

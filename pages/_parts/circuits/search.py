@@ -269,10 +269,10 @@ def _python(question: engine.Discover, chosen: Chosen) -> str:
 
 def _figures(result: engine.Discovery, question: engine.Discover, chosen: Chosen) -> None:
     csv = as_csv(result.table())
-    figure(engine.draw_search(result), "search", csv=csv, key="search_figure")
-    figure(engine.draw_trials(result), "trials", csv=csv, key="trials_figure")
+    figure(result.figure(), "search", csv=csv, key="search_figure")
+    figure(result.trials_figure(), "trials", csv=csv, key="trials_figure")
     if result.positions is not None:
-        figure(engine.draw_search_positions(result), "positions", csv=csv, key="places_figure")
+        figure(result.positions_figure(), "positions", csv=csv, key="places_figure")
     python_of(_python(question, chosen))
     if result.evaluation is not None:
         where = "pairs the search did not see" if result.fresh else "the pairs it was found on"

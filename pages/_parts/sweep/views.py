@@ -153,7 +153,7 @@ def sites(result: engine.SweepResult) -> None:
     metric, _ = seen(result)
     guess = result.estimate is not None and result.estimate.metric == metric
     shown = []
-    for row in engine.sweep_table(result, by=metric, most=_MOST_ROWS):
+    for row in result.table(by=metric, most=_MOST_ROWS):
         if row[f"{metric}_change"] == "":
             continue
         line: dict[str, object] = {"site": row["site"]}
@@ -176,16 +176,16 @@ def picture(result: engine.SweepResult, question: engine.Sweep, chosen: Chosen) 
     """The sweep as a figure with its downloads."""
     metric, aspect = seen(result)
     drawn = (
-        engine.draw_sweep_positions(result, metric, aspect)
+        result.positions_figure(metric, aspect)
         if result.positions is not None
-        else engine.draw_sweep(result, metric, aspect)
+        else result.figure(metric, aspect)
     )
     figure(
         drawn,
         "sweep",
-        csv=as_csv(engine.sweep_table(result)),
+        csv=as_csv(result.table()),
         python=f"import switchboard as engine\n\n{chosen.python}\n"
         f"result = {question.to_python(pairs='task.pairs')}\n"
-        "for row in engine.sweep_table(result):\n    print(row)\n",
+        "for row in result.table():\n    print(row)\n",
         key="sweep_figure",
     )
