@@ -63,9 +63,10 @@ from .generation.tables import many_table, step_table, totals_table
 from .heads.attention import attention, attention_overview
 from .heads.results import Attention, AttentionOverview, AttentionRun, HeadScores, Thumbnails
 from .heads.scores import SCORES, head_scores
-from .lens.figures import MEASURES, TRACES, draw_lens, draw_traces
+from .lens.figures import MEASURES, TRACES
 from .lens.logit_lens import STREAMS, logit_lens
-from .lens.results import Lens, LensRun, Trace
+from .lens.results import Lens
+from .lens.runs import LensRun, Trace
 from .model.work import Work
 from .parameters import Weights, weight, weights
 from .paths.edges import MOST_NODES, Edge, EdgeCircuit, prune_edges
@@ -130,14 +131,14 @@ __all__ = [
     "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights", "Work",
     "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
     "changes", "circuit_left", "circuit_table", "compare_sentencepiece", "compare_tokenizers",
-    "discover", "draw_answers", "draw_circuit", "draw_counts", "draw_evaluation", "draw_lens",
-    "draw_members", "draw_overlap", "draw_overlaps", "draw_paths", "draw_shares", "draw_steps",
-    "draw_traces", "evaluate", "examples", "fold_sites", "fresh_task", "generate", "generate_many",
-    "head_scores", "load", "logit_lens", "many_table", "models", "next_token", "number_lengths",
-    "overlap", "overlap_table", "overlaps", "pair_families", "parse_sites", "path_matrix",
-    "path_patch", "percent", "print_receivers", "print_sites", "prune_edges", "random_controls",
-    "rank_answers", "read_circuits", "read_csv", "read_examples", "read_task", "release",
-    "resolve_sites", "run_totals", "score_task", "search_path", "shelf", "signed", "step_table",
-    "sweep", "task", "task_families", "token_view", "token_views", "tokenize", "totals_table",
-    "twins", "visible", "weight", "weights", "would_change", "write_circuits", "write_task",
+    "discover", "draw_answers", "draw_circuit", "draw_counts", "draw_evaluation", "draw_members",
+    "draw_overlap", "draw_overlaps", "draw_paths", "draw_shares", "draw_steps", "evaluate",
+    "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_scores", "load",
+    "logit_lens", "many_table", "models", "next_token", "number_lengths", "overlap",
+    "overlap_table", "overlaps", "pair_families", "parse_sites", "path_matrix", "path_patch",
+    "percent", "print_receivers", "print_sites", "prune_edges", "random_controls", "rank_answers",
+    "read_circuits", "read_csv", "read_examples", "read_task", "release", "resolve_sites",
+    "run_totals", "score_task", "search_path", "shelf", "signed", "step_table", "sweep", "task",
+    "task_families", "token_view", "token_views", "tokenize", "totals_table", "twins", "visible",
+    "weight", "weights", "would_change", "write_circuits", "write_task",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..showing.palette import MORE, PALETTE, SIGNED, turned
 from ..showing.writing import percent, visible
-from .results import Lens, LensRun
+from .runs import LensRun
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -30,34 +31,43 @@ _LEAST_ROWS = 5
 """Room for the legend, where fewer layers are read."""
 
 
-def draw_lens(lens: Lens, run: str = "clean", measure: str = "prob") -> go.Figure:
-    """Layers down, positions across; the best token in each cell, bold where it is the answer.
+def grid_figure(
+    values: np.ndarray,
+    measure: str,
+    signed: bool,
+    scaled: Sequence[np.ndarray],
+    layers: Sequence[int],
+    reading: Mapping[int, str],
+    texts: np.ndarray | None,
+    told: np.ndarray,
+) -> go.Figure:
+    """Layers down, positions across.
 
-    `run`: "clean", "ablated" or "difference" (coloured by ablated − clean; a token is written where
-    the ablated run has another). Both runs are coloured on one scale.
+    `values` [layer pos] of one of MEASURES, with the sign of a difference where `signed`; `scaled`:
+    all the numbers its colours are to span. `reading`: the token read at each position. `texts` is
+    written into the cells, which are small without; `told` is read at a pointer.
     """
     import plotly.graph_objects as go
 
-    values = lens.values(run, measure).astype(float)
     n_layers, n = values.shape
-    written = n <= MOST_WRITTEN
+    written = texts is not None
     wide, high = (max(68, min(110, 780 // n)), 26) if written else (15, 17)
-    positions = range(lens.first, lens.first + n)
+    positions = list(reading)
     rows = max(n_layers, _LEAST_ROWS)
     figure = go.Figure(
         go.Heatmap(
-            z=_shade(values, run, measure),
-            x=list(positions),
+            z=_shade(values, measure, signed),
+            x=positions,
             y=list(range(n_layers)),
-            text=_best_texts(lens, run) if written else None,
+            text=texts,
             texttemplate="%{text}" if written else None,
             textfont={"size": 11},
-            customdata=_told(lens, run, few=n * n_layers > 2_000),
+            customdata=told,
             hovertemplate="%{customdata}<extra></extra>",
             hoverlabel={"align": "left"},
             xgap=1,
             ygap=1,
-            **_scale(lens, run, measure),
+            **_scale(scaled, measure, signed),
         )
     )
     figure.update_layout(
@@ -66,8 +76,8 @@ def draw_lens(lens: Lens, run: str = "clean", measure: str = "prob") -> go.Figur
         height=high * rows + (60 if written else 100),
         margin={"l": 10, "r": 130, "t": 10, "b": 50 if written else 90},
         xaxis={
-            "tickvals": list(positions),
-            "ticktext": [_short(escape(visible(_read(lens, at)))) for at in positions],
+            "tickvals": positions,
+            "ticktext": [short(escape(text)) for text in reading.values()],
             "tickangle": 0 if written else -90,
             "title": {"text": "reading", "standoff": 8},
             "ticklen": 0,
@@ -80,7 +90,7 @@ def draw_lens(lens: Lens, run: str = "clean", measure: str = "prob") -> go.Figur
             "range": [rows - 0.5, -0.5],
             "side": "right",
             "tickvals": list(range(n_layers)),
-            "ticktext": list(map(str, lens.layers)),
+            "ticktext": list(map(str, layers)),
             "showgrid": False,
             "zeroline": False,
         },
@@ -88,18 +98,15 @@ def draw_lens(lens: Lens, run: str = "clean", measure: str = "prob") -> go.Figur
     return figure
 
 
-def draw_traces(
-    lens: Lens, quantity: str = "log_probs", runs: tuple[str, ...] = ("clean",)
-) -> go.Figure:
-    """Answer and distractor at the last position, layer by layer; ablated runs are dashed.
+def traces_figure(layers: Sequence[int], runs: Mapping[str, LensRun], quantity: str) -> go.Figure:
+    """Answer and distractor at the last position, layer by layer; runs but the clean are dashed.
 
     A vertical line stands where the answer first leads the whole vocabulary.
     """
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for run in runs:
-        shown: LensRun = getattr(lens, run)
+    for run, shown in runs.items():
         for name in ("answer", "distractor"):
             trace = getattr(shown, name)
             if trace is None:
@@ -110,7 +117,7 @@ def draw_traces(
                 f"log-probability {lp:.3f} ({percent(float(np.exp(lp)))}), logit {logit:.3f}, "
                 f"rank {rank:,}"
                 for layer, lp, logit, rank in zip(
-                    lens.layers,
+                    layers,
                     trace.log_probs[:, -1],
                     trace.logits[:, -1],
                     trace.ranks[:, -1],
@@ -118,7 +125,7 @@ def draw_traces(
                 )
             ]
             figure.add_scatter(
-                x=list(lens.layers),
+                x=list(layers),
                 y=y.tolist(),
                 name=f"{name} {escape(visible(trace.text))}, {run}",
                 mode="lines+markers",
@@ -146,7 +153,7 @@ def draw_traces(
         width=760,
         margin={"l": 60, "r": 10, "t": 10, "b": 45},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        xaxis={"title": {"text": "after layer"}, "dtick": max(1, len(lens.clean.entropy) // 12)},
+        xaxis={"title": {"text": "after layer"}, "dtick": max(1, len(layers) // 12)},
         yaxis={
             "title": {"text": TRACES[quantity]},
             **({"type": "log", "autorange": "reversed"} if quantity == "ranks" else {}),
@@ -155,76 +162,21 @@ def draw_traces(
     return figure
 
 
-def _read(lens: Lens, position: int) -> str:
-    """The text of the token at a position; its piece where it stands after the prompt."""
-    texts = lens.tokens.texts
-    return texts[position] if position < len(texts) else lens.pieces[position]
-
-
-def _short(text: str, most: int = 9) -> str:
+def short(text: str, most: int = 9) -> str:
+    """A text cut to that many characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _best_texts(lens: Lens, run: str) -> np.ndarray:
-    """What is written in each cell."""
-    clean, ablated = lens.clean.ids[..., 0], lens.ablated.ids[..., 0]
-    ids = clean if run == "clean" else ablated
-    trace = getattr(lens, "clean" if run == "clean" else "ablated").answer
-    texts = np.empty(ids.shape, dtype=object)
-    for at in np.ndindex(ids.shape):
-        text = escape(_short(lens.token(int(ids[at]))))
-        if trace is not None and trace.ranks[at] == 1:
-            text = f"<b>{text}</b>"
-        texts[at] = "" if run == "difference" and clean[at] == ablated[at] else text
-    return texts
-
-
-def _told(lens: Lens, run: str, few: bool) -> np.ndarray:
-    """What a pointer over each cell reads."""
-    told = np.empty(lens.clean.entropy.shape, dtype=object)
-    runs = ("clean", "ablated") if run == "difference" else (run,)
-    for row, column in np.ndindex(told.shape):
-        position = lens.first + column
-        lines = [
-            f"after layer {lens.layers[row]}, reading {escape(visible(_read(lens, position)))} "
-            f"(position {position})"
-        ]
-        for name in runs:
-            shown: LensRun = getattr(lens, name)
-            at = (row, column)
-            lines.append(
-                f"<b>{name}</b>: entropy {shown.entropy[at]:.2f} nats, divergence from the output "
-                f"{shown.divergence[at]:.2f}"
-                + ("" if shown.answer is None else f", answer ranks {shown.answer.ranks[at]:,}")
-            )
-            k = 2 if few else shown.ids.shape[-1]
-            best = [_place(lens, shown, (row, column, place)) for place in range(k)]
-            rows = max(1, min(5, k))
-            lines += ["  ·  ".join(best[i::rows]) for i in range(rows)]
-        told[row, column] = "<br>".join(lines)
-    return told
-
-
-def _place(lens: Lens, shown: LensRun, at: tuple[int, int, int]) -> str:
-    """One of a cell's best tokens, with how far it rose since the layer above."""
-    move = int(shown.moves[at])
-    risen = "" if not move else f" {'▲' if move > 0 else '▼'}{abs(move):,}"
-    token = escape(_short(lens.token(int(shown.ids[at])), 24))
-    return f"{at[2] + 1}  {token}  {percent(float(shown.probs[at]))}{risen}"
-
-
-def _shade(values: np.ndarray, run: str, measure: str) -> np.ndarray:
+def _shade(values: np.ndarray, measure: str, signed: bool) -> np.ndarray:
     """The numbers coloured: ranks by their logarithm."""
     if measure != "rank":
         return values
-    return np.sign(values) * np.log10(1 + abs(values)) if run == "difference" else np.log10(values)
+    return np.sign(values) * np.log10(1 + abs(values)) if signed else np.log10(values)
 
 
-def _scale(lens: Lens, run: str, measure: str) -> dict[str, Any]:
+def _scale(scaled: Sequence[np.ndarray], measure: str, signed: bool) -> dict[str, Any]:
     """The colours, where they end, and their legend."""
-    signed = run == "difference"
-    names = ("difference",) if signed else ("clean", "ablated")
-    most = max(float(abs(_shade(lens.values(r, measure), r, measure)).max()) for r in names)
+    most = max(float(abs(_shade(values, measure, signed)).max()) for values in scaled)
     if measure == "prob" and not signed:
         most = 1.0
     most = most or 1.0
@@ -242,7 +194,7 @@ def _scale(lens: Lens, run: str, measure: str) -> dict[str, Any]:
     }
     if measure == "rank":
         tens = range(1 if signed else 0, int(most) + 1)
-        bar["tickvals"] = _shade(np.array([10.0**t for t in tens]), run, measure).tolist()
+        bar["tickvals"] = _shade(np.array([10.0**t for t in tens]), measure, signed).tolist()
         bar["ticktext"] = [f"{10**t:,}" for t in tens]
         if signed:
             bar["tickvals"] += [0.0, *(-t for t in bar["tickvals"])]

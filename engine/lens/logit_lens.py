@@ -26,7 +26,8 @@ from ..passes.prepare import prepare
 from ..registry import model_of
 from ..scoring.answers import Answers, answers_of
 from .cells import Cells, Run, Scratch, cells
-from .results import Lens, LensRun, Trace
+from .results import Lens
+from .runs import LensRun, Trace
 
 STREAMS = ("resid_post", "attn_out", "mlp_out")
 _PARTS = ("resid_pre", "resid_post", "attn_out", "mlp_out")

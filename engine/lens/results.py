@@ -3,64 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from ..experiment.results import Tokens
-from ..showing.writing import visible
+from ..showing.writing import percent, visible
+from .figures import MOST_WRITTEN, grid_figure, short, traces_figure
+from .runs import LensRun
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
-@dataclass(frozen=True)
-class Trace:
-    """One token followed through the layers, shape [layer pos] each.
-
-    `token`: its piece; `text`: what it adds to the text. `logits`, `log_probs` (natural logarithm),
-    `ranks` (1 is best; equal logits by id).
-    """
-
-    token: str
-    text: str
-    logits: Float[np.ndarray, "layer pos"]
-    log_probs: Float[np.ndarray, "layer pos"]
-    ranks: Int[np.ndarray, "layer pos"]
-
-
-@dataclass(frozen=True)
-class LensRun:
-    """The lens of one run.
-
-    `ids`, `log_probs` (natural logarithm), `probs` (0 to 1, over the whole vocabulary) of the k
-    best tokens, best first, and `moves`, how many places each stands higher than at the layer
-    before (positive: it rose; 0 in the first row): [layer pos k]. `entropy`, in nats, and
-    `divergence` from the model's output, KL(output ‖ lens) in nats: [layer pos]. `answer` and
-    `distractor`: None without them. `leads_from`: the first layer at which the answer ranks first
-    at the last position, None where it never does.
-    """
-
-    ids: Int[np.ndarray, "layer pos k"]
-    log_probs: Float[np.ndarray, "layer pos k"]
-    probs: Float[np.ndarray, "layer pos k"]
-    moves: Int[np.ndarray, "layer pos k"]
-    entropy: Float[np.ndarray, "layer pos"]
-    divergence: Float[np.ndarray, "layer pos"]
-    answer: Trace | None
-    distractor: Trace | None
-    leads_from: int | None
-
-    def values(self, measure: str) -> np.ndarray:
-        """One number a cell, [layer pos]: "prob" of the best token (0 to 1), "entropy" or
-        "divergence" (nats), or "rank" of the answer (1 is best).
-
-        Raises: KeyError for another measure, and for "rank" without an answer.
-        """
-        if measure == "rank" and self.answer is not None:
-            return self.answer.ranks
-        return {
-            "prob": self.probs[..., 0],
-            "entropy": self.entropy,
-            "divergence": self.divergence,
-        }[measure]
+_MOST_TOLD = 2_000
+"""Cells of which a pointer reads every best token; of more, two."""
 
 
 @dataclass(frozen=True)
@@ -136,3 +93,82 @@ class Lens:
 
     def _run(self, name: str) -> LensRun:
         return {"clean": self.clean, "ablated": self.ablated}[name]
+
+    def figure(self, run: str = "clean", measure: str = "prob") -> go.Figure:
+        """Layers down, positions across; the best token in each cell, bold where it is the answer.
+
+        `run`: "clean", "ablated" or "difference" (coloured by ablated − clean; a token is written
+        where the ablated run has another). Both runs are coloured on one scale.
+        """
+        values = self.values(run, measure).astype(float)
+        n = values.shape[1]
+        signed = run == "difference"
+        both = [self.values(one, measure) for one in ("clean", "ablated")]
+        return grid_figure(
+            values,
+            measure,
+            signed,
+            [values] if signed else both,
+            self.layers,
+            {at: self._reading(at) for at in range(self.first, self.first + n)},
+            self._best_texts(run) if n <= MOST_WRITTEN else None,
+            self._told(run),
+        )
+
+    def traces_figure(
+        self, quantity: str = "log_probs", runs: tuple[str, ...] = ("clean",)
+    ) -> go.Figure:
+        """Answer and distractor at the last position, layer by layer; ablated runs are dashed.
+
+        `quantity`: one of TRACES. A vertical line stands where the answer first leads the whole
+        vocabulary.
+        """
+        return traces_figure(self.layers, {run: self._run(run) for run in runs}, quantity)
+
+    def _reading(self, position: int) -> str:
+        """The text of the token at a position; its piece where it stands after the prompt."""
+        texts = self.tokens.texts
+        return visible(texts[position] if position < len(texts) else self.pieces[position])
+
+    def _best_texts(self, run: str) -> np.ndarray:
+        """What is written in each cell."""
+        shown = self._run("clean" if run == "clean" else "ablated")
+        ids, clean = shown.ids[..., 0], self.clean.ids[..., 0]
+        texts = np.empty(ids.shape, dtype=object)
+        for at in np.ndindex(ids.shape):
+            text = escape(short(self.token(int(ids[at]))))
+            if shown.answer is not None and shown.answer.ranks[at] == 1:
+                text = f"<b>{text}</b>"
+            texts[at] = "" if run == "difference" and clean[at] == ids[at] else text
+        return texts
+
+    def _told(self, run: str) -> np.ndarray:
+        """What a pointer over each cell reads."""
+        told = np.empty(self.clean.entropy.shape, dtype=object)
+        runs = ("clean", "ablated") if run == "difference" else (run,)
+        for at in np.ndindex(told.shape):
+            position = self.first + at[1]
+            lines = [
+                f"after layer {self.layers[at[0]]}, reading {escape(self._reading(position))} "
+                f"(position {position})"
+            ]
+            for name in runs:
+                shown = self._run(name)
+                lines.append(
+                    f"<b>{name}</b>: entropy {shown.entropy[at]:.2f} nats, divergence from the "
+                    f"output {shown.divergence[at]:.2f}"
+                    + ("" if shown.answer is None else f", answer ranks {shown.answer.ranks[at]:,}")
+                )
+                k = 2 if told.size > _MOST_TOLD else shown.ids.shape[-1]
+                best = [self._place(shown, (*at, place)) for place in range(k)]
+                rows = max(1, min(5, k))
+                lines += ["  ·  ".join(best[i::rows]) for i in range(rows)]
+            told[at] = "<br>".join(lines)
+        return told
+
+    def _place(self, shown: LensRun, at: tuple[int, ...]) -> str:
+        """One of a cell's best tokens, with how far it rose since the layer above."""
+        move = int(shown.moves[at])
+        risen = "" if not move else f" {'▲' if move > 0 else '▼'}{abs(move):,}"
+        token = escape(short(self.token(int(shown.ids[at])), 24))
+        return f"{at[2] + 1}  {token}  {percent(float(shown.probs[at]))}{risen}"

@@ -135,7 +135,7 @@ class Discovery:
         return positions_figure(rows, labels, self.unit, most, colorscale=KEPT, zmin=0)
 
     def trials_figure(self) -> go.Figure:
-        """What each trial cost, in order: grey where the node stays, and the line of what is left."""
+        """What each trial cost, in order: grey where it stays, and the line of what is left."""
         losses = [self.search.loss(trial.score, self.clean) for trial in self.trials]
         return trials_figure(self.trials, losses, self.search.threshold, self.unit)
 

@@ -133,8 +133,8 @@ def test_a_lens_of_a_hybrid_reads_the_layers_that_have_what_is_read(hybrid):
     assert lens.layers == (1,) and lens.clean.probs.shape[0] == 1
     assert any("Layers 0, 2 have no attn_out" in note for note in lens.notes)
     assert {row["layer"] for row in lens.table("clean", "prob")} == {1}
-    assert engine.draw_lens(lens).layout.yaxis.ticktext == ("1",)
-    assert engine.draw_traces(lens).data[0].x == (1,)
+    assert lens.figure().layout.yaxis.ticktext == ("1",)
+    assert lens.traces_figure().data[0].x == (1,)
 
 
 @pytest.mark.parametrize("by", ("pruning", "gradient"))

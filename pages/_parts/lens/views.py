@@ -55,7 +55,7 @@ def grid(e: engine.Experiment, seen: engine.Lens, question: dict[str, Any]) -> N
         st.info("There is no answer whose rank could be shown; type one above.")
         measure = "prob"
     figure(
-        engine.draw_lens(seen, run, measure),
+        seen.figure(run, measure),
         f"lens-{run}-{measure}",
         csv=as_csv(seen.table(run, measure)),
         python=lens_python(e, question, f'lens.values("{run}", "{measure}")  # [layer pos]'),
@@ -94,7 +94,7 @@ def traces(e: engine.Experiment, seen: engine.Lens, question: dict[str, Any]) ->
         f'"{run}_{name}": lens.{run}.{name}.{quantity}[:, -1]' for run in runs for name in names
     )
     figure(
-        engine.draw_traces(seen, quantity, runs),
+        seen.traces_figure(quantity, runs),
         f"lens-{quantity}",
         csv=as_csv(rows),
         python=lens_python(e, question, f"{{{shown}}}  # [layer] each"),
