@@ -69,11 +69,10 @@ from .lens.results import Lens
 from .lens.runs import LensRun, Trace
 from .model.work import Work
 from .parameters import Weights, weight, weights
-from .paths.edges import MOST_NODES, Edge, EdgeCircuit, prune_edges
-from .paths.figures import draw_paths
+from .paths.edges import MOST_NODES, EdgeCircuit, prune_edges
 from .paths.paths import MapPaths, PatchPaths, path_matrix, path_patch
 from .paths.receivers import Receiver, print_receivers
-from .paths.results import PathMatrix, PathPatch
+from .paths.results import Edge, PathMatrix, PathPatch
 from .picking import certificate, models
 from .ranking.ranking import next_token
 from .registry import load, release
@@ -132,13 +131,13 @@ __all__ = [
     "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
     "changes", "circuit_left", "circuit_table", "compare_sentencepiece", "compare_tokenizers",
     "discover", "draw_answers", "draw_circuit", "draw_counts", "draw_evaluation", "draw_members",
-    "draw_overlap", "draw_overlaps", "draw_paths", "draw_shares", "draw_steps", "evaluate",
-    "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_scores", "load",
-    "logit_lens", "many_table", "models", "next_token", "number_lengths", "overlap",
-    "overlap_table", "overlaps", "pair_families", "parse_sites", "path_matrix", "path_patch",
-    "percent", "print_receivers", "print_sites", "prune_edges", "random_controls", "rank_answers",
-    "read_circuits", "read_csv", "read_examples", "read_task", "release", "resolve_sites",
-    "run_totals", "score_task", "search_path", "shelf", "signed", "step_table", "sweep", "task",
-    "task_families", "token_view", "token_views", "tokenize", "totals_table", "twins", "visible",
-    "weight", "weights", "would_change", "write_circuits", "write_task",
+    "draw_overlap", "draw_overlaps", "draw_shares", "draw_steps", "evaluate", "examples",
+    "fold_sites", "fresh_task", "generate", "generate_many", "head_scores", "load", "logit_lens",
+    "many_table", "models", "next_token", "number_lengths", "overlap", "overlap_table", "overlaps",
+    "pair_families", "parse_sites", "path_matrix", "path_patch", "percent", "print_receivers",
+    "print_sites", "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv",
+    "read_examples", "read_task", "release", "resolve_sites", "run_totals", "score_task",
+    "search_path", "shelf", "signed", "step_table", "sweep", "task", "task_families", "token_view",
+    "token_views", "tokenize", "totals_table", "twins", "visible", "weight", "weights",
+    "would_change", "write_circuits", "write_task",
 ]  # fmt: skip

@@ -11,30 +11,24 @@ others are gone. Evaluate the members that are left.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..circuits.circuit import Circuit
 from ..errors import ExperimentError, SiteError
 from ..experiment.sites import Site
-from .receivers import LOGITS, Receiver, print_receivers, site_of
-from .results import PathMatrix
+from .figures import edges_figure
+from .receivers import LOGITS, print_receivers, site_of
+from .results import Edge, PathMatrix
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 MOST_NODES = 40
 """Members a circuit may have to be pruned edge by edge: a drawing of more is none."""
 
 Rows = list[dict[str, object]]
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A direct path that is kept. `effect`: the change of the logit difference when it alone is
-    patched, negative where it carries what makes the answer right; `share`: of the clean one."""
-
-    sender: Site
-    receivers: tuple[Receiver, ...]
-    effect: float
-    share: float
 
 
 @dataclass(frozen=True)
@@ -50,6 +44,14 @@ class EdgeCircuit:
     dropped: tuple[Site, ...]
     threshold: float
     notes: tuple[str, ...] = ()
+
+    def figure(self, circuit: Circuit) -> go.Figure:
+        """The circuit's members by layer with the edges that are kept; dropped members are hollow.
+
+        Raises: SiteError for edges that are not between the circuit's members.
+        """
+        self.within(circuit)
+        return edges_figure(circuit, self.edges, self.members, self.dropped)
 
     def table(self) -> Rows:
         """One row an edge: from where, into which inputs, the change of the logit difference

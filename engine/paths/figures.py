@@ -16,8 +16,8 @@ import numpy as np
 from ..circuits.circuit import Circuit
 from ..experiment.sites import Head, Site
 from ..showing.palette import PALETTE
-from .edges import Edge, EdgeCircuit
 from .receivers import LOGITS, print_receivers, site_of
+from .results import Edge
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -34,24 +34,22 @@ _Places = dict[Site | None, tuple[float, float]]
 """Where each node stands; the logits are None."""
 
 
-def draw_paths(circuit: Circuit, result: EdgeCircuit) -> go.Figure:
-    """The circuit's members by layer with the edges that are kept; dropped members are hollow.
-
-    Raises: SiteError for edges that are not between the circuit's members.
-    """
+def edges_figure(
+    circuit: Circuit, edges: Sequence[Edge], members: Sequence[Site], dropped: Sequence[Site]
+) -> go.Figure:
+    """The members by layer with the edges between them; those `dropped` are hollow."""
     import plotly.graph_objects as go
 
-    result.within(circuit)
-    places, levels = _placed(circuit, result)
+    places, levels = _placed(circuit, edges)
     figure = go.Figure()
-    most = max((abs(edge.effect) for edge in result.edges), default=1.0) or 1.0
+    most = max((abs(edge.effect) for edge in edges), default=1.0) or 1.0
     groups: dict[tuple[str, float], list[Edge]] = {}
-    for edge in result.edges:
+    for edge in edges:
         wide = _THINNEST + (_WIDEST - _THINNEST) * abs(edge.effect) / most
         sign = "falls" if edge.effect < 0 else "rises"
         groups.setdefault((sign, round(4 * wide) / 4), []).append(edge)
-    for (sign, width), edges in sorted(groups.items()):
-        figure.add_scatter(**_lines(edges, places), line={"color": _SIGNS[sign], "width": width})
+    for (sign, width), some in sorted(groups.items()):
+        figure.add_scatter(**_lines(some, places), line={"color": _SIGNS[sign], "width": width})
     for sign, colour in _SIGNS.items():
         figure.add_scatter(
             x=[None],
@@ -60,7 +58,7 @@ def draw_paths(circuit: Circuit, result: EdgeCircuit) -> go.Figure:
             line={"color": colour, "width": 3},
             name=f"logit difference {sign} when patched",
         )
-    for nodes in _nodes(circuit, result, places):
+    for nodes in _nodes(edges, members, dropped, places):
         figure.add_scatter(**nodes)
     left, right = (f(x for x, _ in places.values()) for f in (min, max))
     bowed = 0.22 * len(levels)
@@ -85,7 +83,7 @@ def draw_paths(circuit: Circuit, result: EdgeCircuit) -> go.Figure:
     )
 
 
-def _placed(circuit: Circuit, result: EdgeCircuit) -> tuple[_Places, list[int]]:
+def _placed(circuit: Circuit, edges: Sequence[Edge]) -> tuple[_Places, list[int]]:
     """Where the members and the logits stand, and the layers there are, with one above for the
     logits. Heads of a layer are ordered so that they stand below what they lead to."""
     levels = sorted({site.layer for site in circuit.sites})
@@ -97,7 +95,7 @@ def _placed(circuit: Circuit, result: EdgeCircuit) -> tuple[_Places, list[int]]:
     for site in circuit.sites:
         places[site] = (0.0, float(levels.index(site.layer)))
     leads: dict[Site, list[tuple[Site | None, float]]] = {}
-    for edge in result.edges:
+    for edge in edges:
         leads.setdefault(edge.sender, []).append((_end(edge), abs(edge.effect)))
     for mlp in named:
         aside = _MLP_ASIDE if levels.index(mlp.layer) % 2 else 0.0
@@ -146,12 +144,14 @@ def _lines(edges: Sequence[Edge], places: _Places) -> dict[str, Any]:
     }
 
 
-def _nodes(circuit: Circuit, result: EdgeCircuit, places: _Places) -> list[dict[str, Any]]:
+def _nodes(
+    edges: Sequence[Edge], members: Sequence[Site], dropped: Sequence[Site], places: _Places
+) -> list[dict[str, Any]]:
     """Heads, MLPs, dropped members and the logits, a trace each."""
     groups: dict[str, list[Site | None]] = {
-        "head": [s for s in result.members if isinstance(s, Head)],
-        "mlp": [s for s in result.members if not isinstance(s, Head)],
-        "dropped": list(result.dropped),
+        "head": [s for s in members if isinstance(s, Head)],
+        "mlp": [s for s in members if not isinstance(s, Head)],
+        "dropped": list(dropped),
         "logits": [None],
     }
     looks: dict[str, dict[str, Any]] = {
@@ -179,7 +179,7 @@ def _nodes(circuit: Circuit, result: EdgeCircuit, places: _Places) -> list[dict[
                     "size": 10,
                     "color": PALETTE["quiet" if group == "dropped" else "paper"],
                 },
-                "customdata": [_told_of(site, result) for site in sites],
+                "customdata": [_told_of(site, edges, group) for site in sites],
                 "hovertemplate": "%{customdata}<extra></extra>",
                 "showlegend": False,
             }
@@ -194,11 +194,11 @@ def _told(edge: Edge) -> str:
     )
 
 
-def _told_of(site: Site | None, result: EdgeCircuit) -> str:
-    into = [edge for edge in result.edges if _end(edge) == site]
-    out = [edge for edge in result.edges if edge.sender == site and site is not None]
-    if site in result.dropped:
+def _told_of(site: Site | None, edges: Sequence[Edge], group: str) -> str:
+    if group == "dropped":
         return f"<b>{site}</b> has no kept path to the logits"
+    into = [edge for edge in edges if _end(edge) == site]
+    out = [edge for edge in edges if edge.sender == site and site is not None]
     return f"<b>{site or 'logits'}</b><br>{len(into)} edges in, {len(out)} out"
 
 

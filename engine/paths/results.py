@@ -90,3 +90,14 @@ class PathMatrix:
     effect: Float[np.ndarray, "senders inputs"]
     clean: float
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A direct path that is kept. `effect`: the change of the logit difference when it alone is
+    patched, negative where it carries what makes the answer right; `share`: of the clean one."""
+
+    sender: Site
+    receivers: tuple[Receiver, ...]
+    effect: float
+    share: float

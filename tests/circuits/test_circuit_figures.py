@@ -132,7 +132,7 @@ def edges(threshold: float = 0.1) -> engine.EdgeCircuit:
 
 def test_edges_are_as_wide_as_their_effect_and_coloured_by_its_sign():
     found = edges()
-    figure = engine.draw_paths(circuit("0.1 m1 2.0"), found)
+    figure = found.figure(circuit("0.1 m1 2.0"))
     lines = [t for t in figure.data if t.mode == "lines" and t.customdata]
     drawn = {t.customdata[0].split("<br>")[0]: t.line for t in lines}
     assert len(drawn) == len(found.edges) == 3
@@ -148,7 +148,7 @@ def test_edges_are_as_wide_as_their_effect_and_coloured_by_its_sign():
 
 
 def test_nodes_rise_by_layer_to_the_logits_and_the_dropped_are_hollow():
-    figure = engine.draw_paths(circuit("0.1 m1 2.0"), edges(0.25))
+    figure = edges(0.25).figure(circuit("0.1 m1 2.0"))
     nodes = {
         name: (y, t.marker.color)
         for t in figure.data
@@ -158,8 +158,8 @@ def test_nodes_rise_by_layer_to_the_logits_and_the_dropped_are_hollow():
     assert nodes["0.1"][0] < nodes["m1"][0] < nodes["2.0"][0] < nodes["logits"][0]
     assert nodes["0.1"][1] == nodes["m1"][1] == "#ffffff" != nodes["2.0"][1]
     with pytest.raises(engine.SiteError, match=r"is not in “mine”"):
-        engine.draw_paths(circuit("0.1"), edges())
-    assert engine.draw_paths(circuit("0.1 m1 2.0"), edges(9.0)).data
+        edges().figure(circuit("0.1"))
+    assert edges(9.0).figure(circuit("0.1 m1 2.0")).data
 
 
 def test_a_path_patch_is_on_the_grid_where_it_was_asked():

@@ -79,7 +79,7 @@ def _pruned(
     )
     rows = result.table()
     figure(
-        engine.draw_paths(circuit, result),
+        result.figure(circuit),
         "edges",
         csv=as_csv(rows),
         key="edges_figure",
