@@ -3,15 +3,12 @@
 from .asking import Load, begin
 from .captures import activations
 from .circuits.circuit import Circuit
-from .circuits.controls import random_controls
+from .circuits.controls import Controls, random_controls
 from .circuits.evaluation import Evaluate, evaluate
-from .circuits.evaluation_figures import draw_evaluation, draw_members
-from .circuits.figures import draw_circuit, draw_counts, draw_overlap, draw_overlaps
 from .circuits.files import circuit_left, read_circuits, write_circuits
-from .circuits.overlaps import Overlap, overlap, overlaps
-from .circuits.results import Controls, Evaluation
+from .circuits.overlaps import Overlap, Overlaps, overlap, overlaps
+from .circuits.results import Evaluation
 from .circuits.shelf import shelf
-from .circuits.tables import circuit_table, overlap_table
 from .errors import (
     Cancelled,
     EngineError,
@@ -122,22 +119,21 @@ __all__ = [
     "Example", "Experiment", "ExperimentError", "Generate", "GenerateMany", "Generated",
     "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind",
     "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError",
-    "ModelInfo", "Neuron", "NextToken", "Node", "NumberLengths", "Overlap", "Pair", "PairScores",
-    "PatchPaths", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers",
-    "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Run", "RunTotals", "Score",
-    "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "Step",
-    "StepRun", "Stream", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError",
-    "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights", "Work",
-    "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
-    "changes", "circuit_left", "circuit_table", "compare_sentencepiece", "compare_tokenizers",
-    "discover", "draw_answers", "draw_circuit", "draw_counts", "draw_evaluation", "draw_members",
-    "draw_overlap", "draw_overlaps", "draw_shares", "draw_steps", "evaluate", "examples",
-    "fold_sites", "fresh_task", "generate", "generate_many", "head_scores", "load", "logit_lens",
-    "many_table", "models", "next_token", "number_lengths", "overlap", "overlap_table", "overlaps",
-    "pair_families", "parse_sites", "path_matrix", "path_patch", "percent", "print_receivers",
-    "print_sites", "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv",
-    "read_examples", "read_task", "release", "resolve_sites", "run_totals", "score_task",
-    "search_path", "shelf", "signed", "step_table", "sweep", "task", "task_families", "token_view",
-    "token_views", "tokenize", "totals_table", "twins", "visible", "weight", "weights",
-    "would_change", "write_circuits", "write_task",
+    "ModelInfo", "Neuron", "NextToken", "Node", "NumberLengths", "Overlap", "Overlaps", "Pair",
+    "PairScores", "PatchPaths", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question",
+    "RankAnswers", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Run", "RunTotals",
+    "Score", "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid",
+    "Step", "StepRun", "Stream", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails",
+    "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights",
+    "Work", "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
+    "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "discover",
+    "draw_answers", "draw_shares", "draw_steps", "evaluate", "examples", "fold_sites", "fresh_task",
+    "generate", "generate_many", "head_scores", "load", "logit_lens", "many_table", "models",
+    "next_token", "number_lengths", "overlap", "overlaps", "pair_families", "parse_sites",
+    "path_matrix", "path_patch", "percent", "print_receivers", "print_sites", "prune_edges",
+    "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples", "read_task",
+    "release", "resolve_sites", "run_totals", "score_task", "search_path", "shelf", "signed",
+    "step_table", "sweep", "task", "task_families", "token_view", "token_views", "tokenize",
+    "totals_table", "twins", "visible", "weight", "weights", "would_change", "write_circuits",
+    "write_task",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError, LinkError, SiteError
 from ..experiment.ablations import Ablations
@@ -20,6 +20,10 @@ from ..experiment.method import Kind, Method
 from ..experiment.numbers import whole_number
 from ..experiment.sites import MLP, MOST_SITES, Head, Heads, Site, parse_sites, print_sites
 from ..text.csv_text import read_csv
+from .figures import kept_figure
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 MOST_CIRCUIT_TEXT = 1_000_000
 """Characters a circuit's file may have."""
@@ -132,6 +136,10 @@ class Circuit:
     def removed(self) -> Ablations:
         """The model without the circuit: its sites ablated. MLPs that were not asked about stay."""
         return Ablations(self.sites)
+
+    def figure(self) -> go.Figure:
+        """Layers down, heads across, the MLPs at the right; what the circuit keeps is filled."""
+        return kept_figure(self, self.heads, self.mlps, self.all_mlps)
 
     def union(self, other: Circuit) -> Circuit:
         """What either keeps. Raises: EngineError for circuits of other shapes."""

@@ -7,14 +7,38 @@ does not show: that the set is the circuit; only that its effect is not that of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from random import Random
+
+import numpy as np
+from jaxtyping import Float
 
 from ..errors import ExperimentError
 from ..experiment.sites import MLP, Head, Neuron, Shape, Site, resolve_sites
 
 MOST_CONTROLS = 1_000
 _TRIES = 50
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Random circuits, without overlap with the one they control for, put to the same tests.
+
+    `sites`: of each. `kept`, `removed`: their mean logit differences, [controls]; `kept_std`,
+    `removed_std`: the standard deviations of each over pairs, where known. `seed` and
+    `layer_matched`: how they were drawn. `same_mlps`: whether the MLPs are the circuit's own, there
+    being too few others, so that only heads differ.
+    """
+
+    sites: tuple[tuple[Site, ...], ...]
+    kept: Float[np.ndarray, " controls"]
+    removed: Float[np.ndarray, " controls"]
+    seed: int
+    layer_matched: bool
+    same_mlps: bool
+    kept_std: Float[np.ndarray, " controls"] | None = None
+    removed_std: Float[np.ndarray, " controls"] | None = None
 
 
 def random_controls(

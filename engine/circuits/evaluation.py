@@ -27,9 +27,9 @@ from ..tasks.pairs import Task, as_task, asked_of
 from ..tasks.results import PairScores
 from ..tasks.scores import late_notes, scores
 from .circuit import Circuit
-from .controls import random_controls
+from .controls import Controls, random_controls
 from .references import choose_references
-from .results import Controls, Evaluation
+from .results import Evaluation
 
 
 @dataclass(frozen=True)

@@ -2,60 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import EngineError
-from ..experiment.sites import Head
+from ..experiment.sites import Head, Site
 from ..showing.palette import PALETTE
-from ..tasks.results import PairScores
-from .results import Evaluation
+from .controls import Controls
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-MOST_MEMBERS = 60
-"""Members drawn as bars: those that add or spoil most."""
 _GOLDEN = 0.6180339887498949
 
 
-def draw_evaluation(evaluation: Evaluation) -> go.Figure:
-    """The score of the circuit alone, and of the model without it, over those of its controls.
-
-    The axis is the mean logit difference, positive is right. Dots are controls, one each, spread
-    up and down so that all are seen; lines stand at the clean score and where nothing is kept.
-    """
+def scores_figure(scores: Mapping[str, float], controls: Controls | None, n: int) -> go.Figure:
+    """A circuit's `scores` kept and removed over those of its controls, with lines at the clean one
+    and the empty one: mean logit differences over `n` pairs, positive is right."""
     import plotly.graph_objects as go
 
-    e = evaluation
+    clean = scores["clean"]
     figure = go.Figure()
     rows = {"kept": 1.0, "removed": 0.0}
-    if e.controls is not None:
+    if controls is not None:
         for name, y in rows.items():
-            scores = getattr(e.controls, name)
-            lift = (np.arange(1, len(scores) + 1) * _GOLDEN % 1 - 0.5) * 0.44
+            some = getattr(controls, name)
+            lift = (np.arange(1, len(some) + 1) * _GOLDEN % 1 - 0.5) * 0.44
             figure.add_scatter(
-                x=scores.tolist(),
+                x=some.tolist(),
                 y=(y + lift).tolist(),
                 mode="markers",
                 marker={"color": PALETTE["control"], "size": 8, "opacity": 0.65},
                 customdata=[
-                    f"control {i}, {name}<br>{_score(e, score)}"
-                    for i, score in enumerate(scores.tolist())
+                    f"control {i}, {name}<br>{_score(score, clean)}"
+                    for i, score in enumerate(some.tolist())
                 ],
                 hovertemplate="%{customdata}<extra></extra>",
-                name=f"{len(scores)} random controls, seed {e.controls.seed}",
+                name=f"{len(some)} random controls, seed {controls.seed}",
                 legendgroup="controls",
                 showlegend=name == "kept",
             )
-    own = {name: _mean(getattr(e, name)) for name in rows}
+    own = {name: scores[name] for name in rows}
     figure.add_scatter(
         x=list(own.values()),
         y=list(rows.values()),
         mode="markers",
         marker={"color": PALETTE["circuit"], "size": 15, "symbol": "diamond"},
-        customdata=[f"the circuit, {name}<br>{_score(e, score)}" for name, score in own.items()],
+        customdata=[
+            f"the circuit, {name}<br>{_score(score, clean)}" for name, score in own.items()
+        ],
         hovertemplate="%{customdata}<extra></extra>",
         name="the circuit",
     )
@@ -63,13 +59,13 @@ def draw_evaluation(evaluation: Evaluation) -> go.Figure:
         ("clean", "clean", PALETTE["answer"]),
         ("empty", "nothing kept", PALETTE["control"]),
     ):
-        at = _mean(getattr(e, name))
+        at = scores[name]
         figure.add_scatter(
             x=[at, at],
             y=[-0.45, 1.45],
             mode="lines",
             line={"color": colour, "width": 2, "dash": "solid" if name == "clean" else "dot"},
-            customdata=[f"{words}<br>{_score(e, at)}"] * 2,
+            customdata=[f"{words}<br>{_score(at, clean)}"] * 2,
             hovertemplate="%{customdata}<extra></extra>",
             name=f"{words} {at:.2f}",
         )
@@ -82,7 +78,7 @@ def draw_evaluation(evaluation: Evaluation) -> go.Figure:
         hovermode="closest",
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         xaxis={
-            "title": {"text": f"mean logit difference, {len(e.clean.logit_diff)} pairs"},
+            "title": {"text": f"mean logit difference, {n} pairs"},
             "range": [min(ends) - room, max(ends) + room],
             "zeroline": True,
         },
@@ -96,29 +92,24 @@ def draw_evaluation(evaluation: Evaluation) -> go.Figure:
     )
 
 
-def draw_members(evaluation: Evaluation) -> go.Figure:
-    """What each member adds to the circuit alone, as a share of the clean score; greatest first.
-
-    Of more than MOST_MEMBERS those farthest from 0 are drawn.
-    Raises: EngineError for an evaluation that left the members out.
-    """
+def members_figure(
+    members: Sequence[Site], adds: np.ndarray, without: np.ndarray, clean: float, most: int
+) -> go.Figure:
+    """What each member adds, as a share of the `clean` score, greatest first; of more than `most`
+    those farthest from 0. `without`: the score of the circuit alone without it."""
     import plotly.graph_objects as go
 
-    e = evaluation
-    if not e.members:
-        raise EngineError("The members were not asked about one by one: evaluate with minimality.")
-    adds = e.minimality
-    most = np.argsort(-np.abs(adds), kind="stable")[:MOST_MEMBERS]
-    order = [int(i) for i in sorted(most, key=lambda i: -adds[i])]
-    names = [str(e.members[i]) for i in order]
-    kinds = ["head" if isinstance(e.members[i], Head) else "mlp" for i in order]
+    farthest = np.argsort(-np.abs(adds), kind="stable")[:most]
+    order = [int(i) for i in sorted(farthest, key=lambda i: -adds[i])]
+    names = [str(members[i]) for i in order]
+    kinds = ["head" if isinstance(members[i], Head) else "mlp" for i in order]
     figure = go.Figure(
         go.Bar(
             x=list(range(len(order))),
             y=[float(adds[i]) for i in order],
             marker={"color": [PALETTE[kind] for kind in kinds]},
             customdata=[
-                f"<b>{name}</b> removed too: {_score(e, float(e.without[i]))}<br>"
+                f"<b>{name}</b> removed too: {_score(float(without[i]), clean)}<br>"
                 f"it adds {float(adds[i]):+.1%} of the clean score"
                 for i, name in zip(order, names, strict=True)
             ],
@@ -128,7 +119,7 @@ def draw_members(evaluation: Evaluation) -> go.Figure:
     )
     for kind, name in (("head", "heads"), ("mlp", "MLPs")):
         figure.add_bar(x=[None], y=[None], marker={"color": PALETTE[kind]}, name=name)
-    left = len(e.members) - len(order)
+    left = len(members) - len(order)
     axis: dict[str, Any] = {
         "tickvals": list(range(len(order))),
         "ticktext": names,
@@ -136,7 +127,7 @@ def draw_members(evaluation: Evaluation) -> go.Figure:
         "range": [-0.7, max(len(order), 8) - 0.3],
     }
     if left:
-        axis["title"] = {"text": f"the {len(order)} of {len(e.members)} farthest from 0"}
+        axis["title"] = {"text": f"the {len(order)} of {len(members)} farthest from 0"}
     return figure.update_layout(
         width=max(420, min(1100, 26 * len(order) + 130)),
         height=290,
@@ -152,11 +143,5 @@ def draw_members(evaluation: Evaluation) -> go.Figure:
     )
 
 
-def _score(e: Evaluation, score: float) -> str:
-    return f"{score:.3f}, {e.share(score):.1%} of clean"
-
-
-def _mean(scores: PairScores) -> float:
-    mean = scores.mean_logit_diff
-    assert mean is not None  # an evaluation is only made where all pairs have one
-    return mean
+def _score(score: float, clean: float) -> str:
+    return f"{score:.3f}, {score / clean:.1%} of clean"

@@ -11,12 +11,23 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..errors import EngineError
-from ..experiment.sites import MLP, Head, Site
+from ..experiment.sites import MLP, Head, Site, print_sites
+from ..showing.palette import COUNTED
+from ..showing.site_grid import SiteGrid, cells, site_columns
 from .circuit import Circuit, check_same_shape
+from .figures import filled_figure, matrix_figure, short_name
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,116 @@ class Overlap:
     share_of_smaller: float
     layer_matched: bool
     notes: tuple[str, ...] = ()
+
+    def figure(self) -> go.Figure:
+        """The sites that only the first circuit keeps, only the second, and both.
+
+        Where only heads are compared the MLPs are left blank.
+        """
+        names = {
+            "only_a": f"only “{short_name(self.a.name)}”",
+            "only_b": f"only “{short_name(self.b.name)}”",
+            "shared": "both",
+        }
+        told: dict[Site, str] = {
+            site: f"<b>{site}</b> in neither"
+            for site in cells(self.a)
+            if isinstance(site, Head) or not (self.a.all_mlps or self.b.all_mlps)
+        }
+        groups: dict[str, tuple[str, Sequence[Site]]] = {}
+        for part, name in names.items():
+            sites = getattr(self, part)
+            groups[f"{name}: {len(sites)}"] = (part, sites)
+            told |= {site: f"<b>{site}</b> in {name}" for site in sites}
+        return filled_figure(self.a, groups, told)
+
+    def table(self) -> Rows:
+        """One row: sizes, what the two share, Jaccard index and chance level."""
+        return [
+            {
+                "a": self.a.name,
+                "b": self.b.name,
+                "in_a": len(self.shared) + len(self.only_a),
+                "in_b": len(self.shared) + len(self.only_b),
+                "shared": len(self.shared),
+                "jaccard": self.jaccard,
+                "chance": self.chance,
+                "layer_matched": self.layer_matched,
+                "share_of_smaller": self.share_of_smaller,
+                "sites_shared": print_sites(self.shared),
+                "sites_only_a": print_sites(self.only_a),
+                "sites_only_b": print_sites(self.only_b),
+            }
+        ]
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Several circuits, every two of them compared.
+
+    `pairs`: the first with each of the others, then the second with those after it, and so on; what
+    it is iterated over.
+    """
+
+    circuits: tuple[Circuit, ...]
+    pairs: tuple[Overlap, ...]
+
+    def __iter__(self) -> Iterator[Overlap]:
+        return iter(self.pairs)
+
+    @property
+    def kept_by(self) -> dict[Site, list[Circuit]]:
+        """Which of the circuits keep each head, then each MLP, that any keeps."""
+        kept: dict[Site, list[Circuit]] = {}
+        for circuit in self.circuits:
+            members: tuple[Site, ...] = (*circuit.heads, *circuit.mlps)
+            for site in members:
+                kept.setdefault(site, []).append(circuit)
+        return {site: kept[site] for site in _ordered({*kept})}
+
+    def figure(self) -> go.Figure:
+        """The Jaccard index of every two circuits, with its chance level below it."""
+        names, n = [short_name(c.name) for c in self.circuits], len(self.circuits)
+        values = np.full((n, n), np.nan)
+        texts, told = (np.full((n, n), "", dtype=object) for _ in range(2))
+        for (i, j), one in zip(itertools.combinations(range(n), 2), self.pairs, strict=True):
+            values[j, i] = one.jaccard
+            texts[j, i] = f"<b>{one.jaccard:.2f}</b><br>chance {one.chance:.2f}"
+            told[j, i] = (
+                f"{names[i]}<br>{names[j]}<br>{len(one.shared)} shared, {len(one.only_a)} and "
+                f"{len(one.only_b)} not<br>Jaccard {one.jaccard:.3f}, chance {one.chance:.3f}"
+            )
+        return matrix_figure(names, values, texts, told, "Jaccard index")
+
+    def table(self) -> Rows:
+        """One row for every two: sizes, what they share, Jaccard index and chance level."""
+        return [row for one in self.pairs for row in one.table()]
+
+    def sites_figure(self) -> go.Figure:
+        """By how many circuits each head and MLP is kept, with their names at the pointer."""
+        model, n, kept_by = self.circuits[0], len(self.circuits), self.kept_by
+        by = {site: kept_by.get(site, []) for site in cells(model)}
+        told = {
+            site: "<br>".join(
+                (f"<b>{site}</b> kept by {len(some)} of {n}", *(short_name(c.name) for c in some))
+            )
+            for site, some in by.items()
+        }
+        counts = {site: float(len(some)) for site, some in by.items()}
+        return SiteGrid.of(model, counts, "circuits that keep it").figure(
+            told, COUNTED, float(n), dtick=max(1, n // 6)
+        )
+
+    def sites_table(self) -> Rows:
+        """One row for each site that a circuit keeps: by how many, and by which."""
+        return [
+            {
+                **site_columns(site),
+                "circuits": len(some),
+                "kept_by": "; ".join(c.name for c in some),
+            }
+            for site, some in self.kept_by.items()
+        ]
 
 
 def overlap(a: Circuit, b: Circuit, layer_matched: bool = False) -> Overlap:
@@ -71,15 +192,15 @@ def overlap(a: Circuit, b: Circuit, layer_matched: bool = False) -> Overlap:
     )
 
 
-def overlaps(circuits: Sequence[Circuit], layer_matched: bool = False) -> tuple[Overlap, ...]:
-    """Compare every two of several circuits: the first with each, then the second with those after
-    it, and so on.
+def overlaps(circuits: Sequence[Circuit], layer_matched: bool = False) -> Overlaps:
+    """Compare every two of several circuits.
 
     Raises: EngineError for fewer than two, or for circuits of models of other shapes.
     """
     if len(circuits) < 2:
         raise EngineError("It takes two circuits to compare: choose another.")
-    return tuple(overlap(a, b, layer_matched) for a, b in itertools.combinations(circuits, 2))
+    two = itertools.combinations(circuits, 2)
+    return Overlaps(tuple(circuits), tuple(overlap(a, b, layer_matched) for a, b in two))
 
 
 def _jaccard(shared: int, sizes: int) -> float:

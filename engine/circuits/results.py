@@ -4,39 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from ..errors import EngineError
 from ..experiment.method import Kind
 from ..experiment.sites import Site, print_sites
 from ..showing.site_grid import SiteGrid
 from ..tasks.pairs import Pair
 from ..tasks.results import PairScores
 from .circuit import Circuit
+from .controls import Controls
+from .evaluation_figures import members_figure, scores_figure
 from .references import Whose
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
 Rows = list[dict[str, object]]
-
-
-@dataclass(frozen=True)
-class Controls:
-    """Random circuits, without overlap with the one they control for, put to the same tests.
-
-    `sites`: of each. `kept`, `removed`: their mean logit differences, [controls]; `kept_std`,
-    `removed_std`: the standard deviations of each over pairs, where known. `seed` and
-    `layer_matched`: how they were drawn. `same_mlps`: whether the MLPs are the circuit's own, there
-    being too few others, so that only heads differ.
-    """
-
-    sites: tuple[tuple[Site, ...], ...]
-    kept: Float[np.ndarray, " controls"]
-    removed: Float[np.ndarray, " controls"]
-    seed: int
-    layer_matched: bool
-    same_mlps: bool
-    kept_std: Float[np.ndarray, " controls"] | None = None
-    removed_std: Float[np.ndarray, " controls"] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +77,29 @@ class Evaluation:
         """`minimality` of each member, on the heads and MLPs of the model."""
         adds = dict(zip(self.members, self.minimality.tolist(), strict=True))
         return SiteGrid.of(self.circuit, adds, "added to the circuit, share of clean", signed=True)
+
+    def figure(self) -> go.Figure:
+        """The score of the circuit alone, and of the model without it, over those of its controls.
+
+        The axis is the mean logit difference, positive is right. Dots are controls, one each,
+        spread up and down so that all are seen; lines stand at the clean score and where nothing
+        is kept.
+        """
+        runs = ("clean", "kept", "removed", "empty")
+        means = {run: _mean(getattr(self, run)) for run in runs}
+        return scores_figure(means, self.controls, len(self.clean.logit_diff))
+
+    def members_figure(self, most: int = 60) -> go.Figure:
+        """What each member adds to the circuit alone, as a share of the clean score; greatest
+        first, those farthest from 0 of more than `most`.
+
+        Raises: EngineError for an evaluation that left the members out.
+        """
+        if not self.members:
+            raise EngineError(
+                "The members were not asked about one by one: evaluate with minimality."
+            )
+        return members_figure(self.members, self.minimality, self.without, _mean(self.clean), most)
 
     @property
     def kept_beats(self) -> float | None:

@@ -48,34 +48,35 @@ def evaluation(controls: bool = True) -> engine.Evaluation:
 
 
 def test_a_circuit_is_its_filled_cells():
-    figure = engine.draw_circuit(circuit())
+    figure = circuit().figure()
     assert filled(figure, 1) == "0.1 1.2" and filled(figure, 2) == "m0"
     assert np.isnan(np.asarray(figure.data[0].z)[:, HEADS]).all()
-    assert filled(engine.draw_circuit(circuit("0.1", all_mlps=True)), 2) == "m0 m1 m2"
+    assert filled(circuit("0.1", all_mlps=True).figure(), 2) == "m0 m1 m2"
     assert "2 heads kept" in [trace.name for trace in figure.data]
 
 
 def test_an_overlap_has_a_colour_for_each_part():
     found = engine.overlap(circuit("0.1 1.2 m0"), circuit("0.1 2.3 m0 m1", "other"))
-    figure = engine.draw_overlap(found)
+    figure = found.figure()
     parts = [engine.print_sites(some) for some in (found.only_a, found.only_b, found.shared)]
     assert [filled(figure, i) for i in (1, 2, 3)] == parts == ["1.2", "2.3 m1", "0.1 m0"]
     assert [t.name for t in figure.data[1:]] == ["only “mine”: 1", "only “other”: 2", "both: 2"]
-    heads = engine.draw_overlap(engine.overlap(circuit(), circuit("0.1", all_mlps=True)))
+    heads = engine.overlap(circuit(), circuit("0.1", all_mlps=True)).figure()
     assert np.isnan(np.asarray(heads.data[0].z)[:, -1]).all()
 
 
 def test_many_circuits_are_counted():
-    figure = engine.draw_counts([circuit("0.1 m0"), circuit("0.1 0.2"), circuit("0.1 m0 m2")])
+    some = [circuit("0.1 m0"), circuit("0.1 0.2"), circuit("0.1 m0 m2")]
+    figure = engine.overlaps(some).sites_figure()
     assert (filled(figure, 3), filled(figure, 2), filled(figure, 1)) == ("0.1", "m0", "0.2 m2")
-    with pytest.raises(engine.EngineError, match="no circuits"):
-        engine.draw_counts([])
+    with pytest.raises(engine.EngineError, match="two circuits"):
+        engine.overlaps([])
 
 
 def test_the_matrix_has_every_two_circuits_once_with_their_chance():
     circuits = [circuit("0.1 0.2 m0", "a"), circuit("0.1 m0", "b"), circuit("2.1 m0", "c")]
     found = engine.overlaps(circuits)
-    drawn = engine.draw_overlaps(found).data[0]
+    drawn = found.figure().data[0]
     z = np.asarray(drawn.z)
     by_name = {(one.a.name, one.b.name): one for one in found}
     for (row, column), pair in {(0, 0): "ab", (1, 0): "ac", (1, 1): "bc"}.items():
@@ -83,7 +84,7 @@ def test_the_matrix_has_every_two_circuits_once_with_their_chance():
         assert z[row, column] == one.jaccard
         assert f"chance {one.chance:.2f}" in drawn.text[row][column]
     assert np.isnan(z[0, 1])
-    rows = engine.overlap_table(found)
+    rows = found.table()
     assert [(row["a"], row["b"]) for row in rows] == list(by_name)
     assert [row["jaccard"] for row in rows] == [one.jaccard for one in found]
     with pytest.raises(engine.EngineError, match="choose another"):
@@ -92,7 +93,7 @@ def test_the_matrix_has_every_two_circuits_once_with_their_chance():
 
 def test_an_evaluation_shows_the_circuit_over_each_of_its_controls():
     e = evaluation()
-    figure = engine.draw_evaluation(e)
+    figure = e.figure()
     assert e.controls is not None
     kept, removed, own, clean, empty = figure.data
     assert list(kept.x) == e.controls.kept.tolist()
@@ -101,17 +102,17 @@ def test_an_evaluation_shows_the_circuit_over_each_of_its_controls():
     assert set(clean.x) == {4.0} and set(empty.x) == {-1.0}
     assert all(abs(y - 1) < 0.25 for y in kept.y) and all(abs(y) < 0.25 for y in removed.y)
     assert "75.0% of clean" in own.customdata[0] and "seed 7" in kept.name
-    assert len(engine.draw_evaluation(evaluation(controls=False)).data) == 3
+    assert len(evaluation(controls=False).figure().data) == 3
 
 
 def test_members_are_bars_the_greatest_first():
     e = evaluation()
-    bars = engine.draw_members(e)
+    bars = e.members_figure()
     assert list(bars.data[0].y) == [0.5, 0.25, -0.125]
     assert list(bars.layout.xaxis.ticktext) == ["0.1", "m0", "1.2"]
     assert [row["adds"] for row in e.members_table()] == [0.5, 0.25, -0.125]
     with pytest.raises(engine.EngineError, match="minimality"):
-        engine.draw_members(replace(e, members=(), without=np.array([])))
+        replace(e, members=(), without=np.array([])).members_figure()
 
 
 def test_the_rows_of_an_evaluation_are_its_runs():

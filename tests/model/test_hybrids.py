@@ -148,7 +148,7 @@ def test_a_search_of_a_hybrid_walks_over_what_it_has(hybrid, by):
     drawn = found.figure()
     for trace in drawn.data:
         assert np.isnan(np.array(trace.z, float)[[0, 2], :4]).all()
-    pictured = np.array(engine.draw_circuit(circuit).data[0].z, float)
+    pictured = np.array(circuit.figure().data[0].z, float)
     assert np.isnan(pictured[[0, 2], :4]).all() and np.isfinite(pictured[1, :4]).all()
 
 

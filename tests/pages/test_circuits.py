@@ -157,8 +157,7 @@ def test_two_circuits_are_compared_with_their_chance():
     assert {row["site"] for row in rows(page, "overlap")} == {
         str(s) for s in (*ONE.sites, *TWO.sites)
     }
-    mine = printed(page, "engine.overlaps(")
-    assert mine == engine.overlap_table([found])
+    assert printed(page, "engine.overlaps(") == found.table()
     page = pressed(page, "Add the intersection to the library")
     assert own(page)["one ∩ two"].sites == found.shared
 
@@ -167,11 +166,9 @@ def test_many_circuits_are_compared_two_by_two_published_ones_too():
     some = [c for c in engine.shelf() if c.model == "gpt2"]
     page = opened(do="compare", compared="\n".join(c.name for c in some), matched="anywhere")
     found = engine.overlaps(some)
-    same(
-        rows(page, "overlaps"), engine.overlap_table(found), "jaccard", "chance", "share_of_smaller"
-    )
-    assert printed(page, "engine.overlaps(") == engine.overlap_table(found)
-    same(rows(page, "circuits"), engine.circuit_table(some))
+    same(rows(page, "overlaps"), found.table(), "jaccard", "chance", "share_of_smaller")
+    assert printed(page, "engine.overlaps(") == found.table()
+    same(rows(page, "circuits"), found.sites_table())
 
 
 def test_the_intersection_is_put_to_a_third_task_beside_its_controls():

@@ -35,20 +35,20 @@ def compare(reading: state.Reading) -> None:
     if len(some) == 2:
         _two(result)
     else:
-        _many(some, result, common)
+        _many(result, common)
     st.caption(plain(_told(result)))
     _add(some)
     _on_a_task(reading, common)
 
 
-def _two(result: tuple[engine.Overlap, ...]) -> None:
-    one = result[0]
+def _two(result: engine.Overlaps) -> None:
+    one = result.pairs[0]
     left, right = circuit_forms.beside(one.a.n_heads)
     with left:
         figure(
-            engine.draw_overlap(one),
+            one.figure(),
             "overlap",
-            csv=as_csv(engine.circuit_table([one.a, one.b])),
+            csv=as_csv(result.sites_table()),
             key="overlap_figure",
         )
     with right:
@@ -70,45 +70,42 @@ def _two(result: tuple[engine.Overlap, ...]) -> None:
         _python(result)
 
 
-def _many(
-    some: list[engine.Circuit], result: tuple[engine.Overlap, ...], common: engine.Circuit
-) -> None:
+def _many(result: engine.Overlaps, common: engine.Circuit) -> None:
     left, right = circuit_forms.beside(common.n_heads)
     with left:
         figure(
-            engine.draw_counts(some),
+            result.sites_figure(),
             "circuits",
-            csv=as_csv(engine.circuit_table(some)),
+            csv=as_csv(result.sites_table()),
             key="counts_figure",
         )
-        st.markdown(f"**In all {len(some)}** ({shelf.size(common)})")
+        st.markdown(f"**In all {len(result.circuits)}** ({shelf.size(common)})")
         st.code(engine.print_sites(common.sites) or "none", language=None, wrap_lines=True)
     with right:
         figure(
-            engine.draw_overlaps(result),
+            result.figure(),
             "overlaps",
-            csv=as_csv(engine.overlap_table(result)),
+            csv=as_csv(result.table()),
             key="overlaps_figure",
         )
         _python(result)
 
 
-def _python(result: tuple[engine.Overlap, ...]) -> None:
-    circuits = [result[0].a, *(one.b for one in result if one.a is result[0].a)]
-    inside = "".join(f"    {c.to_python()},\n" for c in circuits)
+def _python(result: engine.Overlaps) -> None:
+    inside = "".join(f"    {c.to_python()},\n" for c in result.circuits)
     with st.expander("Copy as Python"):
         st.code(
             f"import switchboard as engine\n\ncircuits = [\n{inside}]\n"
-            f"result = engine.overlaps(circuits, layer_matched={result[0].layer_matched})\n"
-            "for row in engine.overlap_table(result):\n    print(row)\n",
+            f"result = engine.overlaps(circuits, layer_matched={result.pairs[0].layer_matched})\n"
+            "for row in result.table():\n    print(row)\n",
             language="python",
         )
 
 
-def _told(result: tuple[engine.Overlap, ...]) -> str:
+def _told(result: engine.Overlaps) -> str:
     like = (
         "as many heads in each layer and as many MLPs"
-        if result[0].layer_matched
+        if result.pairs[0].layer_matched
         else "as many heads and MLPs, of any layer"
     )
     text = (

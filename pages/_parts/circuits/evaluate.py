@@ -187,7 +187,7 @@ def told(result: engine.Evaluation) -> str:
 def figures(result: engine.Evaluation, name: str, python: str = "") -> None:
     """The evaluation over its controls and its members, with the downloads."""
     figure(
-        engine.draw_evaluation(result),
+        result.figure(),
         name,
         csv=as_csv(result.table()),
         python=python,
@@ -195,7 +195,7 @@ def figures(result: engine.Evaluation, name: str, python: str = "") -> None:
     )
     if result.members:
         figure(
-            engine.draw_members(result),
+            result.members_figure(),
             f"{name}_members",
             csv=as_csv(result.members_table()),
             key=f"{name}_members_figure",

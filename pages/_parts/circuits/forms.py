@@ -176,7 +176,7 @@ def beside(n_heads: int) -> Sequence[DeltaGenerator]:
 def _save(there: shelf.Library, chosen: engine.Circuit) -> None:
     left, right = beside(chosen.n_heads)
     with left:
-        figure(engine.draw_circuit(chosen), "circuit", csv=chosen.to_csv(), key="circuit_figure")
+        figure(chosen.figure(), "circuit", csv=chosen.to_csv(), key="circuit_figure")
     with right:
         own = chosen.name in there.own
         st.text_input("Name", chosen.name, key=f"_name {chosen.name}")
