@@ -182,7 +182,8 @@ def _told(question: engine.MapPaths | engine.PatchPaths) -> str:
     )
     references = question.e.references or question.task.references
     if "mean" in str(question.e.method):
-        text += f" Averages are over {len(references)} reference prompts."
+        whose = "the sidebar's" if question.e.references else "these pairs' corrupted prompts"
+        text += f" Averages are over {len(references)} reference prompts, {whose}."
     return text
 
 
