@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from .errors import EngineError
 from .experiment.question import Question
 from .model.model import Model
-from .model.work import PATIENCE, Answer, Run, Work
+from .model.work import PATIENCE, Answer, Execution, Work
 from .model.worker import Worker, no_steps
 from .registry import as_name, loaded, loading
 
@@ -41,7 +41,7 @@ class Load(Question[None, Model]):
         return self.name
 
 
-_views: weakref.WeakValueDictionary[Hashable, Run] = weakref.WeakValueDictionary()
+_views: weakref.WeakValueDictionary[Hashable, Execution] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 _WHOLE: Answer[Any, Any] = Answer(lambda _: no_steps())
 """Of a load there is nothing to be seen before it is over."""
@@ -63,7 +63,7 @@ def begin(
         raise EngineError(f"A question is begun, such as engine.Sweep(e), not {question!r:.60}.")
     if patience is None and view is not None:
         patience = PATIENCE
-    run = Run(patience)
+    run = Execution(patience)
     work: Work[P, T] = (question.work_kind or Work)(run)
     older = _remember(view, run)
     try:
@@ -82,7 +82,9 @@ def ask(question: Question[Any, T], view: Hashable | None = None) -> T:
     return begin(question, view).result()
 
 
-def _begin(question: Question[P, T], work: Work[P, T], run: Run, view: Hashable | None) -> None:
+def _begin(
+    question: Question[P, T], work: Work[P, T], run: Execution, view: Hashable | None
+) -> None:
     name = question.model_name
     if isinstance(question, Load):
         work.answer = _WHOLE
@@ -106,7 +108,7 @@ def _begin(question: Question[P, T], work: Work[P, T], run: Run, view: Hashable 
         run.follow(loading(name, wanted=run.wanted), then)
 
 
-def _remember(view: Hashable | None, run: Run) -> Run | None:
+def _remember(view: Hashable | None, run: Execution) -> Execution | None:
     """Note what a view asks. Returns: what it asked before, if that is not over."""
     if view is None:
         return None

@@ -28,7 +28,7 @@ _MOST_ROWS = 256
 
 
 @dataclass(frozen=True)
-class Plan:
+class ManyPlan:
     """What to run: `prompts` as tokens, or why they have none; the runs of each, with the
     experiment each is of; how many tokens to take, and how; and the prompts, by their index, that
     are done already."""
@@ -52,7 +52,7 @@ class _Row:
     log_prob: float = 0.0
 
 
-def work(model: Model, plan: Plan, put: Callable[[Any], None]) -> Generator[float, None, str]:
+def work(model: Model, plan: ManyPlan, put: Callable[[Any], None]) -> Generator[float, None, str]:
     """The job: hands over each prompt once all of its runs are done."""
     n_runs = len(plan.runs)
     done, total = n_runs * len(plan.done), n_runs * len(plan.prompts)
@@ -100,7 +100,7 @@ def work(model: Model, plan: Plan, put: Callable[[Any], None]) -> Generator[floa
 
 
 def _schedules(
-    model: Model, plan: Plan, index: int
+    model: Model, plan: ManyPlan, index: int
 ) -> Generator[float, None, tuple[list[Schedule], list[str]]]:
     """How each run acts on prompts of one length, or why it cannot: values by position depend on
     a prompt's length and on nothing else of it."""
@@ -145,7 +145,7 @@ def _done(index: int, results: Mapping[int, _Row | str]) -> RawRow:
 
 
 def _batch(
-    model: Model, plan: Plan, batch: list[_Row], schedules: list[Schedule], n_new: int
+    model: Model, plan: ManyPlan, batch: list[_Row], schedules: list[Schedule], n_new: int
 ) -> Generator[float, None, None]:
     """Generate for rows of one length together. Yields: how far this batch is.
 

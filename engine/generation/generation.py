@@ -23,7 +23,7 @@ from ..model.work import Answer, Work
 from ..model.worker import INTERACTIVE
 from ..passes.hooks import ablated_sites
 from ..registry import model_of
-from .modes import Plan
+from .modes import GenerationPlan
 from .results import Generated, Step
 from .sampling import Sampled, Sampling
 from .schedule import spans
@@ -159,7 +159,7 @@ class Generate(Sampled, Question[Step, Generated]):
         runs = {run: (given[i], when[i]) for i, run in reversed([*enumerate(which)])}
         prefixes, spans_of = zip(*(runs[run] for run in range(len(runs))), strict=True)
         clipped = n_new < self.max_new_tokens
-        plan = Plan(
+        plan = GenerationPlan(
             prompt, prefixes, spans_of, which[1], n_new, clipped, self.sampling, k, self.retokenize
         )
         notes = notes_of(model, plan, when[1], self.max_new_tokens)

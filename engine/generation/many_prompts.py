@@ -26,7 +26,7 @@ from ..passes import forward
 from ..passes.hooks import ablated_sites
 from ..registry import model_of
 from ..tasks.families import MOST_EXAMPLES, Example, as_examples
-from .batches import Plan, room, work
+from .batches import ManyPlan, room, work
 from .many_rows import ManyRows
 from .results import GeneratedMany, ManyRow, Run, RunTotals
 from .sampling import Sampled
@@ -137,7 +137,7 @@ class GenerateMany(Sampled, Question[ManyRow, GeneratedMany]):
                 f"{MOST_ROWS:,}."
             )
         tokens = tuple(_tokens(model, one, self.e.prepend_bos) for one in self.prompts)
-        plan = Plan(
+        plan = ManyPlan(
             tokens, runs, experiments, self.max_new_tokens, self.sampling, frozenset(self.done)
         )
         notes = tuple(_notes(model, plan, self.prompts))
@@ -246,7 +246,7 @@ def _tokens(model: Model, example: Example, prepend_bos: bool | None) -> Tokens 
         return str(wrong)
 
 
-def _notes(model: Model, plan: Plan, prompts: Sequence[Example]) -> list[str]:
+def _notes(model: Model, plan: ManyPlan, prompts: Sequence[Example]) -> list[str]:
     told = []
     held = [t for t in plan.prompts if not isinstance(t, str)]
     cut = [t for t in held if room(model, len(t), plan.n_new) < plan.n_new]

@@ -21,7 +21,7 @@ _FORCED = 32
 
 
 @dataclass(frozen=True)
-class Plan:
+class GenerationPlan:
     """A generation, ready to run: `prefix` are each run's forced ids and `when` what acts in it,
     `against` the run that the first is compared with; `n_new` the tokens to take after the prefix,
     `clipped` whether that is all that fits rather than all that was asked for."""
@@ -48,7 +48,7 @@ class Appending:
     fits = True  # the plan has seen to it
     logits: Tensor
 
-    def __init__(self, model: Model, plan: Plan, schedules: list[Schedule]) -> None:
+    def __init__(self, model: Model, plan: GenerationPlan, schedules: list[Schedule]) -> None:
         self._model, self._plan, self._schedules = model, plan, schedules
         self._decoding = Decoding(model)
         self._taken = self._tensor([plan.prompt.ids] * len(schedules))
@@ -92,7 +92,7 @@ class Rewriting:
     """Runs whose whole text is tokenized anew after every token: each goes on by itself, and is
     read again from the beginning where its ids have changed."""
 
-    def __init__(self, model: Model, plan: Plan, schedules: list[Schedule]) -> None:
+    def __init__(self, model: Model, plan: GenerationPlan, schedules: list[Schedule]) -> None:
         self._most = model.shape.n_ctx
         self._runs = [
             Appending(model, replace(plan, prefix=(prefix,)), [one])

@@ -12,7 +12,7 @@ from ..model.worker import Steps
 from ..passes import forward
 from ..passes.prepare import prepare
 from ..scoring.answers import lengths_note
-from .modes import Appending, Plan, Rewriting
+from .modes import Appending, GenerationPlan, Rewriting
 from .schedule import Schedule, Span
 from .step_numbers import summarize
 from .transcript import RawStep
@@ -47,7 +47,7 @@ def apart(
     return tuple(result)
 
 
-def work(model: Model, plan: Plan, put: Put) -> Steps[str]:
+def work(model: Model, plan: GenerationPlan, put: Put) -> Steps[str]:
     """The job: hands over what each step gave, and returns how it ended."""
     prepared = {}
     for e in dict.fromkeys(span.e for when in plan.when for span in when):
@@ -98,7 +98,9 @@ def _ended_itself(model: Model, steps: int, forced: int) -> str:
 _READ_ANEW = "there the whole text is read anew, as without a cache"
 
 
-def notes_of(model: Model, plan: Plan, when: tuple[Span, ...], question: int) -> tuple[str, ...]:
+def notes_of(
+    model: Model, plan: GenerationPlan, when: tuple[Span, ...], question: int
+) -> tuple[str, ...]:
     """What a reader must know of a generation before it begins, in sentences."""
     told = list(plan.prompt.warnings)
     n = len(plan.prompt)

@@ -16,7 +16,7 @@ of the tokens followed `logits 0`, `log_probs 0` and `ranks 0` for the first, an
 
 
 @dataclass(frozen=True)
-class Run:
+class Rows:
     """Where, among the logits of many layers, those of one run are: of its layers, in ascending
     order, and of what it ends in. The first `known` layers are known but for the divergence."""
 
@@ -91,7 +91,7 @@ class Output:
 
 
 def cells(
-    logits: Tensor, runs: list[Run], k: int, followed: tuple[int | None, ...], scratch: Scratch
+    logits: Tensor, runs: list[Rows], k: int, followed: tuple[int | None, ...], scratch: Scratch
 ) -> list[Cells]:
     """What is shown of each run: of the layers known already, the divergence alone.
 
@@ -138,7 +138,7 @@ def cells(
     ]
 
 
-def _moves(front: Front, ids: Tensor, runs: list[Run]) -> Tensor:
+def _moves(front: Front, ids: Tensor, runs: list[Rows]) -> Tensor:
     """How many places each of ids [n pos k] stands higher than in the layer before; 0 in the first
     of a run, and in those known."""
     _, pos, k = ids.shape

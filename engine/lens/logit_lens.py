@@ -25,7 +25,7 @@ from ..passes.hooks import Edit
 from ..passes.prepare import prepare
 from ..registry import model_of
 from ..scoring.answers import Answers, answers_of
-from .cells import Cells, Run, Scratch, cells
+from .cells import Cells, Rows, Scratch, cells
 from .results import Lens
 from .runs import LensRun, Trace
 
@@ -252,7 +252,7 @@ def _read(
     streams = [clean, ablated] if kept is None else [ablated]
     each = {id(vectors): vectors for run in streams for vectors in (*run.layers, run.end)}
     place = {key: i for i, key in enumerate(each)}
-    runs = [Run([place[id(v)] for v in run.layers], place[id(run.end)], known) for run in streams]
+    runs = [Rows([place[id(v)] for v in run.layers], place[id(run.end)], known) for run in streams]
     some = torch.cat([vectors[wanted.first : wanted.end] for vectors in each.values()])
     logits = forward.unembed(model, some, scratch.logits(len(some), model.shape.d_vocab, some))
     result = cells(logits.unflatten(0, (len(each), -1)), runs, wanted.k, wanted.followed, scratch)

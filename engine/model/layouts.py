@@ -57,9 +57,9 @@ def into_heads(model: Model, name: str, layer: int) -> Tensor:
     place = linear(model, name, layer)
     whole = matrix(model, name, layer)
     places, heads = model.layer(layer).places, place.heads or 1
-    d_head = (inputs_of(places["z"].module) or 0) // model.plan.n_heads
+    d_head = (inputs_of(places["z"].module) or 0) // model.structure.n_heads
     if name[-1] in "QK" and "k" in places:  # values may be wider or narrower than they
-        d_head = _n_outputs(places["k"]) // model.plan.n_key_value_heads
+        d_head = _n_outputs(places["k"]) // model.structure.n_key_value_heads
     if _n_outputs(place) != heads * d_head:
         given = f"its projection gives {_n_outputs(place)} numbers, not {heads} × {d_head}"
         raise lacking(model, name, layer, given)
@@ -135,7 +135,7 @@ def norm(model: Model, name: str, layer: int | None) -> Tensor:
     no such norm, or it does without."""
     which, _, kind = name.rpartition(".")
     place = None if layer is None else model.layer(layer).parts.get(which)
-    module = model.plan.ln_final if layer is None else None if place is None else place.module
+    module = model.structure.ln_final if layer is None else None if place is None else place.module
     if module is None:
         raise lacking(model, name, layer, "there is no norm of that name")
     value = getattr(module, "weight" if kind == "w" else "bias", None)
@@ -149,7 +149,7 @@ def beside_stream(model: Model, name: str, module: nn.Module) -> Tensor:
     """A weight [n d_model] at one of the model's ends. Raises: EngineError where it is not as wide
     as the stream, as another projection lies between (OPT-350m)."""
     weight = stored(model, name, None, module)
-    z = next(layer.places["z"] for layer in model.plan.layers if "z" in layer.places)
+    z = next(layer.places["z"] for layer in model.structure.layers if "z" in layer.places)
     if weight.shape[-1] != _n_outputs(z):
         widths = f"its table is {weight.shape[-1]} wide and the stream {_n_outputs(z)}"
         raise lacking(model, name, None, f"{widths}, with a projection between them")

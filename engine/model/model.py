@@ -22,7 +22,7 @@ from ..experiment.sites import Shape
 from ..text.tokens import Tokenizer
 from .attention import carry_over, softmax_seen
 from .checkpoints import Checkpoint
-from .place import SOFTMAX, Layer, Place, Plan
+from .place import SOFTMAX, Layer, Place, Structure
 from .rotary import Rotaries
 from .store import Store
 from .worker import CORES, Worker
@@ -53,15 +53,20 @@ class Model:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, hf: Any, tokenizer: Tokenizer, plan: Plan, shape: Shape
+        self,
+        checkpoint: Checkpoint,
+        hf: Any,
+        tokenizer: Tokenizer,
+        structure: Structure,
+        shape: Shape,
     ) -> None:
         self.name = checkpoint.name
         self.checkpoint = checkpoint
         self.tokenizer = tokenizer
         self.hf = hf
-        self.plan = plan
+        self.structure = structure
         self.shape = shape
-        self.blocks: list[nn.Module] = [layer.block for layer in plan.layers]
+        self.blocks: list[nn.Module] = [layer.block for layer in structure.layers]
         self.unembed: nn.Module = hf.get_output_embeddings()
         first = next(hf.parameters())
         self.device, self.dtype = first.device, first.dtype
@@ -78,7 +83,7 @@ class Model:
         self.refused: dict[tuple[str, int], str] = {}
         self.rotaries = Rotaries(hf)
         self._cached = _name_of_cache(hf)
-        self._plans: list[Plan] = []
+        self._structures: list[Structure] = []
         self._copies = True
         self.worker = Worker(checkpoint.name)
         self.store: Store = Store(STORE_BYTES)
@@ -108,36 +113,36 @@ class Model:
         that run them at once on rows of their own: hooks belong to a module. Where no copy can be
         made of its blocks, and on a graphics card, this one alone."""
         most = HANDS if self.device.type == "cpu" else 1
-        while self._copies and len(self._plans) < most - 1:
+        while self._copies and len(self._structures) < most - 1:
             try:
-                self._plans.append(self._copied_plan())
+                self._structures.append(self._copied_structure())
             except Exception:  # whatever a module holds that cannot be copied
                 self._copies = False
         result = [self]
-        for plan in self._plans[: most - 1]:
+        for structure in self._structures[: most - 1]:
             hand = copy.copy(self)
-            hand.plan, hand.blocks = plan, [layer.block for layer in plan.layers]
+            hand.structure, hand.blocks = structure, [layer.block for layer in structure.layers]
             result.append(hand)
         return result
 
-    def _copied_plan(self) -> Plan:
+    def _copied_structure(self) -> Structure:
         modules = [m for block in self.blocks for m in block.modules()]
         held = [v for m in modules for v in (*m._parameters.values(), *m._buffers.values())]
         held += [v for m in modules for v in vars(m).values() if isinstance(v, Tensor)]
         memo = {id(tensor): tensor for tensor in held if tensor is not None}
-        plan = replace(self.plan, layers=copy.deepcopy(self.plan.layers, memo))
-        for old, new in zip(self.plan.layers, plan.layers, strict=True):
+        structure = replace(self.structure, layers=copy.deepcopy(self.structure.layers, memo))
+        for old, new in zip(self.structure.layers, structure.layers, strict=True):
             for one, other in zip(old.block.modules(), new.block.modules(), strict=True):
                 carry_over(one, other)
-        return plan
+        return structure
 
     def layer(self, layer: int) -> Layer:
         """A block and its parts."""
-        return self.plan.layers[layer]
+        return self.structure.layers[layer]
 
     def place(self, name: str, layer: int) -> Place:
         """The module at which an activation passes. Raises: EngineError where there is none."""
-        result = self.plan.layers[layer].places.get(name)
+        result = self.structure.layers[layer].places.get(name)
         if result is None or (name, layer) in self.refused:
             raise EngineError(self.why_not(name, layer))
         return result
@@ -145,10 +150,10 @@ class Model:
     def reaches(self, name: str, layer: int) -> bool:
         """Whether there is an activation of that name in that layer to see and to change."""
         if name == "ln_final":
-            return layer == self.shape.n_layers and self.plan.ln_final is not None
+            return layer == self.shape.n_layers and self.structure.ln_final is not None
         if not 0 <= layer < self.shape.n_layers or (name, layer) in self.refused:
             return False
-        result = self.plan.layers[layer]
+        result = self.structure.layers[layer]
         return name in result.places or (name in SOFTMAX and "z" in result.places)
 
     def why_not(self, name: str, layer: int) -> str:
@@ -178,12 +183,12 @@ class Model:
             raise EngineError(self.why_not(name, layer))
         with contextlib.ExitStack() as stack:
             if name in SOFTMAX:
-                attention = self.plan.layers[layer].attention
+                attention = self.structure.layers[layer].attention
                 assert attention is not None
                 given = {"scores": act} if name == "attn_scores" else {"pattern": act}
                 stack.enter_context(softmax_seen(attention, self.shape.n_heads, **given))
             elif name == "ln_final":
-                norm = self.plan.ln_final
+                norm = self.structure.ln_final
                 assert norm is not None
                 stack.callback(_hook(Place(norm, False), n_tokens, act).remove)
             elif name == "resid_mid":
@@ -211,12 +216,11 @@ class Model:
     def release(self) -> None:
         """End its worker and let go of its memory."""
         self.worker.close()
-        self.store.clear()
-        self.means.clear()
-        self.lenses.clear()
+        for kept in (self.store, self.means, self.lenses):
+            kept.clear()
         self.blocks.clear()
-        self._plans.clear()
-        del self.hf, self.plan, self.unembed, self.rotaries
+        self._structures.clear()
+        del self.hf, self.structure, self.unembed, self.rotaries
 
 
 def _hook(place: Place, n_tokens: int, act: Act) -> Any:
@@ -261,13 +265,11 @@ def _written_into(place: Place, n_tokens: int, act: Act) -> Any:
 
 def hidden_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     """The residual stream that a block is given."""
-    hidden: Tensor = args[0] if args else kwargs["hidden_states"]
-    return hidden
+    return args[0] if args else kwargs["hidden_states"]
 
 
 def given_on(hidden: Tensor, gives: int) -> Any:
-    """What a block that does nothing gives: the stream, and nothing in place of what else it
-    would."""
+    """What a block that does nothing gives: the stream, and nothing in place of all else."""
     return (hidden, *(None,) * (gives - 1)) if gives else hidden
 
 

@@ -15,7 +15,7 @@ from .attention import choose
 from .checkpoints import Checkpoint
 from .kernels import by_onednn, prepare
 from .model import Model, hidden_of
-from .place import Plan, inputs_of, outputs_of
+from .place import Structure, inputs_of, outputs_of
 from .places import find_places
 from .reading import read_hf
 from .rotary import Rotaries
@@ -37,8 +37,8 @@ def open_model(
     hf, tokenizer = read_hf(checkpoint, device, dtype, "eager", going_on)
     model = None
     try:
-        plan = find_places(hf, type(hf).__name__)
-        model = Model(checkpoint, hf, tokenizer, plan, _shape(hf, plan))
+        structure = find_places(hf, type(hf).__name__)
+        model = Model(checkpoint, hf, tokenizer, structure, _shape(hf, structure))
         going_on()
         model.worker.run(lambda: _look(model))
         prepare(hf)
@@ -56,29 +56,29 @@ def open_model(
         ) from wrong
 
 
-def _shape(hf: Any, plan: Plan) -> Shape:
+def _shape(hf: Any, structure: Structure) -> Shape:
     config = hf.config.get_text_config().to_dict()
-    with_heads = [i for i, layer in enumerate(plan.layers) if layer.output is not None]
+    with_heads = [i for i, layer in enumerate(structure.layers) if layer.output is not None]
     if not with_heads:
         raise ModelError(
             f"{type(hf).__name__} has no attention heads that can be reached one by one, so there "
             "is nothing to switch off in it here."
         )
-    z = plan.layers[with_heads[0]].places["z"].module
-    posts = [layer.places["post"] for layer in plan.layers if "post" in layer.places]
+    z = structure.layers[with_heads[0]].places["z"].module
+    posts = [layer.places["post"] for layer in structure.layers if "post" in layer.places]
     length = next((n for n in map(config.get, _LENGTHS) if isinstance(n, int)), None)
-    whole = len(posts) == len(plan.layers)
+    whole = len(posts) == len(structure.layers)
     return Shape(
-        n_layers=len(plan.layers),
-        n_heads=plan.n_heads,
-        n_key_value_heads=plan.n_key_value_heads,
+        n_layers=len(structure.layers),
+        n_heads=structure.n_heads,
+        n_key_value_heads=structure.n_key_value_heads,
         d_model=outputs_of(z) or hf.get_input_embeddings().weight.shape[1],
-        d_head=(inputs_of(z) or 0) // plan.n_heads,
+        d_head=(inputs_of(z) or 0) // structure.n_heads,
         d_mlp=inputs_of(posts[0].module) if whole else None,
         d_vocab=hf.get_output_embeddings().weight.shape[0],
         n_ctx=Rotaries(hf).longest(length),
-        without_heads=tuple(i for i in range(len(plan.layers)) if i not in with_heads),
-        without_mlp=tuple(i for i, y in enumerate(plan.layers) if "mlp_out" not in y.places),
+        without_heads=tuple(i for i in range(len(structure.layers)) if i not in with_heads),
+        without_mlp=tuple(i for i, y in enumerate(structure.layers) if "mlp_out" not in y.places),
     )
 
 
@@ -90,7 +90,7 @@ def _look(model: Model) -> None:
         [[(a + b * i) % model.shape.d_vocab for i in range(n)] for a, b in ((1, 1), (2, 5))],
         device=model.device,
     )
-    attending = [y.attention for y in model.plan.layers if y.output is not None]
+    attending = [y.attention for y in model.structure.layers if y.output is not None]
     modules = [module for module in attending if module is not None]
     model.kernel = choose(model.hf, modules, lambda: model(texts[:1]).float())
     one, both = _given(model, texts[:1]), _given(model, texts)

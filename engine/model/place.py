@@ -58,7 +58,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Structure:
     """A model's layers, what comes behind them, and how many heads each layer has."""
 
     layers: tuple[Layer, ...]
@@ -69,9 +69,9 @@ class Plan:
     pos_embed: nn.Module | None = None
 
 
-def every_place(plan: Plan) -> Iterator[tuple[str, int, Place]]:
+def every_place(structure: Structure) -> Iterator[tuple[str, int, Place]]:
     """All places of a model that are modules', by name and layer."""
-    for i, layer in enumerate(plan.layers):
+    for i, layer in enumerate(structure.layers):
         for name, place in layer.places.items():
             yield name, i, place
 

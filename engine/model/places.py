@@ -17,12 +17,12 @@ from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_c
 
 from ..errors import ModelError
 from .cuts import Cuts
-from .place import ALIASES, Layer, Place, Plan, inputs_of, submodule
+from .place import ALIASES, Layer, Place, Structure, inputs_of, submodule
 
 logging.getLogger("transformer_lens").setLevel(logging.ERROR)
 
 
-def find_places(hf: Any, architecture: str) -> Plan:
+def find_places(hf: Any, architecture: str) -> Structure:
     """Find every place of a model. Raises: ModelError for a family TransformerLens has no names
     for, or whose modules are not where it says."""
     adapter = _adapter(hf, architecture)
@@ -43,7 +43,7 @@ def find_places(hf: Any, architecture: str) -> Plan:
     cuts = Cuts(adapter)
     layers = tuple(_layer(block, names["blocks"], n_heads, groups, cuts) for block in blocks)
     _leave_shared(layers)
-    return Plan(
+    return Structure(
         layers=layers,
         ln_final=_named(hf, names.get("ln_final")),
         embed=hf.get_input_embeddings(),

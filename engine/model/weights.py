@@ -113,7 +113,7 @@ def norm_b(model: Model, name: str, layer: int | None = None) -> Float[Tensor, "
 def W_E(model: Model) -> Float[Tensor, "d_vocab d_model"]:
     """Each token's embedding; it enters layer 0 multiplied by a number in some families (Gemma,
     Granite), normalised in others (BLOOM)."""
-    embed = model.plan.embed
+    embed = model.structure.embed
     if embed is None:
         raise lacking(model, "W_E", None, "its tokens are embedded by no single table")
     return beside_stream(model, "W_E", embed)
@@ -121,7 +121,7 @@ def W_E(model: Model) -> Float[Tensor, "d_vocab d_model"]:
 
 def W_pos(model: Model) -> Float[Tensor, "n_ctx d_model"]:
     """What is added to the embedding at each position, the first row at position 0."""
-    table = model.plan.pos_embed
+    table = model.structure.pos_embed
     if table is None or not isinstance(getattr(table, "weight", None), Tensor):
         why = "its embedding has no learned table of positions added to it"
         raise lacking(model, "W_pos", None, why)

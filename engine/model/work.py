@@ -87,7 +87,7 @@ class Wanted:
         self.look()
 
 
-class Run:
+class Execution:
     """The work itself, apart from the one who looks at it: that one may be forgotten."""
 
     def __init__(self, patience: float | None) -> None:
@@ -149,7 +149,7 @@ class Work(Generic[P, T]):
     answer: Answer[P, T]
     """How it is answered; there once the model is loaded."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Execution) -> None:
         self._run = run
         self._all: list[P] = []
         self._read = False

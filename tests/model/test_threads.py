@@ -75,7 +75,7 @@ def test_hands_have_modules_of_their_own_over_the_same_weights(tiny):
         assert [*one.parameters()] and [type(m) for m in one.modules()] == [
             type(m) for m in other.modules()
         ]
-    places = zip(first.plan.layers, second.plan.layers, strict=True)
+    places = zip(first.structure.layers, second.structure.layers, strict=True)
     assert all(set(a.places) == set(b.places) for a, b in places)
     engine.release(name)
 
@@ -92,8 +92,8 @@ def test_blocks_that_cannot_be_copied_are_run_by_one_hand(tiny, monkeypatch):
         tried.append(self)
         raise TypeError("cannot pickle this")
 
-    monkeypatch.setattr(models.Model, "_copied_plan", fails)
-    model._plans.clear()
+    monkeypatch.setattr(models.Model, "_copied_structure", fails)
+    model._structures.clear()
     found = engine.sweep(e)
     assert tried == [model] and model.worker.run(model.hands) == [model]
     assert abs(found.head_numbers - meant.head_numbers).max() < 1e-5

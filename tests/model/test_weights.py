@@ -271,7 +271,7 @@ def test_the_mlp_is_its_weights_and_its_activation_function(kind, opened, passed
 def test_the_final_norm_then_W_U_gives_the_logits(kind, opened, passed):
     model = opened(kind)
     _, outs, _, logits = passed(kind)
-    ours = outs[model.plan.ln_final][0] @ weights.W_U(model) + weights.b_U(model)
+    ours = outs[model.structure.ln_final][0] @ weights.W_U(model) + weights.b_U(model)
     close(ours, outs[model.unembed][0])
     factor = {"granite": 0.5, "cohere": 0.3}.get(kind, 1.0)
     ours = 5.0 * torch.tanh(ours / 5.0) if kind == "gemma2" else ours * factor
@@ -283,7 +283,7 @@ def test_W_E_is_each_tokens_embedding(kind, opened, passed):
     model = opened(kind)
     _, outs, _, _ = passed(kind)
     factor = math.sqrt(D_MODEL) if kind.startswith("gemma") else 1.0
-    close(weights.W_E(model)[IDS[0]] * factor, outs[model.plan.embed][0])
+    close(weights.W_E(model)[IDS[0]] * factor, outs[model.structure.embed][0])
 
 
 @pytest.mark.parametrize("kind", LEARNED_POSITIONS)
@@ -305,7 +305,7 @@ def test_a_family_without_a_table_of_positions_says_so(kind, opened):
 def test_norms_are_as_stored_and_gemmas_multiply_by_one_more(kind, opened, passed):
     model = opened(kind)
     ins, outs, _, _ = passed(kind)
-    norms = {"ln_final": (None, model.plan.ln_final)}
+    norms = {"ln_final": (None, model.structure.ln_final)}
     norms |= {
         name: (LAYER, place.module)
         for name, place in model.layer(LAYER).parts.items()
