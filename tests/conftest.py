@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import WorkStealingScheduling
 
 from tests.support.shapes import check_only_arrays
 
@@ -72,3 +74,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory):
 def installed(tmp_path_factory: pytest.TempPathFactory) -> wheel.Installed:
     """The wheel in an environment where nothing of the checkout can be imported."""
     return wheel.install(tmp_path_factory.mktemp("installed"))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> WorkStealingScheduling:
+    """Each worker has a run of tests that stand side by side, so that what those of one file share
+    is made once, and takes of the other's when it has done its own."""
+    return WorkStealingScheduling(config, log)

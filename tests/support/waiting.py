@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+import engine
 from pages._parts.work import Asked
 
 
@@ -13,12 +16,22 @@ def waited(page: AppTest, seconds: float = 90.0) -> AppTest:
     """The page once its work is over."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        kept = [one for _, one in page.session_state.items()]
-        if not any(isinstance(one, Asked) and one.going is not None for one in kept):
+        kept = [one for _, one in page.session_state.items() if isinstance(one, Asked)]
+        going = [one.going for one in kept if one.going is not None]
+        if not going:
             return page
-        time.sleep(0.05)
+        for work in going:
+            _over(work, until)
         page.run()
     raise AssertionError(f"the work is not over after {seconds:.0f} seconds")
+
+
+def _over(work: engine.Work[Any, Any], until: float) -> None:
+    """Wait until work is over, as one who looks at it."""
+    over = threading.Event()
+    work.when_done(over.set)
+    while not (work.is_over or over.wait(1)) and time.monotonic() < until:
+        work.look()
 
 
 def begun(page: AppTest, key: str, seconds: float = 90.0) -> Asked:
