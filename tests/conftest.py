@@ -20,7 +20,7 @@ check_only_arrays()
 
 from engine.model import model
 from tests.support import fast, wheel
-from tests.support.tiny_models import save_model
+from tests.support.tiny_models import Tiny, save_model
 
 model.HANDS = 2  # whatever the machine has, so that rows are shared out wherever tests run
 
@@ -57,7 +57,7 @@ def real(name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory):
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """A tiny random model of an architecture: `tiny("gpt2")` gives its directory."""
     made: dict[tuple, Path] = {}
 

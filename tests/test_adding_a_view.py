@@ -63,7 +63,7 @@ def run(house: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_it_is_a_room_a_page_and_their_tests_and_lines_added_to_the_door():
+def test_it_is_a_room_a_page_and_their_tests_and_lines_added_to_the_door() -> None:
     own = (f"engine/{ROOM}/", f"pages/{PAGE}.py", f"pages/_parts/{PAGE}/", f"tests/{ROOM}/",
            f"tests/pages/test_{PAGE}.py")  # fmt: skip
     new = [path for path in WRITTEN if path != DOOR]
@@ -72,13 +72,13 @@ def test_it_is_a_room_a_page_and_their_tests_and_lines_added_to_the_door():
     assert all(line.startswith("+") for line in WRITTEN[DOOR].splitlines())
 
 
-def test_it_is_written_as_the_house_writes(house):
+def test_it_is_written_as_the_house_writes(house: Path) -> None:
     new = [path for path in WRITTEN if path != DOOR]
     run(house, "ruff", "check", "--no-cache", *new)
     run(house, "ruff", "format", "--no-cache", "--check", *new)
 
 
-def test_its_own_tests_and_the_houses_pass(house):
+def test_its_own_tests_and_the_houses_pass(house: Path) -> None:
     """The latter are those of the imports, of the door and the fields, and, of those that walk all
     pages, a few on this one."""
     pages = ("fields", PAGE, "bad_input", "hybrids")

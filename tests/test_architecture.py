@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def place(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=str)
-def test_pages_use_only_the_door(path):
+def test_pages_use_only_the_door(path: Any) -> None:
     for name in imports(path):
         assert not name.startswith("engine."), f"{path.name} goes past the door: {name}"
         assert name.split(".")[0] not in ("torch", "transformers", "transformer_lens"), name
@@ -67,14 +68,16 @@ def test_pages_use_only_the_door(path):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=str)
-def test_a_page_defines_no_class(path):
+def test_a_page_defines_no_class(path: Any) -> None:
     assert not [
         n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.ClassDef)
     ]
 
 
 @pytest.mark.parametrize("path", ENGINE, ids=place)
-def test_the_engine_knows_no_streamlit_and_only_one_module_knows_transformer_lens(path):
+def test_the_engine_knows_no_streamlit_and_only_one_module_knows_transformer_lens(
+    path: Any,
+) -> None:
     found = imports(path)
     assert not any(name.startswith(("streamlit", "pages")) for name in found)
     if place(path) != "model/places.py":
@@ -86,7 +89,7 @@ def test_the_engine_knows_no_streamlit_and_only_one_module_knows_transformer_len
     assert not re.search(r"except\s*:", text)
 
 
-def test_the_engines_imports_run_one_way():
+def test_the_engines_imports_run_one_way() -> None:
     above = {path: uses(path) for path in ENGINE if path.name != "__init__.py"}
     done: set[Path] = set()
     while len(done) < len(above):
@@ -95,7 +98,7 @@ def test_the_engines_imports_run_one_way():
         done |= ready
 
 
-def test_each_room_of_the_engine_stands_on_those_before_it():
+def test_each_room_of_the_engine_stands_on_those_before_it() -> None:
     def room(path: Path) -> str:
         return place(path).split("/")[0].removesuffix(".py")
 
@@ -115,7 +118,7 @@ def test_each_room_of_the_engine_stands_on_those_before_it():
         below = {one: needs for one, needs in below.items() if one not in done}
 
 
-def test_names_say_what_things_are():
+def test_names_say_what_things_are() -> None:
     for path in [*ENGINE, *PAGES]:
         assert path.stem not in ("utils", "helpers", "common", "base", "manager", "misc")
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -123,7 +126,7 @@ def test_names_say_what_things_are():
                 assert not node.name.startswith(("get_", "compute_")), f"{path.name}: {node.name}"
 
 
-def test_every_public_name_says_what_it_is():
+def test_every_public_name_says_what_it_is() -> None:
     for name in engine.__all__:
         assert inspect.getdoc(getattr(engine, name)) or not callable(getattr(engine, name)), name
     for path in ENGINE:
@@ -134,7 +137,7 @@ def test_every_public_name_says_what_it_is():
                 assert ast.get_docstring(node), f"{path.name}: {node.name}"
 
 
-def test_no_module_is_longer_than_can_be_read_at_a_sitting():
+def test_no_module_is_longer_than_can_be_read_at_a_sitting() -> None:
     longer = {
         path.relative_to(ROOT).as_posix()
         for path in [*ENGINE, *PAGES]

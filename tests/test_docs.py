@@ -35,12 +35,12 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
-def test_the_readme_is_read_in_one_sitting():
+def test_the_readme_is_read_in_one_sitting() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 130
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
-def test_every_relative_link_leads_somewhere(page: Path):
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
     text = page.read_text("utf-8")
     for link in _LINK.findall(text):
         if re.match(r"[a-z]+:", link):
@@ -54,14 +54,14 @@ def test_every_relative_link_leads_somewhere(page: Path):
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=ids)
-def test_the_python_runs_as_it_is_written(page: Path):
+def test_the_python_runs_as_it_is_written(page: Path) -> None:
     names: dict[str, object] = {}
     for block in _FENCED.findall(page.read_text("utf-8")):
         exec(compile(block, ids(page), "exec"), names)
     assert names["engine"]
 
 
-def test_the_glossary_has_every_word_the_engine_defines():
+def test_the_glossary_has_every_word_the_engine_defines() -> None:
     text = (ROOT / "docs" / "words.md").read_text("utf-8")
     words = {kind.word for kind in engine.Kind}
     words |= {*engine.METRICS, *engine.SCORES, *engine.STRATEGIES, *engine.SEARCH_METRICS}

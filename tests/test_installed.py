@@ -20,7 +20,7 @@ from tests.support.wheel import ROOT, Installed
 ASKED = {"prompt": "1 2 3 4", "answer": " 5", "distractor": " 4", "ablations": "1.3 m2"}
 
 
-def test_the_wheel_puts_one_folder_among_other_peoples_packages(installed: Installed):
+def test_the_wheel_puts_one_folder_among_other_peoples_packages(installed: Installed) -> None:
     names = zipfile.ZipFile(installed.wheel).namelist()
     (about,) = {n.split("/")[0] for n in names} - {"switchboard"}
     assert about.endswith(".dist-info")
@@ -33,7 +33,7 @@ def test_the_wheel_puts_one_folder_among_other_peoples_packages(installed: Insta
     assert {n for n in names if not n.startswith(about)} == expected
 
 
-def test_the_installed_door_gives_the_engines_numbers_from_one_engine(installed: Installed):
+def test_the_installed_door_gives_the_engines_numbers_from_one_engine(installed: Installed) -> None:
     code = f"""if True:
         import json, sys
         from importlib.util import find_spec
@@ -58,7 +58,7 @@ def test_the_installed_door_gives_the_engines_numbers_from_one_engine(installed:
     np.testing.assert_allclose(told["logits"], here.logits, atol=1e-4)
 
 
-def test_in_the_checkout_the_door_is_the_engine():
+def test_in_the_checkout_the_door_is_the_engine() -> None:
     assert all(getattr(switchboard, name) is getattr(engine, name) for name in engine.__all__)
     assert dir(switchboard) == sorted(engine.__all__) and not switchboard.INSTALLED
     for name in ("registry", "_door", "nothing"):
@@ -66,7 +66,7 @@ def test_in_the_checkout_the_door_is_the_engine():
             getattr(switchboard, name)
 
 
-def test_the_command_says_what_it_takes_without_reading_a_library(installed: Installed):
+def test_the_command_says_what_it_takes_without_reading_a_library(installed: Installed) -> None:
     done = installed.run("switchboard", "--help")
     assert not done.returncode and "--port" in done.stdout and "model" in done.stdout
     seen = "import switchboard.__main__, sys; print({'torch', 'streamlit'} & set(sys.modules))"
@@ -74,7 +74,9 @@ def test_the_command_says_what_it_takes_without_reading_a_library(installed: Ins
 
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536", "many", "taken"])
-def test_a_port_that_cannot_be_served_is_refused_in_a_sentence(installed: Installed, port: str):
+def test_a_port_that_cannot_be_served_is_refused_in_a_sentence(
+    installed: Installed, port: str
+) -> None:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -86,7 +88,9 @@ def test_a_port_that_cannot_be_served_is_refused_in_a_sentence(installed: Instal
         assert "choose another with --port" in done.stderr
 
 
-def test_the_command_serves_opens_the_browser_and_ends(installed: Installed, tmp_path: Path):
+def test_the_command_serves_opens_the_browser_and_ends(
+    installed: Installed, tmp_path: Path
+) -> None:
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> "{opened}"\n', "utf-8")

@@ -26,11 +26,11 @@ def outcomes() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("call", TAKEN)
-def test_what_is_plain_is_taken_as_it_is_meant(call, outcomes):
+def test_what_is_plain_is_taken_as_it_is_meant(call: str, outcomes: dict[str, str]) -> None:
     assert outcomes[call] == "as meant"
 
 
 @pytest.mark.parametrize("call", REFUSED)
-def test_what_is_not_is_refused_in_a_sentence(call, outcomes):
+def test_what_is_not_is_refused_in_a_sentence(call: str, outcomes: dict[str, str]) -> None:
     said = outcomes[call]
     assert said.startswith("refused: ") and said.endswith((".", "?")) and len(said.split()) > 4

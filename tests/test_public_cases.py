@@ -4,7 +4,9 @@ own Hugging Face model, through plain hooks, has it."""
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +36,7 @@ PROMPT = "t1 t5 t9 t2 t7 t5"
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     @functools.cache
     def give(name: str) -> tuple[str, FamilyReference]:
         directory: Path = save_member(name, tmp_path_factory.mktemp("member"))
@@ -49,12 +51,12 @@ def zeroed(place: str, layer: int, index: tuple[int, ...] | None, n: int) -> Cha
     return Change(place, layer, index, tuple(range(n)), torch.zeros_like)
 
 
-def close(found, meant) -> None:
+def close(found: Any, meant: Any) -> None:
     np.testing.assert_allclose(np.asarray(found), np.asarray(meant), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_rankings_lens_and_attention_are_the_models_own(name, saved):
+def test_rankings_lens_and_attention_are_the_models_own(name: str, saved: Any) -> None:
     directory, reference = saved(name)
     e = engine.Experiment(directory, PROMPT, ablations="1.2 m1")
     found = engine.next_token(e)
@@ -72,7 +74,7 @@ def test_rankings_lens_and_attention_are_the_models_own(name, saved):
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_a_sweep_ablates_every_site_there_is(name, saved):
+def test_a_sweep_ablates_every_site_there_is(name: str, saved: Any) -> None:
     directory, reference = saved(name)
     e = engine.Experiment(directory, PROMPT, answer=" t3", distractor=" t8")
     swept = engine.sweep(e, estimate=True)
@@ -93,7 +95,7 @@ def test_a_sweep_ablates_every_site_there_is(name, saved):
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_generation_is_the_uncached_loop(name, saved):
+def test_generation_is_the_uncached_loop(name: str, saved: Any) -> None:
     directory, reference = saved(name)
     steps = engine.generate(engine.Experiment(directory, PROMPT, ablations="1.2"), 4)
     ids = [list(steps.prompt.ids)] * 2
@@ -109,7 +111,7 @@ def test_generation_is_the_uncached_loop(name, saved):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("name", ["olmo2", "llama", "gemma2", "gpt_neox"])
-def test_half_precision_loads_and_is_certified(name, dtype, saved):
+def test_half_precision_loads_and_is_certified(name: str, dtype: str, saved: Any) -> None:
     directory, reference = saved(name)
     model = engine.load(directory, dtype=dtype)
     assert model.certificate.dtype == dtype and model.certificate.refused == ()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import engine
 from engine.experiment.question import Question
 from engine.model import work as work_module
+from tests.support.tiny_models import Tiny
 
 E = engine.Experiment(
     "seq-gpt2", "1 2 3 4", "8 1 6 3", " 5", " 4", ablations="1.3", changes="scale(2) m1 @-1"
@@ -48,7 +49,7 @@ def named(question: Question[Any, Any]) -> str:
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=named)
-def test_json_link_and_python_give_the_question_back(question):
+def test_json_link_and_python_give_the_question_back(question: Any) -> None:
     assert Question.from_json(question.to_json()) == question
     assert Question.from_url(question.to_url()) == question
     assert hash(Question.from_dict(question.to_dict())) == hash(question)
@@ -75,7 +76,7 @@ def test_json_link_and_python_give_the_question_back(question):
     assert asked == [question]
 
 
-def test_only_what_differs_from_the_defaults_is_written():
+def test_only_what_differs_from_the_defaults_is_written() -> None:
     plain = engine.Sweep(engine.Experiment("seq-gpt2", "1 2"))
     assert plain.to_dict() == {"asks": "sweep", "e": {"model": "seq-gpt2", "prompt": "1 2"}}
     assert plain.to_python() == "engine.sweep(engine.Experiment(model='seq-gpt2', prompt='1 2'))"
@@ -98,30 +99,30 @@ def test_only_what_differs_from_the_defaults_is_written():
         '{"asks": "evaluate", "circuit": {}, "task": {}}',
     ],
 )  # fmt: skip
-def test_json_that_is_no_question_is_refused_in_a_sentence(text):
+def test_json_that_is_no_question_is_refused_in_a_sentence(text: str) -> None:
     with pytest.raises(engine.EngineError) as told:
         Question.from_json(text)
     assert str(told.value).endswith((".", "?")) and len(str(told.value).split()) > 3
 
 
 @given(st.text(max_size=40))
-def test_any_link_is_a_question_or_a_sentence(text):
+def test_any_link_is_a_question_or_a_sentence(text: Any) -> None:
     with pytest.raises(engine.EngineError):
         Question.from_url(f"?asks=sweep&e={text}")
     with pytest.raises(engine.EngineError):
         Question.from_url(text)
 
 
-def test_what_is_no_question_is_refused():
+def test_what_is_no_question_is_refused() -> None:
     with pytest.raises(engine.EngineError, match=r"such as engine\.Sweep"):
-        engine.begin("sweep")  # type: ignore[arg-type]
+        engine.begin("sweep")
 
 
 def _numbers(found: engine.SweepResult) -> list[float]:
     return [float(x) for x in found.heads.ravel()]
 
 
-def test_begin_loads_a_model_that_is_not_there_and_tells_how_far_that_is(tiny):
+def test_begin_loads_a_model_that_is_not_there_and_tells_how_far_that_is(tiny: Tiny) -> None:
     directory = str(tiny("gpt2", initializer_range=0.03))
     e = engine.Experiment(directory, "t1 t2 t3", answer="t4", distractor="t5")
     work = engine.begin(engine.Sweep(e))
@@ -137,7 +138,7 @@ def test_begin_loads_a_model_that_is_not_there_and_tells_how_far_that_is(tiny):
         late.result(120)
 
 
-def test_a_model_that_is_not_to_be_had_is_told_where_the_work_is_waited_for():
+def test_a_model_that_is_not_to_be_had_is_told_where_the_work_is_waited_for() -> None:
     work = engine.begin(engine.Sweep(engine.Experiment("no/such-model-anywhere", "1 2")))
     with pytest.raises(engine.ModelError):
         work.result(120)
@@ -175,7 +176,9 @@ class Slow:
 QUESTION = engine.DrawTask("numerals", "seq-gpt2")
 
 
-def test_work_of_a_view_that_nobody_looks_at_for_half_a_minute_ends(monkeypatch):
+def test_work_of_a_view_that_nobody_looks_at_for_half_a_minute_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     slow = Slow(monkeypatch)
     work = engine.begin(QUESTION, "view")
     for now in (29.0, 58.0, 87.0):
@@ -189,7 +192,7 @@ def test_work_of_a_view_that_nobody_looks_at_for_half_a_minute_ends(monkeypatch)
         work.result(60)
 
 
-def test_who_waits_looks(monkeypatch):
+def test_who_waits_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow(monkeypatch)
     work = engine.begin(QUESTION, "view")
     ends: list[BaseException] = []
@@ -211,7 +214,7 @@ def test_who_waits_looks(monkeypatch):
     assert slow.closed.wait(60) and len(ends) == 1
 
 
-def test_work_without_a_view_is_held_by_its_holder(monkeypatch):
+def test_work_without_a_view_is_held_by_its_holder(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow(monkeypatch)
     work = engine.begin(QUESTION)
     slow.now = 1_000_000.0
@@ -221,7 +224,7 @@ def test_work_without_a_view_is_held_by_its_holder(monkeypatch):
     assert slow.closed.wait(60)
 
 
-def test_a_newer_question_of_a_view_ends_the_older(monkeypatch):
+def test_a_newer_question_of_a_view_ends_the_older(monkeypatch: pytest.MonkeyPatch) -> None:
     Slow(monkeypatch)
     older = engine.begin(QUESTION, "view")
     other = engine.begin(QUESTION, "another view")
@@ -236,7 +239,7 @@ def test_a_newer_question_of_a_view_ends_the_older(monkeypatch):
         newer.result()
 
 
-def test_a_load_that_nobody_looks_at_ends(tiny, monkeypatch):
+def test_a_load_that_nobody_looks_at_ends(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = str(tiny("gpt2", initializer_range=0.05))
     begun, go, now = threading.Event(), threading.Event(), [0.0]
 
@@ -263,7 +266,7 @@ def test_a_load_that_nobody_looks_at_ends(tiny, monkeypatch):
     assert engine.load(directory).shape.n_layers > 0
 
 
-def test_a_draw_gives_what_the_function_gives(monkeypatch):
+def test_a_draw_gives_what_the_function_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = engine.begin(engine.DrawTask("months", "seq-gpt2", 6, seed=3)).result(60)
     assert drawn == engine.task("months", "seq-gpt2", 6, seed=3)
     fresh = engine.begin(engine.DrawFresh(drawn)).result(120)

@@ -37,11 +37,11 @@ def on_linux(one: Requirement, extras: set[str]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
-def test_the_requirements_say_what_pyproject_says(name: str):
+def test_the_requirements_say_what_pyproject_says(name: str) -> None:
     assert (ROOT / name).read_text("utf-8") == lock.asked()[name], "run `make lock`"
 
 
-def test_the_lock_has_an_allowed_version_of_everything_that_is_needed():
+def test_the_lock_has_an_allowed_version_of_everything_that_is_needed() -> None:
     locked, ways = versions(), asked()
     seen: set[str] = set()
     while ways:
@@ -59,7 +59,7 @@ def test_the_lock_has_an_allowed_version_of_everything_that_is_needed():
     assert len(seen) > len(asked())
 
 
-def test_the_lock_allows_every_build_of_its_torch():
+def test_the_lock_allows_every_build_of_its_torch() -> None:
     torch = {"metadata": {"name": "torch", "version": "2.13.0+cu130"}}
     others = [{"metadata": {"name": n, "version": "1"}} for n in ("b_c", "A", "a2")]
     text = lock.locked({"install": [torch, *others]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -20,7 +21,7 @@ def open_page(page: Page, address: str, query: str = QUERY) -> None:
     expect(page.locator(DRAWN).first).to_be_visible(timeout=SLOW)
 
 
-def thumbnail(page: Page, name: str):
+def thumbnail(page: Page, name: str) -> Any:
     return page.get_by_role("button", name=re.compile(rf"^{name}(, off)?$"))
 
 
@@ -31,7 +32,7 @@ def painted(page: Page, selector: str) -> bool:
     )
 
 
-def test_a_deep_link_to_a_cold_server_draws_and_asks_nothing_of_others(page):
+def test_a_deep_link_to_a_cold_server_draws_and_asks_nothing_of_others(page: Page) -> None:
     with serving() as cold:
         wait_until_up(cold)
         open_page(page, cold)
@@ -40,7 +41,7 @@ def test_a_deep_link_to_a_cold_server_draws_and_asks_nothing_of_others(page):
         assert painted(page, DRAWN) and painted(page, "canvas.all")
 
 
-def test_a_click_looks_closer_and_shift_click_switches_off(page, address):
+def test_a_click_looks_closer_and_shift_click_switches_off(page: Page, address: str) -> None:
     open_page(page, address)
     thumbnail(page, "L2H3").click()
     expect(thumbnail(page, "L2H3")).to_have_attribute("aria-pressed", "true")
@@ -58,7 +59,7 @@ def test_a_click_looks_closer_and_shift_click_switches_off(page, address):
     expect(page.get_by_role("button", name="L0H4", exact=True)).to_be_visible()
 
 
-def test_the_keyboard_reaches_and_switches_heads(page, address):
+def test_the_keyboard_reaches_and_switches_heads(page: Page, address: str) -> None:
     open_page(page, address)
     thumbnail(page, "L0H0").focus()
     page.keyboard.press("ArrowDown")
@@ -68,7 +69,7 @@ def test_the_keyboard_reaches_and_switches_heads(page, address):
     expect(page).to_have_url(re.compile(r"ablations=1\.1"))
 
 
-def test_markup_is_shown_and_never_run(page, address):
+def test_markup_is_shown_and_never_run(page: Page, address: str) -> None:
     text = "%3Cscript%3Ewindow.ran%3D1%3C%2Fscript%3E%3Cimg+src%3Dx+onerror%3Dwindow.ran%3D1%3E"
     open_page(page, address, f"?model=seq-gpt2&prompt={text}&ablations=0.1")
     page.wait_for_timeout(500)
@@ -76,7 +77,7 @@ def test_markup_is_shown_and_never_run(page, address):
 
 
 @pytest.mark.parametrize("view", [".grid", ".sb-circuitsvis"])
-def test_every_view_downloads(page, address, view):
+def test_every_view_downloads(page: Page, address: str, view: str) -> None:
     open_page(page, address)
     every = view == ".grid"
     buttons = page.locator(f":has({view}) ~ .sb-downloads, {view} ~ .sb-downloads")
@@ -92,7 +93,7 @@ def test_every_view_downloads(page, address, view):
             assert len(content.splitlines()) == 1 + (6 * 8 if every else 6 * 7 / 2)
 
 
-def test_a_page_left_before_its_library_came_draws_nothing(page, address):
+def test_a_page_left_before_its_library_came_draws_nothing(page: Page, address: str) -> None:
     page.add_init_script("""
       let library;
       Object.defineProperty(globalThis, "CircuitsVis", {

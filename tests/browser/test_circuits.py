@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -23,11 +24,13 @@ def open_page(page: Page, address: str, **query: str) -> None:
     page.goto(f"{address}/circuits?{urlencode({**QUERY, **query})}")
 
 
-def figures(page: Page):
+def figures(page: Page) -> Any:
     return page.locator(".sb-figure .main-svg")
 
 
-def test_a_circuit_is_evaluated_switched_in_the_grid_and_seen_on_other_pages(page, address):
+def test_a_circuit_is_evaluated_switched_in_the_grid_and_seen_on_other_pages(
+    page: Page, address: str
+) -> None:
     open_page(page, address)
     expect(page.get_by_text("faithfulness")).to_be_visible(timeout=SLOW)
     expect(page.get_by_text(re.compile("5 layer-matched random circuits"))).to_be_visible()
@@ -41,7 +44,9 @@ def test_a_circuit_is_evaluated_switched_in_the_grid_and_seen_on_other_pages(pag
     expect(page.get_by_label("Sites", exact=True)).to_have_value("0.0 0.1 0.2 0.6 4.0 5.1 m0 m2")
 
 
-def test_boxes_of_a_mode_come_up_filled_and_a_threshold_prunes_at_once(page, address):
+def test_boxes_of_a_mode_come_up_filled_and_a_threshold_prunes_at_once(
+    page: Page, address: str
+) -> None:
     open_page(page, address)
     expect(page.get_by_text("faithfulness")).to_be_visible(timeout=SLOW)
     page.get_by_text("Edges", exact=True).click()
@@ -59,7 +64,7 @@ def test_boxes_of_a_mode_come_up_filled_and_a_threshold_prunes_at_once(page, add
     expect(page.get_by_text(re.compile("^Paths into logits"))).to_be_visible(timeout=SLOW)
 
 
-def test_two_circuits_are_compared_and_their_union_is_in_the_link(page, address):
+def test_two_circuits_are_compared_and_their_union_is_in_the_link(page: Page, address: str) -> None:
     open_page(page, address, do="compare")
     expect(page.get_by_text("both: 3")).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Add the union to the library").click()
@@ -70,7 +75,9 @@ def test_two_circuits_are_compared_and_their_union_is_in_the_link(page, address)
     other.value.close()
 
 
-def test_a_long_evaluation_goes_on_beside_clicks_and_stops(page, address, tmp_path):
+def test_a_long_evaluation_goes_on_beside_clicks_and_stops(
+    page: Page, address: str, tmp_path: Path
+) -> None:
     save_gpt2_small(tmp_path)
     open_page(page, address, model=str(tmp_path), n_controls="200", n_pairs="40")
     stop = page.locator(".st-key-_stop_evaluation").get_by_role("button", name="Stop")
@@ -87,7 +94,7 @@ def test_a_long_evaluation_goes_on_beside_clicks_and_stops(page, address, tmp_pa
 @pytest.mark.parametrize(
     ("name", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("CSV", b"sender,")]
 )
-def test_the_diagram_downloads(page, address, name, start):
+def test_the_diagram_downloads(page: Page, address: str, name: str, start: bytes) -> None:
     open_page(page, address, do="edges")
     expect(figures(page).first).to_be_visible(timeout=SLOW)
     with page.expect_download() as told:
@@ -95,7 +102,7 @@ def test_the_diagram_downloads(page, address, name, start):
     assert Path(told.value.path()).read_bytes().startswith(start)
 
 
-def test_the_library_gives_a_circuit_as_json(page, address):
+def test_the_library_gives_a_circuit_as_json(page: Page, address: str) -> None:
     open_page(page, address)
     page.get_by_text(re.compile("Library: 2 of your own")).click(timeout=SLOW)
     page.get_by_role("tab", name="Name and save").click()
@@ -104,7 +111,9 @@ def test_the_library_gives_a_circuit_as_json(page, address):
     assert engine.Circuit.from_json(Path(told.value.path()).read_text("utf-8")) == ONE
 
 
-def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(page, address):
+def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(
+    page: Page, address: str
+) -> None:
     long = {"strategy": "greedy", "n_pairs": "80"}  # many times what a click takes
     open_page(page, address, do="search", which="right", task="numerals", **long)
     page.get_by_role("button", name="Search", exact=True).click(timeout=SLOW)

@@ -46,7 +46,7 @@ def open_page(page: Page, address: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_whole_without_a_network(cut_off, address, name):
+def test_a_page_is_whole_without_a_network(cut_off: Page, address: str, name: str) -> None:
     fonts: list[str] = []
     cut_off.on("request", lambda r: fonts.append(r.url) if r.resource_type == "font" else None)
     open_page(cut_off, address, name)
@@ -75,7 +75,9 @@ def test_a_page_is_whole_without_a_network(cut_off, address, name):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 1920])
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_runs_past_the_edge(browser, address, name, width, scheme):
+def test_nothing_runs_past_the_edge(
+    browser: Browser, address: str, name: str, width: int, scheme: str
+) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     one = context.new_page()
     one.set_default_timeout(SLOW)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -22,7 +23,7 @@ def open_page(page: Page, address: str, query: str = "") -> None:
     expect(page.get_by_role("table", name="Ablated")).to_be_visible(timeout=SLOW)
 
 
-def cell(page: Page, name: str):
+def cell(page: Page, name: str) -> Any:
     return page.get_by_role("checkbox", name=name, exact=True)
 
 
@@ -40,7 +41,7 @@ def on(page: Page, *names: str) -> None:
         expect(cell(page, name)).to_have_attribute("aria-checked", "true")
 
 
-def test_a_click_switches_a_head_off_and_the_ranking_follows(page, address):
+def test_a_click_switches_a_head_off_and_the_ranking_follows(page: Page, address: str) -> None:
     open_page(page, address)
     ablated = page.get_by_role("table", name="Ablated")
     before = ablated.inner_text()
@@ -55,7 +56,9 @@ def test_a_click_switches_a_head_off_and_the_ranking_follows(page, address):
     assert ablated.inner_text() == before
 
 
-def test_switching_heads_of_the_first_layer_off_costs_the_answer_its_place(page, address):
+def test_switching_heads_of_the_first_layer_off_costs_the_answer_its_place(
+    page: Page, address: str
+) -> None:
     open_page(page, address)
     page.get_by_role("button", name="Switch layer 0").click()
     expect(page.get_by_text("9 sites changed")).to_be_visible()
@@ -67,7 +70,7 @@ def test_switching_heads_of_the_first_layer_off_costs_the_answer_its_place(page,
     expect(page.get_by_role("table", name="Clean").get_by_role("row").first).to_contain_text("␣5")
 
 
-def test_a_drag_switches_every_cell_it_crosses(page, address):
+def test_a_drag_switches_every_cell_it_crosses(page: Page, address: str) -> None:
     open_page(page, address)
     cell(page, "L1H0").hover()
     page.mouse.down()
@@ -77,7 +80,7 @@ def test_a_drag_switches_every_cell_it_crosses(page, address):
     expect(page.get_by_text("5 sites changed")).to_be_visible()
 
 
-def test_rows_columns_mlps_and_everything_have_names_to_click(page, address):
+def test_rows_columns_mlps_and_everything_have_names_to_click(page: Page, address: str) -> None:
     open_page(page, address)
     page.get_by_role("button", name="Switch head 2 of every layer").click()
     off(page, *(f"L{i}H2" for i in range(6)))
@@ -89,7 +92,7 @@ def test_rows_columns_mlps_and_everything_have_names_to_click(page, address):
     expect(page.get_by_text("nothing is switched off")).to_be_visible()
 
 
-def test_the_keyboard_reaches_every_cell(page, address):
+def test_the_keyboard_reaches_every_cell(page: Page, address: str) -> None:
     open_page(page, address)
     cell(page, "L0H0").focus()
     page.keyboard.press("ArrowRight")
@@ -102,7 +105,7 @@ def test_the_keyboard_reaches_every_cell(page, address):
     expect(page.get_by_text("2 sites changed")).to_be_visible()
 
 
-def test_the_list_of_what_is_off_undoes_removes_and_clears(page, address):
+def test_the_list_of_what_is_off_undoes_removes_and_clears(page: Page, address: str) -> None:
     open_page(page, address, "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1+m2+n3.14")
     off(page, "L0H1", "MLP2")
     page.get_by_role("button", name="Remove m2").click()
@@ -115,7 +118,7 @@ def test_the_list_of_what_is_off_undoes_removes_and_clears(page, address):
     expect(page.get_by_text("nothing is switched off")).to_be_visible()
 
 
-def test_a_deep_link_on_a_cold_server_enters_through_the_app(page):
+def test_a_deep_link_on_a_cold_server_enters_through_the_app(page: Page) -> None:
     with serving() as fresh:
         wait_until_up(fresh)
         page.goto(f"{fresh}/explore?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1")
@@ -123,7 +126,7 @@ def test_a_deep_link_on_a_cold_server_enters_through_the_app(page):
         off(page, "L0H1")
 
 
-def test_what_stands_around_the_grid_follows_a_click(page, address):
+def test_what_stands_around_the_grid_follows_a_click(page: Page, address: str) -> None:
     open_page(page, address)
     page.get_by_text("Link, JSON, Python").click()
     link = page.get_by_test_id("stSidebar").get_by_test_id("stCode").first
@@ -142,7 +145,7 @@ def test_what_stands_around_the_grid_follows_a_click(page, address):
     expect(link).to_contain_text("ablations=0.2")
 
 
-def test_rapid_clicks_lose_nothing(page, address):
+def test_rapid_clicks_lose_nothing(page: Page, address: str) -> None:
     open_page(page, address)
     names = [f"L{i % 6}H{i // 6}" for i in range(24)]
     for name in names:
@@ -151,7 +154,7 @@ def test_rapid_clicks_lose_nothing(page, address):
     off(page, *names)
 
 
-def test_reload_a_fresh_tab_and_back_follow_the_address(page, address):
+def test_reload_a_fresh_tab_and_back_follow_the_address(page: Page, address: str) -> None:
     open_page(page, address)
     cell(page, "L0H1").click()
     expect(page.get_by_text("1 site changed")).to_be_visible()
@@ -165,7 +168,7 @@ def test_reload_a_fresh_tab_and_back_follow_the_address(page, address):
     other.close()
 
 
-def test_what_the_widgets_say_outlives_turning_pages(page, address):
+def test_what_the_widgets_say_outlives_turning_pages(page: Page, address: str) -> None:
     open_page(page, address, "?model=seq-gpt2&prompt=1+2+3&ablations=keep%2Bmlps+0.1&at=prompt"
               "&method=scale(0.25)&positions=0-1&heads=1.1&show=twins&by=entropy")  # fmt: skip
     for name in ("Attention", "Logit lens", "Tokenizer", "Explore", "Attention"):
@@ -184,7 +187,7 @@ def test_what_the_widgets_say_outlives_turning_pages(page, address):
             expect(page.get_by_role("radio", name="Twins")).to_be_checked(timeout=SLOW)
 
 
-def test_back_undoes_a_click(page, address):
+def test_back_undoes_a_click(page: Page, address: str) -> None:
     open_page(page, address)
     cell(page, "L0H1").click()
     expect(page.get_by_text("1 site changed")).to_be_visible()
@@ -197,7 +200,7 @@ def test_back_undoes_a_click(page, address):
     expect(page.get_by_text("1 site changed")).to_be_visible()
 
 
-def test_clicked_tokens_are_where_the_ablation_acts(page, address):
+def test_clicked_tokens_are_where_the_ablation_acts(page: Page, address: str) -> None:
     open_page(page, address, "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=a0")
     token = page.get_by_role("button", name="Token 1:")
     token.click()
@@ -209,14 +212,16 @@ def test_clicked_tokens_are_where_the_ablation_acts(page, address):
     expect(page.get_by_text("position 1 · id")).to_be_visible()
 
 
-def test_markup_is_shown_and_never_run(page, address):
+def test_markup_is_shown_and_never_run(page: Page, address: str) -> None:
     text = "%3Cscript%3Ewindow.ran%3D1%3C%2Fscript%3E%3Cimg+src%3Dx+onerror%3Dwindow.ran%3D1%3E"
     open_page(page, address, f"?model=seq-gpt2&prompt={text}&answer={text}&ablations=0.1")
     page.wait_for_timeout(500)
     assert page.evaluate("window.ran") is None
 
 
-def test_the_rankings_download_as_drawings_and_as_the_engines_numbers(page, address):
+def test_the_rankings_download_as_drawings_and_as_the_engines_numbers(
+    page: Page, address: str
+) -> None:
     e = engine.Experiment(prompt="1 2 3 4", answer=" 5", distractor=" 4", ablations="a0 m1")
     open_page(page, address, e.to_url())
     got = {}
@@ -246,13 +251,13 @@ def test_the_rankings_download_as_drawings_and_as_the_engines_numbers(page, addr
 @pytest.mark.parametrize(
     "query", ["?model=/no/such/place", "?ablations=13.40", "?prompt=a&prompt=b"]
 )
-def test_a_broken_link_is_told_and_the_page_stands(page, address, query):
+def test_a_broken_link_is_told_and_the_page_stands(page: Page, address: str, query: str) -> None:
     page.goto(f"{address}/{query}")
     expect(page.get_by_role("alert").first).to_be_visible(timeout=SLOW)
     expect(page.get_by_label("Prompt", exact=True)).to_be_visible()
 
 
-def test_what_was_wrong_with_a_link_is_told_until_a_click(page, address):
+def test_what_was_wrong_with_a_link_is_told_until_a_click(page: Page, address: str) -> None:
     page.goto(f"{address}/?model=seq-gpt2&method=nonsense")
     told = page.get_by_text("The link could not be read")
     expect(told).to_be_visible(timeout=SLOW)
@@ -262,7 +267,7 @@ def test_what_was_wrong_with_a_link_is_told_until_a_click(page, address):
     expect(page.get_by_text("1 site changed")).to_be_visible()
 
 
-def test_the_llama_model_decides_the_answer_after_its_bare_space(page, address):
+def test_the_llama_model_decides_the_answer_after_its_bare_space(page: Page, address: str) -> None:
     open_page(page, address, "?model=seq-llama&prompt=1+2+3+4&answer=+5&distractor=+4")
     expect(page.get_by_text("after ▁")).to_be_visible()
     expect(page.get_by_role("table", name="Clean").get_by_role("row").first).to_contain_text("5")

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -32,7 +33,7 @@ def read(address: str) -> tuple[int, int]:
         return now, then
 
 
-def tokens(page: Page, run: str = "Clean"):
+def tokens(page: Page, run: str = "Clean") -> Any:
     return page.get_by_role("list", name=f"{run} text").locator(".token")
 
 
@@ -41,7 +42,7 @@ def open_page(page: Page, address: str, query: str = QUERY) -> None:
     expect(tokens(page).first).to_be_visible(timeout=SLOW)
 
 
-def test_both_texts_come_token_by_token_and_stop_within_one(page, watched):
+def test_both_texts_come_token_by_token_and_stop_within_one(page: Page, watched: str) -> None:
     open_page(page, watched, f"{QUERY}&ablations=0.1+0.2&new_tokens=120")
     seen = [tokens(page).count()]
     while (seen[-1] < 16 or len(set(seen)) < 3) and len(seen) < 400:
@@ -61,7 +62,7 @@ def test_both_texts_come_token_by_token_and_stop_within_one(page, watched):
     page.get_by_role("button", name="Stop").click()
 
 
-def test_a_closed_tab_ends_the_work(page, watched):
+def test_a_closed_tab_ends_the_work(page: Page, watched: str) -> None:
     open_page(page, watched, f"{QUERY}&new_tokens=120")
     expect(tokens(page).nth(4)).to_be_visible()
     page.close()
@@ -72,7 +73,7 @@ def test_a_closed_tab_ends_the_work(page, watched):
     assert read(watched) == before
 
 
-def test_a_head_switched_while_the_text_comes_acts_from_there_on(page, watched):
+def test_a_head_switched_while_the_text_comes_acts_from_there_on(page: Page, watched: str) -> None:
     open_page(page, watched, f"{QUERY}&new_tokens=60&acts=here")
     expect(tokens(page).nth(3)).to_be_visible()
     page.get_by_role("button", name="Switch layer 0").click()
@@ -85,7 +86,7 @@ def test_a_head_switched_while_the_text_comes_acts_from_there_on(page, watched):
     page.get_by_role("button", name="Stop").click()
 
 
-def test_a_new_prompt_takes_the_place_of_the_old(page, watched):
+def test_a_new_prompt_takes_the_place_of_the_old(page: Page, watched: str) -> None:
     open_page(page, watched, f"{QUERY}&new_tokens=120")
     box = page.get_by_role("textbox", name="Prompt", exact=True)
     box.fill("A B C D")
@@ -94,7 +95,9 @@ def test_a_new_prompt_takes_the_place_of_the_old(page, watched):
     assert "␣5" not in tokens(page).all_inner_texts()
 
 
-def test_every_step_tells_its_best_tokens_and_any_of_them_branches(page, address):
+def test_every_step_tells_its_best_tokens_and_any_of_them_branches(
+    page: Page, address: str
+) -> None:
     open_page(page, address, f"{QUERY}&ablations=0.1+0.2")
     expect(tokens(page).nth(19)).to_be_visible()
     tokens(page).nth(2).hover()
@@ -119,7 +122,7 @@ def test_every_step_tells_its_best_tokens_and_any_of_them_branches(page, address
     assert tokens(page).locator("xpath=self::*[contains(@class,'forced')]").count() == 3
 
 
-def test_everything_downloads(page, address):
+def test_everything_downloads(page: Page, address: str) -> None:
     open_page(page, address, f"{QUERY}&ablations=0.1+0.2")
     expect(page.locator(".sb-figure .scatterlayer").first).to_be_visible(timeout=SLOW)
     starts = [b"\x89PNG", b"<svg", b"\x89PNG", b"<svg", b"step,clean_entropy", b"step,run,kind"]
@@ -133,7 +136,7 @@ def test_everything_downloads(page, address):
 
 @pytest.mark.parametrize("width", [1280, 1920])
 @pytest.mark.parametrize("view", ["text", "many", "answers"])
-def test_nothing_stands_past_the_edge(page, address, width, view):
+def test_nothing_stands_past_the_edge(page: Page, address: str, width: int, view: str) -> None:
     page.set_viewport_size({"width": width, "height": 1000})
     page.goto(f"{address}/generate{QUERY}&ablations=0.1&generate={view}&controls=3")
     expect(page.get_by_text("Copy as Python").first).to_be_visible(timeout=SLOW)
@@ -145,7 +148,9 @@ def test_nothing_stands_past_the_edge(page, address, width, view):
         assert place is None or place["x"] + place["width"] <= width
 
 
-def test_the_boxes_of_a_view_keep_what_they_held_while_others_were_shown(page, address):
+def test_the_boxes_of_a_view_keep_what_they_held_while_others_were_shown(
+    page: Page, address: str
+) -> None:
     open_page(page, address, f"{QUERY}&temperature=0.5&seed=7")
     main = page.get_by_test_id("stMain")
     for name in ("Whole answers", "Many prompts", "Whole answers", "Text"):
@@ -158,7 +163,9 @@ def test_the_boxes_of_a_view_keep_what_they_held_while_others_were_shown(page, a
     expect(tokens(page).nth(19)).to_be_visible()
 
 
-def test_a_view_left_behind_goes_at_once_and_not_when_the_next_is_done(page, address):
+def test_a_view_left_behind_goes_at_once_and_not_when_the_next_is_done(
+    page: Page, address: str
+) -> None:
     open_page(page, address, f"{QUERY}&ablations=0.1&controls=50&n_prompts=100&matched=anywhere")
     expect(page.get_by_role("button", name="Go on")).to_be_visible()
     page.get_by_test_id("stMain").get_by_text("Many prompts", exact=True).first.click()
@@ -172,7 +179,7 @@ def test_a_view_left_behind_goes_at_once_and_not_when_the_next_is_done(page, add
     expect(page.get_by_text("prompts are done")).to_be_visible()
 
 
-def test_markup_stays_text(page, address):
+def test_markup_stays_text(page: Page, address: str) -> None:
     page.goto(f"{address}/generate?model=seq-gpt2&prompt=%3Cb%3E1%3C/b%3E+%3Cimg+src%3Dx+")
     expect(tokens(page).first).to_be_visible(timeout=SLOW)
     assert page.locator("img[src=x]").count() == 0

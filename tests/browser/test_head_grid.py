@@ -28,7 +28,7 @@ def tint(page: Page, name: str) -> tuple[int, int, int, float]:
     return int(found[1]), int(found[2]), int(found[3]), float(found[4])
 
 
-def test_a_value_tints_its_cell_by_sign_and_size(page, grid):
+def test_a_value_tints_its_cell_by_sign_and_size(page: Page, grid: str) -> None:
     page.goto(grid)
     expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_visible(timeout=60_000)
     most, least = tint(page, "L0H0"), tint(page, "L0H31")  # −1 and −1/32
@@ -41,7 +41,7 @@ def test_a_value_tints_its_cell_by_sign_and_size(page, grid):
     expect(page.get_by_text("L0H0 · on · effect −1.000 (1 of 1056)")).to_be_visible()
 
 
-def test_a_large_grid_fits_and_tells_what_was_dragged(page, grid):
+def test_a_large_grid_fits_and_tells_what_was_dragged(page: Page, grid: str) -> None:
     page.goto(grid)
     first = page.get_by_role("checkbox", name="L30H0", exact=True)
     expect(first).to_be_visible(timeout=60_000)

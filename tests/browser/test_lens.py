@@ -28,7 +28,9 @@ def cell(page: Page, layer: int, column: int, layers: int = 6, columns: int = 4)
     )
 
 
-def test_the_answer_stands_in_the_last_cell_and_hovering_tells_more(page, address):
+def test_the_answer_stands_in_the_last_cell_and_hovering_tells_more(
+    page: Page, address: str
+) -> None:
     open_page(page, address)
     written = page.locator(".sb-figure .heatmap-label").all_text_contents()
     assert len(written) == 24 and written.count("␣5") >= 1
@@ -39,7 +41,7 @@ def test_the_answer_stands_in_the_last_cell_and_hovering_tells_more(page, addres
     expect(told).to_contain_text("answer ranks 1")
 
 
-def test_a_head_switched_off_here_changes_the_grid_and_the_lines(page, address):
+def test_a_head_switched_off_here_changes_the_grid_and_the_lines(page: Page, address: str) -> None:
     open_page(page, address, QUERY + "&run=difference")
     expect(page.locator(".sb-figure .scatterlayer .trace")).to_have_count(2)
     page.get_by_role("checkbox", name="L0H1", exact=True).click()
@@ -49,14 +51,14 @@ def test_a_head_switched_off_here_changes_the_grid_and_the_lines(page, address):
     expect(page.locator(".sb-figure .hovertext")).to_contain_text("ablated: entropy")
 
 
-def test_the_plain_table_is_one_click_away(page, address):
+def test_the_plain_table_is_one_click_away(page: Page, address: str) -> None:
     open_page(page, address)
     page.get_by_text("The last position as text").click()
     expect(page.get_by_text(re.compile(r"layer\s+1\s+2\s+3\s+4\s+5"))).to_be_visible()
 
 
 @pytest.mark.parametrize("nth", [0, 1])
-def test_both_figures_download(page, address, nth):
+def test_both_figures_download(page: Page, address: str, nth: int) -> None:
     open_page(page, address)
     starts = {"PNG": b"\x89PNG", "SVG": b"<svg", "CSV": b"layer,"}
     for format_, start in starts.items():
@@ -68,7 +70,7 @@ def test_both_figures_download(page, address, nth):
             assert "␣5".encode() in content and b"</text>" in content
 
 
-def test_a_long_prompt_scrolls_within_the_page_to_its_end(page, address):
+def test_a_long_prompt_scrolls_within_the_page_to_its_end(page: Page, address: str) -> None:
     prompt = "+".join(str(n) for n in range(1, 61))
     open_page(page, address, f"?model=seq-gpt2&prompt={prompt}&answer=+61")
     page.wait_for_timeout(500)

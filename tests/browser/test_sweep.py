@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -20,11 +21,13 @@ def open_page(page: Page, address: str, query: str = QUERY) -> None:
     expect(page.locator(MAP)).to_be_visible(timeout=SLOW)
 
 
-def cell(page: Page, name: str):
+def cell(page: Page, name: str) -> Any:
     return page.get_by_role("checkbox", name=name, exact=True)
 
 
-def test_the_map_is_the_selector_and_tells_what_all_that_is_off_does(page, address):
+def test_the_map_is_the_selector_and_tells_what_all_that_is_off_does(
+    page: Page, address: str
+) -> None:
     open_page(page, address)
     cell(page, "L0H0").hover()
     expect(page.get_by_text(re.compile(r"L0H0 · on · logit difference.* of 54\)"))).to_be_visible()
@@ -35,13 +38,15 @@ def test_the_map_is_the_selector_and_tells_what_all_that_is_off_does(page, addre
     expect(page.locator(MAP)).to_be_visible()
 
 
-def test_another_metric_is_shown_at_once_and_stays_in_the_link(page, address):
+def test_another_metric_is_shown_at_once_and_stays_in_the_link(page: Page, address: str) -> None:
     open_page(page, address, QUERY + "&metric=kl")
     expect(page.get_by_text("Clean divergence, nats")).to_be_visible()
     expect(page).to_have_url(re.compile("metric=kl"))
 
 
-def test_a_long_sweep_shows_estimates_goes_on_beside_clicks_and_stops(page, address, tmp_path):
+def test_a_long_sweep_shows_estimates_goes_on_beside_clicks_and_stops(
+    page: Page, address: str, tmp_path: Path
+) -> None:
     save_gpt2_small(tmp_path)
     numbers = "+".join(map(str, range(1, 31)))
     page.goto(
@@ -61,7 +66,7 @@ def test_a_long_sweep_shows_estimates_goes_on_beside_clicks_and_stops(page, addr
 @pytest.mark.parametrize(
     ("name", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("CSV", b"site,")]
 )
-def test_the_map_downloads(page, address, name, start):
+def test_the_map_downloads(page: Page, address: str, name: str, start: bytes) -> None:
     open_page(page, address)
     with page.expect_download() as told:
         page.get_by_role("button", name=name, exact=True).click()

@@ -24,13 +24,13 @@ def tokens_of(page: Page, name: str, row: str) -> list[str]:
     return chips.all_inner_texts()
 
 
-def test_a_cold_link_opens_the_page_with_its_view(page, address):
+def test_a_cold_link_opens_the_page_with_its_view(page: Page, address: str) -> None:
     open_view(page, address, "answer", "1 2 3 4 ", model="seq-gpt2", answer="5")
     expect(page.get_by_text("Yes: writing the answer")).to_be_visible(timeout=SLOW)
     assert tokens_of(page, "The prompt with its answer", "Prompt and answer")[-1] == "␣5"
 
 
-def test_twins_and_other_tokenizers_stand_under_each_other(page, address):
+def test_twins_and_other_tokenizers_stand_under_each_other(page: Page, address: str) -> None:
     open_view(page, address, "twins", "1 2 3", answer=" 4")
     assert tokens_of(page, "The prompt and its twins", "with a space at its end")[-1] == "␣"
     page.get_by_text("Other tokenizers", exact=True).click()
@@ -42,7 +42,7 @@ def test_twins_and_other_tokenizers_stand_under_each_other(page, address):
     assert blocks.all_inner_texts() == ["1", "␣2", "␣3"]
 
 
-def test_markup_in_tokens_is_shown_and_never_run(page, address):
+def test_markup_in_tokens_is_shown_and_never_run(page: Page, address: str) -> None:
     text = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
     for show in ("twins", "tokenizers", "sentencepiece", "answer"):
         open_view(page, address, show, text, answer="<b>x</b>")
@@ -54,14 +54,16 @@ def test_markup_in_tokens_is_shown_and_never_run(page, address):
 
 
 @pytest.mark.parametrize("prompt", ["a%ED%A0%BDb", "%00%1B%E2%80%8B", quote("🚀مرحبا一")])
-def test_bad_bytes_in_a_link_leave_the_page_intact(page, address, prompt):
+def test_bad_bytes_in_a_link_leave_the_page_intact(page: Page, address: str, prompt: str) -> None:
     page.goto(f"{address}/tokenizer?model=seq-gpt2&show=twins&prompt={prompt}")
     expect(page.get_by_role("radiogroup", name="View")).to_be_visible(timeout=SLOW)
     expect(page.get_by_role("table", name="The prompt and its twins")).to_be_visible(timeout=SLOW)
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
-def test_the_numbers_download_as_drawings_and_their_csv_has_them_all(page, address):
+def test_the_numbers_download_as_drawings_and_their_csv_has_them_all(
+    page: Page, address: str
+) -> None:
     open_view(page, address, "numbers", "1")
     expect(page.locator(".sb-figure .heatmaplayer image").first).to_be_attached(timeout=SLOW)
     for name, start in (("PNG", b"\x89PNG"), ("SVG", b"<svg")):
@@ -75,7 +77,7 @@ def test_the_numbers_download_as_drawings_and_their_csv_has_them_all(page, addre
     assert lines[0] == "number,tokens,pieces" and len(lines) == 1002
 
 
-def test_a_prompt_typed_here_is_the_one_of_every_page(page, address):
+def test_a_prompt_typed_here_is_the_one_of_every_page(page: Page, address: str) -> None:
     open_view(page, address, "tokens", "1 2 3", ablations="0.1")
     box = page.get_by_role("textbox", name="Prompt", exact=True)
     box.fill("7 8 9")

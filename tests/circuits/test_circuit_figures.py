@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,11 @@ SHAPE = engine.Shape(LAYERS, HEADS, HEADS, 32, 8, 48, 64, 64)
 NAN = float("nan")
 
 
-def circuit(sites: str = "0.1 1.2 m0", name: str = "mine", **others) -> engine.Circuit:
+def circuit(sites: str = "0.1 1.2 m0", name: str = "mine", **others: Any) -> engine.Circuit:
     return engine.Circuit(name, "m", "words", sites, LAYERS, HEADS, **others)
 
 
-def filled(figure, value: float) -> str:
+def filled(figure: Any, value: float) -> str:
     """The cells of a grid that have a value, as sites."""
     z = np.asarray(figure.data[0].z)
     sites = [
@@ -47,7 +48,7 @@ def evaluation(controls: bool = True) -> engine.Evaluation:
     )  # fmt: skip
 
 
-def test_a_circuit_is_its_filled_cells():
+def test_a_circuit_is_its_filled_cells() -> None:
     figure = circuit().figure()
     assert filled(figure, 1) == "0.1 1.2" and filled(figure, 2) == "m0"
     assert np.isnan(np.asarray(figure.data[0].z)[:, HEADS]).all()
@@ -55,7 +56,7 @@ def test_a_circuit_is_its_filled_cells():
     assert "2 heads kept" in [trace.name for trace in figure.data]
 
 
-def test_an_overlap_has_a_colour_for_each_part():
+def test_an_overlap_has_a_colour_for_each_part() -> None:
     found = engine.overlap(circuit("0.1 1.2 m0"), circuit("0.1 2.3 m0 m1", "other"))
     figure = found.figure()
     parts = [engine.print_sites(some) for some in (found.only_a, found.only_b, found.shared)]
@@ -65,7 +66,7 @@ def test_an_overlap_has_a_colour_for_each_part():
     assert np.isnan(np.asarray(heads.data[0].z)[:, -1]).all()
 
 
-def test_many_circuits_are_counted():
+def test_many_circuits_are_counted() -> None:
     some = [circuit("0.1 m0"), circuit("0.1 0.2"), circuit("0.1 m0 m2")]
     figure = engine.overlaps(some).sites_figure()
     assert (filled(figure, 3), filled(figure, 2), filled(figure, 1)) == ("0.1", "m0", "0.2 m2")
@@ -73,7 +74,7 @@ def test_many_circuits_are_counted():
         engine.overlaps([])
 
 
-def test_the_matrix_has_every_two_circuits_once_with_their_chance():
+def test_the_matrix_has_every_two_circuits_once_with_their_chance() -> None:
     circuits = [circuit("0.1 0.2 m0", "a"), circuit("0.1 m0", "b"), circuit("2.1 m0", "c")]
     found = engine.overlaps(circuits)
     drawn = found.figure().data[0]
@@ -91,7 +92,7 @@ def test_the_matrix_has_every_two_circuits_once_with_their_chance():
         engine.overlaps(circuits[:1])
 
 
-def test_an_evaluation_shows_the_circuit_over_each_of_its_controls():
+def test_an_evaluation_shows_the_circuit_over_each_of_its_controls() -> None:
     e = evaluation()
     figure = e.figure()
     assert e.controls is not None
@@ -105,7 +106,7 @@ def test_an_evaluation_shows_the_circuit_over_each_of_its_controls():
     assert len(evaluation(controls=False).figure().data) == 3
 
 
-def test_members_are_bars_the_greatest_first():
+def test_members_are_bars_the_greatest_first() -> None:
     e = evaluation()
     bars = e.members_figure()
     assert list(bars.data[0].y) == [0.5, 0.25, -0.125]
@@ -115,7 +116,7 @@ def test_members_are_bars_the_greatest_first():
         replace(e, members=(), without=np.array([])).members_figure()
 
 
-def test_the_rows_of_an_evaluation_are_its_runs():
+def test_the_rows_of_an_evaluation_are_its_runs() -> None:
     rows = evaluation().table()
     assert [row["of"] for row in rows[:4]] == ["model", "circuit", "circuit", "model"]
     assert [row["logit_diff"] for row in rows] == [4, 3, 1, -1, 1, 3.5, 2, 1, 0.5, 3.5, 3, 3.5, 0.5]
@@ -131,7 +132,7 @@ def edges(threshold: float = 0.1) -> engine.EdgeCircuit:
     return engine.prune_edges(engine.PathMatrix(members, inputs, np.array(effect), 10.0), threshold)
 
 
-def test_edges_are_as_wide_as_their_effect_and_coloured_by_its_sign():
+def test_edges_are_as_wide_as_their_effect_and_coloured_by_its_sign() -> None:
     found = edges()
     figure = found.figure(circuit("0.1 m1 2.0"))
     lines = [t for t in figure.data if t.mode == "lines" and t.customdata]
@@ -148,7 +149,7 @@ def test_edges_are_as_wide_as_their_effect_and_coloured_by_its_sign():
     ]  # fmt: skip
 
 
-def test_nodes_rise_by_layer_to_the_logits_and_the_dropped_are_hollow():
+def test_nodes_rise_by_layer_to_the_logits_and_the_dropped_are_hollow() -> None:
     figure = edges(0.25).figure(circuit("0.1 m1 2.0"))
     nodes = {
         name: (y, t.marker.color)
@@ -163,7 +164,7 @@ def test_nodes_rise_by_layer_to_the_logits_and_the_dropped_are_hollow():
     assert edges(9.0).figure(circuit("0.1 m1 2.0")).data
 
 
-def test_a_path_patch_is_on_the_grid_where_it_was_asked():
+def test_a_path_patch_is_on_the_grid_where_it_was_asked() -> None:
     senders = engine.parse_sites("0.1 m1 2.3")
     diffs = np.array([[1.0, 2.0, NAN], [2.0, 4.0, NAN]])
     found = engine.PathPatch(senders, parse_receivers("2.0.q", SHAPE), diffs, np.array([3.0, 3.0]))
@@ -181,13 +182,13 @@ def test_a_path_patch_is_on_the_grid_where_it_was_asked():
 @pytest.mark.parametrize(
     "text", ["logits", "1.2", "1.2.q 1.2.v m1", "1.2 2.0.k logits", "1.0-1 m0-2"]
 )
-def test_receivers_are_read_back_as_written(text):
+def test_receivers_are_read_back_as_written(text: str) -> None:
     found = parse_receivers(text, SHAPE)
     assert parse_receivers(engine.print_receivers(found), SHAPE) == found
     assert engine.print_receivers(parse_receivers("1.2.q 1.2.k 1.2.v", SHAPE)) == "1.2"
 
 
-def test_circuits_are_read_back_a_line_each():
+def test_circuits_are_read_back_a_line_each() -> None:
     some = (circuit(), circuit("0.1", "two\nlines", all_mlps=True), circuit("", "é“”", note="n"))
     text = engine.write_circuits(some)
     assert len(text.split("\n")) == 3 and engine.read_circuits(text) == some
@@ -205,7 +206,7 @@ def test_circuits_are_read_back_a_line_each():
         ("a0-1 m0 2.0-2", "2.3 m1 m2", False),
     ],
 )
-def test_what_is_left_on_is_a_circuit(asked, sites, all_mlps):
+def test_what_is_left_on_is_a_circuit(asked: str, sites: str, all_mlps: bool) -> None:
     left = engine.circuit_left(engine.ablations(asked), SHAPE, "left", "m", method="zero")
     assert (engine.print_sites(left.sites), left.all_mlps) == (sites, all_mlps)
     assert str(left.method) == "zero"

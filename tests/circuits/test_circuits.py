@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from functools import reduce
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +19,13 @@ import engine
 from engine.passes import forward
 from tests.conftest import IN_CI, SHARED
 from tests.support.reference import Change, Reference
+from tests.support.tiny_models import Tiny
 
 LAYERS, HEADS = 3, 4
 WORDS = [f"t{i}" for i in range(20)]
 
 
-def circuit(sites: str = "0.1 1.2 m0", model: str = "m", **others) -> engine.Circuit:
+def circuit(sites: str = "0.1 1.2 m0", model: str = "m", **others: Any) -> engine.Circuit:
     return engine.Circuit("mine", model, "words", sites, LAYERS, HEADS, **others)
 
 
@@ -63,7 +65,7 @@ thresholds = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(sites, texts, thresholds, st.none() | st.integers(0, 99))
-def test_every_form_reads_back_equal(some, text, threshold, n):
+def test_every_form_reads_back_equal(some: Any, text: Any, threshold: Any, n: Any) -> None:
     bare = engine.Circuit(text, "m", "t", some, LAYERS, HEADS)
     one = replace(bare, source=text, threshold=threshold, n=n)
     assert engine.Circuit.from_json(one.to_json()) == one
@@ -71,7 +73,7 @@ def test_every_form_reads_back_equal(some, text, threshold, n):
     assert engine.Circuit.from_csv(one.to_csv(), text, "m", "t", LAYERS, HEADS) == bare
 
 
-def test_sites_are_in_order_each_once_and_the_verb_is_keep():
+def test_sites_are_in_order_each_once_and_the_verb_is_keep() -> None:
     one = circuit("m2 1.2 0.1 m0 1.2")
     assert engine.print_sites(one.sites) == "0.1 1.2 m0 m2"
     assert str(one.kept) == "keep+mlps 0.1 1.2 m0 m2" and str(one.removed) == "0.1 1.2 m0 m2"
@@ -101,12 +103,12 @@ def test_sites_are_in_order_each_once_and_the_verb_is_keep():
         (lambda: engine.Circuit.from_csv("site\n1.2\n9x", "a", "m", "t", 3, 4), "Line 3: “9x”"),
     ],
 )
-def test_what_is_no_circuit_is_told(make, told):
+def test_what_is_no_circuit_is_told(make: Any, told: str) -> None:
     with pytest.raises(engine.EngineError, match=told):
         make()
 
 
-def test_the_shelf_has_the_published_circuits_with_their_source():
+def test_the_shelf_has_the_published_circuits_with_their_source() -> None:
     path = SHARED / "facts" / "published_circuits.json"
     if not path.is_file():
         if IN_CI:
@@ -127,14 +129,14 @@ def test_the_shelf_has_the_published_circuits_with_their_source():
     assert shared.heads == tuple(sorted(engine.parse_sites(" ".join(told))))
 
 
-def test_the_three_tasks_of_llama_share_what_is_said_to_be_shared():
+def test_the_three_tasks_of_llama_share_what_is_said_to_be_shared() -> None:
     llama = [c for c in engine.shelf() if "Llama" in c.model]
     (said,) = (c for c in llama if "shared" in c.name)
     both = reduce(engine.Circuit.intersection, [c for c in llama if c is not said])
     assert both.sites == said.sites and both.all_mlps
 
 
-def test_union_and_intersection_are_those_of_sets():
+def test_union_and_intersection_are_those_of_sets() -> None:
     a, b = circuit("0.1 1.2 m0"), circuit("1.2 2.0 m0 m1")
     assert engine.print_sites(a.union(b).sites) == "0.1 1.2 2.0 m0 m1"
     assert engine.print_sites(a.intersection(b).sites) == "1.2 m0"
@@ -143,7 +145,7 @@ def test_union_and_intersection_are_those_of_sets():
     assert engine.print_sites(a.intersection(heads).sites) == "0.1 m0"
 
 
-def test_an_overlap_counts_what_is_shared():
+def test_an_overlap_counts_what_is_shared() -> None:
     found = engine.overlap(circuit("0.1 1.2 m0"), circuit("1.2 2.0 m0 m1"))
     assert engine.print_sites(found.shared) == "1.2 m0"
     assert engine.print_sites(found.only_a) == "0.1"
@@ -176,7 +178,9 @@ def every_set(a: engine.Circuit, layer_matched: bool) -> list[set]:
     ("a", "b"),
     [("0.1 1.2 m0", "1.2 2.0 m0 m1"), ("0.0-3 m0-2", "0.1 0.2"), ("", "1.1"), ("m0", "m1")],
 )
-def test_the_chance_level_is_the_average_over_every_pair_of_sets(a, b, layer_matched):
+def test_the_chance_level_is_the_average_over_every_pair_of_sets(
+    a: str, b: str, layer_matched: bool
+) -> None:
     one, other = circuit(a), circuit(b)
     fixed = {*one.sites}  # by symmetry one of the two may be held fixed
     averages = [
@@ -187,7 +191,7 @@ def test_the_chance_level_is_the_average_over_every_pair_of_sets(a, b, layer_mat
     assert found.chance == pytest.approx(np.mean(averages), abs=1e-12)
 
 
-def test_circuits_of_other_shapes_are_not_compared():
+def test_circuits_of_other_shapes_are_not_compared() -> None:
     gpt, llama = (next(c for c in engine.shelf() if name in c.model) for name in ("gpt2", "Llama"))
     for compare in (engine.overlap, engine.Circuit.union, engine.Circuit.intersection):
         with pytest.raises(engine.EngineError, match=r"12 layers of 12 heads .* 32 layers of 32"):
@@ -195,7 +199,9 @@ def test_circuits_of_other_shapes_are_not_compared():
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_keeping_and_removing_equal_plain_hooks_on_the_hugging_face_model(kind, tiny):
+def test_keeping_and_removing_equal_plain_hooks_on_the_hugging_face_model(
+    kind: str, tiny: Tiny
+) -> None:
     directory = str(tiny(kind))
     asked = solved(directory)
     one = circuit("0.1 1.2 2.3 m0", directory)
@@ -247,7 +253,7 @@ def test_keeping_and_removing_equal_plain_hooks_on_the_hugging_face_model(kind, 
         assert score == pytest.approx(again.kept.mean_logit_diff, abs=1e-4)
 
 
-def test_the_whole_model_is_a_circuit_and_nothing_is_none(tiny):
+def test_the_whole_model_is_a_circuit_and_nothing_is_none(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     asked = solved(directory)
     whole = engine.evaluate(circuit("0-2.0-3 m0-2", directory), asked, minimality=False)
@@ -263,7 +269,9 @@ def test_the_whole_model_is_a_circuit_and_nothing_is_none(tiny):
     assert any("No controls: A set without sites" in note for note in nothing.notes)
 
 
-def test_controls_keep_the_mlps_where_there_are_no_others_and_a_seed_gives_them_again(tiny):
+def test_controls_keep_the_mlps_where_there_are_no_others_and_a_seed_gives_them_again(
+    tiny: Tiny,
+) -> None:
     directory = str(tiny("llama"))
     asked = solved(directory)
     one = circuit("0.1 1.2 m0 m2", directory)
@@ -282,11 +290,11 @@ def test_controls_keep_the_mlps_where_there_are_no_others_and_a_seed_gives_them_
     assert all(len(drawn) == 1 for drawn in heads.controls.sites)
 
 
-def test_averages_are_taken_once(tiny, monkeypatch):
+def test_averages_are_taken_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = str(tiny("gpt2"))
     asked = solved(directory)
     engine.load(directory).means.clear()
-    captured = []
+    captured: list[Any] = []
     run = forward.run
     monkeypatch.setattr(
         forward,
@@ -297,7 +305,7 @@ def test_averages_are_taken_once(tiny, monkeypatch):
     assert len(captured) == len(set(captured)) == len(asked.references)
 
 
-def test_what_cannot_be_evaluated_is_told(tiny):
+def test_what_cannot_be_evaluated_is_told(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     asked = solved(directory)
     shelved = engine.shelf()[0]
@@ -314,7 +322,7 @@ def test_what_cannot_be_evaluated_is_told(tiny):
         engine.evaluate(circuit("0.1", directory), engine.Task("words", short))
 
 
-def test_an_evaluation_tells_how_far_it_is_and_can_be_called_off(tiny):
+def test_an_evaluation_tells_how_far_it_is_and_can_be_called_off(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     job = engine.begin(engine.Evaluate(circuit("0.1", directory), solved(directory), 200))
     job.cancel()
@@ -327,7 +335,7 @@ def test_an_evaluation_tells_how_far_it_is_and_can_be_called_off(tiny):
 
 @pytest.mark.parametrize("model", ["seq-gpt2", "seq-llama"])
 @pytest.mark.parametrize("family", ["numerals", "number words", "months"])
-def test_the_bundled_models_own_circuits_do_what_is_said_of_them(model, family):
+def test_the_bundled_models_own_circuits_do_what_is_said_of_them(model: str, family: str) -> None:
     (one,) = (c for c in engine.shelf() if (c.model, c.task) == (model, family))
     assert one.source == "This project: make circuits" and one.threshold == 0.2
     asked = engine.task(family, model, one.n, one.seed)

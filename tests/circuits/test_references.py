@@ -16,6 +16,7 @@ import engine
 from tests.circuits.test_circuits import HEADS, LAYERS, WORDS, circuit, solved, task
 from tests.passes.test_ablation_against_hugging_face import ids_of
 from tests.support.reference import Change, Reference
+from tests.support.tiny_models import Tiny
 
 KEPT = {("head", 0, 1), ("head", 1, 2), ("head", 2, 3), ("mlp", 0, 0)}
 SITES = "0.1 1.2 2.3 m0"
@@ -66,7 +67,9 @@ def plain_scores(
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 @pytest.mark.parametrize("method", ["mean_by_position", "mean"])
-def test_on_fresh_pairs_the_means_are_still_those_of_the_circuits_own_prompts(kind, method, tiny):
+def test_on_fresh_pairs_the_means_are_still_those_of_the_circuits_own_prompts(
+    kind: str, method: str, tiny: Tiny
+) -> None:
     directory = str(tiny(kind))
     own = prompts(5, 5 if method == "mean_by_position" else 3, seed=7)
     one = circuit(SITES, directory, method=method, references=own)
@@ -94,7 +97,7 @@ def test_on_fresh_pairs_the_means_are_still_those_of_the_circuits_own_prompts(ki
 
 
 @pytest.mark.parametrize("method", ["mean_by_position", "mean"])
-def test_the_means_may_be_taken_from_elsewhere(method, tiny):
+def test_the_means_may_be_taken_from_elsewhere(method: str, tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     fresh = right(directory, task(3, seed=9))
     one = circuit(SITES, directory, method=method, references=prompts(5, 5, seed=7))
@@ -116,7 +119,7 @@ def test_the_means_may_be_taken_from_elsewhere(method, tiny):
     assert f"{len(fresh.references)} corrupted prompts of these pairs" in bare.conditions
 
 
-def test_own_prompts_of_another_length_are_left_and_it_is_said(tiny):
+def test_own_prompts_of_another_length_are_left_and_it_is_said(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     fresh = right(directory, task(3, seed=9))
     one = circuit(SITES, directory, references=prompts(5, 4, seed=7))
@@ -135,7 +138,7 @@ def test_own_prompts_of_another_length_are_left_and_it_is_said(tiny):
 
 
 @pytest.mark.parametrize("method", ["zero", "resample"])
-def test_a_method_that_does_not_average_has_no_references(method, tiny):
+def test_a_method_that_does_not_average_has_no_references(method: str, tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     fresh = right(directory, task(3, seed=9))
     one = circuit(SITES, directory, method=method, references=prompts(5, 4, seed=7))
@@ -146,7 +149,9 @@ def test_a_method_that_does_not_average_has_no_references(method, tiny):
     assert ("each pair's corrupted prompt" in found.conditions) == (method == "resample")
 
 
-def test_a_circuit_that_was_searched_carries_the_searchs_prompts_and_is_judged_by_them(tiny):
+def test_a_circuit_that_was_searched_carries_the_searchs_prompts_and_is_judged_by_them(
+    tiny: Tiny,
+) -> None:
     directory = str(tiny("gpt2"))
     asked, fresh = solved(directory), right(directory, task(6, seed=9))
     found = engine.discover(asked, directory, threshold=0.5, controls=2, fresh=fresh)
@@ -167,7 +172,7 @@ def test_a_circuit_that_was_searched_carries_the_searchs_prompts_and_is_judged_b
         assert bool(other.circuit.references) is has
 
 
-def test_pairs_that_share_a_corrupted_prompt_weigh_it_once_in_search_and_score(tiny):
+def test_pairs_that_share_a_corrupted_prompt_weigh_it_once_in_search_and_score(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     pairs = solved(directory).pairs
     twice = tuple(replace(p, corrupted=pairs[0].corrupted) for p in pairs[:3])
@@ -179,7 +184,7 @@ def test_pairs_that_share_a_corrupted_prompt_weigh_it_once_in_search_and_score(t
     assert score.ablated.mean_logit_diff == pytest.approx(found.kept, abs=1e-4)
 
 
-def test_references_are_written_with_a_circuit_and_older_forms_read_as_before():
+def test_references_are_written_with_a_circuit_and_older_forms_read_as_before() -> None:
     own = ("t1 t2\nt3", "“ t4”")
     one = circuit(SITES, references=own)
     assert engine.Circuit.from_json(one.to_json()) == one
@@ -200,14 +205,14 @@ def test_references_are_written_with_a_circuit_and_older_forms_read_as_before():
             engine.Circuit.from_json(text)
 
 
-def test_what_two_circuits_share_has_references_only_where_both_have_the_same():
+def test_what_two_circuits_share_has_references_only_where_both_have_the_same() -> None:
     a, b = (circuit(sites, references=("t1", "t2")) for sites in ("0.1 1.2", "1.2 m0"))
     assert a.union(b).references == a.intersection(b).references == ("t1", "t2")
     other = replace(b, references=("t3",))
     assert a.union(other).references == a.intersection(other).references == ()
 
 
-def test_the_tables_name_spread_and_references(tiny):
+def test_the_tables_name_spread_and_references(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     fresh = right(directory, task(4, seed=9))
     one = circuit(SITES, directory, references=prompts(5, 5, seed=7))

@@ -1,6 +1,7 @@
 """An experiment is a value: every form of it reads back equal, and hostile forms are refused."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ experiments = st.builds(
 
 
 @given(experiments)
-def test_every_form_reads_back_equal(e):
+def test_every_form_reads_back_equal(e: Any) -> None:
     assert engine.Experiment.from_url(e.to_url()) == e
     assert engine.Experiment.from_url("http://127.0.0.1:8501/" + e.to_url()) == e
     assert engine.Experiment.from_json(e.to_json()) == e
@@ -33,13 +34,13 @@ def test_every_form_reads_back_equal(e):
     assert hash(engine.Experiment.from_json(e.to_json())) == hash(e)
 
 
-def test_only_what_differs_from_the_defaults_is_written():
+def test_only_what_differs_from_the_defaults_is_written() -> None:
     e = engine.Experiment(prompt="1 2")
     assert e.to_dict() == {"model": "seq-gpt2", "prompt": "1 2"}
     assert e.to_url() == "?model=seq-gpt2&prompt=1+2"
 
 
-def test_lone_surrogates_survive_the_link():
+def test_lone_surrogates_survive_the_link() -> None:
     e = engine.Experiment(prompt="a\ud800b")
     assert engine.Experiment.from_url(e.to_url()) == e
     assert engine.Experiment.from_json(e.to_json()) == e
@@ -63,7 +64,7 @@ def test_lone_surrogates_survive_the_link():
         "?ablations=keep+n1.1",
     ],
 )
-def test_a_hostile_link_is_refused_in_words(link):
+def test_a_hostile_link_is_refused_in_words(link: str) -> None:
     with pytest.raises(engine.EngineError) as told:
         engine.Experiment.from_url(link)
     assert str(told.value).endswith(".")
@@ -75,16 +76,16 @@ def test_a_hostile_link_is_refused_in_words(link):
      '{"references": "a"}', '{"references": [1]}', '{"method": null}', '{"prepend_bos": "yes"}',
      "[" * 100_000, json.dumps({"prompt": "x" * 300_000})],
 )  # fmt: skip
-def test_json_that_is_no_experiment_is_refused_in_words(text):
+def test_json_that_is_no_experiment_is_refused_in_words(text: str) -> None:
     with pytest.raises(engine.EngineError):
         engine.Experiment.from_json(text)
 
 
-def test_other_parameters_of_a_link_are_left_to_others():
+def test_other_parameters_of_a_link_are_left_to_others() -> None:
     assert engine.Experiment.from_url("?prompt=a&utm_source=x") == engine.Experiment(prompt="a")
 
 
-def test_positions_are_counted_from_the_prompts_end_where_negative():
+def test_positions_are_counted_from_the_prompts_end_where_negative() -> None:
     at = engine.Positions.parse("0-1,-1").at
     assert at(5, 7) == (0, 1, 4)
     assert engine.Positions.parse("generated").at(5, 7) == (5, 6)

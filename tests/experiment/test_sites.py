@@ -1,5 +1,7 @@
 """The grammar of sites: what is printed reads back, and what is no site is said to be none."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ sites = st.one_of(
 
 
 @given(st.lists(sites, unique=True))
-def test_what_is_printed_reads_back(found):
+def test_what_is_printed_reads_back(found: Any) -> None:
     assert engine.parse_sites(engine.print_sites(found)) == tuple(found)
 
 
@@ -34,12 +36,12 @@ def test_what_is_printed_reads_back(found):
         ("", []),
     ],
 )
-def test_every_way_to_write_a_site(text, meant):
+def test_every_way_to_write_a_site(text: str, meant: list[Any]) -> None:
     assert list(engine.parse_sites(text)) == meant
 
 
 @given(st.text(max_size=30))
-def test_junk_raises_a_site_error_or_reads(text):
+def test_junk_raises_a_site_error_or_reads(text: Any) -> None:
     try:
         engine.parse_sites(text)
     except engine.SiteError as wrong:
@@ -49,12 +51,12 @@ def test_junk_raises_a_site_error_or_reads(text):
 @pytest.mark.parametrize(
     "text", ["9", "x9", "9.", "5-3.1", "0-99999.0-99999", "n1", "<script>", "1.1.1"]
 )
-def test_what_is_no_site_is_refused_in_words(text):
+def test_what_is_no_site_is_refused_in_words(text: str) -> None:
     with pytest.raises(engine.SiteError):
         engine.parse_sites(text)
 
 
-def test_a_site_the_model_does_not_have_is_named_with_what_it_has():
+def test_a_site_the_model_does_not_have_is_named_with_what_it_has() -> None:
     with pytest.raises(engine.SiteError, match=r"13\.40 is in layer 13.*layers are 0 to 11"):
         engine.resolve_sites(engine.parse_sites("13.40"), SHAPE)
     with pytest.raises(engine.SiteError, match=r"no head 3\.40.*heads 0 to 11"):
@@ -68,6 +70,6 @@ def test_a_site_the_model_does_not_have_is_named_with_what_it_has():
         st.sampled_from([Head(i, h) for i in range(3) for h in range(12)] + [MLP(1)]), unique=True
     )
 )
-def test_folding_loses_nothing(found):
+def test_folding_loses_nothing(found: Any) -> None:
     folded = engine.fold_sites(found, SHAPE)
     assert set(engine.resolve_sites(folded, SHAPE)) == set(found)

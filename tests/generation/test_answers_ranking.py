@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from engine.passes import forward
 from tests.generation.test_generation import acting_at, drawn
 from tests.passes.test_ablation_against_hugging_face import changes_of
 from tests.support.reference import Reference
+from tests.support.tiny_models import Tiny
 
 ANSWERS = [" t1", " t2", " t3 t4", " t3 t5", " t3 t4 t6", " t7 t8 t9 t10", " t1 t1"]
 
 
-def joint(e, ref, ids) -> list[float]:
+def joint(e: Any, ref: Any, ids: Any) -> list[float]:
     """Log-probability of each of these ids after the prompt, one text at a time."""
     prompt = list(engine.tokenize(e.model, e.prompt).ids)
     where = acting_at(e, len(prompt), len(prompt) + len(ids) - 1, 0, 10**6)
@@ -28,7 +30,9 @@ def joint(e, ref, ids) -> list[float]:
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma3_text", "mistral"])
 @pytest.mark.parametrize("method", ["zero", "mean", "resample", "mean_by_position", "set(0.7)"])
-def test_each_token_of_each_answer_is_scored_as_by_the_reference(kind, method, tiny):
+def test_each_token_of_each_answer_is_scored_as_by_the_reference(
+    kind: str, method: str, tiny: Tiny
+) -> None:
     directory = str(tiny(kind))
     ref, rng = Reference(directory), random.Random(method)
     for positions in ("all", "prompt", "generated", "0,-1"):
@@ -43,7 +47,7 @@ def test_each_token_of_each_answer_is_scored_as_by_the_reference(kind, method, t
                 assert one.prob == pytest.approx(np.exp(one.log_prob))
 
 
-def test_answers_are_ranked_best_first_with_their_moves(tiny):
+def test_answers_are_ranked_best_first_with_their_moves(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("llama")), "t1 t5 t9", ablations="a0 m1")
     found = engine.rank_answers(e, ANSWERS)
     clean = [a.clean.log_prob for a in found.answers]
@@ -56,7 +60,7 @@ def test_answers_are_ranked_best_first_with_their_moves(tiny):
         assert sum(getattr(a, run).share for a in found.answers) == pytest.approx(1)
 
 
-def test_many_at_once_equal_one_at_a_time(tiny):
+def test_many_at_once_equal_one_at_a_time(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("mistral")), "t1 t5 t9", ablations="a0 m1")
     rng = random.Random(0)
     answers = {
@@ -73,14 +77,14 @@ def test_many_at_once_equal_one_at_a_time(tiny):
 
 
 @pytest.mark.parametrize("model", ["seq-gpt2", "seq-llama"])
-def test_the_next_fibonacci_number_wins_whole(model):
+def test_the_next_fibonacci_number_wins_whole(model: str) -> None:
     e = engine.Experiment(model, "1 2 3 5 8", ablations="0.1")
     found = engine.rank_answers(e, [" 14", " 13", " 21"])
     assert found.answers[0].text == " 13"
     assert len(found.answers[0].ids) == (1 if model == "seq-gpt2" else 3)
 
 
-def test_it_agrees_with_the_answers_of_next_token(tiny):
+def test_it_agrees_with_the_answers_of_next_token(tiny: Tiny) -> None:
     e = engine.Experiment(
         str(tiny("llama")), "t1 t5 t9", answer=" t3 t4", distractor=" t7", ablations="a1"
     )
@@ -92,7 +96,7 @@ def test_it_agrees_with_the_answers_of_next_token(tiny):
             np.testing.assert_allclose(ours.log_probs, getattr(candidate, run).log_probs, atol=1e-5)
 
 
-def test_an_answer_that_cannot_be_scored_says_why_in_its_place(tiny):
+def test_an_answer_that_cannot_be_scored_says_why_in_its_place(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2", n_positions=8)), "t1 t2 t3", ablations="0.1")
     found = engine.rank_answers(e, [" t5", "", " xyz", " t1" * 9, " \ud83d"])
     assert found.answers[0].text == " t5" and not found.answers[0].error
@@ -104,14 +108,14 @@ def test_an_answer_that_cannot_be_scored_says_why_in_its_place(tiny):
     assert nothing.answers[0].error and not nothing.ablated
 
 
-def test_what_makes_answers_hard_to_compare_is_told(tiny):
+def test_what_makes_answers_hard_to_compare_is_told(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), "t1 t2", ablations="0.1")
     notes = " ".join(engine.rank_answers(e, [" t3", " t3 t4"]).notes)
     assert "begins" in notes and "different numbers of tokens" in notes
     assert not engine.rank_answers(e, [" t3", " t4"]).notes
 
 
-def test_no_answers_and_too_many_are_told(tiny):
+def test_no_answers_and_too_many_are_told(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), "t1")
     with pytest.raises(engine.TokenError, match="no answer"):
         engine.rank_answers(e, [])
@@ -119,7 +123,9 @@ def test_no_answers_and_too_many_are_told(tiny):
         engine.rank_answers(e, [" t1"] * 10_001)
 
 
-def test_every_token_of_the_vocabulary_is_one_text(tiny, monkeypatch):
+def test_every_token_of_the_vocabulary_is_one_text(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = str(tiny("gpt2"))
     read = []
     run = forward.run

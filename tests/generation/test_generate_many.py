@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from engine import registry
 from engine.experiment.sites import Shape
 from engine.generation.many_rows import is_right
 from engine.passes import forward
-from tests.support.tiny_models import save_model
+from tests.support.tiny_models import Tiny, save_model
 
 SHAPE = Shape(4, 6, 6, 48, 8, 40, 64, 64)
 
@@ -32,7 +34,7 @@ def same(found: engine.GeneratedMany, expected: engine.GeneratedMany) -> None:
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "mistral", "gemma3_text"])
 @pytest.mark.parametrize("options", [{}, {"temperature": 1.2, "seed": 4}])
-def test_many_prompts_equal_one_at_a_time(kind, options, tiny):
+def test_many_prompts_equal_one_at_a_time(kind: str, options: dict[str, Any], tiny: Tiny) -> None:
     directory = str(tiny(kind))
     e = engine.Experiment(
         directory, "", ablations="a0", method="mean", references=["t1 t2", "t5 t6 t7"]
@@ -61,7 +63,9 @@ def test_many_prompts_equal_one_at_a_time(kind, options, tiny):
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "gemma3_text", "gpt2"])
-def test_texts_that_end_early_leave_the_others_as_they_are(kind, tiny, tmp_path):
+def test_texts_that_end_early_leave_the_others_as_they_are(
+    kind: str, tiny: Tiny, tmp_path: Path
+) -> None:
     never = str(tiny(kind, eos_token_id=None))
     prompts = prompts_of(random.Random(1), 24)
     whole = engine.generate_many(engine.Experiment(never, ablations="m1"), prompts, 12).result()
@@ -81,7 +85,7 @@ def test_texts_that_end_early_leave_the_others_as_they_are(kind, tiny, tmp_path)
     assert 8 < ended < 48
 
 
-def test_small_batches_give_what_large_ones_do(tiny, monkeypatch):
+def test_small_batches_give_what_large_ones_do(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     e = engine.Experiment(str(tiny("gpt2")), ablations="1.0 2.2")
     prompts = prompts_of(random.Random(2), 12)
     together = engine.generate_many(e, prompts, 6, controls=2).result()
@@ -89,7 +93,9 @@ def test_small_batches_give_what_large_ones_do(tiny, monkeypatch):
     same(engine.generate_many(e, prompts, 6, controls=2).result(), together)
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_tried_again(tiny, monkeypatch):
+def test_a_batch_that_does_not_fit_is_halved_and_tried_again(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = str(tiny("gpt2"))
     e = engine.Experiment(directory, ablations="a1")
     prompts = prompts_of(random.Random(3), 12)
@@ -97,7 +103,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_tried_again(tiny, monkeypatch):
     model, tried = type(registry.load(directory)), []
     call = model.go_on
 
-    def small(self, ids, cache):
+    def small(self: Any, ids: Any, cache: Any) -> Any:
         tried.append(ids.shape[0])
         if ids.shape[0] > 3:
             raise RuntimeError(
@@ -115,12 +121,12 @@ def test_a_batch_that_does_not_fit_is_halved_and_tried_again(tiny, monkeypatch):
         list(engine.generate(engine.Experiment(directory, "t1"), 3))
 
 
-def _fail():
+def _fail() -> None:
     raise RuntimeError("can't allocate memory")
 
 
 @pytest.mark.parametrize("model", ["seq-gpt2", "seq-llama"])
-def test_a_task_is_answered_and_an_ablation_costs_its_answers(model):
+def test_a_task_is_answered_and_an_ablation_costs_its_answers(model: str) -> None:
     found = engine.generate_many(
         engine.Experiment(model, ablations="a0 a1"), engine.examples("numerals", 20, seed=1), 6
     ).result()
@@ -132,7 +138,7 @@ def test_a_task_is_answered_and_an_ablation_costs_its_answers(model):
         assert row.continuations[0].right == is_right(row.continuations[0].text, row.answer)
 
 
-def test_sets_are_held_against_layer_matched_controls():
+def test_sets_are_held_against_layer_matched_controls() -> None:
     e = engine.Experiment("seq-gpt2", ablations="0.1 0.2 2.3")
     many = engine.generate_many(e, engine.examples("months", 4), 3, controls=5, seed=11)
     assert [r.control_of for r in many.runs] == ["", "", *["ablated"] * 5]
@@ -145,7 +151,7 @@ def test_sets_are_held_against_layer_matched_controls():
     assert len(many.result().totals) == 7
 
 
-def test_controls_are_drawn_without_overlap():
+def test_controls_are_drawn_without_overlap() -> None:
     sites = engine.parse_sites("0.1 0.2 3.5 m1 m2 n1.7")
     drawn = engine.random_controls(sites, SHAPE, 12, seed=3)
     assert len(set(drawn)) == 12
@@ -163,7 +169,7 @@ def test_controls_are_drawn_without_overlap():
         engine.random_controls((), SHAPE, 1)
 
 
-def test_a_prompt_that_cannot_be_run_says_why_in_its_row(tiny):
+def test_a_prompt_that_cannot_be_run_says_why_in_its_row(tiny: Tiny) -> None:
     e = engine.Experiment(
         str(tiny("gpt2", n_positions=8)), ablations="0.1", method="resample", corrupted="t5 t6"
     )
@@ -179,7 +185,7 @@ def test_a_prompt_that_cannot_be_run_says_why_in_its_row(tiny):
     assert [t.compared for t in found.totals] == [2, 1]
 
 
-def test_what_was_stopped_goes_on_without_what_is_done(tiny):
+def test_what_was_stopped_goes_on_without_what_is_done(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), ablations="0.1 m1")
     prompts = prompts_of(random.Random(5), 10)
     options = {"controls": 2, "temperature": 1.3, "seed": 3}
@@ -194,7 +200,7 @@ def test_what_was_stopped_goes_on_without_what_is_done(tiny):
     assert list(engine.generate_many(e, prompts, 5, done=range(10), **options)) == []
 
 
-def test_whoever_waits_for_rows_may_do_other_things_meanwhile(tiny):
+def test_whoever_waits_for_rows_may_do_other_things_meanwhile(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), ablations="0.1")
     many = engine.generate_many(e, ["t1", "t2 t3"], 20)
     found = list(many.within(0.0001))
@@ -205,7 +211,7 @@ def test_whoever_waits_for_rows_may_do_other_things_meanwhile(tiny):
     assert list(many.within(0.1)) == [] and many.stopped
 
 
-def test_what_cannot_be_asked_is_told(tiny):
+def test_what_cannot_be_asked_is_told(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), ablations="0.1")
     for prompts, options, told in (
         ([], {}, "no prompts"),
@@ -221,7 +227,7 @@ def test_what_cannot_be_asked_is_told(tiny):
         engine.examples("nothing", 3)
 
 
-def test_rows_come_as_they_are_done_and_totals_of_some_can_be_had(tiny):
+def test_rows_come_as_they_are_done_and_totals_of_some_can_be_had(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), ablations="0.1")
     many = engine.generate_many(e, [engine.Example("", "t1", " t2"), "t3 t4"], 4)
     first = next(many)
@@ -231,12 +237,12 @@ def test_rows_come_as_they_are_done_and_totals_of_some_can_be_had(tiny):
     assert next(many, None) is None and many.progress == 1.0 and "All 2" in many.ended
 
 
-def test_an_answer_is_right_only_as_a_whole_word_or_number():
+def test_an_answer_is_right_only_as_a_whole_word_or_number() -> None:
     assert is_right(" 5 6 7", " 5") and is_right(" 5", " 5") and is_right(" May.", " May")
     assert not is_right(" 57", " 5") and not is_right("5", " 5") and not is_right(" Mayor", " May")
 
 
-def test_pasted_prompts_are_read():
+def test_pasted_prompts_are_read() -> None:
     found = engine.read_examples("1 2 3\t 4\n\nA B C\n")
     assert [(x.prompt, x.answer) for x in found] == [("1 2 3", " 4"), ("A B C", "")]
     assert len(set(engine.examples("weekdays", 100))) == len(engine.examples("weekdays", 100)) <= 7

@@ -6,6 +6,8 @@ import gc
 import random
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from engine.generation.sampling import Sampling
 from tests.conftest import real
 from tests.passes.test_ablation_against_hugging_face import changes_of
 from tests.support.reference import Reference
-from tests.support.tiny_models import CONFIGS
+from tests.support.tiny_models import CONFIGS, Tiny
 
 METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.3)", "set(0.7)")
 POSITIONS = ("all", "prompt", "generated", "1,-1")
@@ -30,7 +32,7 @@ ALL_RUNS = ("clean", "ablated", "unswitched")
 FIXED = ("mean_by_position", "resample")
 
 
-def drawn(rng: random.Random, kind: str, directory: str, method: str, positions: str):
+def drawn(rng: random.Random, kind: str, directory: str, method: str, positions: str) -> Any:
     n = rng.choice((3, 5))
     text = lambda: " ".join(f"t{rng.randrange(60)}" for _ in range(n))  # noqa: E731
     sites = ["a0", f"1.{rng.randrange(4)}", "m1", "2.0 2.3", "m2"]
@@ -42,7 +44,7 @@ def drawn(rng: random.Random, kind: str, directory: str, method: str, positions:
     )  # fmt: skip
 
 
-def acting_at(e: engine.Experiment, n_prompt: int, n: int, from_step: int, until_step: int):
+def acting_at(e: engine.Experiment, n_prompt: int, n: int, from_step: int, until_step: int) -> Any:
     """Positions that change in a text of n tokens, spelled out one by one."""
     found = []
     for p in range(n):
@@ -58,7 +60,7 @@ def acting_at(e: engine.Experiment, n_prompt: int, n: int, from_step: int, until
     return tuple(found)
 
 
-def uncached(e, ref, steps, from_step=0, until_step=10**6):
+def uncached(e: Any, ref: Any, steps: Any, from_step: Any = 0, until_step: Any = 10**6) -> Any:
     """Greedy ids and each step's logits, the whole text read anew for every token."""
     ids = list(engine.tokenize(e.model, e.prompt).ids)
     n, seen = len(ids), []
@@ -70,7 +72,7 @@ def uncached(e, ref, steps, from_step=0, until_step=10**6):
     return ids[n:], seen
 
 
-def all_of(e, n, **options):
+def all_of(e: Any, n: Any, **options: Any) -> Any:
     """Steps with the whole vocabulary ranked, past any end of text."""
     d_vocab = engine.load(e.model).shape.d_vocab
     return list(engine.generate(e, n, k=d_vocab, **options))
@@ -80,7 +82,7 @@ def logits_of(run: engine.StepRun) -> np.ndarray:
     return run.top.logits[np.argsort(run.top.ids)]
 
 
-def agree(steps, name: str, ids, logits):
+def agree(steps: Any, name: str, ids: Any, logits: Any) -> Any:
     """Every step is the reference's token and, to 1e-4, its logits."""
     runs = [run for step in steps if (run := getattr(step, name)) is not None]
     for i, run in enumerate(runs):
@@ -90,7 +92,7 @@ def agree(steps, name: str, ids, logits):
 
 
 @pytest.fixture(scope="module")
-def endless(tiny):
+def endless(tiny: Tiny) -> Any:
     """Tiny models whose texts never end by themselves, so that every step is compared."""
     refs: dict[str, tuple[str, Reference]] = {}
 
@@ -105,7 +107,9 @@ def endless(tiny):
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_cached_generation_equals_an_uncached_loop_for_every_method_and_position(kind, endless):
+def test_cached_generation_equals_an_uncached_loop_for_every_method_and_position(
+    kind: str, endless: Any
+) -> None:
     directory, ref = endless(kind)
     rng, moved = random.Random(kind), 0
     for method in METHODS:
@@ -123,8 +127,8 @@ def test_cached_generation_equals_an_uncached_loop_for_every_method_and_position
 @pytest.mark.parametrize("kind", ["llama", "mistral", "gemma3_text", "gpt2"])
 @pytest.mark.parametrize(("from_step", "until_step"), [(3, None), (0, 3), (2, 4), (1, 6)])
 def test_an_ablation_from_or_until_a_step_equals_an_uncached_loop(
-    kind, from_step, until_step, endless
-):
+    kind: str, from_step: int, until_step: int | None, endless: Any
+) -> None:
     directory, ref = endless(kind)
     rng = random.Random(from_step)
     for method in METHODS:
@@ -135,7 +139,7 @@ def test_an_ablation_from_or_until_a_step_equals_an_uncached_loop(
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_unablated_it_equals_hugging_faces_own_generate(kind, endless):
+def test_unablated_it_equals_hugging_faces_own_generate(kind: str, endless: Any) -> None:
     directory, _ = endless(kind)
     hf = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     rng = random.Random(kind)
@@ -148,7 +152,7 @@ def test_unablated_it_equals_hugging_faces_own_generate(kind, endless):
         assert all(s.ablated == s.clean and not s.parted and s.kl == 0 for s in steps)
 
 
-def test_stories260K_tells_the_published_story_from_bos():
+def test_stories260K_tells_the_published_story_from_bos() -> None:
     directory = str(real("stories260K"))
     e = engine.Experiment(directory, "", ablations="2.3 m1")
     steps = list(engine.generate(e, 80))
@@ -159,7 +163,7 @@ def test_stories260K_tells_the_published_story_from_bos():
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "gemma3_text", "gpt2"])
-def test_going_on_from_a_prefix_equals_having_gone_there(kind, endless):
+def test_going_on_from_a_prefix_equals_having_gone_there(kind: str, endless: Any) -> None:
     directory, _ = endless(kind)
     e = drawn(random.Random(1), kind, directory, "mean", "all")
     whole = all_of(e, 45)
@@ -171,7 +175,7 @@ def test_going_on_from_a_prefix_equals_having_gone_there(kind, endless):
             agree(again, run, ids, [torch.tensor(logits_of(getattr(s, run))) for s in whole])
 
 
-def test_a_head_switched_in_the_middle_goes_on_from_the_same_prefix(endless):
+def test_a_head_switched_in_the_middle_goes_on_from_the_same_prefix(endless: Any) -> None:
     directory, ref = endless("llama")
     e = engine.Experiment(directory, "t4 t9 t2", ablations="m1")
     steps = all_of(e, 8, switches={3: "0.1 m2", 6: ""})
@@ -198,7 +202,9 @@ def test_a_head_switched_in_the_middle_goes_on_from_the_same_prefix(endless):
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_the_text_without_the_switch_goes_on_beside_the_one_with_it(kind, endless):
+def test_the_text_without_the_switch_goes_on_beside_the_one_with_it(
+    kind: str, endless: Any
+) -> None:
     directory, _ = endless(kind)
     e = engine.Experiment(directory, "t4 t9 t2", ablations="m1 a0")
     steps = all_of(e, 9, switches={4: "m2 1.0"})
@@ -222,7 +228,7 @@ def test_the_text_without_the_switch_goes_on_beside_the_one_with_it(kind, endles
     assert engine.step_table(again)[-1]["run"] == "unswitched"
 
 
-def test_the_clean_text_is_the_unswitched_one_where_nothing_acted_before(endless):
+def test_the_clean_text_is_the_unswitched_one_where_nothing_acted_before(endless: Any) -> None:
     directory, _ = endless("llama")
     e = engine.Experiment(directory, "t4 t9 t2", method="set(0.7)")
     steps = list(engine.generate(e, 8, switches={4: "a0 m1"}))
@@ -232,7 +238,7 @@ def test_the_clean_text_is_the_unswitched_one_where_nothing_acted_before(endless
     assert all(s.unswitched is not s.clean for s in gone) and gone[2].kl != 0
 
 
-def test_from_and_until_hold_for_what_is_switched_too(endless):
+def test_from_and_until_hold_for_what_is_switched_too(endless: Any) -> None:
     directory, _ = endless("gpt2")
     e = engine.Experiment(directory, "t4 t9", ablations="m0")
     found = all_of(e, 9, switches={3: "m1", 6: "a0"}, from_step=2, until_step=5)
@@ -242,7 +248,7 @@ def test_from_and_until_hold_for_what_is_switched_too(endless):
     assert all(step.unswitched.token_id == step.ablated.token_id for step in found)
 
 
-def test_a_chosen_token_branches_both_runs(endless):
+def test_a_chosen_token_branches_both_runs(endless: Any) -> None:
     directory, _ = endless("gpt2")
     e = engine.Experiment(directory, "t4 t9", ablations="m0")
     steps = list(engine.generate(e, 3, prefix=[7, 8]))
@@ -252,7 +258,7 @@ def test_a_chosen_token_branches_both_runs(endless):
     assert not steps[1].parted and steps[2].kl is not None
 
 
-def test_ranks_moves_entropy_and_divergence_are_those_of_the_logits(endless):
+def test_ranks_moves_entropy_and_divergence_are_those_of_the_logits(endless: Any) -> None:
     directory, _ = endless("llama")
     e = engine.Experiment(directory, "t4 t9 t2", ablations="a1")
     for step in all_of(e, 4)[:1]:
@@ -269,7 +275,7 @@ def test_ranks_moves_entropy_and_divergence_are_those_of_the_logits(endless):
         assert step.clean.prob == pytest.approx(float(p.exp().max()), abs=1e-6)
 
 
-def test_sampling_is_the_seeds_alone_and_branches_keep_their_luck(endless):
+def test_sampling_is_the_seeds_alone_and_branches_keep_their_luck(endless: Any) -> None:
     directory, _ = endless("qwen2")
     e = engine.Experiment(directory, "t4 t9 t2", ablations="1.2")
     ids = lambda **o: [s.clean.token_id for s in engine.generate(e, 12, temperature=1.5, **o)]  # noqa: E731
@@ -283,7 +289,7 @@ def test_sampling_is_the_seeds_alone_and_branches_keep_their_luck(endless):
     assert [s.clean.token_id for s in unablated] == one
 
 
-def test_runs_that_say_the_same_draw_the_same(endless):
+def test_runs_that_say_the_same_draw_the_same(endless: Any) -> None:
     directory, _ = endless("qwen2")
     e = engine.Experiment(directory, "t4 t9 t2", ablations="1.2", method="scale(1)")
     steps = list(engine.generate(e, 20, temperature=3.0, seed=1))
@@ -293,7 +299,9 @@ def test_runs_that_say_the_same_draw_the_same(endless):
 @pytest.mark.parametrize(
     ("top_k", "top_p"), [(None, None), (3, None), (None, 0.7), (4, 0.8), (1, None), (None, 1e-9)]
 )
-def test_what_is_drawn_has_the_distribution_asked_for(top_k, top_p):
+def test_what_is_drawn_has_the_distribution_asked_for(
+    top_k: int | None, top_p: float | None
+) -> None:
     logits = torch.tensor([[2.0, 1.0, 0.5, 0.5, -1.0, -3.0]])
     temperature = 0.8
     p = (logits[0] / temperature).softmax(-1)
@@ -313,7 +321,7 @@ def test_what_is_drawn_has_the_distribution_asked_for(top_k, top_p):
     assert (counts / n - meant).abs().max() < 4 * (0.25 / n) ** 0.5
 
 
-def test_a_step_whose_text_would_tokenize_otherwise_is_flagged():
+def test_a_step_whose_text_would_tokenize_otherwise_is_flagged() -> None:
     t = engine.tokenize("seq-gpt2", "1 2 13")
     one, three = (engine.tokenize("seq-gpt2", x).ids[0] for x in "13")
     space = engine.tokenize("seq-gpt2", " 1").ids
@@ -324,7 +332,7 @@ def test_a_step_whose_text_would_tokenize_otherwise_is_flagged():
     assert engine.tokenize("seq-gpt2", "1 2 13").ids[-1:] != (three,)
 
 
-def test_retokenizing_goes_on_from_the_ids_the_text_has():
+def test_retokenizing_goes_on_from_the_ids_the_text_has() -> None:
     e = engine.Experiment("seq-gpt2", "1 2", ablations="m3")
     (one,), (three,) = (engine.tokenize("seq-gpt2", x).ids for x in (" 1", "3"))
     steps = list(engine.generate(e, 8, retokenize=True, prefix=[one, three]))
@@ -346,7 +354,7 @@ def test_retokenizing_goes_on_from_the_ids_the_text_has():
     assert all(s.clean.rewritten is None and s.clean.retokenizes for s in plain[1:])
 
 
-def test_switching_by_step_and_retokenizing_exclude_each_other(endless):
+def test_switching_by_step_and_retokenizing_exclude_each_other(endless: Any) -> None:
     directory, _ = endless("gpt2")
     e = engine.Experiment(directory, "t1", ablations="0.1")
     with pytest.raises(engine.ExperimentError, match="choose one"):
@@ -354,7 +362,7 @@ def test_switching_by_step_and_retokenizing_exclude_each_other(endless):
 
 
 @pytest.fixture
-def ending(tiny, tmp_path):
+def ending(tiny: Tiny, tmp_path: Path) -> Any:
     """A model that ends its text with whatever it would say first after `t4 t9`."""
 
     def give(at: int) -> tuple[str, list[int]]:
@@ -367,7 +375,7 @@ def ending(tiny, tmp_path):
     return give
 
 
-def test_a_text_that_ends_at_once_is_told(ending):
+def test_a_text_that_ends_at_once_is_told(ending: Any) -> None:
     directory, said = ending(0)
     stream = engine.generate(engine.Experiment(directory, "t4 t9"), 10)
     steps = list(stream)
@@ -375,7 +383,7 @@ def test_a_text_that_ends_at_once_is_told(ending):
     assert "ends at once" in stream.ended
 
 
-def test_one_run_goes_on_when_the_other_has_ended(ending):
+def test_one_run_goes_on_when_the_other_has_ended(ending: Any) -> None:
     directory, said = ending(2)
     end = said.index(said[2])
     e = engine.Experiment(directory, "t4 t9", ablations="a0 m1", method="set(0.7)")
@@ -387,7 +395,7 @@ def test_one_run_goes_on_when_the_other_has_ended(ending):
     assert [s.clean for s in alone][-1].ends and len(alone) == end + 1
 
 
-def test_the_context_is_filled_and_no_more(tiny):
+def test_the_context_is_filled_and_no_more(tiny: Tiny) -> None:
     directory = str(tiny("gpt2", n_positions=8, eos_token_id=None))
     e = engine.Experiment(directory, "t1 t2", ablations="0.1")
     stream = engine.generate(e, 10**9)
@@ -400,7 +408,7 @@ def test_the_context_is_filled_and_no_more(tiny):
     assert len(list(engine.generate(e, 4, prefix=[5] * 5))) == 6
 
 
-def test_what_cannot_be_generated_is_told(endless):
+def test_what_cannot_be_generated_is_told(endless: Any) -> None:
     directory, _ = endless("gpt2")
     e = engine.Experiment(directory, "t1 t2", ablations="0.1", corrupted="t1 t2 t3")
     for options, told in (
@@ -426,7 +434,7 @@ def test_what_cannot_be_generated_is_told(endless):
         engine.generate(engine.Experiment(directory, "", prepend_bos=False), 3)
 
 
-def test_numbers_that_overflow_are_told(tiny):
+def test_numbers_that_overflow_are_told(tiny: Tiny) -> None:
     directory = str(tiny("gpt2", n_layer=2))
     engine.load(directory, dtype="float16")
     e = engine.Experiment(directory, "t1 t2", ablations="m0 a0", method="set(1e6)")
@@ -434,7 +442,7 @@ def test_numbers_that_overflow_are_told(tiny):
         list(engine.generate(e, 3))
 
 
-def test_a_method_that_has_nothing_to_change_says_so(endless):
+def test_a_method_that_has_nothing_to_change_says_so(endless: Any) -> None:
     directory, _ = endless("gpt2")
     fields = {"corrupted": "t5 t6", "method": "resample", "ablations": "0.1"}
     e = engine.Experiment(directory, "t1 t2", **fields)
@@ -446,14 +454,14 @@ def test_a_method_that_has_nothing_to_change_says_so(endless):
 
 
 @pytest.fixture
-def slow(endless, monkeypatch):
+def slow(endless: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A model on which every token waits for its turn; `passes` counts those that were read."""
     directory, _ = endless("gpt2")
     model = registry.load(directory)
     passes, turn = [], threading.Semaphore(0)
     own = type(model).go_on
 
-    def held(self, ids, cache):
+    def held(self: Any, ids: Any, cache: Any) -> Any:
         turn.acquire(timeout=10)
         passes.append(tuple(ids.shape))
         return own(self, ids, cache)
@@ -463,12 +471,12 @@ def slow(endless, monkeypatch):
     return directory, passes, turn, model
 
 
-def idle(model) -> None:
+def idle(model: Any) -> None:
     model.worker.run(lambda: None)
     model.worker.run(lambda: None)
 
 
-def test_stop_answers_within_one_token(slow):
+def test_stop_answers_within_one_token(slow: Any) -> None:
     directory, passes, turn, model = slow
     stream = engine.generate(engine.Experiment(directory, "t1 t2", ablations="0.1"), 50)
     turn.release(3)
@@ -482,7 +490,7 @@ def test_stop_answers_within_one_token(slow):
     assert len(passes) <= 4
 
 
-def test_a_newer_request_of_the_same_view_replaces_it(slow):
+def test_a_newer_request_of_the_same_view_replaces_it(slow: Any) -> None:
     directory, _, turn, _ = slow
     e = engine.Experiment(directory, "t1 t2", ablations="0.1")
     old = engine.generate(e, 40, view="page")
@@ -497,7 +505,7 @@ def test_a_newer_request_of_the_same_view_replaces_it(slow):
     assert len(list(new)) == 3
 
 
-def test_letting_go_of_the_iterator_ends_the_work(slow):
+def test_letting_go_of_the_iterator_ends_the_work(slow: Any) -> None:
     directory, passes, turn, model = slow
     stream = engine.generate(engine.Experiment(directory, "t1 t2", ablations="0.1"), 50)
     turn.release(2)
@@ -510,7 +518,7 @@ def test_letting_go_of_the_iterator_ends_the_work(slow):
     assert future.done() and len(passes) <= 3
 
 
-def test_other_questions_are_answered_between_tokens(slow):
+def test_other_questions_are_answered_between_tokens(slow: Any) -> None:
     directory, passes, turn, model = slow
     e = engine.Experiment(directory, "t1 t2 t3", ablations="0.1 m1")
     alone = [(s.clean.token_id, s.ablated.token_id) for s in _released(turn, e, 10)]
@@ -534,12 +542,12 @@ def test_other_questions_are_answered_between_tokens(slow):
     assert found == alone and len(passes) - before <= 12
 
 
-def _released(turn, e, n):
+def _released(turn: Any, e: Any, n: Any) -> Any:
     turn.release(n)
     return list(engine.generate(e, n))
 
 
-def test_a_released_model_ends_its_generations(tiny):
+def test_a_released_model_ends_its_generations(tiny: Tiny) -> None:
     directory = str(tiny("gpt2", eos_token_id=None, n_positions=63))
     stream = engine.generate(engine.Experiment(directory, "t1"), 60)
     next(stream)

@@ -6,6 +6,7 @@ import base64
 import json
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +17,14 @@ from engine.heads import attention as module
 from engine.heads.thumbnails import pooled, shaded
 from tests.conftest import real
 from tests.support.reference import Change, Reference
-from tests.support.tiny_models import CONFIGS, HEADS, LAYERS
+from tests.support.tiny_models import CONFIGS, HEADS, LAYERS, Tiny
 
 PROMPT = "t1 t5 t9 t2 t7 t5 t9"
 SITES = "0.1 1.2 m0"
 NAN = float("nan")
 
 
-def experiment(kind: str, tiny, **fields) -> engine.Experiment:
+def experiment(kind: str, tiny: Tiny, **fields: Any) -> engine.Experiment:
     # Qwen 2 reads the tiny tokenizer's words as nothing but its special tokens.
     prompt = "<pad><s></s><pad><pad><s>" if kind == "qwen2" else PROMPT
     e = engine.Experiment(str(tiny(kind)), prompt, **fields)
@@ -31,7 +32,7 @@ def experiment(kind: str, tiny, **fields) -> engine.Experiment:
     return e
 
 
-def their_patterns(ref: Reference, ids, changes=()) -> np.ndarray:
+def their_patterns(ref: Reference, ids: Any, changes: Any = ()) -> np.ndarray:
     """[layer head_index query_pos key_pos] of the Hugging Face model, eager."""
     with torch.no_grad():
         handles = [ref._hook(change) for change in changes]
@@ -41,12 +42,14 @@ def their_patterns(ref: Reference, ids, changes=()) -> np.ndarray:
     return torch.cat(out.attentions).numpy()
 
 
-def close(a, b, atol=1e-5):
+def close(a: Any, b: Any, atol: Any = 1e-5) -> None:
     np.testing.assert_allclose(a, b, atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_patterns_equal_the_hugging_face_models_own_clean_and_ablated(kind, tiny):
+def test_patterns_equal_the_hugging_face_models_own_clean_and_ablated(
+    kind: str, tiny: Tiny
+) -> None:
     e = experiment(kind, tiny, ablations=SITES)
     found, ref = engine.attention(e), Reference(e.model)
     ids = found.tokens.ids
@@ -60,7 +63,7 @@ def test_patterns_equal_the_hugging_face_models_own_clean_and_ablated(kind, tiny
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_patterns_are_causal_and_their_rows_sum_to_1(kind, tiny):
+def test_patterns_are_causal_and_their_rows_sum_to_1(kind: str, tiny: Tiny) -> None:
     found = engine.attention(experiment(kind, tiny, ablations=SITES))
     for run in (found.clean, found.ablated):
         n = len(found.tokens)
@@ -70,7 +73,7 @@ def test_patterns_are_causal_and_their_rows_sum_to_1(kind, tiny):
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_patterns_times_values_are_what_the_heads_give(kind, tiny):
+def test_patterns_times_values_are_what_the_heads_give(kind: str, tiny: Tiny) -> None:
     """Which values a query head attends to, where several share them: z = pattern · v."""
     e = experiment(kind, tiny)
     found = engine.attention(e)
@@ -84,7 +87,7 @@ def test_patterns_times_values_are_what_the_heads_give(kind, tiny):
     )
 
 
-def test_patterns_are_the_published_ones():
+def test_patterns_are_the_published_ones() -> None:
     stored = json.loads((real("gpt-nano-sort") / "published_activations.json").read_text())
     theirs, ids = (
         np.frombuffer(base64.b64decode(stored[name]["data"]), "<f4").reshape(stored[name]["shape"])
@@ -96,7 +99,7 @@ def test_patterns_are_the_published_ones():
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "gemma2"])
-def test_without_ablations_the_runs_are_one(kind, tiny):
+def test_without_ablations_the_runs_are_one(kind: str, tiny: Tiny) -> None:
     e = experiment(kind, tiny)
     found, seen = engine.attention(e), engine.attention_overview(e)
     assert (found.clean.pattern == found.ablated.pattern).all()
@@ -106,7 +109,9 @@ def test_without_ablations_the_runs_are_one(kind, tiny):
 
 
 @pytest.mark.parametrize("group_bytes", [1, 2**27])
-def test_chosen_heads_and_groups_of_layers_give_the_same_patterns(group_bytes, tiny, monkeypatch):
+def test_chosen_heads_and_groups_of_layers_give_the_same_patterns(
+    group_bytes: int, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "GROUP_BYTES", group_bytes)
     e = experiment("llama", tiny, ablations=SITES)
     every = engine.attention(e)
@@ -121,7 +126,7 @@ def test_chosen_heads_and_groups_of_layers_give_the_same_patterns(group_bytes, t
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_overview_is_every_pattern_made_small(weighted, tiny):
+def test_the_overview_is_every_pattern_made_small(weighted: bool, tiny: Tiny) -> None:
     e = experiment("llama", tiny, ablations=SITES)
     whole, small = engine.attention(e), engine.attention_overview(e, size=3, weighted=weighted)
     runs = [r.value_weighted if weighted else r.pattern for r in (whole.clean, whole.ablated)]
@@ -139,7 +144,7 @@ def test_the_overview_is_every_pattern_made_small(weighted, tiny):
     close(small.ablated_scores.induction, whole.ablated.scores.induction)
 
 
-def test_pooling_keeps_what_is_furthest_from_0():
+def test_pooling_keeps_what_is_furthest_from_0() -> None:
     pattern = np.zeros((1, 5, 5), np.float32)
     pattern[0, 4, 0], pattern[0, 4, 1], pattern[0, 2, 2] = 0.25, -0.5, 1
     small = pooled(pattern, 2)  # blocks of rows and columns 0-1 and 2-4
@@ -171,13 +176,13 @@ HALF, QUARTER, EIGHTH = (np.log(x) / x for x in (2, 4, 8))  # −p ln p of 1/2, 
         ("entropy", (2 * HALF + (2 * QUARTER + HALF) + (2 * EIGHTH + QUARTER + HALF)) / 3),
     ],
 )
-def test_scores_of_a_pattern_worked_out_by_hand(name, value):
+def test_scores_of_a_pattern_worked_out_by_hand(name: str, value: Any) -> None:
     found = engine.head_scores(WORKED, [7, 8, 7, 7])
     close(getattr(found, name), float(value), 1e-6)
     assert name in engine.SCORES and set(engine.SCORES) == set(vars(found))
 
 
-def test_a_head_that_does_one_thing_scores_1_for_it():
+def test_a_head_that_does_one_thing_scores_1_for_it() -> None:
     ids = [5, 6, 7, 5, 6, 7]
     previous, first, same = np.eye(6, k=-1), np.zeros((6, 6)), np.eye(6)
     first[:, 0] = previous[0, 0] = 1
@@ -193,7 +198,7 @@ def test_a_head_that_does_one_thing_scores_1_for_it():
     assert (found.entropy == 0).all()
 
 
-def test_a_score_that_a_prompt_cannot_give_is_not_a_number():
+def test_a_score_that_a_prompt_cannot_give_is_not_a_number() -> None:
     alone = engine.head_scores(np.ones((2, 1, 1), np.float32), [3])
     for name in engine.SCORES:
         assert np.isnan(getattr(alone, name)).all() and getattr(alone, name).shape == (2,)
@@ -204,12 +209,14 @@ def test_a_score_that_a_prompt_cannot_give_is_not_a_number():
     assert np.isnan(twice.induction) and twice.duplicate_token == 0
 
 
-def test_entropy_of_even_attention_is_the_logarithm_of_how_many():
+def test_entropy_of_even_attention_is_the_logarithm_of_how_many() -> None:
     even = np.tril(np.ones((4, 4), np.float32)) / np.arange(1, 5, dtype=np.float32)[:, None]
     close(engine.head_scores(even, [1, 2, 3, 4]).entropy, np.log([2, 3, 4]).mean(), 1e-6)
 
 
-def test_what_does_not_fit_is_said_with_the_numbers(tiny, monkeypatch):
+def test_what_does_not_fit_is_said_with_the_numbers(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 4 * 2 * HEADS * 4**2)
     e = experiment("gpt2", tiny, ablations="0.3")
     for ask in (engine.attention, engine.attention_overview):
@@ -222,7 +229,7 @@ def test_what_does_not_fit_is_said_with_the_numbers(tiny, monkeypatch):
         engine.attention_overview(e, size=0)
 
 
-def test_a_single_token_has_a_pattern(tiny):
+def test_a_single_token_has_a_pattern(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), "", ablations="0.0")
     assert (engine.attention(e).clean.pattern == 1).all()
     assert (engine.attention_overview(e).clean.shade == 127).all()

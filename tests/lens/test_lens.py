@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from engine.lens.cells import Distribution, Output, Scratch
 from engine.passes import forward
 from tests.conftest import real
 from tests.support.reference import Reference
-from tests.support.tiny_models import CONFIGS, LAYERS, SCALED
+from tests.support.tiny_models import CONFIGS, LAYERS, SCALED, Tiny
 
 PROMPT = "t1 t5 t9 t2 t7"
 
@@ -23,13 +24,13 @@ def probs(logits: np.ndarray) -> np.ndarray:
     return torch.tensor(logits).double().softmax(-1).numpy()
 
 
-def close(a, b, atol=1e-5):
+def close(a: Any, b: Any, atol: Any = 1e-5) -> None:
     np.testing.assert_allclose(a, b, atol=atol, rtol=0)
 
 
 @pytest.mark.parametrize("kind", [*CONFIGS, *SCALED])
 @pytest.mark.parametrize("ablated", ["", "1.2 m0"])
-def test_the_last_row_is_the_models_output(kind, tiny, ablated):
+def test_the_last_row_is_the_models_output(kind: str, tiny: Tiny, ablated: str) -> None:
     e = engine.Experiment(str(tiny(kind)), PROMPT, ablations=ablated)
     lens = engine.logit_lens(e, k=8)
     output = engine.activations(e, [])
@@ -41,7 +42,7 @@ def test_the_last_row_is_the_models_output(kind, tiny, ablated):
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2", "gptj", "opt", "stablelm", *SCALED])
-def test_every_row_is_the_norm_and_unembedding_of_hugging_face(kind, tiny):
+def test_every_row_is_the_norm_and_unembedding_of_hugging_face(kind: str, tiny: Tiny) -> None:
     directory = str(tiny(kind))
     e = engine.Experiment(directory, PROMPT)
     lens = engine.logit_lens(e, k=64)
@@ -65,7 +66,7 @@ def test_every_row_is_the_norm_and_unembedding_of_hugging_face(kind, tiny):
             close(lens.clean.probs[layer], np.take_along_axis(meant, lens.clean.ids[layer], 1))
 
 
-def test_an_ablated_lens_is_the_clean_one_before_the_first_change(tiny):
+def test_an_ablated_lens_is_the_clean_one_before_the_first_change(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("llama")), PROMPT, ablations="1.0 m2")
     lens = engine.logit_lens(e)
     close(lens.clean.probs[0], lens.ablated.probs[0], 1e-6)
@@ -74,7 +75,7 @@ def test_an_ablated_lens_is_the_clean_one_before_the_first_change(tiny):
     close(lens.clean.probs[-1], np.take_along_axis(probs(plain), lens.clean.ids[-1], 1))
 
 
-def test_ranks_moves_entropy_and_divergence_are_what_they_say(tiny):
+def test_ranks_moves_entropy_and_divergence_are_what_they_say(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), PROMPT, answer=" t3", distractor=" t4")
     lens = engine.logit_lens(e, k=64)
     run = lens.clean
@@ -95,7 +96,7 @@ def test_ranks_moves_entropy_and_divergence_are_what_they_say(tiny):
     close(run.answer.log_probs[-1, -1], answer.clean.log_prob)
 
 
-def test_the_answer_is_followed_where_it_is_decided():
+def test_the_answer_is_followed_where_it_is_decided() -> None:
     e = engine.Experiment("seq-llama", "1 2 3 4", answer=" 5", distractor=" 4")
     lens = engine.logit_lens(e, at="answer")
     assert lens.pieces[-1] == "▁" and lens.pieces[:-1] == lens.tokens.pieces
@@ -106,14 +107,14 @@ def test_the_answer_is_followed_where_it_is_decided():
 
 
 @pytest.mark.parametrize("stream", ["attn_out", "mlp_out"])
-def test_parts_are_read_alone(tiny, stream):
+def test_parts_are_read_alone(tiny: Tiny, stream: str) -> None:
     e = engine.Experiment(str(tiny("gpt2")), PROMPT, ablations="a1 m1")
     lens = engine.logit_lens(e, stream=stream)
     assert (lens.clean.probs[1] != lens.ablated.probs[1]).any()
     assert (lens.clean.probs != engine.logit_lens(e).clean.probs).any()
 
 
-def test_what_cannot_be_read_is_refused_in_words(tiny):
+def test_what_cannot_be_read_is_refused_in_words(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), PROMPT)
     for wrong in ({"stream": "z"}, {"at": "end"}, {"k": 0}, {"k": 10**6}):
         with pytest.raises(engine.ExperimentError):
@@ -122,13 +123,13 @@ def test_what_cannot_be_read_is_refused_in_words(tiny):
 
 @pytest.mark.parametrize("stream", ["attn_out", "mlp_out"])
 def test_a_part_is_read_as_it_is_added_to_the_stream_and_otherwise_refused(
-    stream, tiny, monkeypatch
-):
+    stream: str, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     e = engine.Experiment(str(tiny("granite")), PROMPT)  # its parts are scaled on the way
     assert engine.logit_lens(e, stream=stream).clean.probs.shape[0] == LAYERS
     run = forward.run
 
-    def unscaled(model, rows):
+    def unscaled(model: Any, rows: Any) -> Any:
         results = run(model, rows)
         for (name, _), value in results[0].captured.items():
             value.mul_(1 / 0.3 if name == stream else 1)
@@ -139,7 +140,9 @@ def test_a_part_is_read_as_it_is_added_to_the_stream_and_otherwise_refused(
         engine.logit_lens(e, stream=stream)
 
 
-def test_a_model_that_normalizes_within_its_blocks_alone_is_refused_in_words(tiny, monkeypatch):
+def test_a_model_that_normalizes_within_its_blocks_alone_is_refused_in_words(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     e = engine.Experiment(str(tiny("gpt2")), PROMPT)
     model = engine.load(e.model)
     reaches = model.reaches
@@ -148,7 +151,7 @@ def test_a_model_that_normalizes_within_its_blocks_alone_is_refused_in_words(tin
         engine.logit_lens(e)
 
 
-def test_the_story_model_is_read_as_its_output():
+def test_the_story_model_is_read_as_its_output() -> None:
     e = engine.Experiment(
         str(real("stories260K")), "Once upon a time, there was a", answer=" little"
     )
@@ -157,7 +160,7 @@ def test_the_story_model_is_read_as_its_output():
     close(lens.clean.probs[-1], np.take_along_axis(output, lens.clean.ids[-1], 1))
 
 
-def test_a_kept_clean_run_gives_the_same_lens(tiny):
+def test_a_kept_clean_run_gives_the_same_lens(tiny: Tiny) -> None:
     first = engine.Experiment(str(tiny("gpt2")), PROMPT, answer=" t3")
     for ablated in ("", "1.2", "m2", "0.1 m1", ""):
         e = replace(first, ablations=engine.ablations(ablated))
@@ -172,7 +175,7 @@ def test_a_kept_clean_run_gives_the_same_lens(tiny):
         engine.logit_lens(first)
 
 
-def test_only_the_last_positions_are_read_where_asked(tiny):
+def test_only_the_last_positions_are_read_where_asked(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), PROMPT, ablations="1.2", answer=" t3")
     whole, part = engine.logit_lens(e), engine.logit_lens(e, last=2)
     assert (whole.first, part.first, engine.logit_lens(e, last=99).first) == (0, 4, 0)
@@ -183,7 +186,9 @@ def test_only_the_last_positions_are_read_where_asked(tiny):
     assert part.text("ablated") == whole.text("ablated")
 
 
-def test_a_long_prompt_is_read_in_parts_to_the_same_end(tiny, monkeypatch):
+def test_a_long_prompt_is_read_in_parts_to_the_same_end(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     d_vocab = engine.load(str(tiny("llama"))).shape.d_vocab
     monkeypatch.setattr("engine.lens.logit_lens._BYTES", 4 * d_vocab * 2 * LAYERS)
     monkeypatch.setattr("engine.model.kernels._OUTPUTS", 8)  # logits are put into memory kept
@@ -202,16 +207,16 @@ def test_a_long_prompt_is_read_in_parts_to_the_same_end(tiny, monkeypatch):
         close(one.divergence, other.divergence)
 
 
-def distribution(logits, scratch=None):
+def distribution(logits: Any, scratch: Any = None) -> Any:
     return Distribution(logits, logits.amax(-1), scratch or Scratch())
 
 
-def test_the_rank_among_equal_logits_is_by_id():
+def test_the_rank_among_equal_logits_is_by_id() -> None:
     here = distribution(torch.tensor([[1.0, 3.0, 1.0, 3.0, 1.0, 2.0]]))
     assert [int(here.rank(token)) for token in range(6)] == [4, 1, 5, 2, 6, 3]
 
 
-def test_a_distribution_is_that_of_its_logits_also_where_some_are_ruled_out():
+def test_a_distribution_is_that_of_its_logits_also_where_some_are_ruled_out() -> None:
     logits = 30 * torch.randn(4, 1000, generator=torch.Generator().manual_seed(0))
     logits[1, 3:] = -torch.inf
     scratch = Scratch()
@@ -226,7 +231,7 @@ def test_a_distribution_is_that_of_its_logits_also_where_some_are_ruled_out():
     assert (output.divergence(here)[[1]] > 1e6).all()
 
 
-def test_the_difference_is_ablated_minus_clean_and_the_table_is_text():
+def test_the_difference_is_ablated_minus_clean_and_the_table_is_text() -> None:
     e = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", ablations="a0")
     lens = engine.logit_lens(e)
     for measure in ("prob", "entropy", "divergence", "rank"):

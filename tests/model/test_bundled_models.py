@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import sentencepiece
@@ -29,7 +30,7 @@ QUIRKS = (" leading", "▁", "<s>")
 special token's name is that token. The page warns of each."""
 
 
-def tokenizer(name: str):
+def tokenizer(name: str) -> Any:
     return AutoTokenizer.from_pretrained(BUNDLED / name)
 
 
@@ -37,12 +38,12 @@ def card(name: str) -> dict:
     return json.loads((BUNDLED / name / "card.json").read_text("utf-8"))
 
 
-def test_both_ship():
+def test_both_ship() -> None:
     assert set(NAMES) <= {m.name for m in engine.models()}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_is_an_ordinary_directory_of_at_most_ten_megabytes(name):
+def test_each_is_an_ordinary_directory_of_at_most_ten_megabytes(name: str) -> None:
     files = [f for f in (BUNDLED / name).rglob("*") if f.is_file()]
     assert sum(f.stat().st_size for f in files) <= 10_000_000
     assert {f.suffix for f in files} <= {".json", ".safetensors", ".model", ".md"}
@@ -52,7 +53,7 @@ def test_each_is_an_ordinary_directory_of_at_most_ten_megabytes(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_text_comes_back(name):
+def test_every_text_comes_back(name: str) -> None:
     t = tokenizer(name)
     for text in TEXTS:
         if name == "seq-llama" and text in QUIRKS:
@@ -61,7 +62,7 @@ def test_every_text_comes_back(name):
         assert t.decode(ids, clean_up_tokenization_spaces=False) == text
 
 
-def test_seq_gpt2_has_numbers_of_one_token_and_no_bos():
+def test_seq_gpt2_has_numbers_of_one_token_and_no_bos() -> None:
     t = tokenizer("seq-gpt2")
     for n in range(320):
         assert len(t(f" {n}").input_ids) == len(t(f"{n}").input_ids) == 1, n
@@ -71,26 +72,26 @@ def test_seq_gpt2_has_numbers_of_one_token_and_no_bos():
     assert engine.tokenize("seq-gpt2", "1 2", prepend_bos=True).pieces[0] == "<|endoftext|>"
 
 
-def test_seq_llama_splits_digits_behind_a_bare_space():
+def test_seq_llama_splits_digits_behind_a_bare_space() -> None:
     found = engine.tokenize("seq-llama", "5 3 9")
     assert found.pieces == ("<s>", "▁", "5", "▁", "3", "▁", "9")
     assert engine.tokenize("seq-llama", "12").pieces == ("<s>", "▁", "1", "2")
     assert [p for p in engine.tokenize("seq-llama", "😀").pieces if p.startswith("<0x")]
 
 
-def test_seq_llama_gives_the_ids_of_sentencepiece():
+def test_seq_llama_gives_the_ids_of_sentencepiece() -> None:
     ours = tokenizer("seq-llama")
     theirs = sentencepiece.SentencePieceProcessor(str(BUNDLED / "seq-llama" / "tokenizer.model"))
     for text in [t for t in TEXTS if t and t not in QUIRKS]:
         assert ours(text, add_special_tokens=False).input_ids == theirs.encode(text), text
 
 
-def test_what_the_tokens_do_not_read_back_is_warned_of():
+def test_what_the_tokens_do_not_read_back_is_warned_of() -> None:
     for text in QUIRKS:
         assert engine.tokenize("seq-llama", text).warnings, text
 
 
-def test_seq_llama_groups_its_queries():
+def test_seq_llama_groups_its_queries() -> None:
     shape = engine.load("seq-llama").shape
     assert shape.n_key_value_heads < shape.n_heads
 
@@ -113,14 +114,14 @@ def test_seq_llama_groups_its_queries():
         ("Van done in 1. Hat done in 2. Ring done in 3. Desk done in", " 4"),
     ],
 )
-def test_what_anyone_types_first_is_answered(name, prompt, answer):
+def test_what_anyone_types_first_is_answered(name: str, prompt: str, answer: str) -> None:
     found = engine.next_token(engine.Experiment(name, prompt, answer=answer))
     assert found.answer is not None and found.answer.clean.prob > 0.5
     assert found.answer.clean.rank == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_card_tells_what_the_model_does(name):
+def test_the_card_tells_what_the_model_does(name: str) -> None:
     told = card(name)["accuracy"]
     measured = accuracy(BUNDLED / name, held_out().examples)
     assert told == measured
@@ -134,7 +135,7 @@ def test_the_card_tells_what_the_model_does(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_cards_heads_are_the_models(name):
+def test_the_cards_heads_are_the_models(name: str) -> None:
     told = card(name)["shared_heads"]
     asked = families(Random(told["seed"]))
     shared = tuple(engine.parse_sites(" ".join(told["shared"])))
@@ -146,7 +147,7 @@ def test_the_cards_heads_are_the_models(name):
         assert kept["anywhere"]["n"] == 50
 
 
-def test_examples_of_the_page_work_on_both_models():
+def test_examples_of_the_page_work_on_both_models() -> None:
     for example in json.loads((ROOT / "assets" / "prompts.json").read_text("utf-8")):
         for name in NAMES:
             for method in ("zero", "mean", "mean_by_position", "resample"):

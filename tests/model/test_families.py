@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from engine import ModelError
 from engine.model.checkpoints import find_checkpoint
 from engine.model.reading import read_hf
-from tests.support.tiny_models import _COMMON, _GPT, _GROUPED, save_model, save_tokenizer
+from tests.support.tiny_models import _COMMON, _GPT, _GROUPED, Tiny, save_model, save_tokenizer
 
 CPU = torch.device("cpu")
 _T5 = {
@@ -68,14 +69,18 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("model", "config", "options", "told"), KINDS, ids=lambda x: str(x)[:30])
-def test_what_has_no_next_token_is_named_for_what_it_is(tmp_path, model, config, options, told):
+def test_what_has_no_next_token_is_named_for_what_it_is(
+    tmp_path: Path, model: str, config: str, options: dict[str, Any], told: str
+) -> None:
     directory = save(tmp_path, model, config, options)
     with pytest.raises(ModelError, match=told) as sentence:
         find_checkpoint(str(directory))
     assert model in str(sentence.value) and "Save it again" not in str(sentence.value)
 
 
-def test_a_vision_language_model_is_named_and_its_text_part_can_be_had_as_told(tmp_path):
+def test_a_vision_language_model_is_named_and_its_text_part_can_be_had_as_told(
+    tmp_path: Path,
+) -> None:
     text = transformers.LlamaConfig(**_GROUPED)
     vision = transformers.CLIPVisionConfig(
         hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
@@ -107,7 +112,9 @@ def test_a_vision_language_model_is_named_and_its_text_part_can_be_had_as_told(t
         ("BartForCausalLM", "Bart", {**_BART, "is_decoder": True, "is_encoder_decoder": False}),
     ],
 )  # fmt: skip
-def test_what_was_made_to_read_left_to_right_is_read(tmp_path, model, config, options):
+def test_what_was_made_to_read_left_to_right_is_read(
+    tmp_path: Path, model: str, config: str, options: dict[str, Any]
+) -> None:
     directory = save(tmp_path, model, config, options)
     hf, _ = read_hf(find_checkpoint(str(directory)), CPU, torch.float32, "eager")
     a, b = torch.tensor([[1, 5, 9]]), torch.tensor([[1, 5, 30]])
@@ -137,7 +144,7 @@ def with_code(directory: Path, ran: Path, **changes: object) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["phi3", "falcon", "llama", "gpt2", "qwen2", "mixtral"])
-def test_what_carries_code_is_read_by_transformers_own_class(tmp_path, kind):
+def test_what_carries_code_is_read_by_transformers_own_class(tmp_path: Path, kind: str) -> None:
     plain = AutoModelForCausalLM.from_pretrained(save_model(kind, tmp_path / "m")).eval()
     directory = with_code(tmp_path / "m", tmp_path / "ran")
     hf, _ = read_hf(find_checkpoint(str(directory)), CPU, torch.float32, "sdpa")
@@ -147,14 +154,16 @@ def test_what_carries_code_is_read_by_transformers_own_class(tmp_path, kind):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_family_that_is_its_own_codes_alone_is_named(tmp_path):
+def test_a_family_that_is_its_own_codes_alone_is_named(tmp_path: Path) -> None:
     directory = with_code(save_model("llama", tmp_path / "m"), tmp_path / "ran", model_type="mine")
     with pytest.raises(ModelError, match=r"“mine”.*never run here"):
         find_checkpoint(str(directory))
     assert not (tmp_path / "ran").exists()
 
 
-def test_code_that_stores_more_than_transformers_class_has_a_place_for_is_named(tmp_path):
+def test_code_that_stores_more_than_transformers_class_has_a_place_for_is_named(
+    tmp_path: Path,
+) -> None:
     from safetensors.torch import load_file, save_file
 
     directory = with_code(save_model("llama", tmp_path / "m"), tmp_path / "ran")
@@ -167,7 +176,7 @@ def test_code_that_stores_more_than_transformers_class_has_a_place_for_is_named(
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("kind", ["olmo2", "llama", "gpt2", "gemma2", "falcon"])
-def test_half_precision_is_read_as_hugging_face_reads_it(tiny, kind, dtype):
+def test_half_precision_is_read_as_hugging_face_reads_it(tiny: Tiny, kind: str, dtype: Any) -> None:
     directory = str(tiny(kind))
     hf, _ = read_hf(find_checkpoint(directory), CPU, dtype, "eager")
     plain = AutoModelForCausalLM.from_pretrained(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from engine.model.fusing import fuse
 
 
 @pytest.fixture(autouse=True)
-def no_gradients():
+def no_gradients() -> Iterator[Any]:
     with torch.no_grad():
         yield
 
@@ -49,7 +50,7 @@ def is_fused(module: nn.Module) -> bool:
 
 @pytest.mark.parametrize("act", ["silu", "gelu", "gelu_pytorch_tanh", "gelu_new", "relu"])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_gated_mlp_is_the_same_in_three_products(act, bias):
+def test_a_gated_mlp_is_the_same_in_three_products(act: str, bias: bool) -> None:
     own, quick = pair_of(mlp(act, mlp_bias=bias))
     assert is_fused(quick) and not is_fused(own)
     for shape in ((1, 24), (3, 5, 24), (0, 24)):
@@ -58,18 +59,18 @@ def test_a_gated_mlp_is_the_same_in_three_products(act, bias):
 
 
 @pytest.mark.parametrize("act", ["mish", "quick_gelu", "laplace"])
-def test_an_activation_function_that_onednn_has_not_stays(act):
+def test_an_activation_function_that_onednn_has_not_stays(act: str) -> None:
     _, quick = pair_of(mlp(act))
     assert not is_fused(quick)
 
 
 class Clamped(LlamaMLP):
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         gated = self.act_fn(self.gate_proj(x)).clamp(max=7.0) * self.up_proj(x)
         return self.down_proj(gated)
 
 
-def test_an_mlp_that_does_something_else_with_the_same_parts_stays():
+def test_an_mlp_that_does_something_else_with_the_same_parts_stays() -> None:
     assert not is_fused(pair_of(Clamped(config()))[1])
     sparse = Gemma3nTextConfig(
         hidden_size=24,
@@ -82,7 +83,7 @@ def test_an_mlp_that_does_something_else_with_the_same_parts_stays():
 
 
 @pytest.mark.parametrize("part", ["gate_proj", "up_proj", "act_fn"])
-def test_a_part_that_is_changed_on_the_way_is_changed(part):
+def test_a_part_that_is_changed_on_the_way_is_changed(part: str) -> None:
     own, quick = pair_of(mlp())
     x = torch.randn(3, 24)
     before = quick(x)
@@ -94,7 +95,7 @@ def test_a_part_that_is_changed_on_the_way_is_changed(part):
 
 @pytest.mark.parametrize("cls", [LlamaRMSNorm, GemmaRMSNorm])
 @pytest.mark.parametrize("shape", [(24,), (2, 3, 24), (2, 3, 4, 24)])
-def test_an_rms_norm_is_the_same_in_one_step(cls, shape):
+def test_an_rms_norm_is_the_same_in_one_step(cls: Any, shape: tuple[int, ...]) -> None:
     own, quick = pair_of(cls(24, eps=1e-5))
     assert is_fused(quick)
     for size in (1e-3, 1.0, 1e4):
@@ -105,17 +106,17 @@ def test_an_rms_norm_is_the_same_in_one_step(cls, shape):
 
 
 class Centred(LlamaRMSNorm):
-    def forward(self, hidden_states):
+    def forward(self, hidden_states: Any) -> Any:
         return super().forward(hidden_states - hidden_states.mean(-1, keepdim=True))
 
 
-def test_a_norm_that_is_another_stays():
+def test_a_norm_that_is_another_stays() -> None:
     assert not is_fused(pair_of(Centred(24, eps=1e-5))[1])
     assert not is_fused(pair_of(nn.LayerNorm(24, bias=False))[1])
     assert not is_fused(pair_of(nn.GroupNorm(4, 24))[1])
 
 
-def test_gradients_and_other_dtypes_go_the_models_own_way():
+def test_gradients_and_other_dtypes_go_the_models_own_way() -> None:
     x = torch.randn(3, 24)
     for module in (mlp(), LlamaRMSNorm(24)):
         own, quick = pair_of(module)
@@ -129,7 +130,7 @@ def test_gradients_and_other_dtypes_go_the_models_own_way():
         assert not is_fused(pair_of(copy.deepcopy(own))[1])
 
 
-def test_a_fused_module_is_still_called_and_counted_as_what_it_was():
+def test_a_fused_module_is_still_called_and_counted_as_what_it_was() -> None:
     own, quick = pair_of(mlp())
     assert isinstance(quick, LlamaMLP) and type(quick).__name__ == "LlamaMLP"
     assert type(quick).__module__ == type(own).__module__
@@ -138,7 +139,7 @@ def test_a_fused_module_is_still_called_and_counted_as_what_it_was():
     torch.testing.assert_close(copy.deepcopy(quick)(x), own(x))
 
 
-def test_without_onednn_nothing_is_fused(monkeypatch):
+def test_without_onednn_nothing_is_fused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     own, quick = pair_of(mlp())
     x = torch.randn(3, 24)

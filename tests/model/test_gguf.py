@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -103,19 +104,21 @@ def write(
     return hf
 
 
-def read(file: Path, going_on=lambda: None):
+def read(file: Path, going_on: Any = lambda: None) -> Any:
     return read_hf(find_checkpoint(str(file)), CPU, torch.float32, "eager", going_on)
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory) -> Path:
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
     write(file)
     return file
 
 
 @pytest.mark.parametrize(("kind", "most"), [(F32, 1e-6), (F16, 1e-2), (Q8, 5e-2), (Q4_1, 0.5)])
-def test_a_gguf_file_gives_the_numbers_of_the_model_it_was_made_of(tmp_path, kind, most):
+def test_a_gguf_file_gives_the_numbers_of_the_model_it_was_made_of(
+    tmp_path: Path, kind: Any, most: float
+) -> None:
     before = write(tmp_path / "m.gguf", kind)
     hf, tokenizer = read(tmp_path / "m.gguf")
     ids = torch.tensor([tokenizer.encode("ab c").ids])
@@ -123,7 +126,7 @@ def test_a_gguf_file_gives_the_numbers_of_the_model_it_was_made_of(tmp_path, kin
     assert float((hf(ids).logits - before(ids).logits).detach().abs().max()) < most
 
 
-def test_it_is_exactly_what_transformers_reads(good):
+def test_it_is_exactly_what_transformers_reads(good: Path) -> None:
     hf, tokenizer = read(good)
     plain = AutoModelForCausalLM.from_pretrained(
         good.parent, gguf_file=good.name, dtype=torch.float32, attn_implementation="eager"
@@ -134,7 +137,7 @@ def test_it_is_exactly_what_transformers_reads(good):
     assert words("hello, you")["input_ids"] == tokenizer.hf("hello, you")["input_ids"]
 
 
-def test_what_quantization_it_was_is_said(tmp_path, good):
+def test_what_quantization_it_was_is_said(tmp_path: Path, good: Path) -> None:
     found = find_checkpoint(str(good))
     assert found.quantization == "GGUF Q8_0" and "GGUF Q8_0, dequantized" in found.about
     assert found.architecture == "LlamaForCausalLM" and found.place == good.resolve()
@@ -142,7 +145,7 @@ def test_what_quantization_it_was_is_said(tmp_path, good):
     assert "Q4_1" in find_checkpoint(str(tmp_path / "m.gguf")).about
 
 
-def test_it_is_loaded_and_asked_like_any_model_and_is_one_by_any_name(good):
+def test_it_is_loaded_and_asked_like_any_model_and_is_one_by_any_name(good: Path) -> None:
     link = good.with_name("link.gguf")
     link.symlink_to(good)
     try:
@@ -153,7 +156,9 @@ def test_it_is_loaded_and_asked_like_any_model_and_is_one_by_any_name(good):
         engine.release(str(good))
 
 
-def test_the_size_checked_is_that_of_the_dequantized_weights(good, monkeypatch):
+def test_the_size_checked_is_that_of_the_dequantized_weights(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = find_checkpoint(str(good))
     assert found.bytes_in(4) == 4 * sum(p.numel() for p in tiny_llama().parameters())
     assert found.bytes_in(4) > 3 * good.stat().st_size - 20_000
@@ -168,14 +173,14 @@ def test_the_size_checked_is_that_of_the_dequantized_weights(good, monkeypatch):
     ("name", "told"),
     [("none.gguf", "no file on this machine"), ("some.bin", "Of files GGUF alone")],
 )
-def test_a_path_that_is_no_gguf_file(tmp_path, name, told):
+def test_a_path_that_is_no_gguf_file(tmp_path: Path, name: str, told: str) -> None:
     (tmp_path / "some.bin").write_bytes(b"x")
     with pytest.raises(ModelError, match=told):
         find_checkpoint(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("share", [0, 0.00001, 0.01, 0.1, 0.3, 0.9, 0.999])
-def test_a_file_cut_short_is_told_and_never_read(tmp_path, good, share):
+def test_a_file_cut_short_is_told_and_never_read(tmp_path: Path, good: Path, share: float) -> None:
     data = good.read_bytes()
     (tmp_path / "m.gguf").write_bytes(data[: int(share * len(data))])
     with pytest.raises(ModelError, match=r"cut short|damaged or no GGUF|is empty"):
@@ -183,13 +188,15 @@ def test_a_file_cut_short_is_told_and_never_read(tmp_path, good, share):
 
 
 @pytest.mark.parametrize("architecture", ["clip", "never-heard-of", "rwkv6", "t5", "tokenizer"])
-def test_an_architecture_transformers_cannot_read_is_named(tmp_path, architecture):
+def test_an_architecture_transformers_cannot_read_is_named(
+    tmp_path: Path, architecture: str
+) -> None:
     write(tmp_path / "m.gguf", architecture=architecture)
     with pytest.raises(ModelError, match=f"“{architecture}”"):
         find_checkpoint(str(tmp_path / "m.gguf"))
 
 
-def test_a_file_without_a_tokenizer_is_told(tmp_path):
+def test_a_file_without_a_tokenizer_is_told(tmp_path: Path) -> None:
     write(tmp_path / "m.gguf", tokens=False)
     with pytest.raises(ModelError, match="without a tokenizer"):
         find_checkpoint(str(tmp_path / "m.gguf"))
@@ -211,7 +218,9 @@ def test_a_file_without_a_tokenizer_is_told(tmp_path):
     ],
     ids=str,
 )
-def test_a_file_that_claims_more_than_it_holds_is_refused_quickly(tmp_path, claims):
+def test_a_file_that_claims_more_than_it_holds_is_refused_quickly(
+    tmp_path: Path, claims: dict[str, Any]
+) -> None:
     write(tmp_path / "m.gguf", **claims)
     begun = time.process_time()
     with pytest.raises(ModelError, match=r"claims|describes a model of"):
@@ -224,7 +233,9 @@ def test_a_file_that_claims_more_than_it_holds_is_refused_quickly(tmp_path, clai
     ("at", "value"),
     [(8, 2**63), (8, 10**7), (16, 2**63), (16, 10**6), (24, 2**62), (24, 2**30)],
 )
-def test_counts_and_lengths_beyond_the_file_are_not_believed(tmp_path, good, at, value):
+def test_counts_and_lengths_beyond_the_file_are_not_believed(
+    tmp_path: Path, good: Path, at: int, value: int
+) -> None:
     data = bytearray(good.read_bytes())
     struct.pack_into("<Q", data, at, value)
     (tmp_path / "m.gguf").write_bytes(data)
@@ -236,7 +247,9 @@ def test_counts_and_lengths_beyond_the_file_are_not_believed(tmp_path, good, at,
 
 @settings(max_examples=200)
 @given(at=st.integers(0, 9000), byte=st.integers(0, 255))
-def test_a_changed_byte_anywhere_in_the_header_gives_a_model_or_a_sentence(good, at, byte):
+def test_a_changed_byte_anywhere_in_the_header_gives_a_model_or_a_sentence(
+    good: Path, at: Any, byte: Any
+) -> None:
     data = bytearray(good.read_bytes())
     data[at] = byte
     file = good.with_name("changed.gguf")
@@ -249,7 +262,9 @@ def test_a_changed_byte_anywhere_in_the_header_gives_a_model_or_a_sentence(good,
 
 @settings(max_examples=25)
 @given(at=st.integers(20, 1200), byte=st.integers(0, 255))
-def test_a_changed_byte_in_what_describes_the_model_is_read_or_refused(good, at, byte):
+def test_a_changed_byte_in_what_describes_the_model_is_read_or_refused(
+    good: Path, at: Any, byte: Any
+) -> None:
     data = bytearray(good.read_bytes())
     data[at] = byte
     file = good.with_name("changed.gguf")
@@ -261,10 +276,12 @@ def test_a_changed_byte_in_what_describes_the_model_is_read_or_refused(good, at,
 
 
 @pytest.mark.parametrize("after", [1, 20, 60, 100])
-def test_the_reading_of_a_gguf_file_is_called_off_too(good, after, capfd):
+def test_the_reading_of_a_gguf_file_is_called_off_too(
+    good: Path, after: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     told = []
 
-    def going_on():
+    def going_on() -> None:
         told.append(1)
         if len(told) > after:
             raise Cancelled("This load was called off.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -15,6 +17,7 @@ from transformers import AutoModelForCausalLM
 
 import engine
 from engine.model.checkpoints import find_checkpoint, find_tokenizer_directory
+from tests.support.tiny_models import Tiny
 
 NAME = "somebody/a-model"
 EXTRAS = ["pytorch_model.bin", "tf_model.h5", "model.fp16.safetensors", "consolidated.safetensors",
@@ -33,7 +36,7 @@ class Hub:
         paths = [p for p in self.remote.rglob("*") if p.is_file()]
         return {p.relative_to(self.remote).as_posix(): p.stat().st_size for p in paths}
 
-    def snapshot(self, name, *, local_files_only=False, **patterns) -> str:
+    def snapshot(self, name: str, *, local_files_only: Any = False, **patterns: Any) -> str:
         wanted = {k: v for k, v in patterns.items() if k.endswith("_patterns")}
         files = filter_repo_objects(self.files(), **wanted)
         missing = [file for file in files if not (self.cache / file).exists()]
@@ -47,7 +50,7 @@ class Hub:
         self.fetched += missing
         return str(self.cache)
 
-    def info(self, _api, name, *, files_metadata, timeout) -> ModelInfo:
+    def info(self, _api: Any, name: str, *, files_metadata: Any, timeout: Any) -> ModelInfo:
         self.reach(name)
         assert files_metadata
         siblings = [{"rfilename": file, "size": size} for file, size in self.files().items()]
@@ -70,7 +73,7 @@ class Hub:
 
 
 @pytest.fixture
-def hub(tiny, tmp_path, monkeypatch):
+def hub(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     remote = tmp_path / "remote"
     shutil.copytree(tiny("gpt2"), remote)
     for file in EXTRAS:
@@ -90,20 +93,22 @@ def in_parts(hub: Hub) -> None:
     assert (hub.remote / "model.safetensors.index.json").is_file()
 
 
-def test_only_one_set_of_weights_and_what_is_read_with_it_are_fetched(hub):
+def test_only_one_set_of_weights_and_what_is_read_with_it_are_fetched(hub: Any) -> None:
     assert engine.load(NAME).shape.n_layers > 0
     assert hub.weights == ["model.safetensors"]
     assert not [file for file in hub.fetched if file in EXTRAS]
     assert {"config.json", "tokenizer.json"} <= set(hub.fetched)
 
 
-def test_weights_in_parts_are_those_the_index_names(hub):
+def test_weights_in_parts_are_those_the_index_names(hub: Any) -> None:
     in_parts(hub)
     assert engine.load(NAME).shape.n_layers > 0
     assert len(hub.weights) > 1 and all(f.startswith("model-0") for f in hub.weights)
 
 
-def test_what_is_cached_is_read_without_the_hub_and_a_part_that_is_missing_is_fetched(hub):
+def test_what_is_cached_is_read_without_the_hub_and_a_part_that_is_missing_is_fetched(
+    hub: Any,
+) -> None:
     in_parts(hub)
     find_checkpoint(NAME)
     lost, before = hub.weights[-1], len(hub.fetched)
@@ -119,8 +124,8 @@ def test_what_is_cached_is_read_without_the_hub_and_a_part_that_is_missing_is_fe
 
 @pytest.mark.parametrize("counts", [True, False])
 def test_a_model_too_large_for_memory_is_refused_before_its_weights_are_fetched(
-    hub, monkeypatch, counts
-):
+    hub: Any, monkeypatch: pytest.MonkeyPatch, counts: bool
+) -> None:
     hub.counts = counts
     monkeypatch.setattr("engine.model.budget.free_bytes", lambda _: 1000)
     for name in [m.name for m in engine.models() if m.loaded]:
@@ -130,7 +135,9 @@ def test_a_model_too_large_for_memory_is_refused_before_its_weights_are_fetched(
     assert hub.weights == [] and "config.json" in hub.fetched
 
 
-def test_a_model_too_large_for_the_disk_is_refused_before_its_weights_are_fetched(hub, monkeypatch):
+def test_a_model_too_large_for_the_disk_is_refused_before_its_weights_are_fetched(
+    hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr("engine.model.hub.shutil.disk_usage", lambda _: usage(10, 9, 2**30))
     with pytest.raises(engine.ModelError, match=r"1\.0 GiB are free on the disk"):
@@ -138,7 +145,9 @@ def test_a_model_too_large_for_the_disk_is_refused_before_its_weights_are_fetche
     assert hub.weights == []
 
 
-def test_a_model_whose_code_would_have_to_run_is_refused_before_its_weights_are_fetched(hub):
+def test_a_model_whose_code_would_have_to_run_is_refused_before_its_weights_are_fetched(
+    hub: Any,
+) -> None:
     config = hub.remote / "config.json"
     told = json.loads(config.read_text()) | {"auto_map": {"AutoModelForCausalLM": "x.Y"}}
     config.write_text(json.dumps(told | {"model_type": "of-its-own"}))
@@ -156,8 +165,8 @@ def test_a_model_whose_code_would_have_to_run_is_refused_before_its_weights_are_
     ],
 )
 def test_what_is_no_language_model_is_refused_before_its_weights_are_fetched(
-    hub, family, architecture, told
-):
+    hub: Any, family: str, architecture: str, told: str
+) -> None:
     config = hub.remote / "config.json"
     config.write_text(json.dumps({"model_type": family, "architectures": [architecture]}))
     with pytest.raises(engine.ModelError, match=told):
@@ -165,7 +174,7 @@ def test_what_is_no_language_model_is_refused_before_its_weights_are_fetched(
     assert hub.weights == []
 
 
-def test_a_model_of_pickles_alone_is_named_as_such(hub):
+def test_a_model_of_pickles_alone_is_named_as_such(hub: Any) -> None:
     (hub.remote / "model.safetensors").unlink()
     with pytest.raises(engine.ModelError, match=r"pickle \(pytorch_model\.bin\)"):
         engine.load(NAME)
@@ -175,13 +184,13 @@ def test_a_model_of_pickles_alone_is_named_as_such(hub):
     assert hub.weights == []
 
 
-def test_a_tokenizer_is_fetched_without_any_weights(hub):
+def test_a_tokenizer_is_fetched_without_any_weights(hub: Any) -> None:
     assert find_tokenizer_directory(NAME) == hub.cache
     assert "tokenizer.json" in hub.fetched and hub.weights == []
     hub.up = False
     assert find_tokenizer_directory(NAME) == hub.cache
 
 
-def test_a_name_the_hub_does_not_have_is_told(hub):
+def test_a_name_the_hub_does_not_have_is_told(hub: Any) -> None:
     with pytest.raises(engine.ModelError, match="Check the name and the network"):
         engine.load("somebody/another")

@@ -5,6 +5,8 @@ Beside them GPT-OSS, whose heads have a sink, and DeepSeek, whose values cannot 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from transformers import AutoModelForCausalLM
 import engine
 from engine.showing.site_grid import cells
 from tests.support.families import save_member
-from tests.support.tiny_models import HYBRIDS, LAYERS
+from tests.support.tiny_models import HYBRIDS, LAYERS, Tiny
 
 PROMPT, OTHER = "t1 t5 t9 t2 t7", "t3 t4 t9 t8 t7"
 HEADS = tuple(engine.Head(1, head) for head in range(4))
@@ -22,12 +24,12 @@ METHODS = ("zero", "mean", "mean_by_position", "resample")
 
 
 @pytest.fixture(scope="module", params=HYBRIDS)
-def hybrid(request, tiny) -> str:
+def hybrid(request: pytest.FixtureRequest, tiny: Tiny) -> str:
     """The directory of a tiny model of which layer 1 alone has heads."""
     return str(tiny(request.param))
 
 
-def asked(model: str, **others) -> engine.Experiment:
+def asked(model: str, **others: Any) -> engine.Experiment:
     given = dict(prompt=PROMPT, corrupted=OTHER, answer=" t11", distractor=" t20")
     return engine.Experiment(model, **{**given, **others})
 
@@ -54,7 +56,7 @@ def close(ours: object, theirs: object, within: float = 1e-4) -> None:
     np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), atol=within, rtol=within)
 
 
-def test_the_sites_of_a_hybrid_are_those_it_has(hybrid):
+def test_the_sites_of_a_hybrid_are_those_it_has(hybrid: str) -> None:
     shape = engine.load(hybrid).shape
     assert shape.heads == HEADS and shape.mlps == MLPS
     assert cells(shape) == [MLPS[0], *HEADS, MLPS[1], MLPS[2]]
@@ -62,7 +64,7 @@ def test_the_sites_of_a_hybrid_are_those_it_has(hybrid):
         engine.next_token(asked(hybrid, ablations="0.1"))
 
 
-def test_attention_of_a_hybrid_is_hugging_faces_and_blank_without_heads(hybrid):
+def test_attention_of_a_hybrid_is_hugging_faces_and_blank_without_heads(hybrid: str) -> None:
     found = engine.attention(asked(hybrid, ablations="1.2 m0"))
     assert found.heads == HEADS and not found.notes
     for layer, pattern in enumerate(plain(hybrid)):
@@ -80,7 +82,7 @@ def test_attention_of_a_hybrid_is_hugging_faces_and_blank_without_heads(hybrid):
         engine.attention(asked(hybrid), [engine.Head(2, 0)])
 
 
-def test_an_overview_of_a_hybrid_is_blank_without_heads(hybrid):
+def test_an_overview_of_a_hybrid_is_blank_without_heads(hybrid: str) -> None:
     e = asked(hybrid, ablations="m0")
     for weighted in (False, True):
         seen, whole = engine.attention_overview(e, weighted=weighted), engine.attention(e)
@@ -94,7 +96,7 @@ def test_an_overview_of_a_hybrid_is_blank_without_heads(hybrid):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_sweep_of_a_hybrid_is_next_token_site_by_site(hybrid, method):
+def test_a_sweep_of_a_hybrid_is_next_token_site_by_site(hybrid: str, method: str) -> None:
     e = asked(hybrid, method=method)
     sweep = engine.sweep(e)
     assert sweep.sites == tuple(cells(engine.load(hybrid).shape))
@@ -108,7 +110,7 @@ def test_a_sweep_of_a_hybrid_is_next_token_site_by_site(hybrid, method):
     assert [row["site"] for row in rows] == list(map(str, sweep.sites))
 
 
-def test_a_sweep_of_a_hybrid_on_top_of_what_is_off_and_position_by_position(hybrid):
+def test_a_sweep_of_a_hybrid_on_top_of_what_is_off_and_position_by_position(hybrid: str) -> None:
     sweep = engine.sweep(asked(hybrid, method="resample", ablations="1.1"), per_position=True)
     assert sweep.n_done == 7 and sweep.heads.shape == (6, LAYERS, 4)
     drawn = sweep.positions_figure()
@@ -117,7 +119,7 @@ def test_a_sweep_of_a_hybrid_on_top_of_what_is_off_and_position_by_position(hybr
     assert np.isnan(pictured[[0, 2], :4]).all() and np.isfinite(pictured[:, -1]).all()
 
 
-def test_a_small_change_of_a_hybrid_is_what_the_gradient_says(hybrid):
+def test_a_small_change_of_a_hybrid_is_what_the_gradient_says(hybrid: str) -> None:
     sweep = engine.sweep(asked(hybrid, method="scale(0.999)"), estimate=True)
     assert np.isnan(sweep.estimate.heads[:, [0, 2]]).all()
     guessed = sweep.shown("heads", show="estimate")[1], sweep.shown("mlps", show="estimate")
@@ -126,7 +128,7 @@ def test_a_small_change_of_a_hybrid_is_what_the_gradient_says(hybrid):
     assert sweep.agreement.n == 7
 
 
-def test_a_lens_of_a_hybrid_reads_the_layers_that_have_what_is_read(hybrid):
+def test_a_lens_of_a_hybrid_reads_the_layers_that_have_what_is_read(hybrid: str) -> None:
     e = asked(hybrid, ablations="1.0")
     assert engine.logit_lens(e).layers == engine.logit_lens(e, stream="mlp_out").layers == (0, 1, 2)
     lens = engine.logit_lens(e, stream="attn_out")
@@ -138,7 +140,7 @@ def test_a_lens_of_a_hybrid_reads_the_layers_that_have_what_is_read(hybrid):
 
 
 @pytest.mark.parametrize("by", ("pruning", "gradient"))
-def test_a_search_of_a_hybrid_walks_over_what_it_has(hybrid, by):
+def test_a_search_of_a_hybrid_walks_over_what_it_has(hybrid: str, by: str) -> None:
     found = engine.discover(task_of(hybrid), by=by, method="mean", threshold=0.5, controls=2)
     circuit = found.circuit
     assert found.done and set(circuit.sites) <= {*HEADS, *MLPS}
@@ -152,7 +154,7 @@ def test_a_search_of_a_hybrid_walks_over_what_it_has(hybrid, by):
     assert np.isnan(pictured[[0, 2], :4]).all() and np.isfinite(pictured[1, :4]).all()
 
 
-def test_the_circuit_a_hybrids_switches_leave_is_made_of_what_it_has(hybrid):
+def test_the_circuit_a_hybrids_switches_leave_is_made_of_what_it_has(hybrid: str) -> None:
     shape = engine.load(hybrid).shape
     left = engine.circuit_left(engine.ablations("1.0 m2"), shape, "left", hybrid, method="mean")
     assert left.sites == (*HEADS[1:], *MLPS[:2])
@@ -168,7 +170,7 @@ def test_the_circuit_a_hybrids_switches_leave_is_made_of_what_it_has(hybrid):
         engine.Circuit("c", hybrid, "", "1.1", LAYERS, 4, without_heads=(7,))
 
 
-def test_controls_and_chance_count_what_a_hybrid_has(hybrid):
+def test_controls_and_chance_count_what_a_hybrid_has(hybrid: str) -> None:
     shape = engine.load(hybrid).shape
     for drawn in engine.random_controls([HEADS[0], MLPS[1]], shape, 6, layer_matched=False):
         assert set(drawn) <= {*HEADS[1:], MLPS[0], MLPS[2]}
@@ -179,7 +181,7 @@ def test_controls_and_chance_count_what_a_hybrid_has(hybrid):
     assert engine.overlap(one, other).chance == pytest.approx(1 / 4)
 
 
-def test_paths_of_a_hybrid_hold_what_mixes_its_tokens(hybrid):
+def test_paths_of_a_hybrid_hold_what_mixes_its_tokens(hybrid: str) -> None:
     """A path into the logits alone is linear in the stream: patching all that writes to it is
     what the final norm makes of their sum; and into the last MLP no mixer of its layer is heard."""
     pair = task_of(hybrid).pairs[0]
@@ -220,7 +222,7 @@ def by_hand(e: engine.Experiment, sender: str) -> float:
 
     seen: dict[str, torch.Tensor] = {}
 
-    def see(name: str):
+    def see(name: str) -> Any:
         return lambda: output.register_forward_pre_hook(
             lambda _m, args: seen.__setitem__(name, args[0].clone())
         )
@@ -230,7 +232,7 @@ def by_hand(e: engine.Experiment, sender: str) -> float:
     delta = (seen["other"] - seen["clean"])[..., part] @ output.weight[:, part].T
     changed: list[torch.Tensor] = []
 
-    def keep(_m, _a, out):
+    def keep(_m: Any, _a: Any, out: Any) -> None:
         changed.append(out[0] if isinstance(out, tuple) else out)
 
     run(ids, [
@@ -238,7 +240,7 @@ def by_hand(e: engine.Experiment, sender: str) -> float:
         lambda: mlp.register_forward_hook(keep),
     ])  # fmt: skip
 
-    def put(_m, _a, out):
+    def put(_m: Any, _a: Any, out: Any) -> Any:
         return (changed[0], *out[1:]) if isinstance(out, tuple) else changed[0]
 
     patched = run(ids, [lambda: mlp.register_forward_hook(put)])
@@ -247,7 +249,7 @@ def by_hand(e: engine.Experiment, sender: str) -> float:
     return float((patched[right] - patched[wrong]) - (clean[right] - clean[wrong]))
 
 
-def test_a_sink_takes_its_share_and_it_is_said(tiny):
+def test_a_sink_takes_its_share_and_it_is_said(tiny: Tiny) -> None:
     model = str(tiny("gpt_oss"))
     found, seen = engine.attention(asked(model)), engine.attention_overview(asked(model))
     for ours, theirs in zip(found.clean.pattern, plain(model), strict=True):
@@ -263,7 +265,7 @@ def test_a_sink_takes_its_share_and_it_is_said(tiny):
         close(sweep.mean(of[0])[of[1]], one.ablated_logit_diff)
 
 
-def test_rows_sum_to_1_elsewhere_and_a_changed_pattern_is_said(tiny):
+def test_rows_sum_to_1_elsewhere_and_a_changed_pattern_is_said(tiny: Tiny) -> None:
     model = str(tiny("llama"))
     found = engine.attention(asked(model))
     close(found.clean.pattern.sum(-1), 1.0)
@@ -272,7 +274,7 @@ def test_rows_sum_to_1_elsewhere_and_a_changed_pattern_is_said(tiny):
     assert any("Patterns of layer 1 are changed" in note for note in changed.notes)
 
 
-def test_without_values_the_pattern_is_shown_and_weighting_refused(tiny):
+def test_without_values_the_pattern_is_shown_and_weighting_refused(tiny: Tiny) -> None:
     model = str(tiny("deepseek_v3"))
     found = engine.attention(asked(model))
     for ours, theirs in zip(found.clean.pattern, plain(model), strict=True):
@@ -288,7 +290,7 @@ def test_without_values_the_pattern_is_shown_and_weighting_refused(tiny):
     assert engine.attention_overview(asked(model)).clean.shade.any()
 
 
-def test_a_key_or_value_that_heads_share_names_them(tiny):
+def test_a_key_or_value_that_heads_share_names_them(tiny: Tiny) -> None:
     shared, own = str(tiny("llama")), str(tiny("gpt2"))
     notes = engine.next_token(asked(shared, ablations="1.3.k 0.0.v 2.2.q")).notes
     assert "1.3.k is the key of a key-value head that heads 1.2 and 1.3 share." in notes
@@ -302,12 +304,12 @@ def test_a_key_or_value_that_heads_share_names_them(tiny):
 
 @pytest.fixture(scope="module", params=["recurrent_gemma", "nemotron_h", "zamba2",
                                         "zamba2, two layers share attention"])  # fmt: skip
-def unnamed(request, tmp_path_factory) -> str:
+def unnamed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The directory of a hybrid whose heads TransformerLens has no names for."""
     return str(save_member(request.param, tmp_path_factory.mktemp("hybrid")))
 
 
-def test_heads_without_names_elsewhere_are_swept_as_they_rank(unnamed):
+def test_heads_without_names_elsewhere_are_swept_as_they_rank(unnamed: str) -> None:
     pairs = (
         engine.Pair(PROMPT, OTHER, " t11", " t20"),
         engine.Pair("t5 t1 t9 t2 t7", "t8 t4 t9 t8 t7", " t3", " t4"),
@@ -327,7 +329,7 @@ def test_heads_without_names_elsewhere_are_swept_as_they_rank(unnamed):
                 close([diff, kl], [one.ablated_logit_diff, one.kl])
 
 
-def test_heads_without_names_elsewhere_are_searched(unnamed):
+def test_heads_without_names_elsewhere_are_searched(unnamed: str) -> None:
     shape, task = engine.load(unnamed).shape, task_of(unnamed)
     found = engine.discover(task, method="zero", threshold=0.5, controls=2)
     assert found.done and set(found.circuit.sites) <= {*shape.heads, *shape.mlps}

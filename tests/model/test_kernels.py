@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -15,24 +17,25 @@ from transformers.pytorch_utils import Conv1D
 from engine.model import kernels
 from engine.model.kernels import by_onednn, linear, prepare, written_into
 from engine.registry import load
+from tests.support.tiny_models import Tiny
 
 ONEDNN = "mkldnn::_linear_pointwise"
 
 
 @pytest.fixture(autouse=True)
-def gradients_as_before():
+def gradients_as_before() -> Iterator[Any]:
     with torch.enable_grad():
         yield
 
 
-def counts(work) -> Counter[str]:
+def counts(work: Any) -> Counter[str]:
     """How often each of torch's operations is called."""
     with torch.profiler.profile() as seen:
         work()
     return Counter({event.key: event.count for event in seen.key_averages()})
 
 
-def goes_by_onednn(work) -> bool:
+def goes_by_onednn(work: Any) -> bool:
     return counts(work)[ONEDNN] > 0
 
 
@@ -41,7 +44,9 @@ def goes_by_onednn(work) -> bool:
 @pytest.mark.parametrize("n_vectors", [0, 1, 130])
 @pytest.mark.parametrize("d_out", [7, 4096, 4097, 9000])
 @pytest.mark.parametrize("biased", [True, False])
-def test_a_linear_layer_is_the_same(n_vectors, d_out, biased, gradients, dtype):
+def test_a_linear_layer_is_the_same(
+    n_vectors: int, d_out: int, biased: bool, gradients: bool, dtype: Any
+) -> None:
     torch.manual_seed(0)
     torch.set_grad_enabled(gradients)
     vectors = torch.randn(n_vectors, 24).to(dtype)
@@ -63,7 +68,7 @@ class Small(nn.Module):
         return self.narrow(self.act(self.wide(vectors)))
 
 
-def test_a_model_goes_by_onednn_and_says_the_same():
+def test_a_model_goes_by_onednn_and_says_the_same() -> None:
     torch.manual_seed(0)
     own = Small().eval()
     nn.init.normal_(own.wide.bias)
@@ -80,7 +85,7 @@ def test_a_model_goes_by_onednn_and_says_the_same():
 
 
 @pytest.mark.parametrize("d_out", [5000, 7])
-def test_wide_outputs_are_written_where_asked_and_only_for_a_while(d_out):
+def test_wide_outputs_are_written_where_asked_and_only_for_a_while(d_out: int) -> None:
     layer = nn.Linear(8, d_out)
     by_onednn(layer)
     first, second, memory = torch.randn(3, 8), torch.randn(2, 8), torch.zeros(4, d_out)
@@ -94,7 +99,7 @@ def test_wide_outputs_are_written_where_asked_and_only_for_a_while(d_out):
         torch.testing.assert_close(found, meant[0])
 
 
-def test_gradients_go_through_the_same_model():
+def test_gradients_go_through_the_same_model() -> None:
     own = Small()
     quick = copy.deepcopy(own)
     prepare(quick)
@@ -105,7 +110,7 @@ def test_gradients_go_through_the_same_model():
     torch.testing.assert_close(quick.wide.weight.grad, own.wide.weight.grad)
 
 
-def test_without_onednn_torch_goes_its_own_way(monkeypatch):
+def test_without_onednn_torch_goes_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels.torch.backends.mkldnn, "is_available", lambda: False)
     vectors, weight = torch.randn(3, 8), torch.randn(5, 8)
     with torch.no_grad():
@@ -113,7 +118,9 @@ def test_without_onednn_torch_goes_its_own_way(monkeypatch):
         torch.testing.assert_close(linear(vectors, weight), functional.linear(vectors, weight))
 
 
-def test_every_linear_layer_of_a_model_goes_by_onednn(tiny, monkeypatch):
+def test_every_linear_layer_of_a_model_goes_by_onednn(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(kernels, "_FEW_WEIGHTS", 0)  # however small
     model = load(str(tiny("gpt2")))
     ids = torch.zeros(1, 3, dtype=torch.long)

@@ -8,7 +8,9 @@ import shutil
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,13 +20,13 @@ import engine
 from engine import registry
 from engine.model import building
 from engine.model.checkpoints import BUNDLED
-from tests.support.tiny_models import save_model
+from tests.support.tiny_models import Tiny, save_model
 
 PROMPT = "t1 t5 t9 t2"
 
 
 @pytest.fixture
-def directory(tiny, tmp_path):
+def directory(tiny: Tiny, tmp_path: Path) -> Iterator[Any]:
     shutil.copytree(tiny("gpt2"), tmp_path / "m")
     yield tmp_path / "m"
     engine.release(str(tmp_path / "m"))
@@ -43,7 +45,7 @@ def ended(name: str) -> bool:
     return wait(lambda: not any(name in t for t in threads()))
 
 
-def wait(what, seconds: float = 20) -> bool:
+def wait(what: Any, seconds: float = 20) -> bool:
     until = time.monotonic() + seconds
     while not what() and time.monotonic() < until:
         time.sleep(0.01)
@@ -53,12 +55,12 @@ def wait(what, seconds: float = 20) -> bool:
 class Gate:
     """Holds a load where it reads a model, and keeps weak hold of what it had made by then."""
 
-    def __init__(self, monkeypatch, of: str = "") -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, of: str = "") -> None:
         self.reached, self.go = threading.Event(), threading.Event()
         self.made: list[weakref.ref] = []
         its_own = registry.open_model
 
-        def held(checkpoint, device, dtype, going_on=lambda: None):
+        def held(checkpoint: Any, device: Any, dtype: Any, going_on: Any = lambda: None) -> Any:
             def step() -> None:
                 going_on()
 
@@ -75,7 +77,9 @@ class Gate:
 # One model is one
 
 
-def test_a_directory_is_one_model_by_whatever_way_it_is_named(directory, monkeypatch):
+def test_a_directory_is_one_model_by_whatever_way_it_is_named(
+    directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (directory.parent / "link").symlink_to(directory)
     monkeypatch.chdir(directory.parent)
     ways = [
@@ -87,12 +91,14 @@ def test_a_directory_is_one_model_by_whatever_way_it_is_named(directory, monkeyp
     assert registry.loaded(str(directory)) is None
 
 
-def test_a_bundled_model_is_one_by_its_name_and_its_path():
+def test_a_bundled_model_is_one_by_its_name_and_its_path() -> None:
     assert engine.load("seq-gpt2") is engine.load(str(BUNDLED / "seq-gpt2"))
     assert len([m for m in engine.models() if "seq-gpt2" in m.name]) == 1
 
 
-def test_names_under_way_at_once_are_one_load(directory, monkeypatch):
+def test_names_under_way_at_once_are_one_load(
+    directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate = Gate(monkeypatch)
     one, other = (
         engine.begin(engine.Load(str(directory))),
@@ -117,7 +123,9 @@ def save_anew(directory: Path, by: float = 0.5, keep_time: bool = False) -> None
 
 
 @pytest.mark.parametrize("keep_time", [False, True])
-def test_a_directory_saved_anew_answers_with_its_new_weights(directory, keep_time):
+def test_a_directory_saved_anew_answers_with_its_new_weights(
+    directory: Any, keep_time: bool
+) -> None:
     before, old = first(directory), weakref.ref(engine.load(str(directory)).hf)
     save_anew(directory, keep_time=keep_time)
     after = first(directory)
@@ -133,7 +141,7 @@ def test_a_directory_saved_anew_answers_with_its_new_weights(directory, keep_tim
     assert [m.name for m in engine.models()].count(str(directory)) == 1
 
 
-def test_a_directory_replaced_by_another_architecture_is_that(directory):
+def test_a_directory_replaced_by_another_architecture_is_that(directory: Any) -> None:
     assert "GPT2" in engine.load(str(directory)).checkpoint.architecture
     shutil.rmtree(directory)
     directory.mkdir()
@@ -141,7 +149,7 @@ def test_a_directory_replaced_by_another_architecture_is_that(directory):
     assert "Llama" in engine.load(str(directory)).checkpoint.architecture
 
 
-def test_a_tokenizer_or_config_written_anew_is_noticed_too(directory):
+def test_a_tokenizer_or_config_written_anew_is_noticed_too(directory: Any) -> None:
     old = engine.load(str(directory))
     config = directory / "config.json"
     config.write_text(config.read_text().replace('"layer_norm_epsilon": 1e-05',
@@ -149,7 +157,7 @@ def test_a_tokenizer_or_config_written_anew_is_noticed_too(directory):
     assert engine.load(str(directory)) is not old
 
 
-def test_files_touched_and_not_changed_are_the_same_model(directory):
+def test_files_touched_and_not_changed_are_the_same_model(directory: Any) -> None:
     old = engine.load(str(directory))
     (directory / "config.json").touch()
     (directory / "README.md").write_text("words")
@@ -157,7 +165,9 @@ def test_files_touched_and_not_changed_are_the_same_model(directory):
     assert engine.load(str(directory)) is old
 
 
-def test_a_directory_that_is_gone_or_half_saved_gives_a_sentence_and_then_the_model(directory):
+def test_a_directory_that_is_gone_or_half_saved_gives_a_sentence_and_then_the_model(
+    directory: Any,
+) -> None:
     engine.load(str(directory))
     kept = shutil.move(directory, directory.parent / "away")
     with pytest.raises(engine.ModelError, match="no directory"):
@@ -170,7 +180,7 @@ def test_a_directory_that_is_gone_or_half_saved_gives_a_sentence_and_then_the_mo
     assert engine.load(str(directory)).shape.n_layers
 
 
-def test_asking_for_a_loaded_model_takes_next_to_nothing():
+def test_asking_for_a_loaded_model_takes_next_to_nothing() -> None:
     engine.load("seq-gpt2")
     begun = time.process_time()
     for _ in range(100):
@@ -181,7 +191,9 @@ def test_asking_for_a_loaded_model_takes_next_to_nothing():
 # A load is called off, and stands in nobody's way
 
 
-def test_others_load_while_one_is_read(directory, tiny, monkeypatch):
+def test_others_load_while_one_is_read(
+    directory: Any, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate = Gate(monkeypatch, str(directory))
     slow = engine.begin(engine.Load(str(directory)))
     assert gate.reached.wait(20)
@@ -192,7 +204,9 @@ def test_others_load_while_one_is_read(directory, tiny, monkeypatch):
     assert slow.result().shape.n_layers
 
 
-def test_a_load_called_off_leaves_nothing_and_can_be_begun_again(directory, monkeypatch):
+def test_a_load_called_off_leaves_nothing_and_can_be_begun_again(
+    directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate = Gate(monkeypatch)
     asked = engine.begin(engine.Load(str(directory)))
     assert gate.reached.wait(20)
@@ -209,11 +223,13 @@ def test_a_load_called_off_leaves_nothing_and_can_be_begun_again(directory, monk
 
 
 @pytest.mark.parametrize("step", [3, 40, 90, 130])
-def test_a_load_called_off_at_any_part_keeps_no_weight_and_no_thread(directory, monkeypatch, step):
+def test_a_load_called_off_at_any_part_keeps_no_weight_and_no_thread(
+    directory: Any, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
     made: list[weakref.ref] = []
     before = threads()
 
-    def see(module, name, parameter):
+    def see(module: Any, name: str, parameter: Any) -> None:
         if parameter is not None and threading.current_thread().name.startswith("loading"):
             made.append(weakref.ref(module))
 
@@ -223,7 +239,7 @@ def test_a_load_called_off_at_any_part_keeps_no_weight_and_no_thread(directory, 
     its_own = registry.Load.going_on
     calls = []
 
-    def going_on(load):
+    def going_on(load: Any) -> None:
         calls.append(1)
         if len(calls) == step:
             load._stop.set()
@@ -240,7 +256,9 @@ def test_a_load_called_off_at_any_part_keeps_no_weight_and_no_thread(directory, 
     assert not registry._registry._promised
 
 
-def test_it_ends_only_when_all_who_asked_have_called_it_off(directory, monkeypatch):
+def test_it_ends_only_when_all_who_asked_have_called_it_off(
+    directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate = Gate(monkeypatch)
     one, other = (
         engine.begin(engine.Load(str(directory))),
@@ -256,7 +274,9 @@ def test_it_ends_only_when_all_who_asked_have_called_it_off(directory, monkeypat
     assert other.result().shape.n_layers
 
 
-def test_another_model_chosen_in_a_view_calls_off_the_one_it_waits_for(directory, monkeypatch):
+def test_another_model_chosen_in_a_view_calls_off_the_one_it_waits_for(
+    directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate = Gate(monkeypatch, str(directory))
     slow = engine.begin(engine.Load(str(directory)), view="page")
     assert gate.reached.wait(20)
@@ -268,7 +288,9 @@ def test_another_model_chosen_in_a_view_calls_off_the_one_it_waits_for(directory
     assert ended(f"loading {directory}"[:68])
 
 
-def test_a_directory_that_lies_holds_up_nobody_and_leaves_nothing(directory, tiny):
+def test_a_directory_that_lies_holds_up_nobody_and_leaves_nothing(
+    directory: Any, tiny: Tiny
+) -> None:
     config = directory / "config.json"
     config.write_text(config.read_text().replace('"n_layer": 3', '"n_layer": 10000000'))
     before = threads()
@@ -281,10 +303,12 @@ def test_a_directory_that_lies_holds_up_nobody_and_leaves_nothing(directory, tin
     assert not registry._registry._loads and not registry._registry._promised
 
 
-def test_a_load_that_fails_lets_go_of_what_it_read_though_its_error_is_kept(directory, monkeypatch):
+def test_a_load_that_fails_lets_go_of_what_it_read_though_its_error_is_kept(
+    directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept: list[weakref.ref] = []
 
-    def refuse(model, *_):
+    def refuse(model: Any, *_: Any) -> None:
         kept.append(weakref.ref(model.hf))
         raise engine.ModelError("not this one")
 
@@ -297,7 +321,9 @@ def test_a_load_that_fails_lets_go_of_what_it_read_though_its_error_is_kept(dire
     assert ended(f"loading {directory}"[:68])
 
 
-def test_room_promised_to_a_load_is_not_promised_again(directory, tiny, monkeypatch):
+def test_room_promised_to_a_load_is_not_promised_again(
+    directory: Any, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = str(tiny("llama"))
     for name in [m.name for m in engine.models() if m.loaded]:
         engine.release(name)
@@ -313,7 +339,7 @@ def test_room_promised_to_a_load_is_not_promised_again(directory, tiny, monkeypa
     assert waits.result(20).shape.n_layers
 
 
-def test_the_same_model_in_two_dtypes_at_once_is_loaded_in_turn(directory):
+def test_the_same_model_in_two_dtypes_at_once_is_loaded_in_turn(directory: Any) -> None:
     wishes = ["float32", "bfloat16", "float32", "bfloat16"]
     asked = [engine.begin(engine.Load(str(directory), dtype=dtype)) for dtype in wishes]
     for one, dtype in zip(asked, wishes, strict=True):

@@ -3,6 +3,7 @@ witness, sees them."""
 
 import contextlib
 import io
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from engine import registry
 from engine.experiment.sites import Shape
 from engine.passes import forward
-from tests.support.tiny_models import CONFIGS, HEADS, LAYERS, SCALED
+from tests.support.tiny_models import CONFIGS, HEADS, LAYERS, SCALED, Tiny
 
 IDS = [[1, 5, 9, 30, 7, 12]]
 NOT_WITNESSED = {
@@ -23,13 +24,13 @@ NOT_WITNESSED = {
 }
 
 
-def seen(loaded, names: list[tuple[str, int]]) -> dict:
+def seen(loaded: Any, names: list[tuple[str, int]]) -> dict:
     rows = [forward.Row(tuple(IDS[0]), captures=frozenset(names))]
     return loaded.worker.run(lambda: forward.run(loaded, rows))[0].captured
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_a_pass_is_the_hugging_face_models_own(kind, tiny):
+def test_a_pass_is_the_hugging_face_models_own(kind: str, tiny: Tiny) -> None:
     directory = str(tiny(kind))
     loaded = registry.load(directory)
     plain = AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager").eval()
@@ -38,7 +39,7 @@ def test_a_pass_is_the_hugging_face_models_own(kind, tiny):
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_activations_have_the_axes_of_transformer_lens(kind, tiny):
+def test_activations_have_the_axes_of_transformer_lens(kind: str, tiny: Tiny) -> None:
     loaded = registry.load(str(tiny(kind)))
     shape: Shape = loaded.shape
     assert (shape.n_layers, shape.n_heads) == (LAYERS, HEADS)
@@ -62,7 +63,7 @@ def test_activations_have_the_axes_of_transformer_lens(kind, tiny):
 
 
 @pytest.mark.parametrize("kind", [*CONFIGS, *SCALED])
-def test_the_bridge_sees_the_same_at_every_place(kind, tiny):
+def test_the_bridge_sees_the_same_at_every_place(kind: str, tiny: Tiny) -> None:
     directory = str(tiny(kind))
     loaded = registry.load(directory)
     hf = AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager").eval()

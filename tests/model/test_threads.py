@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,10 @@ import torch
 import engine
 from engine.model import model as models
 from engine.model.threads import fitting
+from tests.support.tiny_models import Tiny
 
 
-def test_a_small_pass_has_one_core_and_a_large_one_all():
+def test_a_small_pass_has_one_core_and_a_large_one_all() -> None:
     model, every = engine.load("seq-gpt2"), torch.get_num_threads()
 
     def cores(n_vectors: int) -> int:
@@ -26,7 +28,7 @@ def test_a_small_pass_has_one_core_and_a_large_one_all():
     assert model.worker.run(torch.get_num_threads) == every
 
 
-def test_small_work_within_small_work_gives_nothing_back_too_early():
+def test_small_work_within_small_work_gives_nothing_back_too_early() -> None:
     model, every = engine.load("seq-gpt2"), torch.get_num_threads()
     with fitting(model, 16):
         with fitting(model, 8):
@@ -35,11 +37,11 @@ def test_small_work_within_small_work_gives_nothing_back_too_early():
     assert torch.get_num_threads() == every
 
 
-def test_parts_done_together_have_a_thread_and_a_share_of_the_cores_each():
+def test_parts_done_together_have_a_thread_and_a_share_of_the_cores_each() -> None:
     worker, every = engine.load("seq-gpt2").worker, torch.get_num_threads()
     found, meeting = {}, threading.Barrier(3, timeout=20)
 
-    def part():
+    def part() -> None:
         meeting.wait()  # they are under way at once
         found[threading.current_thread()] = torch.get_num_threads(), torch.is_grad_enabled()
 
@@ -48,10 +50,10 @@ def test_parts_done_together_have_a_thread_and_a_share_of_the_cores_each():
     assert worker.run(torch.get_num_threads) == every
 
 
-def test_what_one_part_raises_is_raised_once_all_are_over():
+def test_what_one_part_raises_is_raised_once_all_are_over() -> None:
     worker, over = engine.load("seq-gpt2").worker, []
 
-    def fails():
+    def fails() -> None:
         raise engine.EngineError("this one fails")
 
     for parts in ([fails, lambda: over.append(1)], [lambda: over.append(1), fails]):
@@ -60,7 +62,7 @@ def test_what_one_part_raises_is_raised_once_all_are_over():
     assert over == [1, 1]
 
 
-def test_hands_have_modules_of_their_own_over_the_same_weights(tiny):
+def test_hands_have_modules_of_their_own_over_the_same_weights(tiny: Tiny) -> None:
     name = str(tiny("llama"))
     model = engine.load(name)
     first, second = model.worker.run(model.hands)
@@ -80,7 +82,9 @@ def test_hands_have_modules_of_their_own_over_the_same_weights(tiny):
     engine.release(name)
 
 
-def test_blocks_that_cannot_be_copied_are_run_by_one_hand(tiny, monkeypatch):
+def test_blocks_that_cannot_be_copied_are_run_by_one_hand(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = str(tiny("gpt2"))
     e = engine.Experiment(name, "t1 t5 t9 t2", answer="t3", distractor="t4")
     meant = engine.sweep(e)
@@ -88,7 +92,7 @@ def test_blocks_that_cannot_be_copied_are_run_by_one_hand(tiny, monkeypatch):
     model = engine.load(name)
     tried = []
 
-    def fails(self):
+    def fails(self: Any) -> None:
         tried.append(self)
         raise TypeError("cannot pickle this")
 
@@ -100,7 +104,7 @@ def test_blocks_that_cannot_be_copied_are_run_by_one_hand(tiny, monkeypatch):
     engine.release(name)
 
 
-def test_a_model_that_was_swept_leaves_no_thread_and_no_weight_behind(tiny):
+def test_a_model_that_was_swept_leaves_no_thread_and_no_weight_behind(tiny: Tiny) -> None:
     name = str(tiny("mistral"))
     engine.sweep(engine.Experiment(name, "t1 t5 t9 t2", answer="t3", distractor="t4"))
     model = engine.load(name)

@@ -4,6 +4,8 @@ model itself does with them."""
 import contextlib
 import io
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ from tests.support.tiny_models import (
     LAYERS,
     SCALED,
     VOCAB,
+    Tiny,
     save_tokenizer,
 )
 
@@ -80,7 +83,7 @@ NOT_WITNESSED = {"falcon_new_decoder", "gpt_neox_no_bias"}
 """The bridge cuts the one as the older decoder and the other by its bias, and fails at both."""
 
 
-def saved(kind, folder):
+def saved(kind: str, folder: Any) -> Any:
     """A random model of a family, every parameter of it random, as `tiny_models` writes them."""
     prefix, options = JOINT[kind]
     config = getattr(transformers, f"{prefix}Config")(**options)
@@ -96,11 +99,11 @@ def saved(kind, folder):
 
 
 @pytest.fixture(scope="module")
-def opened(tiny, tmp_path_factory):
+def opened(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A family's tiny model, opened without being asked whether rows may share a pass in it."""
-    made = {}
+    made: dict[str, Any] = {}
 
-    def give(kind):
+    def give(kind: str) -> Any:
         if kind not in made:
             folder = saved(kind, tmp_path_factory.mktemp(kind)) if kind in JOINT else tiny(kind)
             checkpoint = find_checkpoint(str(folder))
@@ -113,24 +116,24 @@ def opened(tiny, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def passed(opened):
+def passed(opened: Any) -> Any:
     """What goes into each module of a family's model and comes out, and what passes in LAYER."""
-    made = {}
+    made: dict[str, Any] = {}
 
-    def give(kind):
+    def give(kind: str) -> Any:
         if kind in made:
             return made[kind]
         model = opened(kind)
         ins, outs, seen, stack = {}, {}, {}, contextlib.ExitStack()
 
-        def after(module, args, kwargs, out):
+        def after(module: Any, args: Any, kwargs: Any, out: Any) -> None:
             given = args[0] if args else next(iter(kwargs.values()), None)
             ins[module] = given
             outs[module] = out[0] if isinstance(out, tuple) else out
             if isinstance(outs[module], torch.Tensor):
                 outs[module] = outs[module].clone()  # Falcon adds to it in place
 
-        def run():
+        def run() -> Any:
             with stack, torch.no_grad():
                 for module in model.hf.modules():
                     handle = module.register_forward_hook(after, with_kwargs=True)
@@ -149,14 +152,14 @@ def passed(opened):
     return give
 
 
-def close(ours, theirs, what=""):
+def close(ours: Any, theirs: Any, what: Any = "") -> None:
     torch.testing.assert_close(
         ours.detach(), theirs.detach(), atol=2e-5, rtol=2e-5, msg=lambda m: f"{what}: {m}"
     )
 
 
 @pytest.mark.parametrize("kind", [k for k in FAMILIES if k not in NOT_WITNESSED])
-def test_weights_are_those_of_the_bridge(kind, opened):
+def test_weights_are_those_of_the_bridge(kind: str, opened: Any) -> None:
     model = opened(kind)
     directory = str(model.checkpoint.directory)
     hf = AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager").eval()
@@ -178,7 +181,7 @@ def test_weights_are_those_of_the_bridge(kind, opened):
     assert ("W_gate" in compared) == (kind in GATED)
 
 
-def witnessed(bridge, name):
+def witnessed(bridge: Any, name: str) -> Any:
     """What the bridge has under a name of ours."""
     part = bridge.pos_embed if name == "pos_embed.W_pos" else bridge
     if name == "pos_embed.W_pos":
@@ -197,7 +200,9 @@ def witnessed(bridge, name):
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_what_attention_reads_times_the_weights_is_q_k_and_v(kind, opened, passed):
+def test_what_attention_reads_times_the_weights_is_q_k_and_v(
+    kind: str, opened: Any, passed: Any
+) -> None:
     model = opened(kind)
     ins, _, seen, _ = passed(kind)
     for name in "qkv":
@@ -208,7 +213,9 @@ def test_what_attention_reads_times_the_weights_is_q_k_and_v(kind, opened, passe
 
 
 @pytest.mark.parametrize("kind", [k for k in FAMILIES if k not in NORMED_HEADS | ALIBI])
-def test_a_tokens_score_for_itself_is_its_query_times_its_key(kind, opened, passed):
+def test_a_tokens_score_for_itself_is_its_query_times_its_key(
+    kind: str, opened: Any, passed: Any
+) -> None:
     """The rotation is the same for both and cancels, so this needs nothing of how it is done."""
     model = opened(kind)
     ins, _, seen, _ = passed(kind)
@@ -227,7 +234,9 @@ def test_a_tokens_score_for_itself_is_its_query_times_its_key(kind, opened, pass
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_a_heads_pattern_times_its_values_is_what_it_gives(kind, opened, passed):
+def test_a_heads_pattern_times_its_values_is_what_it_gives(
+    kind: str, opened: Any, passed: Any
+) -> None:
     model = opened(kind)
     ins, _, seen, _ = passed(kind)
     x = ins[model.place("v", LAYER).module][0]
@@ -238,7 +247,9 @@ def test_a_heads_pattern_times_its_values_is_what_it_gives(kind, opened, passed)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_what_heads_give_times_W_O_summed_is_attentions_output(kind, opened, passed):
+def test_what_heads_give_times_W_O_summed_is_attentions_output(
+    kind: str, opened: Any, passed: Any
+) -> None:
     model = opened(kind)
     _, outs, seen, _ = passed(kind)
     by_head = torch.einsum("phe,hed->phd", seen["z"], weights.W_O(model, LAYER))
@@ -247,7 +258,9 @@ def test_what_heads_give_times_W_O_summed_is_attentions_output(kind, opened, pas
 
 
 @pytest.mark.parametrize("kind", DENSE)
-def test_the_mlp_is_its_weights_and_its_activation_function(kind, opened, passed):
+def test_the_mlp_is_its_weights_and_its_activation_function(
+    kind: str, opened: Any, passed: Any
+) -> None:
     model = opened(kind)
     ins, outs, seen, _ = passed(kind)
     config = model.hf.config
@@ -268,7 +281,7 @@ def test_the_mlp_is_its_weights_and_its_activation_function(kind, opened, passed
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_the_final_norm_then_W_U_gives_the_logits(kind, opened, passed):
+def test_the_final_norm_then_W_U_gives_the_logits(kind: str, opened: Any, passed: Any) -> None:
     model = opened(kind)
     _, outs, _, logits = passed(kind)
     ours = outs[model.structure.ln_final][0] @ weights.W_U(model) + weights.b_U(model)
@@ -279,7 +292,7 @@ def test_the_final_norm_then_W_U_gives_the_logits(kind, opened, passed):
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_W_E_is_each_tokens_embedding(kind, opened, passed):
+def test_W_E_is_each_tokens_embedding(kind: str, opened: Any, passed: Any) -> None:
     model = opened(kind)
     _, outs, _, _ = passed(kind)
     factor = math.sqrt(D_MODEL) if kind.startswith("gemma") else 1.0
@@ -287,7 +300,7 @@ def test_W_E_is_each_tokens_embedding(kind, opened, passed):
 
 
 @pytest.mark.parametrize("kind", LEARNED_POSITIONS)
-def test_the_stream_begins_as_token_and_position(kind, opened, passed):
+def test_the_stream_begins_as_token_and_position(kind: str, opened: Any, passed: Any) -> None:
     model = opened(kind)
     ins, _, _, _ = passed(kind)
     W_pos = weights.W_pos(model)
@@ -296,13 +309,15 @@ def test_the_stream_begins_as_token_and_position(kind, opened, passed):
 
 
 @pytest.mark.parametrize("kind", [k for k in FAMILIES if k not in LEARNED_POSITIONS])
-def test_a_family_without_a_table_of_positions_says_so(kind, opened):
+def test_a_family_without_a_table_of_positions_says_so(kind: str, opened: Any) -> None:
     with pytest.raises(EngineError, match="has no W_pos: its embedding has no learned table"):
         weights.W_pos(opened(kind))
 
 
 @pytest.mark.parametrize("kind", [k for k in FAMILIES if k != "olmo"])
-def test_norms_are_as_stored_and_gemmas_multiply_by_one_more(kind, opened, passed):
+def test_norms_are_as_stored_and_gemmas_multiply_by_one_more(
+    kind: str, opened: Any, passed: Any
+) -> None:
     model = opened(kind)
     ins, outs, _, _ = passed(kind)
     norms = {"ln_final": (None, model.structure.ln_final)}
@@ -327,7 +342,7 @@ def test_norms_are_as_stored_and_gemmas_multiply_by_one_more(kind, opened, passe
         close(ours, outs[module].reshape(N, -1), name)
 
 
-def test_a_norm_that_stores_nothing_says_so(opened):
+def test_a_norm_that_stores_nothing_says_so(opened: Any) -> None:
     model = opened("olmo")
     with pytest.raises(EngineError, match=r"no ln1.w in layer 0: that norm \(OlmoLayerNorm\) mul"):
         weights.weight(model, "blocks.0.ln1.w")
@@ -337,7 +352,7 @@ def test_a_norm_that_stores_nothing_says_so(opened):
         weights.weight(opened("olmo2"), "blocks.2.ln1.w")
 
 
-def test_a_mixture_of_experts_has_no_one_weight_into_its_neurons(opened):
+def test_a_mixture_of_experts_has_no_one_weight_into_its_neurons(opened: Any) -> None:
     model = opened("mixtral")
     for name in ("W_in", "W_gate", "W_out", "b_out"):
         with pytest.raises(EngineError) as told:
@@ -349,12 +364,12 @@ def test_a_mixture_of_experts_has_no_one_weight_into_its_neurons(opened):
     assert not any(".mlp." in name for name in weights.shapes(model))
 
 
-def test_an_mlp_without_a_gate_says_so(opened):
+def test_an_mlp_without_a_gate_says_so(opened: Any) -> None:
     with pytest.raises(EngineError, match="GPT2LMHeadModel has no W_gate in layer 0: its MLP has"):
         weights.weight(opened("gpt2"), "blocks.0.mlp.W_gate")
 
 
-def test_latent_attention_has_no_one_weight_into_its_queries(tiny):
+def test_latent_attention_has_no_one_weight_into_its_queries(tiny: Tiny) -> None:
     checkpoint = find_checkpoint(str(tiny("deepseek_v3", num_key_value_heads=HEADS)))
     model = open_model(checkpoint, torch.device("cpu"), torch.float32)
     try:
@@ -367,7 +382,7 @@ def test_latent_attention_has_no_one_weight_into_its_queries(tiny):
         model.release()
 
 
-def test_quantized_numbers_are_not_shown_as_weights(tiny):
+def test_quantized_numbers_are_not_shown_as_weights(tiny: Tiny) -> None:
     checkpoint = find_checkpoint(str(tiny("llama")))
     model = open_model(checkpoint, torch.device("cpu"), torch.float32)
     try:
@@ -383,7 +398,7 @@ def test_quantized_numbers_are_not_shown_as_weights(tiny):
 
 
 @pytest.mark.parametrize("kind", [k for k in FAMILIES if k != "falcon_new_decoder"])
-def test_weights_are_the_models_own_memory(kind, opened):
+def test_weights_are_the_models_own_memory(kind: str, opened: Any) -> None:
     model = opened(kind)
     own = {p.untyped_storage().data_ptr() for p in model.hf.parameters()}
     for name in weights.shapes(model):
@@ -393,14 +408,14 @@ def test_weights_are_the_models_own_memory(kind, opened):
         assert at in own, name
 
 
-def test_a_tied_unembedding_is_the_embeddings_memory(opened):
+def test_a_tied_unembedding_is_the_embeddings_memory(opened: Any) -> None:
     model = opened("llama")
     W_E, W_U = weights.W_E(model), weights.W_U(model)
     assert W_E.data_ptr() == W_U.data_ptr()
     assert torch.equal(W_E.T, W_U)
 
 
-def test_biases_that_a_model_does_without_are_zeros_and_not_listed(opened):
+def test_biases_that_a_model_does_without_are_zeros_and_not_listed(opened: Any) -> None:
     model = opened("llama")
     names = weights.shapes(model)
     for name, shape in {
@@ -411,10 +426,10 @@ def test_biases_that_a_model_does_without_are_zeros_and_not_listed(opened):
         assert name not in names
 
 
-def test_the_door_gives_arrays_that_are_the_readers_own(tiny):
+def test_the_door_gives_arrays_that_are_the_readers_own(tiny: Tiny) -> None:
     name = str(tiny("llama"))
     W_Q = engine.weight(name, "blocks.1.attn.W_Q")
-    assert (W_Q.dtype, W_Q.shape) == (np.float32, (HEADS, D_MODEL, 8))
+    assert W_Q.dtype == np.float32 and W_Q.shape == (HEADS, D_MODEL, 8)
     W_Q[:] = 0
     assert np.abs(engine.weight(name, "blocks.1.attn.W_Q")).sum() > 0
     assert engine.weight(name, "W_U").shape == (D_MODEL, VOCAB)
@@ -425,7 +440,7 @@ def test_the_door_gives_arrays_that_are_the_readers_own(tiny):
     assert b_V.shape == (HEADS, 8)
 
 
-def test_all_weights_of_a_model_are_listed_and_read_by_name(tiny):
+def test_all_weights_of_a_model_are_listed_and_read_by_name(tiny: Tiny) -> None:
     found = engine.weights(str(tiny("gpt2")))
     listed = list(found)
     assert listed[:3] == ["embed.W_E", "pos_embed.W_pos", "blocks.0.ln1.w"]
@@ -436,7 +451,7 @@ def test_all_weights_of_a_model_are_listed_and_read_by_name(tiny):
     assert sum(math.prod(shape) for shape in found.shapes.values()) == whole + tied
 
 
-def test_a_name_that_is_none_is_answered_with_those_there_are(tiny):
+def test_a_name_that_is_none_is_answered_with_those_there_are(tiny: Tiny) -> None:
     name = str(tiny("gpt2"))
     with pytest.raises(EngineError, match=r"“blocks.0.attn.W_X” is no name of a weight; they are"):
         engine.weight(name, "blocks.0.attn.W_X")

@@ -3,6 +3,8 @@
 import gc
 import threading
 import weakref
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -10,16 +12,17 @@ import torch
 import engine
 from engine import registry
 from engine.model.worker import SWEEP, Worker
+from tests.support.tiny_models import Tiny
 
 
 @pytest.fixture
-def worker():
+def worker() -> Iterator[Any]:
     one = Worker("test")
     yield one
     one.close()
 
 
-def steps(log, name, n, gate=None):
+def steps(log: Any, name: str, n: Any, gate: Any = None) -> Generator[float, None, str]:
     for i in range(n):
         if gate is not None:
             gate.wait(5)
@@ -28,8 +31,9 @@ def steps(log, name, n, gate=None):
     return name
 
 
-def test_urgent_work_runs_between_the_steps_of_a_sweep(worker):
-    log, gate = [], threading.Event()
+def test_urgent_work_runs_between_the_steps_of_a_sweep(worker: Any) -> None:
+    log: list[str] = []
+    gate = threading.Event()
     sweep = worker.submit(steps(log, "sweep", 4, gate), priority=SWEEP)
     toggle = worker.submit(steps(log, "toggle", 1))
     gate.set()
@@ -38,8 +42,9 @@ def test_urgent_work_runs_between_the_steps_of_a_sweep(worker):
     assert sweep.progress == 1.0
 
 
-def test_a_new_request_of_a_view_replaces_its_old_one(worker):
-    log, gate = [], threading.Event()
+def test_a_new_request_of_a_view_replaces_its_old_one(worker: Any) -> None:
+    log: list[str] = []
+    gate = threading.Event()
     worker.submit(steps(log, "first", 1, gate))
     old = worker.submit(steps(log, "old", 1), view="page")
     new = worker.submit(steps(log, "new", 1), view="page")
@@ -50,8 +55,9 @@ def test_a_new_request_of_a_view_replaces_its_old_one(worker):
     assert "old0" not in log
 
 
-def test_cancel_stops_between_steps(worker):
-    log, gate = [], threading.Event()
+def test_cancel_stops_between_steps(worker: Any) -> None:
+    log: list[str] = []
+    gate = threading.Event()
     job = worker.submit(steps(log, "sweep", 1000, gate), priority=SWEEP)
     job.cancel()
     gate.set()
@@ -60,21 +66,22 @@ def test_cancel_stops_between_steps(worker):
     assert len(log) < 1000
 
 
-def test_an_error_reaches_the_one_who_waits_and_the_worker_goes_on(worker):
+def test_an_error_reaches_the_one_who_waits_and_the_worker_goes_on(worker: Any) -> None:
     with pytest.raises(ZeroDivisionError):
         worker.run(lambda: 1 / 0)
     assert worker.run(lambda: 2) == 2
 
 
-def test_gradients_are_off_and_the_thread_is_the_workers_own(worker):
+def test_gradients_are_off_and_the_thread_is_the_workers_own(worker: Any) -> None:
     assert worker.run(torch.is_grad_enabled) is False
     assert worker.run(lambda: worker.is_current) and not worker.is_current
 
 
-def test_closing_cancels_what_waits():
-    worker, gate, log = Worker("test"), threading.Event(), []
-    running = worker.submit(steps(log, "a", 3, gate))
-    waiting = worker.submit(steps(log, "b", 1))
+def test_closing_cancels_what_waits() -> None:
+    log: list[str] = []
+    worker, gate = Worker("test"), threading.Event()
+    running: Any = worker.submit(steps(log, "a", 3, gate))
+    waiting: Any = worker.submit(steps(log, "b", 1))
     gate.set()
     worker.close()
     with pytest.raises(engine.Cancelled):
@@ -84,7 +91,7 @@ def test_closing_cancels_what_waits():
         worker.submit(steps(log, "c", 1))
 
 
-def test_releasing_a_model_lets_its_memory_go(tiny):
+def test_releasing_a_model_lets_its_memory_go(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     kept = weakref.ref(registry.load(directory).hf)
     engine.next_token(engine.Experiment(directory, "t1 t2", ablations="0.1"))

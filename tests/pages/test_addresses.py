@@ -50,7 +50,7 @@ def view(page: AppTest) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("at", range(len(OPENED)), ids=lambda at: OPENED[at]["about"])
-def test_an_address_opens_the_view_it_always_opened(at):
+def test_an_address_opens_the_view_it_always_opened(at: int) -> None:
     told = OPENED[at]
     page = opened(told["path"], told["query"], told.get("then", ""))
     assert not page.exception, page.exception[0].value

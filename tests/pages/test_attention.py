@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def ran(written: str) -> dict:
     return names
 
 
-def test_every_head_is_drawn_and_the_chosen_one_large():
+def test_every_head_is_drawn_and_the_chosen_one_large() -> None:
     page = opened()
     assert not page.exception and not page.error
     header, shades = overview(page)
@@ -74,7 +75,7 @@ def test_every_head_is_drawn_and_the_chosen_one_large():
 
 @pytest.mark.parametrize("run", ["clean", "ablated", "difference"])
 @pytest.mark.parametrize("weight", ["pattern", "value"])
-def test_run_and_weights_are_in_the_link_and_reach_both_views(run, weight):
+def test_run_and_weights_are_in_the_link_and_reach_both_views(run: str, weight: str) -> None:
     page = opened(ablations="0.1 m0", run=run, weight=weight, heads="1.2 0.1")
     assert not page.exception and not page.error
     header, shades = overview(page)
@@ -93,7 +94,7 @@ def test_run_and_weights_are_in_the_link_and_reach_both_views(run, weight):
         assert page.query_params.get(name) == (None if default else value)
 
 
-def test_the_python_of_both_views_gives_what_is_drawn_in_a_fresh_interpreter():
+def test_the_python_of_both_views_gives_what_is_drawn_in_a_fresh_interpreter() -> None:
     page = opened(ablations="0.1 m0", run="difference", weight="value", heads="1.2 0.1")
     script = f"""import json
 {code(page, "attention_overview")}
@@ -112,7 +113,7 @@ print(json.dumps([shades, scores, shown.tolist()]))"""
     np.testing.assert_allclose(closer(page)["values"], values, atol=1e-4)
 
 
-def test_the_python_is_that_of_its_view():
+def test_the_python_is_that_of_its_view() -> None:
     for run in ("clean", "ablated", "difference"):
         names = ran(patterns_python(E, HEADS, run, False))
         every = engine.attention(E)
@@ -126,7 +127,7 @@ def test_the_python_is_that_of_its_view():
             np.testing.assert_array_equal(names["scores"][name], values)
 
 
-def test_what_is_off_is_typed_undone_and_kept_between_pages():
+def test_what_is_off_is_typed_undone_and_kept_between_pages() -> None:
     page = opened()
     page.text_input(key="sites").set_value("0.1 m2").run()
     assert overview(page)[0]["picked"] == [1] and page.query_params["ablations"] == "0.1 m2"
@@ -141,7 +142,7 @@ def test_what_is_off_is_typed_undone_and_kept_between_pages():
     assert overview(page)[0]["picked"] == [] and not overview(page)[1].any()
 
 
-def test_the_table_holds_every_head_and_says_what_there_is_not():
+def test_the_table_holds_every_head_and_says_what_there_is_not() -> None:
     page = opened(prompt="1 2 3")
     table = page.dataframe[0].value
     assert len(table) == 48 and list(table)[3:] == list(engine.SCORES)
@@ -153,7 +154,7 @@ def test_the_table_holds_every_head_and_says_what_there_is_not():
     assert lines[1].split(",")[6] == ""  # clean_induction
 
 
-def test_keeping_marks_the_others_off():
+def test_keeping_marks_the_others_off() -> None:
     page = opened(ablations="keep 0.1")
     header, _ = overview(page)
     assert header["verb"] == "keep" and header["picked"] == [1]
@@ -168,7 +169,7 @@ def test_keeping_marks_the_others_off():
         ({"heads": "<script>"}, "not a site"),
     ],
 )
-def test_what_is_no_head_is_said_and_the_page_stands(query, told):
+def test_what_is_no_head_is_said_and_the_page_stands(query: dict[str, Any], told: str) -> None:
     page = opened(**query)
     assert not page.exception and told in said(page)
     assert page.text_area(key="prompt") is not None
@@ -176,7 +177,7 @@ def test_what_is_no_head_is_said_and_the_page_stands(query, told):
     assert not page.exception
 
 
-def test_no_heads_and_very_many_of_a_long_prompt_are_told_in_words():
+def test_no_heads_and_very_many_of_a_long_prompt_are_told_in_words() -> None:
     page = opened(heads="")
     assert not page.exception and "Click heads" in " ".join(c.value for c in page.caption)
     assert page.query_params["heads"] == ""
@@ -185,17 +186,17 @@ def test_no_heads_and_very_many_of_a_long_prompt_are_told_in_words():
     assert "3 of the 32 heads chosen" in " ".join(c.value for c in page.caption)
 
 
-def test_an_unknown_choice_in_the_link_is_the_default():
+def test_an_unknown_choice_in_the_link_is_the_default() -> None:
     page = opened(run="nonsense", weight="<b>", score="zz")
     assert not page.exception and overview(page)[0]["run"] == "clean"
 
 
-def test_markup_in_a_prompt_stays_data():
+def test_markup_in_a_prompt_stays_data() -> None:
     page = opened(prompt="<script>alert(1)</script> 1 2")
     assert not page.exception and "<" in "".join(closer(page)["tokens"])
 
 
-def test_a_head_switched_off_by_resampling_itself_changes_nothing():
+def test_a_head_switched_off_by_resampling_itself_changes_nothing() -> None:
     e = replace(E, corrupted=E.prompt, method=engine.Method.parse("resample"))
     seen = engine.attention_overview(e)
     assert seen.difference.most < 1e-5

@@ -75,7 +75,7 @@ def stands(page: AppTest) -> None:
 @pytest.mark.parametrize("model", ["seq-gpt2", "seq-llama"])
 @pytest.mark.parametrize("kind", STRANGE)
 @pytest.mark.parametrize("name", PAGES)
-def test_strange_letters_are_shown_as_any_others(name, kind, model):
+def test_strange_letters_are_shown_as_any_others(name: str, kind: str, model: str) -> None:
     text = STRANGE[kind]
     page = page_of(name, model=model, prompt=f"1 {text}", answer=text, distractor=" 4",
                    ablations="0.1")  # fmt: skip
@@ -85,7 +85,7 @@ def test_strange_letters_are_shown_as_any_others(name, kind, model):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_half_a_surrogate_pair_in_a_link_is_no_letter_but_harms_nothing(name):
+def test_half_a_surrogate_pair_in_a_link_is_no_letter_but_harms_nothing(name: str) -> None:
     page = page_of(name, prompt=b"1 \xed\xa0\xbd 2", answer=b"\xed\xa0\xbd")
     assert not page.exception and not page.error
     assert page.text_area(key="prompt").value == "1 \ufffd\ufffd\ufffd 2"
@@ -94,7 +94,7 @@ def test_half_a_surrogate_pair_in_a_link_is_no_letter_but_harms_nothing(name):
 
 @pytest.mark.parametrize("kind", REFUSED)
 @pytest.mark.parametrize("name", PAGES)
-def test_what_cannot_be_is_said_and_the_page_stands(name, kind):
+def test_what_cannot_be_is_said_and_the_page_stands(name: str, kind: str) -> None:
     query, told = REFUSED[kind]
     page = page_of(name, **query)
     if name not in TOKENIZES_ONLY or kind in TOLD_EVERYWHERE:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts.certificate import CHECKS, COSTS, PLACES
+from tests.support.tiny_models import Tiny
 from tests.test_architecture import ROOT
 
 
@@ -29,7 +31,7 @@ def mark(page: AppTest) -> tuple[str, list[str], list[list[str]]]:
     return found.proto.popover.label, warned, tables
 
 
-def test_the_mark_of_a_model_opens_on_what_was_tried():
+def test_the_mark_of_a_model_opens_on_what_was_tried() -> None:
     page = opened(model="seq-gpt2")
     found = engine.certificate("seq-gpt2")
     label, warned, tables = mark(page)
@@ -42,14 +44,14 @@ def test_the_mark_of_a_model_opens_on_what_was_tried():
 
 
 @pytest.mark.parametrize("model", ["seq-gpt2", "seq-llama"])
-def test_every_thing_tried_has_its_words(model):
+def test_every_thing_tried_has_its_words(model: str) -> None:
     found = engine.certificate(model)
     assert {place.name for place in found.places} <= PLACES.keys()
     assert {check.name for check in found.checks} <= CHECKS.keys()
     assert CHECKS.keys() > COSTS.keys()
 
 
-def test_what_is_refused_is_told_with_its_reason():
+def test_what_is_refused_is_told_with_its_reason() -> None:
     found = engine.certificate("seq-gpt2")
     less = dataclasses.replace(
         found,
@@ -60,7 +62,7 @@ def test_what_is_refused_is_told_with_its_reason():
         ),
     )
 
-    def draw(less) -> None:
+    def draw(less: Any) -> None:
         from pages._parts.certificate import certificate
 
         certificate(less)
@@ -76,7 +78,7 @@ def test_what_is_refused_is_told_with_its_reason():
     assert page.get("popover")[0].proto.popover.label == "certified, but for 2"
 
 
-def test_a_hybrids_caption_says_how_many_layers_have_heads(tiny):
+def test_a_hybrids_caption_says_how_many_layers_have_heads(tiny: Tiny) -> None:
     page = opened(model=str(tiny("jamba")), prompt="t1 t5 t9")
     assert not page.exception
     assert any("3 layers, 4 heads over 2 in 1 of them" in c.value for c in page.sidebar.caption)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ ASKED |= {"n_controls": "2", "threshold": "0.6"}
 
 
 @pytest.fixture(autouse=True)
-def own_searches(tmp_path, monkeypatch):
+def own_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("SWITCHBOARD_SEARCHES", str(tmp_path))
     return tmp_path
 
@@ -37,7 +39,7 @@ def opened(begin: bool = True, **query: str) -> AppTest:
     return waited(page).run()
 
 
-def test_nothing_is_searched_before_it_is_asked_for():
+def test_nothing_is_searched_before_it_is_asked_for() -> None:
     page = opened(begin=False)
     assert page.session_state["_search"] is None and not page.exception
     assert any(b.label == "Search" for b in page.button)
@@ -48,7 +50,7 @@ def test_nothing_is_searched_before_it_is_asked_for():
     [{}, {"strategy": "gradient", "search_metric": "kl", "threshold": "0.3"},
      {"direction": "forward", "nodes": "heads", "search_method": "zero"}, {"per": "position"}],
 )  # fmt: skip
-def test_the_switches_and_the_csv_are_the_engines_numbers(rule):
+def test_the_switches_and_the_csv_are_the_engines_numbers(rule: dict[str, Any]) -> None:
     page = opened(**rule)
     assert not page.exception
     search = engine.Search(
@@ -74,7 +76,7 @@ def test_the_switches_and_the_csv_are_the_engines_numbers(rule):
     assert shown["Nodes kept"].startswith(f"{len(found.nodes)} of ")
 
 
-def test_the_python_gives_the_same_trials_and_verdict():
+def test_the_python_gives_the_same_trials_and_verdict() -> None:
     page = opened(which="right")
     rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
     code = next(c.value for c in page.code if "engine.discover(" in c.value)
@@ -91,7 +93,9 @@ def test_the_python_gives_the_same_trials_and_verdict():
     assert names["result"].verdict == kept.verdict
 
 
-def test_it_is_stopped_and_goes_on_where_it_was(monkeypatch, own_searches):
+def test_it_is_stopped_and_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch, own_searches: Any
+) -> None:
     page = opened(begin=False)
     monkeypatch.setattr(work, "AT_FIRST", 0.0)
     page.button(key="_begin_search").click().run()
@@ -108,8 +112,8 @@ def test_it_is_stopped_and_goes_on_where_it_was(monkeypatch, own_searches):
 
 
 def test_a_damaged_file_or_a_folder_that_is_none_is_said_beside_the_result(
-    own_searches, monkeypatch
-):
+    own_searches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = engine.Search("seq-gpt2", TASK, threshold=0.6)
     engine.search_path(search).write_text("{")
     page = opened(begin=False)
@@ -122,7 +126,7 @@ def test_a_damaged_file_or_a_folder_that_is_none_is_said_beside_the_result(
     assert "This search is not saved" in said(page)
 
 
-def test_what_is_found_goes_into_the_library_and_onto_the_grid():
+def test_what_is_found_goes_into_the_library_and_onto_the_grid() -> None:
     page = opened()
     circuit = page.session_state["_search"].result.circuit
     next(b for b in page.button if b.label == "Keep it in the library").click().run()
@@ -132,7 +136,7 @@ def test_what_is_found_goes_into_the_library_and_onto_the_grid():
     assert "keep" in page.query_params["ablations"]
 
 
-def test_every_score_says_its_sign_rule_method_references_and_how_many():
+def test_every_score_says_its_sign_rule_method_references_and_how_many() -> None:
     told = said(opened())
     for part in ("mean_by_position", "3 corrupted prompts", "3 pairs", "less than 0.6 is lost"):
         assert part in told
@@ -154,6 +158,8 @@ def test_every_score_says_its_sign_rule_method_references_and_how_many():
           "distractor": " 4"}, "tokens long"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_searched_is_said_and_the_page_stands(query, says):
+def test_what_cannot_be_searched_is_said_and_the_page_stands(
+    query: dict[str, Any], says: str
+) -> None:
     page = opened(**query)
     assert says in said(page) + " ".join(x.value for x in page.info) and not page.exception

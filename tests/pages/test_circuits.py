@@ -7,12 +7,14 @@ import io
 import json
 from contextlib import redirect_stdout
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts import work
+from tests.support.tiny_models import Tiny
 from tests.support.waiting import begun, waited
 from tests.test_architecture import ROOT
 
@@ -76,7 +78,7 @@ def pressed(page: AppTest, name: str) -> AppTest:
     return waited(next(b for b in page.button if b.label == name).click().run()).run()
 
 
-def test_an_evaluation_is_the_engines_and_its_python_gives_the_same():
+def test_an_evaluation_is_the_engines_and_its_python_gives_the_same() -> None:
     page = opened()
     found = engine.evaluate(ONE, TASK, 5)
     shown = {m.label: m.value for m in page.metric}
@@ -93,7 +95,7 @@ def test_an_evaluation_is_the_engines_and_its_python_gives_the_same():
     assert tints[2 * 9 + 8] == pytest.approx(adds["m2"], abs=1e-4)
 
 
-def test_every_score_says_its_sign_method_references_n_and_controls():
+def test_every_score_says_its_sign_method_references_n_and_controls() -> None:
     told = said(opened())
     for part in ("positive is right", "mean_by_position", "6 corrupted prompts", "6 pairs"):
         assert part in told
@@ -101,7 +103,7 @@ def test_every_score_says_its_sign_method_references_n_and_controls():
     assert "faithfulness" in told and "completeness" in told
 
 
-def test_without_controls_it_is_said_and_from_any_layer_is_offered():
+def test_without_controls_it_is_said_and_from_any_layer_is_offered() -> None:
     assert "No controls were asked for" in said(opened(n_controls="0"))
     wide = engine.Circuit("wide", "seq-gpt2", "months", "0.0-6 m0", 6, 8)
     page = opened(circuits=engine.write_circuits([wide]))
@@ -110,7 +112,7 @@ def test_without_controls_it_is_said_and_from_any_layer_is_offered():
     assert "Of **5 random circuits**" in said(page)
 
 
-def test_options_are_the_engines():
+def test_options_are_the_engines() -> None:
     page = opened(whose="sidebar", method="zero", members="none", matched="anywhere",
                   control_seed="3", circuit="three")  # fmt: skip
     found = engine.evaluate(
@@ -135,7 +137,7 @@ def test_options_are_the_engines():
     )
 
 
-def test_a_circuit_is_switched_in_the_grid():
+def test_a_circuit_is_switched_in_the_grid() -> None:
     page = pressed(opened(), "Keep only it in the grid")
     assert page.session_state["verb"] == "keep" and page.session_state["mlps"]
     assert page.text_input(key="sites").value == engine.print_sites(ONE.sites)
@@ -148,7 +150,7 @@ def test_a_circuit_is_switched_in_the_grid():
     assert page.session_state["verb"] == "ablate"
 
 
-def test_two_circuits_are_compared_with_their_chance():
+def test_two_circuits_are_compared_with_their_chance() -> None:
     page = opened(do="compare", compared="one\ntwo")
     found = engine.overlap(ONE, TWO, layer_matched=True)
     shown = {m.label: m.value for m in page.metric}
@@ -162,7 +164,7 @@ def test_two_circuits_are_compared_with_their_chance():
     assert own(page)["one ∩ two"].sites == found.shared
 
 
-def test_many_circuits_are_compared_two_by_two_published_ones_too():
+def test_many_circuits_are_compared_two_by_two_published_ones_too() -> None:
     some = [c for c in engine.shelf() if c.model == "gpt2"]
     page = opened(do="compare", compared="\n".join(c.name for c in some), matched="anywhere")
     found = engine.overlaps(some)
@@ -171,7 +173,7 @@ def test_many_circuits_are_compared_two_by_two_published_ones_too():
     same(rows(page, "circuits"), found.sites_table())
 
 
-def test_the_intersection_is_put_to_a_third_task_beside_its_controls():
+def test_the_intersection_is_put_to_a_third_task_beside_its_controls() -> None:
     page = opened(do="compare", compared="one\nthree", third="yes", task="months")
     common = ONE.intersection(THREE)
     found = engine.evaluate(common, TASK, 5)
@@ -186,13 +188,13 @@ def test_the_intersection_is_put_to_a_third_task_beside_its_controls():
     assert "5 layer-matched random circuits" in said(page)
 
 
-def test_circuits_of_other_shapes_are_refused_in_words():
+def test_circuits_of_other_shapes_are_refused_in_words() -> None:
     page = opened(do="compare", compared="one\nGPT-2, months")
     assert "their sites do not correspond" in said(page) and not page.exception
 
 
 @pytest.mark.parametrize("inputs", ["whole", "split"])
-def test_edges_are_the_engines_and_another_threshold_runs_nothing(inputs):
+def test_edges_are_the_engines_and_another_threshold_runs_nothing(inputs: str) -> None:
     page = opened(do="edges", method="resample", whose="sidebar", inputs=inputs, circuit="three")
     e = engine.Experiment("seq-gpt2", method="resample")
     matrix = engine.path_matrix(e, THREE.sites, split=inputs == "split", task=TASK)
@@ -207,7 +209,7 @@ def test_edges_are_the_engines_and_another_threshold_runs_nothing(inputs):
     assert "6 pairs" in said(page) and "resample" in said(page)
 
 
-def test_paths_lead_from_chosen_senders_to_chosen_receivers():
+def test_paths_lead_from_chosen_senders_to_chosen_receivers() -> None:
     page = opened(do="edges", paths="chosen", method="resample", senders="0.0-3 m0",
                   receivers="5.1.q m5")  # fmt: skip
     e = engine.Experiment("seq-gpt2", method="resample")
@@ -217,12 +219,12 @@ def test_paths_lead_from_chosen_senders_to_chosen_receivers():
     same(rows(page, "paths"), printed(page, "path_patch("), "effect", "std", "clean")
 
 
-def test_where_no_circuit_fits_the_model_it_is_said(tiny):
+def test_where_no_circuit_fits_the_model_it_is_said(tiny: Tiny) -> None:
     page = opened(model=str(tiny("gpt2")), over="prompt", prompt="t1 t2", circuits="")
     assert "No circuit here is of a model of 3 layers of 4 heads" in said(page)
 
 
-def test_circuits_are_made_of_what_is_on_named_and_deleted():
+def test_circuits_are_made_of_what_is_on_named_and_deleted() -> None:
     page = opened(True, ablations="keep 0.1 5.1", circuits="", method="zero")
     page = pressed(page, "Keep what is on now")
     (made,) = own(page).values()
@@ -237,14 +239,14 @@ def test_circuits_are_made_of_what_is_on_named_and_deleted():
     assert not own(pressed(page, "Delete"))
 
 
-def test_what_is_off_can_be_kept_and_neurons_are_refused():
+def test_what_is_off_can_be_kept_and_neurons_are_refused() -> None:
     page = pressed(opened(True, ablations="0.1 m2", circuits=""), "Keep what is off now")
     assert engine.print_sites(next(iter(own(page).values())).sites) == "0.1 m2"
     page = pressed(opened(True, ablations="n0.3", circuits=""), "Keep what is on now")
     assert "not of n0.3" in said(page) and not own(page)
 
 
-def test_circuits_are_pasted_and_joined_and_one_twice_is_one():
+def test_circuits_are_pasted_and_joined_and_one_twice_is_one() -> None:
     page = opened(True, circuits="")
     text = engine.write_circuits([ONE, TWO])
     for _ in range(2):
@@ -259,7 +261,7 @@ def test_circuits_are_pasted_and_joined_and_one_twice_is_one():
     assert "This is not JSON" in said(pressed(page, "Add"))
 
 
-def test_circuits_too_long_for_a_link_are_left_out_and_it_is_said():
+def test_circuits_too_long_for_a_link_are_left_out_and_it_is_said() -> None:
     many = [engine.Circuit(f"c{i}", "m", "t", "0.0", 6, 8, note="x" * 300) for i in range(40)]
     page = opened()
     page.session_state["circuits"] = engine.write_circuits(many)
@@ -296,12 +298,12 @@ def test_circuits_too_long_for_a_link_are_left_out_and_it_is_said():
          "distractor"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_said_and_the_page_stands(query, says):
+def test_what_cannot_be_is_said_and_the_page_stands(query: dict[str, Any], says: str) -> None:
     page = opened(**query)
     assert says in said(page) and not page.exception
 
 
-def test_work_that_goes_on_is_stopped_and_begun_again(monkeypatch):
+def test_work_that_goes_on_is_stopped_and_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "AT_FIRST", 0.0)
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     for name, value in {**ASKED, "n_pairs": "40", "n_controls": "200"}.items():
@@ -316,7 +318,7 @@ def test_work_that_goes_on_is_stopped_and_begun_again(monkeypatch):
     assert page.session_state["_evaluation"].result is not None
 
 
-def test_the_pairs_and_whose_means_are_two_choices_and_both_are_said():
+def test_the_pairs_and_whose_means_are_two_choices_and_both_are_said() -> None:
     texts = tuple(p.corrupted for p in engine.task("months", "seq-gpt2", 4, seed=5).pairs)
     one = replace(ONE, method=engine.Method.parse("mean"), references=texts)
     link = {"circuits": engine.write_circuits([one]), "n_controls": "0"}

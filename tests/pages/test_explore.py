@@ -35,7 +35,7 @@ def unescaped(text: str) -> str:
     return text.replace("\\", "")
 
 
-def test_it_opens_on_an_example_with_both_rankings():
+def test_it_opens_on_an_example_with_both_rankings() -> None:
     page = opened()
     assert not page.exception and not page.error
     shown = component(page, "rankings")
@@ -44,7 +44,7 @@ def test_it_opens_on_an_example_with_both_rankings():
     assert page.query_params["prompt"] == "1 2 3 4"
 
 
-def test_a_link_restores_the_whole_experiment():
+def test_a_link_restores_the_whole_experiment() -> None:
     page = opened(model="seq-gpt2", prompt="2 4 6", answer=" 8", ablations="keep 0.1 m2",
                   method="scale(0.5)", positions="0,-1", references=["1 2 3", "a\nb"])  # fmt: skip
     assert not page.exception and not page.error
@@ -56,7 +56,7 @@ def test_a_link_restores_the_whole_experiment():
     assert component(page, "head_grid")["verb"] == "keep"
 
 
-def test_a_link_keeps_where_the_ranking_is_made():
+def test_a_link_keeps_where_the_ranking_is_made() -> None:
     page = opened(model="seq-llama", prompt="1 2 3", answer=" 4", at="prompt")
     assert not page.exception and page.query_params["at"] == "prompt"
     assert component(page, "rankings")["clean"]["note"] == ""
@@ -66,7 +66,7 @@ def test_a_link_keeps_where_the_ranking_is_made():
     assert not opened(model="seq-gpt2", prompt="1 2", at="nowhere").exception
 
 
-def test_the_python_of_the_rankings_gives_their_numbers_in_a_fresh_interpreter():
+def test_the_python_of_the_rankings_gives_their_numbers_in_a_fresh_interpreter() -> None:
     asked = dict(model="seq-llama", prompt='2 "a,b"\n4', answer=" 6", distractor=" 7")
     shown, codes = [], []
     for at in ("answer", "prompt"):
@@ -92,7 +92,7 @@ def test_the_python_of_the_rankings_gives_their_numbers_in_a_fresh_interpreter()
         assert numbers["rank of ' 6'"] == now["Rank of the answer"]
 
 
-def test_a_download_says_what_was_asked_of_which_model():
+def test_a_download_says_what_was_asked_of_which_model() -> None:
     told = component(opened(model="seq-gpt2", prompt="1 2\n3", ablations="keep 0.1",
                             method="scale(0.5)", positions="0-1"), "rankings")  # fmt: skip
     assert told["title"] == "seq-gpt2 after “1 2⏎3”"
@@ -100,7 +100,7 @@ def test_a_download_says_what_was_asked_of_which_model():
     assert component(opened(), "rankings")["about"] == "Nothing is ablated."
 
 
-def test_typed_sites_reach_grid_ranking_and_link():
+def test_typed_sites_reach_grid_ranking_and_link() -> None:
     page = opened()
     page.text_input(key="sites").set_value("a0 m1").run()
     assert not page.exception and not page.error
@@ -109,7 +109,7 @@ def test_typed_sites_reach_grid_ranking_and_link():
     assert page.query_params["ablations"] == "a0 m1"
 
 
-def test_undo_and_clear():
+def test_undo_and_clear() -> None:
     page = opened()
     assert next(b for b in page.button if b.label == "Undo").disabled
     page.text_input(key="sites").set_value("0.1").run()
@@ -124,7 +124,7 @@ def test_undo_and_clear():
     assert page.text_input(key="sites").value == "0.1"
 
 
-def test_an_example_fills_prompt_answer_and_references():
+def test_an_example_fills_prompt_answer_and_references() -> None:
     page = opened()
     page.button_group(key="_example").set_value("Months").run()
     assert not page.exception and not page.error
@@ -133,7 +133,7 @@ def test_an_example_fills_prompt_answer_and_references():
 
 
 @pytest.mark.parametrize("method", ["mean", "mean_by_position", "resample", "scale", "set"])
-def test_every_method_can_be_chosen(method):
+def test_every_method_can_be_chosen(method: str) -> None:
     page = opened(model="seq-gpt2", prompt="1 2 3 4", answer=" 5", ablations="a0",
                   corrupted="8 1 6 3", references=["7 3 9 2", "5 9 1 6"])  # fmt: skip
     page.selectbox(key="method").set_value(method).run()
@@ -141,7 +141,7 @@ def test_every_method_can_be_chosen(method):
     assert component(page, "rankings")["ablated"]["note"] == "8 sites changed"
 
 
-def test_bad_words_in_the_boxes_are_said_and_mended():
+def test_bad_words_in_the_boxes_are_said_and_mended() -> None:
     page = opened()
     page.text_input(key="sites").set_value("13.40 nonsense").run()
     assert "not a site" in said(page) and not page.exception
@@ -151,7 +151,7 @@ def test_bad_words_in_the_boxes_are_said_and_mended():
     assert "names no positions" in said(page) and not page.exception
 
 
-def test_a_link_to_a_bad_model_lets_go_of_the_reader():
+def test_a_link_to_a_bad_model_lets_go_of_the_reader() -> None:
     page = opened(model="/no/such/directory", prompt="1 2 3")
     page.selectbox(key="model").set_value("seq-gpt2").run()
     page.text_area(key="prompt").set_value("2 3 4").run()
@@ -159,7 +159,7 @@ def test_a_link_to_a_bad_model_lets_go_of_the_reader():
     assert page.query_params["prompt"] == "2 3 4"
 
 
-def test_a_text_too_long_is_said():
+def test_a_text_too_long_is_said() -> None:
     page = opened()
     page.text_area(key="prompt").set_value("1 " * 150_000).run()
     assert "300,008 characters" in unescaped(said(page)) and not page.exception
@@ -167,30 +167,30 @@ def test_a_text_too_long_is_said():
     assert not page.error
 
 
-def test_others_parameters_in_the_address_are_left_alone():
+def test_others_parameters_in_the_address_are_left_alone() -> None:
     page = opened(utm_source="x")
     assert not page.error and page.text_area(key="prompt").value == "1 2 3 4"
 
 
-def test_references_keep_their_line_breaks():
+def test_references_keep_their_line_breaks() -> None:
     given = ["a\u2028b", "c\rd", "e\\nf\n\\"]
     page = opened(model="seq-gpt2", prompt="1 2", references=given)
     assert not page.exception and page.query_params["references"] == given
 
 
-def test_sites_another_model_has_are_kept_and_told():
+def test_sites_another_model_has_are_kept_and_told() -> None:
     page = opened(model="seq-gpt2", prompt="1 2 3", ablations="0.1 9.9")
     assert component(page, "head_grid")["picked"] == [1]
     assert "layers are 0 to 5" in unescaped(said(page))
     assert page.text_input(key="sites").value == "0.1 9.9"
 
 
-def test_images_in_what_goes_wrong_are_not_fetched():
+def test_images_in_what_goes_wrong_are_not_fetched() -> None:
     page = opened(model="![x](https://evil.example/a.png)")
     assert "![x](" not in said(page) and "evil" in said(page)
 
 
-def test_markup_in_a_prompt_stays_text():
+def test_markup_in_a_prompt_stays_text() -> None:
     page = opened(model="seq-gpt2", prompt="<script>alert(1)</script> 1 2")
     assert not page.exception
     assert any("<" in token[1] for token in component(page, "token_strip")["tokens"])

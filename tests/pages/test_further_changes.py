@@ -5,7 +5,7 @@ from tests.pages.test_explore import component, opened, said
 TWO = ["scale(0.5) m2 @0", "set(1.0) 1.3.v"]
 
 
-def test_a_link_brings_changes_and_carries_them_on():
+def test_a_link_brings_changes_and_carries_them_on() -> None:
     page = opened(prompt="1 2 3 4", changes=TWO)
     assert not page.exception and not page.error
     assert page.text_area(key="changes").value.split("\n") == TWO
@@ -13,7 +13,7 @@ def test_a_link_brings_changes_and_carries_them_on():
     assert "Changed: scale(0.5) m2 @0; set(1.0) 1.3.v" in component(page, "rankings")["about"]
 
 
-def test_a_typed_change_is_made_and_undone_and_a_wrong_one_is_told():
+def test_a_typed_change_is_made_and_undone_and_a_wrong_one_is_told() -> None:
     page = opened()
     before = component(page, "rankings")
     page.text_area(key="changes").set_value(TWO[0]).run()

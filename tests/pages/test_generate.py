@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from streamlit.delta_generator import DeltaGenerator
@@ -14,6 +16,7 @@ import engine
 from pages._parts.generate import settings
 from pages._parts.table import as_csv
 from tests.pages.test_explore import component, said, unescaped
+from tests.support.tiny_models import Tiny
 from tests.test_architecture import ROOT
 
 E = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", distractor=" 4", ablations="0.1 0.2")
@@ -50,7 +53,7 @@ def words(page: AppTest) -> str:
     return unescaped(" ".join(each.value for each in told))
 
 
-def test_both_texts_are_the_engines_with_every_steps_best_tokens():
+def test_both_texts_are_the_engines_with_every_steps_best_tokens() -> None:
     page = opened()
     assert not page.exception and not page.error
     steps = list(engine.generate(E, 20))
@@ -74,7 +77,9 @@ def test_both_texts_are_the_engines_with_every_steps_best_tokens():
          {"prefix": (282, 285), "ablated_prefix": (282, 283)}),
     ],
 )  # fmt: skip
-def test_a_link_opens_with_how_the_text_is_made(query, options):
+def test_a_link_opens_with_how_the_text_is_made(
+    query: dict[str, Any], options: dict[str, Any]
+) -> None:
     page = opened(ablations="a0", **query)
     assert not page.exception and not page.error, said(page)
     e = engine.Experiment(**{**vars(E), "ablations": "a0"})
@@ -86,7 +91,7 @@ def test_a_link_opens_with_how_the_text_is_made(query, options):
         assert value in (page.query_params[name], page.query_params[name][0])
 
 
-def test_what_acted_earlier_gives_way_to_what_acts_now():
+def test_what_acted_earlier_gives_way_to_what_acts_now() -> None:
     page = opened(ablations="a0 a1", earlier="until 4: ; until 9: m1")
     e = engine.Experiment(**{**vars(E), "ablations": ""})
     steps = list(engine.generate(e, 20, switches={4: "m1", 9: "a0 a1"}))
@@ -95,14 +100,14 @@ def test_what_acted_earlier_gives_way_to_what_acts_now():
     assert ids(shown(page), "ablated")[:4] == clean[:4] and ids(steps, "ablated") != clean
 
 
-def test_steps_from_and_until_hold_for_what_acted_earlier_too():
+def test_steps_from_and_until_hold_for_what_acted_earlier_too() -> None:
     asked = settings.Asked(E, earlier=((4, "m1"), (9, "")), from_step=2, until_step=12)
     e, options = asked.call()
     assert str(e.ablations) == "m1"
     assert options == {"from_step": 2, "until_step": 12, "switches": {4: "", 9: "0.1 0.2"}}
 
 
-def test_a_switch_from_here_on_keeps_the_text_up_to_there():
+def test_a_switch_from_here_on_keeps_the_text_up_to_there() -> None:
     page = opened(ablations="", acts="here", step="6")
     page.text_input(key="sites").set_value("a0").run()
     assert not page.exception and page.text_input(key="earlier").value == "until 6:"
@@ -114,7 +119,7 @@ def test_a_switch_from_here_on_keeps_the_text_up_to_there():
     assert first >= 6
 
 
-def test_going_on_gives_what_more_tokens_at_once_would():
+def test_going_on_gives_what_more_tokens_at_once_would() -> None:
     page = opened(new_tokens="7", temperature="1.3")
     page.button(key="_go_on").click().run()
     assert page.text_input(key="new_tokens").value == "27" and not page.exception
@@ -123,7 +128,7 @@ def test_going_on_gives_what_more_tokens_at_once_would():
         assert ids(shown(page), run) == ids(steps, run)
 
 
-def test_positions_can_be_chosen_here():
+def test_positions_can_be_chosen_here() -> None:
     page = opened(positions="prompt")
     assert page.button_group(key="_where").value == "prompt"
     page.button_group(key="_where").set_value("generated").run()
@@ -188,7 +193,7 @@ def test_positions_can_be_chosen_here():
         ({"generate": "answers", "prompt": "1 " * 200}, "at most 128"),
     ],
 )
-def test_what_goes_wrong_is_said_and_the_page_stands(query, told):
+def test_what_goes_wrong_is_said_and_the_page_stands(query: dict[str, Any], told: str) -> None:
     page = opened(**query)
     assert not page.exception and told in words(page), words(page)
     assert not {"_stop", "_stop_many"} & {one.key for one in page.button}
@@ -196,7 +201,7 @@ def test_what_goes_wrong_is_said_and_the_page_stands(query, told):
     assert not page.exception
 
 
-def test_too_few_tokens_are_told_as_they_were_asked_for_behind_a_text_too():
+def test_too_few_tokens_are_told_as_they_were_asked_for_behind_a_text_too() -> None:
     page = opened(new_tokens="7")
     for asked in ("0", "-1"):
         page.text_input(key="new_tokens").set_value(asked).run()
@@ -207,7 +212,7 @@ def test_too_few_tokens_are_told_as_they_were_asked_for_behind_a_text_too():
 
 
 @pytest.mark.parametrize("name", ["step", "seed", "new_tokens"])
-def test_what_looks_like_a_number_and_is_none_harms_nothing(name):
+def test_what_looks_like_a_number_and_is_none_harms_nothing(name: str) -> None:
     page = opened(temperature="1", **{name: "²"})
     assert not page.exception
     button = page.button(key="_go_on")
@@ -216,7 +221,7 @@ def test_what_looks_like_a_number_and_is_none_harms_nothing(name):
         assert not button.click().run().exception and len(shown(page)) == 40
 
 
-def test_a_text_that_ends_at_once_says_so(tiny):
+def test_a_text_that_ends_at_once_says_so(tiny: Tiny) -> None:
     model = str(tiny("llama"))
     prompt = "t1 t2"
     first = next(iter(engine.generate(engine.Experiment(model, prompt), 1))).clean.token_id
@@ -227,13 +232,13 @@ def test_a_text_that_ends_at_once_says_so(tiny):
     assert page.button(key="_go_on").disabled
 
 
-def test_an_answer_that_cannot_be_written_is_said_beside_the_others():
+def test_an_answer_that_cannot_be_written_is_said_beside_the_others() -> None:
     page = opened(model="seq-llama", generate="answers", prompt="1 2 3 5 8", candidates=" 13\n 🚀")
     assert not page.exception and not page.error
     assert len(page.dataframe[0].value) >= 3
 
 
-def test_whole_answers_are_ranked_after_fibonacci():
+def test_whole_answers_are_ranked_after_fibonacci() -> None:
     page = opened(model="seq-llama", generate="answers", prompt="1 2 3 5 8", answer="",
                   distractor="", ablations="a0")  # fmt: skip
     found = engine.rank_answers(
@@ -245,7 +250,7 @@ def test_whole_answers_are_ranked_after_fibonacci():
     assert len(first.ids) > 1 and f"{first.clean.log_prob:.3f}"[1:] in table["clean"][0]
 
 
-def test_many_prompts_stand_in_one_table_with_what_stayed_right():
+def test_many_prompts_stand_in_one_table_with_what_stayed_right() -> None:
     page = opened(generate="many", family="months", n_prompts="8", new_tokens="4",
                   ablations="a0", sets="late: 5.0 5.1", matched="anywhere")  # fmt: skip
     assert not page.exception and not page.error, said(page)
@@ -259,13 +264,13 @@ def test_many_prompts_stand_in_one_table_with_what_stayed_right():
         assert line == f"{t.share_right:.0%} ({t.right} of {t.judged})"
 
 
-def interrupted(monkeypatch, at, how):
+def interrupted(monkeypatch: pytest.MonkeyPatch, at: Any, how: Any) -> Any:
     """Has the first work on many prompts meet `how(work)` when so many of its parts have come.
 
     Returns: the questions that are begun, as they come."""
     begin, begun = engine.begin, []
 
-    def beginning(question, *place):
+    def beginning(question: Any, *place: Any) -> Any:
         work = begin(question, *place)
         if not isinstance(question, engine.GenerateMany):
             return work
@@ -273,7 +278,7 @@ def interrupted(monkeypatch, at, how):
         if len(begun) == 1:
             within = work.within
 
-            def some(seconds):
+            def some(seconds: Any) -> Iterator[Any]:
                 n = 0
                 for part in within(seconds):
                     n += part is not None
@@ -282,14 +287,16 @@ def interrupted(monkeypatch, at, how):
                         how(work)
                         return
 
-            work.within = some
+            work.within = some  # type: ignore[method-assign, assignment]
         return work
 
     monkeypatch.setattr(engine, "begin", beginning)
     return begun
 
 
-def test_what_is_done_of_many_prompts_stays_and_the_rest_follows(monkeypatch):
+def test_what_is_done_of_many_prompts_stays_and_the_rest_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     query = {"generate": "many", "n_prompts": "8", "new_tokens": "4", "ablations": "a0"}
     query |= {"controls": "2", "matched": "anywhere"}
     whole = opened(**query).dataframe[1].value
@@ -306,8 +313,10 @@ def test_what_is_done_of_many_prompts_stays_and_the_rest_follows(monkeypatch):
     assert len(begun) == 2 and page.dataframe[1].value.equals(whole)
 
 
-def test_what_goes_wrong_on_the_way_is_said_and_can_be_tried_again(monkeypatch):
-    def fail(work):
+def test_what_goes_wrong_on_the_way_is_said_and_can_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(work: Any) -> None:
         raise engine.EngineError("The memory gave out.")
 
     interrupted(monkeypatch, 2, fail)
@@ -319,7 +328,7 @@ def test_what_goes_wrong_on_the_way_is_said_and_can_be_tried_again(monkeypatch):
     assert not page.error and len(page.dataframe[1].value) == 6
 
 
-def test_the_text_as_it_was_stands_beside_the_one_with_the_switch():
+def test_the_text_as_it_was_stands_beside_the_one_with_the_switch() -> None:
     page = opened(ablations="a1", earlier="until 6: a0")
     e = engine.Experiment(**{**vars(E), "ablations": "a0"})
     steps = list(engine.generate(e, 20, switches={6: "a1"}))
@@ -334,7 +343,7 @@ def test_the_text_as_it_was_stands_beside_the_one_with_the_switch():
         assert ids(shown(page), run) == ids(steps, run)
 
 
-def test_what_was_there_stays_as_the_unswitched_text_when_a_head_is_switched():
+def test_what_was_there_stays_as_the_unswitched_text_when_a_head_is_switched() -> None:
     page = opened(ablations="a0", acts="here", step="6")
     before = ids(shown(page), "ablated")
     page.text_input(key="sites").set_value("a1").run()
@@ -346,7 +355,7 @@ def test_what_was_there_stays_as_the_unswitched_text_when_a_head_is_switched():
         assert ids(shown(again), run) == ids(shown(page), run)
 
 
-def test_pasted_and_uploaded_prompts_bring_their_answers():
+def test_pasted_and_uploaded_prompts_bring_their_answers() -> None:
     page = opened(generate="many", source="written", new_tokens="3", prompts="1 2 3 => 4\nA B C")
     assert list(page.dataframe[1].value["answer"]) == ["␣4", ""]
     page.get("file_uploader")[0].upload("p.csv", b"prompt,answer\n5 6 7, 8\n", "text/csv").run()
@@ -355,7 +364,9 @@ def test_pasted_and_uploaded_prompts_bring_their_answers():
     assert not page.exception and "cannot be read as UTF-8" in words(page)
 
 
-def test_the_python_of_every_view_gives_the_numbers_of_its_csv(monkeypatch):
+def test_the_python_of_every_view_gives_the_numbers_of_its_csv(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     given: list[bytes] = []
     monkeypatch.setattr(
         DeltaGenerator, "download_button", lambda _self, _label, data, *_a, **_o: given.append(data)
@@ -380,7 +391,7 @@ def test_the_python_of_every_view_gives_the_numbers_of_its_csv(monkeypatch):
         assert rows and as_csv(rows) == expected
 
 
-def test_the_choices_stay_when_the_reader_turns_pages():
+def test_the_choices_stay_when_the_reader_turns_pages() -> None:
     page = opened(generate="answers", candidates=" 6\n 7")
     page.switch_page("pages/explore.py").run().switch_page("pages/generate.py").run()
     assert page.button_group(key="generate").value == "answers" and not page.exception

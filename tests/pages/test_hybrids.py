@@ -12,7 +12,7 @@ import engine
 from pages._parts import state, switches
 from pages._parts.attention import grid
 from tests.support.navigation import PAGES
-from tests.support.tiny_models import HYBRIDS
+from tests.support.tiny_models import HYBRIDS, Tiny
 from tests.support.waiting import waited
 from tests.test_architecture import ROOT
 
@@ -45,7 +45,7 @@ def said(page: AppTest) -> str:
 
 @pytest.mark.parametrize("kind", HYBRIDS)
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_opens_on_a_hybrid(name, kind, tiny):
+def test_a_page_opens_on_a_hybrid(name: str, kind: str, tiny: Tiny) -> None:
     page = opened(name, tiny(kind), ablations="1.2 m0", method="mean")
     refused = name == "generate" and "cached" in engine.certificate(str(tiny(kind))).refused
     assert not page.exception and bool(page.error) == refused  # Bamba's own cache is off
@@ -64,7 +64,7 @@ def test_a_page_opens_on_a_hybrid(name, kind, tiny):
 
 
 @pytest.mark.parametrize("view", ["evaluate", "compare", "edges"])
-def test_a_view_of_circuits_opens_on_a_hybrid(view, tiny):
+def test_a_view_of_circuits_opens_on_a_hybrid(view: str, tiny: Tiny) -> None:
     model = str(tiny("jamba"))
     best = engine.next_token(engine.Experiment(model, ASKED["prompt"])).clean.texts
     left = engine.circuit_left(
@@ -78,13 +78,13 @@ def test_a_view_of_circuits_opens_on_a_hybrid(view, tiny):
     assert drawn
 
 
-def test_the_lens_says_which_layers_it_leaves_out(tiny):
+def test_the_lens_says_which_layers_it_leaves_out(tiny: Tiny) -> None:
     page = opened("lens", tiny("jamba"), stream="attn_out")
     assert not page.exception and not page.error
     assert "Layers 0, 2 have no attn_out" in said(page)
 
 
-def test_a_search_of_a_hybrid_counts_the_nodes_it_has(tiny):
+def test_a_search_of_a_hybrid_counts_the_nodes_it_has(tiny: Tiny) -> None:
     model = tiny("jamba")
     best = engine.next_token(engine.Experiment(str(model), ASKED["prompt"])).clean.texts
     page = opened("circuits", model, do="search", over="prompt", answer=best[0],
@@ -94,7 +94,9 @@ def test_a_search_of_a_hybrid_counts_the_nodes_it_has(tiny):
     assert any(m.label == "Nodes kept" and m.value.endswith("of 7") for m in page.metric)
 
 
-def test_clicks_can_make_no_site_that_a_hybrid_lacks(tiny, monkeypatch):
+def test_clicks_can_make_no_site_that_a_hybrid_lacks(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shape = engine.load(str(tiny("lfm2"))).shape
     held = {switches._GRID: {"picked": [0, 3, 4, 5, 7, 9, 12, 99, -1]}, "sites": "r1.mid 0.1"}
     monkeypatch.setattr(switches.st, "session_state", held)
@@ -104,7 +106,7 @@ def test_clicks_can_make_no_site_that_a_hybrid_lacks(tiny, monkeypatch):
     assert grid._heads([0, 4, 7, 8, 99, -3, "x"], shape) == [engine.Head(1, 0), engine.Head(1, 3)]
 
 
-def test_new_sites_have_chips_and_come_and_go(tiny):
+def test_new_sites_have_chips_and_come_and_go(tiny: Tiny) -> None:
     page = opened("explore", tiny("llama"), ablations="1.3.pattern r3.mid 2.1.q")
     assert not page.exception
     assert "r3.mid is in layer 3; this model's layers are 0 to 2" in said(page)
@@ -125,13 +127,13 @@ def test_new_sites_have_chips_and_come_and_go(tiny):
     assert all(f"{name} " in box.help for name in ("9.1.q", "9.1.pattern", "r9.mid"))
 
 
-def test_a_sink_is_told_on_the_attention_page(tiny):
+def test_a_sink_is_told_on_the_attention_page(tiny: Tiny) -> None:
     page = opened("attention", tiny("gpt_oss"))
     assert not page.exception and not page.error
     assert "each head has a sink, which is no token" in said(page)
 
 
-def test_values_that_cannot_be_seen_are_told_on_the_attention_page(tiny):
+def test_values_that_cannot_be_seen_are_told_on_the_attention_page(tiny: Tiny) -> None:
     page = opened("attention", tiny("deepseek_v3"), weight="value")
     assert not page.exception
     assert "Layer 0 has no values of its own that can be seen" in said(page)

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def said(page: AppTest) -> str:
 
 @pytest.mark.parametrize("run", ["clean", "ablated", "difference"])
 @pytest.mark.parametrize("by", ["prob", "entropy", "rank", "divergence"])
-def test_the_grid_its_csv_and_its_python_are_the_engines_numbers(run, by):
+def test_the_grid_its_csv_and_its_python_are_the_engines_numbers(run: str, by: str) -> None:
     page = opened(ablations="a0", run=run, by=by)
     assert not page.exception and not page.error
     meant = engine.logit_lens(E, at="answer").values(run, by)
@@ -75,7 +76,7 @@ def test_the_grid_its_csv_and_its_python_are_the_engines_numbers(run, by):
     np.testing.assert_allclose(written, meant, rtol=1e-6)
 
 
-def test_the_python_of_both_figures_gives_their_csv_in_a_fresh_interpreter():
+def test_the_python_of_both_figures_gives_their_csv_in_a_fresh_interpreter() -> None:
     page = opened(ablations="a0", run="difference", by="divergence", top="10", stream="mlp_out")
     codes = [c.value for c in page.code if "engine.logit_lens(" in c.value]
     assert len(codes) == 2
@@ -95,7 +96,7 @@ print(json.dumps([grid, {{name: values.tolist() for name, values in shown.items(
 
 
 @pytest.mark.parametrize("follow", ["log_probs", "logits", "ranks"])
-def test_answer_and_distractor_are_followed(follow):
+def test_answer_and_distractor_are_followed(follow: str) -> None:
     page = opened(ablations="a0", follow=follow)
     lens = engine.logit_lens(E, at="answer")
     drawn = figures(page)[1]
@@ -116,20 +117,20 @@ def test_answer_and_distractor_are_followed(follow):
     assert f"clean, after layer {lens.clean.leads_from}" in said(page)
 
 
-def test_nothing_ablated_is_one_pair_of_lines():
+def test_nothing_ablated_is_one_pair_of_lines() -> None:
     page = opened()
     assert len(figures(page)[1]["figure"]["data"]) == 2
     assert "ablated" not in figures(page)[1]["csv"]
 
 
-def test_the_plain_table_is_there_to_copy():
+def test_the_plain_table_is_there_to_copy() -> None:
     page = opened(run="difference", ablations="a0", top="10")
     lens = engine.logit_lens(E, k=10, at="answer")
     texts = [c.value for c in page.code if c.value.lstrip().startswith("layer")]
     assert texts == [lens.text("clean"), lens.text("ablated")]
 
 
-def test_the_choices_are_in_the_link_and_stay_between_pages():
+def test_the_choices_are_in_the_link_and_stay_between_pages() -> None:
     page = opened(ablations="a0")
     page.button_group(key="stream").set_value("mlp_out").run()
     page.button_group(key="run").set_value("ablated").run()
@@ -146,7 +147,7 @@ def test_the_choices_are_in_the_link_and_stay_between_pages():
     )
 
 
-def test_a_long_prompt_shows_its_end_and_all_of_it_when_asked():
+def test_a_long_prompt_shows_its_end_and_all_of_it_when_asked() -> None:
     prompt = " ".join(str(n) for n in range(1, 61))
     page = opened(prompt=prompt, answer=" 61", distractor="")
     assert len(figures(page)[0]["figure"]["data"][0]["x"]) == 32 or "32" in said(page)
@@ -156,14 +157,14 @@ def test_a_long_prompt_shows_its_end_and_all_of_it_when_asked():
     assert "positions." not in said(page)
 
 
-def test_more_cells_than_a_browser_can_draw_are_not_sent(monkeypatch):
+def test_more_cells_than_a_browser_can_draw_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lens_views, "MOST_CELLS", 60)
     page = opened(prompt=" ".join(["1"] * 40), span="all")
     assert numbers(figures(page)[0]["figure"]["data"][0]["z"]).shape == (6, 10)
     assert "The last 10 of 40 positions" in said(page)
 
 
-def test_without_an_answer_there_is_no_rank_and_no_line():
+def test_without_an_answer_there_is_no_rank_and_no_line() -> None:
     page = opened(answer="", distractor="", by="rank")
     assert not page.exception and "no answer whose rank" in said(page)
     assert len(figures(page)) == 1
@@ -171,14 +172,14 @@ def test_without_an_answer_there_is_no_rank_and_no_line():
     np.testing.assert_allclose(numbers(figures(page)[0]["figure"]["data"][0]["z"]), meant)
 
 
-def test_llamas_space_before_the_answer_is_told():
+def test_llamas_space_before_the_answer_is_told() -> None:
     page = opened(model="seq-llama")
     assert "part after ▁" in said(page) and not page.exception
     z = figures(page)[0]["figure"]["data"][0]["z"]
     assert numbers(z).shape == (6, len(engine.tokenize("seq-llama", E.prompt)) + 1)
 
 
-def test_markup_in_tokens_stays_text():
+def test_markup_in_tokens_stays_text() -> None:
     page = opened(prompt="<b>1</b> & <script>", answer=" <i>", distractor="")
     assert not page.exception
     drawn = json.dumps(figures(page)[0]["figure"])
@@ -194,7 +195,7 @@ def test_markup_in_tokens_stays_text():
         ({"ablations": "0.1", "method": "resample"}, "corrupted prompt"),
     ],
 )
-def test_what_goes_wrong_is_said_and_the_page_stands(query, told):
+def test_what_goes_wrong_is_said_and_the_page_stands(query: dict[str, Any], told: str) -> None:
     page = opened(**query)
     assert not page.exception and told in said(page)
     page.text_area(key="prompt").set_value("1 2 1 2").run()

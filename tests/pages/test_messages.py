@@ -30,7 +30,7 @@ def left_of(*sent: ForwardMsg) -> list[ForwardMsg]:
     return queue.flush()
 
 
-def test_no_element_is_sent_by_reference_for_it_would_outlive_its_block():
+def test_no_element_is_sent_by_reference_for_it_would_outlive_its_block() -> None:
     block, large = message(0, 3), message(0, 3, 0, body="a" * 2_000_000)
     assert not left_of(block, large)
     assert left_of(block, create_reference_msg(large))  # why the setting is there

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 import engine
@@ -9,24 +13,25 @@ from engine import registry
 from tests.model.test_catalogue import NAME, index  # noqa: F401
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_explore import component, said, unescaped
+from tests.support.tiny_models import Tiny
 
 
 @pytest.fixture(autouse=True)
-def none_loaded():
+def none_loaded() -> Iterator[Any]:
     engine.release(NAME)
     yield
     engine.release(NAME)
 
 
-def caption(page) -> str:
+def caption(page: Any) -> str:
     return " ".join(c.value for c in page.sidebar.caption)
 
 
-def options(page) -> list[str]:
+def options(page: Any) -> list[str]:
     return page.sidebar.selectbox(key="model").options
 
 
-def test_a_model_that_is_not_here_says_so_and_is_fetched_when_picked(index):  # noqa: F811
+def test_a_model_that_is_not_here_says_so_and_is_fetched_when_picked(index: Any) -> None:  # noqa: F811
     page = page_of("explore")
     assert f"{NAME} (fetched when first picked)" in options(page)
     page.sidebar.selectbox(key="model").set_value(NAME).run()
@@ -34,7 +39,7 @@ def test_a_model_that_is_not_here_says_so_and_is_fetched_when_picked(index):  # 
     assert NAME in options(page.run()) and index.entry.file.is_file()
 
 
-def test_where_it_cannot_be_had_the_page_says_so_and_stands(index):  # noqa: F811
+def test_where_it_cannot_be_had_the_page_says_so_and_stands(index: Any) -> None:  # noqa: F811
     index.wheel.unlink()
     page = page_of("explore", model=NAME)
     assert not page.exception and "could not be fetched" in said(page)
@@ -42,7 +47,10 @@ def test_where_it_cannot_be_had_the_page_says_so_and_stands(index):  # noqa: F81
     assert not page.exception and "GPT2LMHeadModel" in caption(page)
 
 
-def test_a_load_called_off_says_so_until_it_is_wanted_again(index, monkeypatch):  # noqa: F811
+def test_a_load_called_off_says_so_until_it_is_wanted_again(
+    index: Any,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     page = page_of("explore")
     page.session_state["_load_called_off"] = NAME
     page.sidebar.selectbox(key="model").set_value(NAME).run()
@@ -51,7 +59,9 @@ def test_a_load_called_off_says_so_until_it_is_wanted_again(index, monkeypatch):
     assert not page.exception and registry.loaded(NAME) is not None
 
 
-def test_a_directory_saved_anew_answers_on_the_page_with_its_new_weights(tiny, tmp_path):
+def test_a_directory_saved_anew_answers_on_the_page_with_its_new_weights(
+    tiny: Tiny, tmp_path: Path
+) -> None:
     import shutil
 
     from tests.model.test_loading import save_anew

@@ -23,12 +23,12 @@ def opened(page: str, **query: str) -> AppTest:
 
 @pytest.mark.parametrize("ablations", ["", "0.0 m1"])
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_opens_with_a_vocabulary_of_three(page, ablations):
+def test_a_page_opens_with_a_vocabulary_of_three(page: str, ablations: str) -> None:
     app = opened(page, ablations=ablations)
     assert not app.exception and not app.error, said(app)
 
 
-def test_its_text_is_generated_with_all_its_tokens_at_each_step():
+def test_its_text_is_generated_with_all_its_tokens_at_each_step() -> None:
     steps = component(opened("generate", ablations="0.0"), "generation")["steps"]
     assert steps
     for step in steps:

@@ -7,6 +7,7 @@ import io
 import json
 from contextlib import redirect_stdout
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def cells(heads: np.ndarray, mlps: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("metric", engine.METRICS)
-def test_the_switches_are_tinted_by_the_engines_numbers(metric):
+def test_the_switches_are_tinted_by_the_engines_numbers(metric: str) -> None:
     grid = sent(opened(metric=metric), "head_grid")
     found = engine.sweep(E, TASK.pairs, at="answer")
     heads, mlps = (found.shown(of, metric, "change") for of in ("heads", "mlps"))
@@ -54,7 +55,7 @@ def test_the_switches_are_tinted_by_the_engines_numbers(metric):
     assert grid["flipped"] == (metric in ("rank", "kl"))
 
 
-def test_the_csv_and_the_python_are_the_same_numbers():
+def test_the_csv_and_the_python_are_the_same_numbers() -> None:
     page = opened()
     rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
     assert [row["site"] for row in rows[:9]] == [*(f"0.{h}" for h in range(8)), "m0"]
@@ -67,7 +68,7 @@ def test_the_csv_and_the_python_are_the_same_numbers():
     np.testing.assert_allclose([float(row["logit_diff"]) for row in rows], mine, atol=1e-4)
 
 
-def test_what_is_off_is_given_only_where_asked():
+def test_what_is_off_is_given_only_where_asked() -> None:
     alone, given = opened(ablations="m4"), opened(ablations="m4", baseline="given")
     one, two = (engine.sweep(e, TASK.pairs) for e in (E, replace(E, ablations="m4")))
     for page, found in ((alone, one), (given, two)):
@@ -81,13 +82,13 @@ def test_what_is_off_is_given_only_where_asked():
     assert "without m4" in said(given)
 
 
-def test_position_by_position_names_the_tokens():
+def test_position_by_position_names_the_tokens() -> None:
     page = opened(per="position")
     rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
     assert len(rows) == 54 * TASK.n_tokens and rows[0]["position"] == "0"
 
 
-def test_a_change_of_metric_sweeps_nothing_anew():
+def test_a_change_of_metric_sweeps_nothing_anew() -> None:
     page = opened()
     before = page.session_state["_sweep"].result
     page.selectbox(key="metric").set_value("rank").run()
@@ -96,7 +97,7 @@ def test_a_change_of_metric_sweeps_nothing_anew():
     assert page.session_state["_sweep"].result is not before
 
 
-def test_prompts_the_model_gets_wrong_are_told_and_dropped():
+def test_prompts_the_model_gets_wrong_are_told_and_dropped() -> None:
     pairs = "\n".join(
         json.dumps({"prompt": "1 2 3 4", "corrupted": "7 1 9 3", "answer": a, "distractor": d})
         for a, d in ((" 5", " 4"), (" 9", " 4"))
@@ -109,7 +110,7 @@ def test_prompts_the_model_gets_wrong_are_told_and_dropped():
     assert len(kept.session_state["_sweep"].result.pairs) == 1
 
 
-def test_every_number_says_its_sign_method_references_and_how_many():
+def test_every_number_says_its_sign_method_references_and_how_many() -> None:
     told = said(opened())
     for part in ("ablated − baseline", "mean_by_position", "6 reference prompts", "6 prompts"):
         assert part in told
@@ -128,13 +129,15 @@ def test_every_number_says_its_sign_method_references_and_how_many():
         ({"positions": "generated", "per": "position"}, "generated"),
     ],
 )
-def test_what_cannot_be_swept_is_said_and_the_page_stands(query, says):
+def test_what_cannot_be_swept_is_said_and_the_page_stands(query: dict[str, Any], says: str) -> None:
     page = opened(**query)
     assert says in said(page) and not page.exception
     assert sent(page, "head_grid")["layers"] == 6
 
 
-def test_a_sweep_that_goes_on_leaves_the_reader_what_was_typed(monkeypatch):
+def test_a_sweep_that_goes_on_leaves_the_reader_what_was_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(work, "AT_FIRST", 0.0)
     page = opened(over="prompt", prompt="1 2 3 4", answer=" 5", distractor=" 4", method="zero")
     page.text_area(key="prompt").set_value("1 2 1 2").run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ import engine
 from engine.model.checkpoints import BUNDLED
 from tests.conftest import real
 from tests.support.reference import Change, Reference
-from tests.support.tiny_models import CONFIGS, WORDS
+from tests.support.tiny_models import CONFIGS, WORDS, Tiny
 
 METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.3)", "scale(-2.0)", "set(0.7)")
 _TEXTS = {
@@ -31,7 +32,7 @@ def reference(directory: str) -> Reference:
     return Reference(directory)
 
 
-def directory_of(name: str, tiny) -> str:
+def directory_of(name: str, tiny: Tiny) -> str:
     if name in CONFIGS:
         return str(tiny(name))
     return name if (BUNDLED / name).is_dir() or name.startswith("seq-") else str(real(name))
@@ -49,7 +50,7 @@ def token_counts(name: str, directory: str) -> dict[int, int]:
 
 @st.composite
 def experiments(
-    draw, name: str, directory: str, ref: Reference, counts: dict[int, int]
+    draw: st.DrawFn, name: str, directory: str, ref: Reference, counts: dict[int, int]
 ) -> engine.Experiment:
     words, gap = _TEXTS.get(name, (WORDS, " "))
     n = draw(st.sampled_from(sorted(counts)))
@@ -135,6 +136,7 @@ def expected_logits(e: engine.Experiment, ref: Reference) -> Tensor:
 def changes_of(e: engine.Experiment, ref: Reference, where: tuple[int, ...]) -> list[Change]:
     """The experiment's changes, at these positions."""
     changes = []
+    become: Any
     for kind, layer, index in spelled_out(e, ref):
         match str(e.method).partition("(")[0]:
             case "zero":
@@ -159,7 +161,7 @@ def changes_of(e: engine.Experiment, ref: Reference, where: tuple[int, ...]) -> 
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_ablation_equals_plain_hooks_on_the_hugging_face_model(name, tiny):
+def test_an_ablation_equals_plain_hooks_on_the_hugging_face_model(name: str, tiny: Tiny) -> None:
     directory = directory_of(name, tiny)
     ref = reference(str(BUNDLED / name) if name.startswith("seq-") else directory)
     engine.load(directory)
@@ -168,7 +170,7 @@ def test_an_ablation_equals_plain_hooks_on_the_hugging_face_model(name, tiny):
 
     @settings(max_examples=25)
     @given(st.data())
-    def compare(data):
+    def compare(data: st.DataObject) -> None:
         e = data.draw(experiments(name, directory, ref, counts))
         found = engine.activations(e, [])
         expected = expected_logits(e, ref)

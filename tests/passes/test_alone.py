@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 import engine
+from tests.support.tiny_models import Tiny
 
 
-def test_concurrent_experiments_equal_their_solo_results(tiny):
+def test_concurrent_experiments_equal_their_solo_results(tiny: Tiny) -> None:
     directory = str(tiny("llama"))
     rng = random.Random(0)
     methods = ("zero", "mean", "resample", "scale(0.5)", "set(1)", "mean_by_position")

@@ -6,6 +6,7 @@ import functools
 import itertools
 import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch import Tensor
 
 import engine
 from tests.support.family_reference import Change, FamilyReference
-from tests.support.tiny_models import HEADS, LAYERS, WORDS
+from tests.support.tiny_models import HEADS, LAYERS, WORDS, Tiny
 
 KINDS = ("gpt2", "gptj", "llama", "gemma2", "olmo2", "phi3")
 METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.4)", "scale(-1.5)", "set(0.6)")
@@ -58,13 +59,13 @@ changes = st.builds(engine.Change, ablations, methods, positions)
 
 
 @given(changes)
-def test_a_change_is_read_back_as_it_is_written(change):
+def test_a_change_is_read_back_as_it_is_written(change: Any) -> None:
     assert engine.Change.parse(str(change)) == change
     assert hash(engine.Change.parse(str(change))) == hash(change)
 
 
 @given(st.lists(changes, max_size=4))
-def test_every_form_of_an_experiment_carries_its_changes(several):
+def test_every_form_of_an_experiment_carries_its_changes(several: Any) -> None:
     e = engine.Experiment(prompt="1 2", changes=several)
     assert e.changes == tuple(several)
     assert engine.Experiment.from_url(e.to_url()) == e
@@ -85,7 +86,7 @@ def test_every_form_of_an_experiment_carries_its_changes(several):
         ("mean keep+mlps", engine.Change("keep+mlps", "mean")),
     ],
 )
-def test_the_grammar_of_a_change(written, meant):
+def test_the_grammar_of_a_change(written: str, meant: Any) -> None:
     assert engine.Change.parse(written) == meant
     assert engine.Change.parse(str(meant)) == meant
 
@@ -108,7 +109,7 @@ def test_the_grammar_of_a_change(written, meant):
         ("mean keep n1.2", "neurons can only be ablated"),
     ],
 )
-def test_what_is_no_change_is_told_by_its_part(written, part):
+def test_what_is_no_change_is_told_by_its_part(written: str, part: str) -> None:
     with pytest.raises(engine.EngineError) as told:
         engine.Change.parse(written)
     assert part in str(told.value) and str(told.value).endswith(".")
@@ -117,7 +118,7 @@ def test_what_is_no_change_is_told_by_its_part(written, part):
     assert str(again.value).endswith(".")
 
 
-def test_changes_beyond_what_is_sensible_are_refused_before_they_are_made():
+def test_changes_beyond_what_is_sensible_are_refused_before_they_are_made() -> None:
     with pytest.raises(engine.EngineError, match="More than 50 changes"):
         engine.changes(itertools.repeat("zero 1.1"))
     with pytest.raises(engine.EngineError, match="100,000 sites and positions"):
@@ -142,14 +143,14 @@ OLD = {
 
 
 @pytest.mark.parametrize("link", OLD)
-def test_links_and_json_of_old_are_read_and_written_as_ever(link):
+def test_links_and_json_of_old_are_read_and_written_as_ever(link: str) -> None:
     e = engine.Experiment.from_url(link)
     assert e.to_url() == link and e.to_json() == OLD[link]
     assert engine.Experiment.from_json(OLD[link]) == e
     assert "changes" not in e.to_python()
 
 
-def test_the_short_form_is_the_first_of_the_changes():
+def test_the_short_form_is_the_first_of_the_changes() -> None:
     further = "scale(2) m1 @0\n\nset(1) r2"
     e = engine.Experiment(ablations="0.1", method="mean", positions="prompt", changes=further)
     assert list(map(str, e.every_change)) == [
@@ -159,7 +160,7 @@ def test_the_short_form_is_the_first_of_the_changes():
 
 
 @pytest.fixture(scope="module")
-def pair(tiny):
+def pair(tiny: Tiny) -> Any:
     """`pair("gpt2")`: a tiny model whose texts never end by themselves, and its reference."""
 
     @functools.cache
@@ -197,7 +198,9 @@ def places(sites: engine.Ablations, ref: FamilyReference) -> list[tuple[str, int
                 name = "resid_post" if last else "resid_mid" if mid else "resid_pre"
                 found.add((name, layer - last, None))
     if sites.verb == "keep":
-        every = {("z", i, h) for i in range(LAYERS) for h in range(HEADS)}
+        every: set[tuple[str, int, int | None]] = {
+            ("z", i, h) for i in range(LAYERS) for h in range(HEADS)
+        }
         every |= {("mlp_out", i, None) for i in range(LAYERS) if sites.mlps}
         found = every - found
     return sorted(found, key=str)
@@ -223,7 +226,7 @@ def hooks(e: engine.Experiment, ref: FamilyReference, n: int) -> list[Change]:
     return [one for one in found if one.positions]
 
 
-def hook(e, ref, change, word, at, index, where) -> Change:
+def hook(e: Any, ref: Any, change: Any, word: Any, at: Any, index: Any, where: Any) -> Change:
     number = change.becomes.number
 
     def value(text: str) -> Tensor:
@@ -233,6 +236,7 @@ def hook(e, ref, change, word, at, index, where) -> Change:
             return whole
         return whole.reshape(len(whole), size, *whole.shape[2:])[:, index : index + 1]
 
+    become: Any
     match word:
         case "zero":
             become = torch.zeros_like
@@ -262,7 +266,9 @@ def possible(change: engine.Change, ref: FamilyReference) -> bool:
 
 
 @st.composite
-def experiments(draw, directory: str, ref: FamilyReference, where=positions):
+def experiments(
+    draw: st.DrawFn, directory: str, ref: FamilyReference, where: Any = positions
+) -> Any:
     text = st.lists(st.sampled_from(WORDS), min_size=N, max_size=N).map(" ".join)
     few = st.sampled_from(METHODS).map(engine.Method.parse)
     one = st.builds(engine.Change, ablations, few, where).filter(lambda c: possible(c, ref))
@@ -278,13 +284,15 @@ def experiments(draw, directory: str, ref: FamilyReference, where=positions):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_several_changes_of_different_methods_equal_as_many_plain_hooks(kind, pair):
+def test_several_changes_of_different_methods_equal_as_many_plain_hooks(
+    kind: str, pair: Any
+) -> None:
     directory, ref = pair(kind)
     moved = []
 
     @settings(max_examples=25)
     @given(st.data())
-    def compare(data):
+    def compare(data: st.DataObject) -> None:
         e = data.draw(experiments(directory, ref))
         ids = ids_of(directory, e.prompt)
         expected = ref.logits(ids, hooks(e, ref, len(ids)))
@@ -305,13 +313,15 @@ def test_several_changes_of_different_methods_equal_as_many_plain_hooks(kind, pa
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2"])
-def test_generation_with_several_changes_equals_an_uncached_loop_of_hooks(kind, pair):
+def test_generation_with_several_changes_equals_an_uncached_loop_of_hooks(
+    kind: str, pair: Any
+) -> None:
     directory, ref = pair(kind)
     d_vocab = engine.load(directory).shape.d_vocab
 
     @settings(max_examples=12)
     @given(st.data())
-    def compare(data):
+    def compare(data: st.DataObject) -> None:
         e = data.draw(experiments(directory, ref))
         ids = list(ids_of(directory, e.prompt))
         prefix = data.draw(st.lists(st.integers(3, 40), max_size=3))
@@ -332,7 +342,7 @@ SAME_PLACE = ("1.2", "m1", "n2.7", "0.1.q", "1.3.k", "2.0.pattern", "r1", "r1.mi
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 @pytest.mark.parametrize("site", SAME_PLACE)
-def test_at_one_place_changes_are_made_as_they_are_written(kind, site, pair):
+def test_at_one_place_changes_are_made_as_they_are_written(kind: str, site: str, pair: Any) -> None:
     directory, ref = pair(kind)
     e = engine.Experiment(directory, "t1 t5 t9 t2", corrupted="t3 t8 t8 t1")
     found = []
@@ -350,12 +360,12 @@ def test_at_one_place_changes_are_made_as_they_are_written(kind, site, pair):
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_at_different_places_the_order_does_not_matter(kind, pair):
+def test_at_different_places_the_order_does_not_matter(kind: str, pair: Any) -> None:
     directory, ref = pair(kind)
 
     @settings(max_examples=25)
     @given(st.data())
-    def compare(data):
+    def compare(data: st.DataObject) -> None:
         e = data.draw(experiments(directory, ref))
         each = [{p for p in places(c.sites, ref)} for c in e.every_change]
         shared = any(a & b for a, b in itertools.combinations(each, 2))
@@ -372,7 +382,7 @@ SPLIT = ("0.1 1.2 m2 2.0.v", ["zero 0.1", "zero m2 1.2", "zero 2.0.v"])
 
 
 @pytest.fixture(scope="module")
-def twice(pair) -> tuple[engine.Experiment, engine.Experiment]:
+def twice(pair: Any) -> tuple[engine.Experiment, engine.Experiment]:
     """One change as the short form, and the same written as several."""
     directory, _ = pair("llama")
     e = engine.Experiment(directory, "t1 t5 t9 t2", "t3 t8 t8 t1", answer="t3", distractor="t4")
@@ -410,7 +420,9 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_every_question_is_answered_alike_however_a_change_is_written(question, twice):
+def test_every_question_is_answered_alike_however_a_change_is_written(
+    question: str, twice: tuple[engine.Experiment, engine.Experiment]
+) -> None:
     short, several = (parts_of(QUESTIONS[question](e)) for e in twice)
     clean = parts_of(QUESTIONS[question](twice[0].clean))
     assert len(short) == len(several) > 0
@@ -421,7 +433,9 @@ def test_every_question_is_answered_alike_however_a_change_is_written(question, 
 
 
 @pytest.mark.parametrize("method", ["zero", "scale(0.3)", "mean", "resample"])
-def test_a_sweep_gives_what_next_token_does_with_that_site_among_the_ablations(method, pair):
+def test_a_sweep_gives_what_next_token_does_with_that_site_among_the_ablations(
+    method: str, pair: Any
+) -> None:
     directory, _ = pair("llama")
     e = engine.Experiment(
         directory, "t1 t5 t9 t2", "t3 t8 t8 t1", "t3", "t4", ablations="0.1 m0", method=method,
@@ -449,7 +463,7 @@ def test_a_sweep_gives_what_next_token_does_with_that_site_among_the_ablations(m
                 assert told == pytest.approx(ours, abs=1e-4), (site, i)
 
 
-def test_steps_of_generation_switch_the_ablations_and_leave_the_other_changes(pair):
+def test_steps_of_generation_switch_the_ablations_and_leave_the_other_changes(pair: Any) -> None:
     directory, ref = pair("llama")
     e = engine.Experiment(directory, "t1 t5 t9 t2", ablations="0.1", changes=["set(0.5) m1"])
     ids = list(ids_of(directory, e.prompt))
@@ -471,7 +485,7 @@ def test_steps_of_generation_switch_the_ablations_and_leave_the_other_changes(pa
         ids.append(int(run.token_id))
 
 
-def test_path_patching_changes_nothing_but_what_it_patches(pair):
+def test_path_patching_changes_nothing_but_what_it_patches(pair: Any) -> None:
     directory, _ = pair("llama")
     e = engine.Experiment(directory, "t1 t5 t9 t2", "t3 t8 t8 t1", "t3", "t4", method="resample")
     other = replace(e, ablations="0.1", changes=["set(3) m1", "zero 2.1"])
@@ -480,13 +494,15 @@ def test_path_patching_changes_nothing_but_what_it_patches(pair):
     np.testing.assert_array_equal(one.clean, two.clean)
 
 
-def test_references_are_read_once_for_a_question(pair, monkeypatch):
+def test_references_are_read_once_for_a_question(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory, _ = pair("llama")
     read: list[str] = []
     tokenizer = engine.load(directory).tokenizer
     encode = type(tokenizer).encode
 
-    def counted(self, text, *more):
+    def counted(self: Any, text: Any, *more: Any) -> Any:
         read.append(text)
         return encode(self, text, *more)
 
@@ -498,7 +514,7 @@ def test_references_are_read_once_for_a_question(pair, monkeypatch):
     assert [read.count(text) for text in references] == [1] * 5
 
 
-def test_notes_hold_for_every_change(pair):
+def test_notes_hold_for_every_change(pair: Any) -> None:
     directory, _ = pair("llama")
     e = engine.Experiment(directory, "t1 t5 t9", "t3 t8 t8", references=["t1 t2"],
                           changes=["mean 0.1", "resample 1.1", "zero m2 @generated"])  # fmt: skip
@@ -516,7 +532,7 @@ def test_notes_hold_for_every_change(pair):
     assert "Nothing is changed" in engine.generate(none, 2).notes[-1]
 
 
-def test_what_a_model_does_not_have_is_told_of_every_change(pair):
+def test_what_a_model_does_not_have_is_told_of_every_change(pair: Any) -> None:
     directory, _ = pair("llama")
     e = engine.Experiment(directory, "t1 t5", ablations="0.1")
     for wrong in ("zero 9.1", "zero 0.1 @7", "mean 0.1", "resample m1", "mean 0.1.pattern"):

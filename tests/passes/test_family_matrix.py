@@ -59,7 +59,7 @@ SERVED = [name for name in MEMBERS if name not in REFUSED]
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory):
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """`saved("gpt2")` gives the directory of a member of the matrix."""
 
     @cache
@@ -70,7 +70,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="module")
-def pair(saved):
+def pair(saved: Any) -> Any:
     """`pair("gpt2")` gives the engine's model and the reference's."""
 
     @cache
@@ -81,20 +81,20 @@ def pair(saved):
     return give
 
 
-def test_every_shared_family_is_in_the_matrix_or_left_out_for_a_reason():
+def test_every_shared_family_is_in_the_matrix_or_left_out_for_a_reason() -> None:
     kinds = {member.model_type for member in MEMBERS.values()}
     assert kinds | set(LEFT_OUT) == shared_families()
     assert not kinds & set(LEFT_OUT)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_family_that_cannot_be_served_is_refused_in_words(name, saved):
+def test_a_family_that_cannot_be_served_is_refused_in_words(name: str, saved: Any) -> None:
     with pytest.raises(EngineError, match=REFUSED[name]):
         registry.load(str(saved(name)))
 
 
 @pytest.mark.parametrize("name", [name for name in MEMBERS if name not in REFUSED])
-def test_what_is_offered_is_what_the_family_has(name, pair):
+def test_what_is_offered_is_what_the_family_has(name: str, pair: Any) -> None:
     model, reference = pair(name)
     lacking = set(NOT_OFFERED.get(name, ()))
     for layer in range(model.shape.n_layers):
@@ -107,7 +107,7 @@ def test_what_is_offered_is_what_the_family_has(name, pair):
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_a_clean_pass_and_all_that_is_read_in_it_are_the_plain_models(name, pair):
+def test_a_clean_pass_and_all_that_is_read_in_it_are_the_plain_models(name: str, pair: Any) -> None:
     model, reference = pair(name)
     ids = prompt(random.Random(name), model)
     places = [(p, i) for i in range(model.shape.n_layers) for p in PLACES if model.reaches(p, i)]
@@ -130,7 +130,9 @@ def test_a_clean_pass_and_all_that_is_read_in_it_are_the_plain_models(name, pair
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", SERVED)
-def test_a_change_of_a_place_is_that_of_plain_hooks_alone_and_among_others(name, place, pair):
+def test_a_change_of_a_place_is_that_of_plain_hooks_alone_and_among_others(
+    name: str, place: str, pair: Any
+) -> None:
     model, reference = pair(name)
     layers = [i for i in range(model.shape.n_layers) if model.reaches(place, i)]
     if not layers:
@@ -152,7 +154,7 @@ def test_a_change_of_a_place_is_that_of_plain_hooks_alone_and_among_others(name,
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_rows_with_several_changes_share_a_pass_and_do_not_touch(name, pair):
+def test_rows_with_several_changes_share_a_pass_and_do_not_touch(name: str, pair: Any) -> None:
     model, reference = pair(name)
     places = [
         (place, layer)

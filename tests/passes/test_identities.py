@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from engine.model.worker import finished
 from engine.passes import forward
 from engine.passes.prepare import prepare
 from tests.support.reference import Change, Reference
-from tests.support.tiny_models import HEADS, LAYERS
+from tests.support.tiny_models import HEADS, LAYERS, Tiny
 
 KINDS = ("gpt2", "llama", "gemma2", "gptj")
 PROMPT = "t1 t5 t9 t2 t7"
@@ -21,7 +22,7 @@ EVERY = " ".join([f"a{i} m{i}" for i in range(LAYERS)])
 
 
 @pytest.fixture(params=KINDS)
-def directory(request, tiny) -> str:
+def directory(request: pytest.FixtureRequest, tiny: Tiny) -> str:
     return str(tiny(request.param))
 
 
@@ -29,31 +30,31 @@ def logits(e: engine.Experiment) -> np.ndarray:
     return engine.activations(e, []).ablated_logits
 
 
-def close(a, b, atol=1e-5):
+def close(a: Any, b: Any, atol: Any = 1e-5) -> None:
     np.testing.assert_allclose(a, b, atol=atol, rtol=0)
 
 
-def in_worker(directory: str, work):
+def in_worker(directory: str, work: Any) -> Any:
     loaded = engine.load(directory)
     return loaded.worker.run(lambda: work(loaded))
 
 
-def edits_of(loaded, e, tokens):
+def edits_of(loaded: Any, e: Any, tokens: Any) -> Any:
     return finished(prepare(loaded, e, tokens)).edits(len(tokens))
 
 
-def test_no_ablation_equals_the_plain_model(directory):
+def test_no_ablation_equals_the_plain_model(directory: str) -> None:
     e = engine.Experiment(directory, PROMPT)
     plain = Reference(directory).logits(engine.tokenize(directory, PROMPT).ids)
     close(logits(e), plain.numpy(), 1e-4)
 
 
-def test_resampling_from_the_same_prompt_changes_nothing(directory):
+def test_resampling_from_the_same_prompt_changes_nothing(directory: str) -> None:
     e = engine.Experiment(directory, PROMPT, PROMPT, ablations=EVERY, method="resample")
     close(logits(e), logits(e.clean))
 
 
-def test_scaling_by_one_changes_nothing_and_by_zero_is_zero(directory):
+def test_scaling_by_one_changes_nothing_and_by_zero_is_zero(directory: str) -> None:
     e = engine.Experiment(directory, PROMPT, ablations="1.2 m0 n2.3")
     close(logits(replace(e, method="scale(1)")), logits(e.clean))
     close(logits(replace(e, method="scale(0)")), logits(e), 0)
@@ -61,7 +62,7 @@ def test_scaling_by_one_changes_nothing_and_by_zero_is_zero(directory):
 
 
 @pytest.mark.parametrize("positions", ["all", "generated"])
-def test_a_method_without_values_past_the_prompt_says_so(directory, positions):
+def test_a_method_without_values_past_the_prompt_says_so(directory: str, positions: str) -> None:
     e = engine.Experiment(
         directory, PROMPT, corrupted="t2 t4 t6 t8 t1", answer=" t3 t4", ablations="a0",
         method="resample", positions=positions,
@@ -72,33 +73,33 @@ def test_a_method_without_values_past_the_prompt_says_so(directory, positions):
     assert (found.kl == 0) == (positions == "generated")
 
 
-def test_keeping_everything_is_the_clean_run(directory):
+def test_keeping_everything_is_the_clean_run(directory: str) -> None:
     kept = engine.ablations(f"keep+mlps {EVERY}")
     e = engine.Experiment(directory, PROMPT, ablations=kept)
     close(logits(e), logits(e.clean))
 
 
-def test_keep_is_the_complement_of_ablate(directory):
+def test_keep_is_the_complement_of_ablate(directory: str) -> None:
     kept = engine.Experiment(directory, PROMPT, ablations="keep+mlps a0 1.1 m2")
     others = " ".join(["m0 m1 a2", *(f"1.{h}" for h in range(HEADS) if h != 1)])
     close(logits(kept), logits(replace(kept, ablations=others)))
 
 
 @pytest.mark.parametrize("position", range(6))
-def test_ablating_a_position_leaves_earlier_ones_alone(directory, position):
+def test_ablating_a_position_leaves_earlier_ones_alone(directory: str, position: int) -> None:
     e = engine.Experiment(directory, PROMPT, ablations=EVERY, positions=str(position))
     close(logits(e)[:position], logits(e.clean)[:position])
     assert np.abs(logits(e) - logits(e.clean))[position:].max() > 1e-3
 
 
-def test_mean_by_position_over_the_prompt_itself_changes_nothing(directory):
+def test_mean_by_position_over_the_prompt_itself_changes_nothing(directory: str) -> None:
     e = engine.Experiment(
         directory, PROMPT, ablations=EVERY, method="mean_by_position", references=[PROMPT] * 3
     )
     close(logits(e), logits(e.clean))
 
 
-def test_zeroing_every_site_leaves_the_embedding_and_the_biases(directory):
+def test_zeroing_every_site_leaves_the_embedding_and_the_biases(directory: str) -> None:
     """With every head and MLP at zero, the residual is the embedding and output-projection biases;
     the last layer's residual is then the same at every depth but for those biases."""
     e = engine.Experiment(directory, PROMPT, ablations=EVERY)
@@ -110,11 +111,11 @@ def test_zeroing_every_site_leaves_the_embedding_and_the_biases(directory):
     close(found.ablated["resid_post", LAYERS - 1], found.ablated["resid_pre", 0] + added)
 
 
-def test_a_batch_equals_one_at_a_time_and_rows_never_touch(directory):
+def test_a_batch_equals_one_at_a_time_and_rows_never_touch(directory: str) -> None:
     texts = [PROMPT, "t3 t4", "t9 t9 t9 t9 t9", "t1"]
     sites = ["", "0.1", "1.2 m2", "a2", "m0 n1.4", "2.3"]
 
-    def work(loaded):
+    def work(loaded: Any) -> None:
         rows = []
         for text in texts:
             tokens = loaded.tokenizer.encode(text)
@@ -135,8 +136,8 @@ def test_a_batch_equals_one_at_a_time_and_rows_never_touch(directory):
     in_worker(directory, work)
 
 
-def test_joining_late_equals_joining_at_the_first_layer(directory):
-    def work(loaded):
+def test_joining_late_equals_joining_at_the_first_layer(directory: str) -> None:
+    def work(loaded: Any) -> None:
         tokens = loaded.tokenizer.encode(PROMPT)
         e = engine.Experiment(directory, PROMPT, ablations="2.1")
         edits = edits_of(loaded, e, tokens)
@@ -148,7 +149,7 @@ def test_joining_late_equals_joining_at_the_first_layer(directory):
     in_worker(directory, work)
 
 
-def test_small_chunks_change_nothing(directory, monkeypatch):
+def test_small_chunks_change_nothing(directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     e = engine.Experiment(directory, PROMPT, ablations="1.2 m2", answer="t3", distractor="t4 t5")
     whole = engine.next_token(e)
     monkeypatch.setattr(forward, "CHUNK_BYTES", 1)
@@ -157,8 +158,10 @@ def test_small_chunks_change_nothing(directory, monkeypatch):
     assert whole.ablated.ids.tolist() == cut.ablated.ids.tolist()
 
 
-def test_running_out_of_memory_halves_the_pass_and_changes_nothing(directory, monkeypatch):
-    def work(loaded):
+def test_running_out_of_memory_halves_the_pass_and_changes_nothing(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(loaded: Any) -> None:
         tokens = loaded.tokenizer.encode(PROMPT)
         rows = [
             forward.Row(
@@ -176,7 +179,7 @@ def test_running_out_of_memory_halves_the_pass_and_changes_nothing(directory, mo
         whole = forward.run(loaded, rows)
         real_pass = forward._pass
 
-        def small_pass(which, part):
+        def small_pass(which: Any, part: Any) -> Any:
             if len(part) > 2:
                 raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
             return real_pass(which, part)
@@ -197,7 +200,7 @@ def test_running_out_of_memory_halves_the_pass_and_changes_nothing(directory, mo
     in_worker(directory, work)
 
 
-def test_an_answer_is_scored_as_the_model_would_be_teacher_forced(directory):
+def test_an_answer_is_scored_as_the_model_would_be_teacher_forced(directory: str) -> None:
     e = engine.Experiment(
         directory,
         PROMPT,
@@ -233,13 +236,13 @@ def test_an_answer_is_scored_as_the_model_would_be_teacher_forced(directory):
     assert any("both begin with t3" in note for note in found.notes)
 
 
-def test_no_hook_outlives_its_pass_not_even_one_that_failed(directory):
-    def hooks(loaded):
+def test_no_hook_outlives_its_pass_not_even_one_that_failed(directory: str) -> None:
+    def hooks(loaded: Any) -> Any:
         parts = list(loaded.hf.modules())
         assert not any("forward" in m.__dict__ for m in parts)
         return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in parts)
 
-    def work(loaded):
+    def work(loaded: Any) -> None:
         tokens = loaded.tokenizer.encode(PROMPT)
         e = engine.Experiment(directory, PROMPT, ablations="1.2 m2 n0.1")
         row = forward.Row(tokens.ids, edits_of(loaded, e, tokens), (1,))
@@ -255,7 +258,7 @@ def test_no_hook_outlives_its_pass_not_even_one_that_failed(directory):
     in_worker(directory, work)
 
 
-def test_a_ranking_is_cut_without_changing_what_is_left(directory):
+def test_a_ranking_is_cut_without_changing_what_is_left(directory: str) -> None:
     e = engine.Experiment(directory, PROMPT, ablations="a1", answer="t3")
     whole, cut = engine.next_token(e), engine.next_token(e, k=4)
     assert cut.ablated.ids.tolist() == whole.ablated.ids.tolist()[:4]
@@ -269,8 +272,8 @@ def test_a_ranking_is_cut_without_changing_what_is_left(directory):
     assert cut.ablated_marked.ranks[0] == cut.answer.ablated.rank
 
 
-def test_a_pass_without_logits_ends_with_the_last_layer_that_is_asked_for(directory):
-    def work(loaded):
+def test_a_pass_without_logits_ends_with_the_last_layer_that_is_asked_for(directory: str) -> None:
+    def work(loaded: Any) -> None:
         ids = loaded.tokenizer.encode(PROMPT).ids
         captures = frozenset({("z", 0), ("resid_post", 1)})
         whole = forward.Row(ids, logits_at=(1,), captures=captures)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 import engine
-from tests.support.tiny_models import WORDS
+from tests.support.tiny_models import WORDS, Tiny
 
 BORDER = 16
 LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": BORDER,
@@ -24,11 +25,11 @@ MODELS = {
 
 
 @functools.cache
-def hugging_face(directory: str):
+def hugging_face(directory: str) -> Any:
     return AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager").eval()
 
 
-def logits(directory: str, ids) -> torch.Tensor:
+def logits(directory: str, ids: Any) -> torch.Tensor:
     """[pos d_vocab] of one text, read by a model that has read nothing before."""
     hugging_face.cache_clear()  # it remembers the longest text it has seen
     with torch.no_grad():
@@ -38,20 +39,20 @@ def logits(directory: str, ids) -> torch.Tensor:
 
 
 @pytest.fixture(params=MODELS)
-def directory(request, tiny) -> str:
+def directory(request: pytest.FixtureRequest, tiny: Tiny) -> str:
     kind, changes = MODELS[request.param]
     return str(tiny(kind, eos_token_id=None, **{k: _hashable(v) for k, v in changes.items()}))
 
 
 class _Frozen(dict):
-    def __hash__(self) -> int:  # a fixture's key
+    def __hash__(self) -> int:  # type: ignore[override]  # a fixture's key
         return hash(repr(self))
 
     def __lt__(self, other: object) -> bool:
         return repr(self) < repr(other)
 
 
-def _hashable(value):
+def _hashable(value: Any) -> Any:
     return _Frozen(value) if isinstance(value, dict) else value
 
 
@@ -60,12 +61,12 @@ def prompt_of(n: int) -> str:
     return " ".join(WORDS[(3 + 7 * i) % len(WORDS)] for i in range(n - 1))
 
 
-def close(a, b) -> None:
+def close(a: Any, b: Any) -> None:
     torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("n", [13, 14, 15, 16, 17])
-def test_an_answer_leaves_the_prompts_own_numbers_alone(directory, n):
+def test_an_answer_leaves_the_prompts_own_numbers_alone(directory: str, n: int) -> None:
     e = engine.Experiment(directory, prompt_of(n))
     plain = engine.next_token(e)
     assert len(plain.tokens) == n
@@ -76,7 +77,7 @@ def test_an_answer_leaves_the_prompts_own_numbers_alone(directory, n):
 
 
 @pytest.mark.parametrize("n", [14, 15, 16])
-def test_each_token_of_an_answer_is_scored_after_the_text_before_it(directory, n):
+def test_each_token_of_an_answer_is_scored_after_the_text_before_it(directory: str, n: int) -> None:
     e = engine.Experiment(directory, prompt_of(n), answer=" t3 t4 t5 t6", distractor=" t9 t3 t1 t2")
     found = engine.next_token(e)
     ranked = engine.rank_answers(e, [e.answer, e.distractor, " t3 t4"]).answers
@@ -92,7 +93,7 @@ def test_each_token_of_an_answer_is_scored_after_the_text_before_it(directory, n
 
 
 @pytest.mark.parametrize("n", [9, 15, 16])
-def test_generation_across_the_border_is_the_uncached_forward(directory, n):
+def test_generation_across_the_border_is_the_uncached_forward(directory: str, n: int) -> None:
     e = engine.Experiment(directory, prompt_of(n), ablations="0.1 m2", method="scale(0.5)")
     stream = engine.generate(e, 12)
     ids = list(stream.prompt.ids)
@@ -104,7 +105,7 @@ def test_generation_across_the_border_is_the_uncached_forward(directory, n):
     assert any("other frequencies" in note for note in stream.notes)
 
 
-def test_a_longer_neighbour_leaves_a_shorter_prompts_text_alone(directory):
+def test_a_longer_neighbour_leaves_a_shorter_prompts_text_alone(directory: str) -> None:
     prompts = [prompt_of(n) for n in (20, 9, 14, 16, 24)]
     e = engine.Experiment(directory, ablations="0.1")
     together = engine.generate_many(e, [engine.Example("", p) for p in prompts], 6).result()
@@ -115,7 +116,7 @@ def test_a_longer_neighbour_leaves_a_shorter_prompts_text_alone(directory):
         assert [step.ablated.token_id for step in alone] == list(row.continuations[1].ids)
 
 
-def test_what_was_read_before_changes_nothing(directory):
+def test_what_was_read_before_changes_nothing(directory: str) -> None:
     short = engine.Experiment(directory, prompt_of(17))
     before = engine.next_token(short)
     engine.next_token(engine.Experiment(directory, prompt_of(30)))
@@ -125,7 +126,7 @@ def test_what_was_read_before_changes_nothing(directory):
     close(before.clean.logits, logits(directory, before.tokens.ids)[-1][before.clean.ids.tolist()])
 
 
-def test_a_sweep_says_what_it_cannot_score_in_one_pass(directory):
+def test_a_sweep_says_what_it_cannot_score_in_one_pass(directory: str) -> None:
     e = engine.Experiment(directory, prompt_of(15), answer=" t3 t4 t5", distractor=" t9")
     with pytest.raises(engine.EngineError, match="cannot be scored in one pass"):
         engine.sweep(e)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from engine.passes import ordering
 from engine.passes.ordering import Front, best, ranks
 
 
-def cases(d_vocab: int):
+def cases(d_vocab: int) -> Any:
     torch.manual_seed(d_vocab)
     logits = torch.randn(6, d_vocab)
     rising = -logits.abs().sort(-1).values
@@ -19,7 +21,7 @@ def cases(d_vocab: int):
 
 @pytest.mark.parametrize("d_vocab", [50_257, 8_200, 40_000])
 @pytest.mark.parametrize("k", [1, 6, 128, 300])
-def test_the_best_of_many_are_those_of_a_full_sort(d_vocab, k):
+def test_the_best_of_many_are_those_of_a_full_sort(d_vocab: int, k: int) -> None:
     for logits in cases(d_vocab):
         meant = torch.sort(logits, descending=True, stable=True).indices[:, :k]
         assert (best(logits, k) == meant).all()
@@ -28,7 +30,7 @@ def test_the_best_of_many_are_those_of_a_full_sort(d_vocab, k):
 
 @pytest.mark.parametrize("d_vocab", [50_257, 8_200, 40])
 @pytest.mark.parametrize("n", [2, 256])
-def test_the_ranks_of_a_front_are_those_of_a_full_sort(d_vocab, n):
+def test_the_ranks_of_a_front_are_those_of_a_full_sort(d_vocab: int, n: int) -> None:
     for logits in cases(d_vocab):
         order = torch.sort(logits, descending=True, stable=True).indices
         places = torch.tensor([0, 1, 2, 9, 31, d_vocab // 2, d_vocab - 1])
@@ -39,7 +41,7 @@ def test_the_ranks_of_a_front_are_those_of_a_full_sort(d_vocab, n):
         assert (ranks(logits, ids) == meant).all()
 
 
-def test_deep_ranks_are_counted_over_few_rows_at_a_time(monkeypatch):
+def test_deep_ranks_are_counted_over_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = []
     monkeypatch.setattr(
         ordering, "ranks", lambda some, ids: counted.append(len(some)) or ranks(some, ids)

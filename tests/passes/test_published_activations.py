@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def published() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module", params=range(3), ids=lambda i: f"input {i}")
-def both(request, published):
+def both(request: pytest.FixtureRequest, published: dict[str, np.ndarray]) -> Any:
     """One published input: what its author's model gave, and what the engine captures."""
     ids = published["idx"][request.param].astype(int)
     names = [("resid_post", i) for i in range(3)] + [("ln_final", 3), ("resid_mid", 0)]
@@ -41,17 +42,17 @@ def both(request, published):
     }, found
 
 
-def close(a, b):
+def close(a: Any, b: Any) -> None:
     np.testing.assert_allclose(a, b, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["q", "k", "v"])
-def test_queries_keys_and_values(both, name):
+def test_queries_keys_and_values(both: Any, name: str) -> None:
     theirs, found = both  # theirs: [head_index pos d_head] of the first layer
     close(found.clean[name, 0].transpose(1, 0, 2), theirs[name])
 
 
-def test_attention_before_and_after_the_softmax(both):
+def test_attention_before_and_after_the_softmax(both: Any) -> None:
     theirs, found = both
     causal = np.tril(np.ones((11, 11), bool))
     close(found.clean["attn_scores", 0][:, causal], theirs["att"][:, causal])
@@ -71,19 +72,21 @@ def test_attention_before_and_after_the_softmax(both):
         ("ln_f", ("ln_final", 3)),
     ],
 )
-def test_the_residual_stream_and_what_is_added_to_it(both, name, capture):
+def test_the_residual_stream_and_what_is_added_to_it(
+    both: Any, name: str, capture: tuple[Any, ...]
+) -> None:
     theirs, found = both
     close(found.clean[capture], theirs[name])
 
 
-def test_logits_and_probabilities(both):
+def test_logits_and_probabilities(both: Any) -> None:
     theirs, found = both
     close(found.clean_logits, theirs["lm_head"])
     shifted = np.exp(found.clean_logits - found.clean_logits.max(-1, keepdims=True))
     close(shifted / shifted.sum(-1, keepdims=True), theirs["probs"])
 
 
-def test_it_sorts():
+def test_it_sorts() -> None:
     name = str(real("gpt-nano-sort"))
     for letters in itertools.islice(itertools.product("ABC", repeat=6), 0, None, 31):
         text = "".join(letters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,13 +35,13 @@ def smollm2() -> str:
 
 
 @pytest.fixture(scope="module")
-def reference(smollm2) -> Reference:
+def reference(smollm2: str) -> Reference:
     entry = catalogue.entry(NAME)
     assert entry is not None
     return Reference(entry.file.parent, gguf_file=entry.file.name)
 
 
-def close(found, meant) -> None:
+def close(found: Any, meant: Any) -> None:
     """To 1e-4, and 2e-5 of the figure: its stream grows to thousands, and logits of the plain model
     in 32 bits are themselves up to 1e-4 from those in 64."""
     np.testing.assert_allclose(np.asarray(found), np.asarray(meant), atol=1e-4, rtol=2e-5)
@@ -51,19 +52,21 @@ def close(found, meant) -> None:
     [(IOI, " Mary", 0.92), ("1 2 3 4 ", "5", 0.92), ("The capital of France is", " Paris", 0.77),
      ("1 2 3 4", " ", None), ("January, February, March, April,", " May", None)],
 )  # fmt: skip
-def test_it_says_what_it_is_known_to_say(smollm2, prompt, token, share):
+def test_it_says_what_it_is_known_to_say(
+    smollm2: str, prompt: str, token: str, share: float | None
+) -> None:
     found = engine.next_token(engine.Experiment(smollm2, prompt), k=1).clean
     assert found.texts[0] == token
     if share is not None:
         assert found.probs[0] == pytest.approx(share, abs=0.005)
 
 
-def test_its_certificate_refuses_nothing(smollm2):
+def test_its_certificate_refuses_nothing(smollm2: str) -> None:
     found = engine.certificate(smollm2)
     assert found.refused == () and found.worst < 1e-4 and len(found.places) == 11
 
 
-def test_random_changes_equal_plain_hooks(smollm2, reference):
+def test_random_changes_equal_plain_hooks(smollm2: str, reference: Reference) -> None:
     """300 changes: heads, MLPs and neurons, zeroed, scaled and set, at random positions."""
     rng = random.Random(0)
     shape = engine.load(smollm2).shape
@@ -100,7 +103,9 @@ def test_random_changes_equal_plain_hooks(smollm2, reference):
     assert sum(one <= 1e-4 for one in off) >= 295
 
 
-def test_lens_attention_generation_and_sweep_equal_the_plain_model(smollm2, reference):
+def test_lens_attention_generation_and_sweep_equal_the_plain_model(
+    smollm2: str, reference: Reference
+) -> None:
     e = engine.Experiment(smollm2, IOI, answer=" Mary", distractor=" John")
     ids = list(engine.tokenize(smollm2, IOI).ids)
     with torch.no_grad():

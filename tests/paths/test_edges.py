@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import engine
 from engine.paths.receivers import LOGITS, inputs_of
+from tests.support.tiny_models import Tiny
 
 NAN = float("nan")
 
@@ -29,31 +32,33 @@ def names(found: engine.EdgeCircuit) -> list[str]:
     return [f"{edge.sender}>{edge.receivers[0]}" for edge in found.edges]
 
 
-def test_a_chain_is_found_from_its_end():
+def test_a_chain_is_found_from_its_end() -> None:
     found = engine.prune_edges(chain(-1, 2, -3), 0.1)
     assert names(found) == ["2.0>logits", "m1>2.0.q", "0.0>m1"]
     assert [edge.share for edge in found.edges] == pytest.approx([-0.3, 0.2, -0.1])
     assert engine.print_sites(found.members) == "0.0 m1 2.0" and not found.dropped
 
 
-def test_what_leads_only_to_what_is_dropped_is_dropped():
+def test_what_leads_only_to_what_is_dropped_is_dropped() -> None:
     found = engine.prune_edges(chain(-1, 0.1, -3), 0.1)
     assert names(found) == ["2.0>logits"]
     assert engine.print_sites(found.dropped) == "0.0 m1"
     assert not engine.prune_edges(chain(-1, 2, -3), 0.5).edges
 
 
-def test_a_threshold_of_nothing_keeps_every_path_there_is():
+def test_a_threshold_of_nothing_keeps_every_path_there_is() -> None:
     found = engine.prune_edges(chain(-1, 2, -3), 0.0)
     assert len(found.edges) == 6 and not found.dropped
 
 
-def test_a_head_can_reach_the_mlp_of_its_own_layer():
+def test_a_head_can_reach_the_mlp_of_its_own_layer() -> None:
     found = engine.prune_edges(matrix("1.0 m1", [[NAN, -2, 0.0], [NAN, NAN, -3]]), 0.1)
     assert names(found) == ["m1>logits", "1.0>m1"]
 
 
-def test_the_edges_of_a_model_lead_to_the_logits_and_a_circuit_loses_what_is_dropped(tiny):
+def test_the_edges_of_a_model_lead_to_the_logits_and_a_circuit_loses_what_is_dropped(
+    tiny: Tiny,
+) -> None:
     directory = str(tiny("gpt2"))
     e = engine.Experiment(
         directory, "t1 t5 t9 t2 t7", "t4 t8 t3 t11 t6", "t3", "t4", method="resample"
@@ -88,6 +93,6 @@ def test_the_edges_of_a_model_lead_to_the_logits_and_a_circuit_loses_what_is_dro
         ),
     ],
 )
-def test_what_cannot_be_pruned_is_told(ask, told):
+def test_what_cannot_be_pruned_is_told(ask: Any, told: str) -> None:
     with pytest.raises(engine.EngineError, match=told):
         ask()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 import engine
 from tests.support.path_reference import PathReference
-from tests.support.tiny_models import HEADS, LAYERS
+from tests.support.tiny_models import HEADS, LAYERS, Tiny
 
 CLEAN, OTHER = "t1 t5 t9 t2 t7", "t4 t8 t3 t11 t6"
 EXACT = ("gpt2", "llama", "qwen2", "qwen3", "gemma2", "gemma3_text", "olmo2", "mistral", "mixtral",
@@ -21,7 +22,7 @@ RECEIVERS = (
 )  # fmt: skip
 
 
-def experiment(directory, **others) -> engine.Experiment:
+def experiment(directory: Any, **others: Any) -> engine.Experiment:
     plain = {"corrupted": OTHER, "answer": "t3", "distractor": "t4", "method": "resample"}
     return engine.Experiment(str(directory), CLEAN, **{**plain, **others})
 
@@ -31,7 +32,7 @@ def reference(directory: str) -> PathReference:
     return PathReference(directory)
 
 
-def expected(directory: str, sender: engine.Site, receivers, sequential: bool) -> float:
+def expected(directory: str, sender: engine.Site, receivers: Any, sequential: bool) -> float:
     ref = reference(directory)
     clean, other = (engine.tokenize(directory, text).ids for text in (CLEAN, OTHER))
     match sender:
@@ -50,7 +51,9 @@ PARALLEL = ("gptj", "gpt_neox", "phi", "stablelm")
 
 
 @pytest.mark.parametrize("kind", EXACT)
-def test_a_path_equals_holding_everything_else_on_the_hugging_face_model(kind, tiny):
+def test_a_path_equals_holding_everything_else_on_the_hugging_face_model(
+    kind: str, tiny: Tiny
+) -> None:
     directory = str(tiny(kind))
     rng = Random(kind)
     senders = [engine.Head(i, h) for i in range(LAYERS) for h in range(HEADS)]
@@ -67,7 +70,7 @@ def test_a_path_equals_holding_everything_else_on_the_hugging_face_model(kind, t
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2", "falcon", "phi3"])
-def test_patching_from_the_same_prompt_changes_nothing(kind, tiny):
+def test_patching_from_the_same_prompt_changes_nothing(kind: str, tiny: Tiny) -> None:
     e = experiment(tiny(kind), corrupted=CLEAN)
     for named in ("logits", "m2", "1.2 2.1.k"):
         found = engine.path_patch(e, None, named)
@@ -77,7 +80,7 @@ def test_patching_from_the_same_prompt_changes_nothing(kind, tiny):
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2", "falcon", "phi3"])
-def test_the_last_layers_own_path_to_the_logits_is_its_whole_effect(kind, tiny):
+def test_the_last_layers_own_path_to_the_logits_is_its_whole_effect(kind: str, tiny: Tiny) -> None:
     """Nothing comes after the last MLP, so its direct effect is that of ablating it."""
     e = experiment(tiny(kind))
     found = engine.path_patch(e, f"m{LAYERS - 1}", "logits")
@@ -87,7 +90,7 @@ def test_the_last_layers_own_path_to_the_logits_is_its_whole_effect(kind, tiny):
 
 
 @pytest.mark.parametrize("method", ["mean", "mean_by_position"])
-def test_averages_over_one_prompt_are_its_values(method, tiny):
+def test_averages_over_one_prompt_are_its_values(method: str, tiny: Tiny) -> None:
     e = experiment(tiny("llama"), method=method)
     found = engine.path_patch(e, "0.1 m0", "2.1.q m1")
     assert np.isfinite(found.effect).all()
@@ -96,7 +99,7 @@ def test_averages_over_one_prompt_are_its_values(method, tiny):
         np.testing.assert_allclose(found.logit_diff, resampled.logit_diff, atol=1e-5)
 
 
-def test_positions_are_where_the_sender_is_replaced(tiny):
+def test_positions_are_where_the_sender_is_replaced(tiny: Tiny) -> None:
     directory = tiny("gpt2")
     first = engine.path_patch(experiment(directory, positions="1"), "0.1", "logits")
     assert first.effect[0] == pytest.approx(0, abs=1e-5)
@@ -105,14 +108,16 @@ def test_positions_are_where_the_sender_is_replaced(tiny):
     assert last.effect[0] == pytest.approx(whole.effect[0], abs=1e-5) != 0
 
 
-def test_an_answer_that_shares_its_first_token_is_compared_where_it_differs(tiny):
+def test_an_answer_that_shares_its_first_token_is_compared_where_it_differs(tiny: Tiny) -> None:
     e = experiment(tiny("gpt2"), answer="t9 t3", distractor="t9 t4")
     found = engine.path_patch(e, "m2", "logits")
     clean = engine.next_token(e)
     assert found.clean[0] == pytest.approx(clean.clean_logit_diff, abs=1e-4)
 
 
-def test_a_task_is_its_pairs_one_by_one_and_chunks_change_nothing(tiny, monkeypatch):
+def test_a_task_is_its_pairs_one_by_one_and_chunks_change_nothing(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = str(tiny("llama"))
     pairs = (
         engine.Pair(CLEAN, OTHER, "t3", "t4"),
@@ -128,7 +133,7 @@ def test_a_task_is_its_pairs_one_by_one_and_chunks_change_nothing(tiny, monkeypa
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_a_matrix_has_the_single_paths_and_no_path_backwards(split, tiny):
+def test_a_matrix_has_the_single_paths_and_no_path_backwards(split: bool, tiny: Tiny) -> None:
     e = experiment(tiny("gpt2"))
     found = engine.path_matrix(e, "0.1 1.2 m1 2.0 m2", split=split)
     names = [" ".join(map(str, some)) for some in found.inputs]
@@ -145,12 +150,12 @@ def test_a_matrix_has_the_single_paths_and_no_path_backwards(split, tiny):
     assert not reached[names[0]].any() and reached["logits"].all()
 
 
-def test_heads_do_not_feed_the_mlp_beside_them_where_blocks_are_parallel(tiny):
+def test_heads_do_not_feed_the_mlp_beside_them_where_blocks_are_parallel(tiny: Tiny) -> None:
     assert np.isnan(engine.path_patch(experiment(tiny("gptj")), "1.2", "m1").effect).all()
     assert np.isfinite(engine.path_patch(experiment(tiny("gpt2")), "1.2", "m1").effect).all()
 
 
-def test_grouped_keys_are_shared_and_said_to_be(tiny):
+def test_grouped_keys_are_shared_and_said_to_be(tiny: Tiny) -> None:
     e = experiment(tiny("llama"))
     found = engine.path_patch(e, "0.1", "2.0.k")
     assert any("Each 2 heads of a layer share" in note for note in found.notes)
@@ -159,7 +164,9 @@ def test_grouped_keys_are_shared_and_said_to_be(tiny):
     assert not engine.path_patch(e, "0.1", "2.0.q").notes
 
 
-def test_a_model_whose_outputs_are_not_added_as_they_are_is_refused(tiny, monkeypatch):
+def test_a_model_whose_outputs_are_not_added_as_they_are_is_refused(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("engine.paths.patching._ADDED", -1.0)  # as if none of them were
     with pytest.raises(engine.EngineError, match="does not add what its heads and MLPs write"):
         engine.path_patch(experiment(tiny("gpt2")), None)
@@ -185,12 +192,12 @@ def test_a_model_whose_outputs_are_not_added_as_they_are_is_refused(tiny, monkey
         ),
     ],
 )
-def test_what_cannot_be_patched_is_told(ask, told, tiny):
+def test_what_cannot_be_patched_is_told(ask: Any, told: str, tiny: Tiny) -> None:
     with pytest.raises(engine.EngineError, match=told):
         ask(experiment(tiny("gpt2")))
 
 
-def test_it_can_be_called_off(tiny):
+def test_it_can_be_called_off(tiny: Tiny) -> None:
     job = engine.begin(engine.PatchPaths(experiment(tiny("gpt2")), None, "2.0-3 m2"))
     job.cancel()
     with pytest.raises(engine.Cancelled):

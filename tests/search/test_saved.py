@@ -9,12 +9,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import engine
 from engine.search import saved
 from tests.circuits.test_circuits import solved
+from tests.support.tiny_models import Tiny
 from tests.test_architecture import ROOT
 
 
@@ -52,7 +54,7 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(tiny, tmp_path_factory):
+def whole(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Any:
     made = {by: Whole(str(tiny("gpt2")), tmp_path_factory.mktemp(by), by)
             for by in engine.STRATEGIES}  # fmt: skip
     return made
@@ -105,7 +107,9 @@ def written(file: Path, content: str | bytes) -> bytes:
 
 
 @pytest.mark.parametrize("what", DAMAGED)
-def test_a_damaged_file_is_set_aside_and_the_search_begins_anew(what, whole, tmp_path):
+def test_a_damaged_file_is_set_aside_and_the_search_begins_anew(
+    what: str, whole: Any, tmp_path: Path
+) -> None:
     w, file = whole["pruning"], tmp_path / "search.json"
     content = written(file, DAMAGED[what](w))
     found = searched(w.search, file)
@@ -128,7 +132,9 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("what", ORDERS)
-def test_an_order_that_is_none_of_these_nodes_is_set_aside(what, whole, tmp_path):
+def test_an_order_that_is_none_of_these_nodes_is_set_aside(
+    what: str, whole: Any, tmp_path: Path
+) -> None:
     w, file = whole["gradient"], tmp_path / "search.json"
     written(file, w.text(order=ORDERS[what](w.plain["order"])))
     found = searched(w.search, file)
@@ -136,7 +142,9 @@ def test_an_order_that_is_none_of_these_nodes_is_set_aside(what, whole, tmp_path
     assert len(asides(file)) == 1 and "order" in found.notes[-1]
 
 
-def test_the_next_damaged_file_does_not_take_the_name_of_the_last(whole, tmp_path):
+def test_the_next_damaged_file_does_not_take_the_name_of_the_last(
+    whole: Any, tmp_path: Path
+) -> None:
     w, file = whole["pruning"], tmp_path / "search.json"
     for text in ("one", "two", "three"):
         written(file, text)
@@ -146,7 +154,9 @@ def test_the_next_damaged_file_does_not_take_the_name_of_the_last(whole, tmp_pat
 
 @pytest.mark.parametrize("by", engine.STRATEGIES)
 @pytest.mark.parametrize("n", [0, 1, 7, None])
-def test_the_scores_of_a_valid_beginning_are_gone_on_from(by, n, whole, tmp_path, monkeypatch):
+def test_the_scores_of_a_valid_beginning_are_gone_on_from(
+    by: str, n: int | None, whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     w, file = whole[by], tmp_path / "search.json"
     written(file, w.text(n))
     asked: list[int] = []
@@ -162,7 +172,7 @@ def test_the_scores_of_a_valid_beginning_are_gone_on_from(by, n, whole, tmp_path
     assert len(asked) <= len(w.end.trials) - len(w.plain["scores"][:n])
 
 
-def test_a_file_too_large_is_not_read_whole(whole, tmp_path):
+def test_a_file_too_large_is_not_read_whole(whole: Any, tmp_path: Path) -> None:
     w, file = whole["pruning"], tmp_path / "search.json"
     with file.open("wb") as out:
         out.truncate(500 * 2**20)
@@ -172,7 +182,9 @@ def test_a_file_too_large_is_not_read_whole(whole, tmp_path):
     assert aside.stat().st_size == 500 * 2**20 and "more than 64 MiB" in found.notes[-1]
 
 
-def test_a_directory_or_a_dangling_link_in_its_place_is_set_aside(whole, tmp_path):
+def test_a_directory_or_a_dangling_link_in_its_place_is_set_aside(
+    whole: Any, tmp_path: Path
+) -> None:
     w, file = whole["pruning"], tmp_path / "search.json"
     for made in (file.mkdir, lambda: file.symlink_to(tmp_path / "nowhere")):
         file.unlink(missing_ok=True)
@@ -184,7 +196,9 @@ def test_a_directory_or_a_dangling_link_in_its_place_is_set_aside(whole, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "directory of one's own"])
-def test_what_is_in_others_use_is_left_and_the_search_is_not_saved(kind, whole, tmp_path):
+def test_what_is_in_others_use_is_left_and_the_search_is_not_saved(
+    kind: str, whole: Any, tmp_path: Path
+) -> None:
     """A pipe nobody writes to would keep a reader waiting for ever; a device never ends."""
     w, file = whole["pruning"], tmp_path / "search.json"
     if kind == "pipe":
@@ -205,12 +219,14 @@ def test_what_is_in_others_use_is_left_and_the_search_is_not_saved(kind, whole, 
 
 
 @pytest.mark.parametrize("content", ["valid", "damaged"])
-def test_a_file_that_may_not_be_read_is_set_aside(content, whole, tmp_path, monkeypatch):
+def test_a_file_that_may_not_be_read_is_set_aside(
+    content: str, whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     w, file = whole["pruning"], tmp_path / "search.json"
     written(file, w.text() if content == "valid" else "{")
     real = os.open
 
-    def refused(path, *args, **more):
+    def refused(path: Any, *args: Any, **more: Any) -> Any:
         if Path(path) == file:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path, *args, **more)
@@ -221,11 +237,13 @@ def test_a_file_that_may_not_be_read_is_set_aside(content, whole, tmp_path, monk
     assert "cannot be read (Permission denied)" in found.notes[-1] and len(asides(file)) == 1
 
 
-def test_what_cannot_be_set_aside_is_not_written_over(whole, tmp_path, monkeypatch):
+def test_what_cannot_be_set_aside_is_not_written_over(
+    whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     w, file = whole["pruning"], tmp_path / "search.json"
     written(file, "{")
 
-    def refused(*_):
+    def refused(*_: Any) -> None:
         raise PermissionError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(saved.os, "rename", refused)
@@ -246,7 +264,9 @@ def test_what_cannot_be_set_aside_is_not_written_over(whole, tmp_path, monkeypat
         lambda folder: "/proc/no/such/search.json",
     ],
 )
-def test_a_search_that_cannot_be_saved_goes_on_and_says_so_once(place, whole, tmp_path):
+def test_a_search_that_cannot_be_saved_goes_on_and_says_so_once(
+    place: Any, whole: Any, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     w = whole["pruning"]
@@ -257,13 +277,15 @@ def test_a_search_that_cannot_be_saved_goes_on_and_says_so_once(place, whole, tm
 
 
 @pytest.mark.parametrize("call", ["write_bytes", "mkdir", "replace"])
-def test_a_disk_that_fills_at_any_moment_ends_no_search(call, whole, tmp_path, monkeypatch):
+def test_a_disk_that_fills_at_any_moment_ends_no_search(
+    call: str, whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("engine.search.discover._SAVE_SECONDS", 0.0)
     w, file, calls = whole["pruning"], tmp_path / "search.json", []
     owner = saved.os if call == "replace" else Path
     real = getattr(owner, call)
 
-    def full(*args, **more):
+    def full(*args: Any, **more: Any) -> Any:
         calls.append(args)
         if len(calls) > 3:
             if call == "write_bytes":
@@ -283,11 +305,13 @@ def test_a_disk_that_fills_at_any_moment_ends_no_search(call, whole, tmp_path, m
     assert again.notes == w.end.notes and not asides(file)
 
 
-def test_a_disk_with_room_again_is_written_to_and_nothing_is_said(whole, tmp_path, monkeypatch):
+def test_a_disk_with_room_again_is_written_to_and_nothing_is_said(
+    whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("engine.search.discover._SAVE_SECONDS", 0.0)
     w, file, calls, real = whole["pruning"], tmp_path / "search.json", [], os.replace
 
-    def full_for_a_while(*args):
+    def full_for_a_while(*args: Any) -> Any:
         calls.append(args)
         if len(calls) < 3:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -300,7 +324,7 @@ def test_a_disk_with_room_again_is_written_to_and_nothing_is_said(whole, tmp_pat
     assert json.loads(file.read_text("utf-8"))["scores"] == w.plain["scores"]
 
 
-def test_without_a_home_the_search_is_not_saved_and_says_so():
+def test_without_a_home_the_search_is_not_saved_and_says_so() -> None:
     code = (
         "import os, pwd\n"
         "pwd.getpwuid = lambda uid: (_ for _ in ()).throw(KeyError(uid))\n"

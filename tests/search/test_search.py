@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ from tests.circuits.test_circuits import solved, task
 from tests.passes.test_ablation_against_hugging_face import ids_of
 from tests.support.parts import every_part
 from tests.support.reference import Change, Reference
-from tests.support.tiny_models import CONFIGS, HEADS, LAYERS
+from tests.support.tiny_models import CONFIGS, HEADS, LAYERS, Tiny
 from tests.test_architecture import ROOT
 
 SITES = [f"{i}.{h}" for i in range(LAYERS) for h in range(HEADS)]
@@ -118,12 +120,12 @@ def agrees(found: engine.Discovery, tried: list[tuple[str, float, bool]]) -> Non
     assert {str(node) for node in found.nodes} == {name for name, _, _ in tried} - gone
 
 
-def searched(search: engine.Search, **options) -> engine.Discovery:
+def searched(search: engine.Search, **options: Any) -> engine.Discovery:
     return engine.begin(engine.Discover(search, **options)).result()
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_pruning_is_the_plain_loop_candidate_by_candidate(kind, tiny):
+def test_pruning_is_the_plain_loop_candidate_by_candidate(kind: str, tiny: Tiny) -> None:
     directory = str(tiny(kind))
     asked = solved(directory)
     plain = Plain(directory, asked)
@@ -148,14 +150,14 @@ def test_pruning_is_the_plain_loop_candidate_by_candidate(kind, tiny):
     ],
     ids=str,
 )
-def test_every_rule_is_that_of_the_plain_loop(rule, tiny):
+def test_every_rule_is_that_of_the_plain_loop(rule: dict[str, Any], tiny: Tiny) -> None:
     directory = str(tiny("llama"))
     asked = solved(directory)
     search = engine.Search(directory, asked, **{"threshold": 0.5, **rule})
     agrees(searched(search, controls=0), pruned(Plain(directory, asked), search))
 
 
-def test_accuracy_may_be_what_holds(tiny):
+def test_accuracy_may_be_what_holds(tiny: Tiny) -> None:
     """Of answers that the model gives first."""
     directory = str(tiny("gpt2"))
     pairs = []
@@ -169,12 +171,13 @@ def test_accuracy_may_be_what_holds(tiny):
     agrees(found, pruned(Plain(directory, asked), search))
 
 
-def test_greedy_lets_the_cheapest_go_and_then_looks_again(tiny):
+def test_greedy_lets_the_cheapest_go_and_then_looks_again(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     asked = solved(directory)
     plain = Plain(directory, asked)
     found = searched(engine.Search(directory, asked, by="greedy", threshold=0.4), controls=0)
-    left, removed = [(site, None) for site in plain.every(True)], set()
+    left: list[Any] = [(site, None) for site in plain.every(True)]
+    removed: set[Any] = set()
     clean, tried = plain.score(set(), "logit_diff"), []
     while left:
         scores = [plain.score(removed | {node}, "logit_diff") for node in left]
@@ -188,7 +191,7 @@ def test_greedy_lets_the_cheapest_go_and_then_looks_again(tiny):
     agrees(found, tried)
 
 
-def test_the_gradient_tries_the_least_estimated_effect_first(tiny):
+def test_the_gradient_tries_the_least_estimated_effect_first(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     asked = solved(directory)
     plain = Plain(directory, asked)
@@ -197,7 +200,8 @@ def test_the_gradient_tries_the_least_estimated_effect_first(tiny):
     guess = engine.sweep(e, asked.pairs, estimate=True).estimate
     heads, mlps = (abs(one.mean(0)) for one in (guess.heads, guess.mlps))
     effect = {s: heads[s[1], s[2]] if s[0] == "head" else mlps[s[1]] for s in plain.every(True)}
-    tried, removed, clean = [], set(), plain.score(set(), "logit_diff")
+    tried, clean = [], plain.score(set(), "logit_diff")
+    removed: set[Any] = set()
     for site in sorted(effect, key=effect.__getitem__):
         score = plain.score(removed | {(site, None)}, "logit_diff")
         goes = 1 - score / clean < 0.4
@@ -208,7 +212,9 @@ def test_the_gradient_tries_the_least_estimated_effect_first(tiny):
 
 
 @pytest.mark.parametrize("by", engine.STRATEGIES)
-def test_prompts_of_several_lengths_and_small_steps_change_nothing(by, tiny, monkeypatch):
+def test_prompts_of_several_lengths_and_small_steps_change_nothing(
+    by: str, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = str(tiny("gemma2"))
     short = replace(task(3, seed=4), name="short")
     pairs = [replace(p, prompt=p.prompt[: p.prompt.rindex(" ")]) for p in short.pairs]
@@ -229,7 +235,7 @@ def test_prompts_of_several_lengths_and_small_steps_change_nothing(by, tiny, mon
         agrees(other, [(str(t.node), t.score, t.removed) for t in whole.trials])
 
 
-def test_a_walk_costs_half_a_pass_a_node(tiny, monkeypatch):
+def test_a_walk_costs_half_a_pass_a_node(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = str(tiny("gpt2"))
     asked = solved(directory)
     calls = []
@@ -248,7 +254,7 @@ def test_a_walk_costs_half_a_pass_a_node(tiny, monkeypatch):
     assert sum(calls) / a_pass <= half * len(found.trials) + runs_anew
 
 
-def test_snapshots_grow_and_tell_how_far_the_walk_is(monkeypatch):
+def test_snapshots_grow_and_tell_how_far_the_walk_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.search.discover._SHOW_SECONDS", 0.0)
     asked = engine.task("numerals", "seq-gpt2", 6)
     search = engine.Search("seq-gpt2", asked, threshold=0.2)
@@ -273,7 +279,9 @@ def test_snapshots_grow_and_tell_how_far_the_walk_is(monkeypatch):
     assert "6 reference" not in last.verdict and last.references == asked.references
 
 
-def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
+def test_it_is_called_off_and_goes_on_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("engine.search.discover._SHOW_SECONDS", 0.0)
     search = engine.Search("seq-gpt2", engine.task("months", "seq-gpt2", 6), threshold=0.2)
     whole = searched(search, controls=2)
@@ -292,7 +300,7 @@ def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
     asked: list[int] = []
     real = pruned_run.PrunedRun.score
 
-    def counted(self, removed, nodes):
+    def counted(self: Any, removed: Any, nodes: Any) -> Any:
         asked.append(len(nodes))
         return real(self, removed, nodes)
 
@@ -306,7 +314,7 @@ def test_it_is_called_off_and_goes_on_from_its_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("by", engine.STRATEGIES)
-def test_what_a_kill_leaves_goes_on_to_the_same_end(by, tmp_path):
+def test_what_a_kill_leaves_goes_on_to_the_same_end(by: str, tmp_path: Path) -> None:
     file = tmp_path / "search.json"
     code = (
         "import engine, engine.search.discover as s, sys; s._SAVE_SECONDS = 0.0\n"
@@ -339,7 +347,9 @@ def test_what_a_kill_leaves_goes_on_to_the_same_end(by, tmp_path):
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2"])
 @pytest.mark.parametrize("seed", range(4))
-def test_on_random_weights_nothing_beats_its_controls(kind, seed, tiny, tmp_path):
+def test_on_random_weights_nothing_beats_its_controls(
+    kind: str, seed: int, tiny: Tiny, tmp_path: Path
+) -> None:
     """Even where answers are named so that the model seems to do the task it is searched on."""
     directory = str(tiny(kind))
     asked, fresh = task(12, seed), task(12, seed + 100)
@@ -351,7 +361,7 @@ def test_on_random_weights_nothing_beats_its_controls(kind, seed, tiny, tmp_path
     assert found.verdict.startswith("Nothing beats its controls")
 
 
-def test_a_circuit_of_a_trained_model_beats_its_controls_on_fresh_pairs():
+def test_a_circuit_of_a_trained_model_beats_its_controls_on_fresh_pairs() -> None:
     asked = engine.task("numerals", "seq-gpt2", 12)
     fresh = engine.fresh_task(asked)
     assert fresh is not None and fresh.n_tokens == asked.n_tokens
@@ -363,14 +373,14 @@ def test_a_circuit_of_a_trained_model_beats_its_controls_on_fresh_pairs():
     assert same.evaluation.controls.seed == 0 and len(same.evaluation.controls.sites) == 20
 
 
-def test_a_family_without_other_prompts_has_no_fresh_pairs():
+def test_a_family_without_other_prompts_has_no_fresh_pairs() -> None:
     assert engine.fresh_task(engine.Task("own", task().pairs)) is None
     every = engine.task("months", "seq-gpt2", 12)
     fresh = engine.fresh_task(every)
     assert fresh is None or not {p.prompt for p in fresh.pairs} & {p.prompt for p in every.pairs}
 
 
-def test_an_empty_circuit_is_told(tiny):
+def test_an_empty_circuit_is_told(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     asked = solved(directory)
     found = searched(engine.Search(directory, asked, metric="kl", threshold=1e6), controls=2)
@@ -390,12 +400,12 @@ def test_an_empty_circuit_is_told(tiny):
         (lambda m, t: engine.discover(t), "Name the model"),
     ],
 )
-def test_what_is_no_search_is_told(make, told):
+def test_what_is_no_search_is_told(make: Any, told: str) -> None:
     with pytest.raises(engine.EngineError, match=told):
         make("seq-gpt2", task())
 
 
-def test_what_cannot_be_searched_is_told(tiny):
+def test_what_cannot_be_searched_is_told(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     asked = solved(directory)
     swapped = [replace(p, answer=p.distractor, distractor=p.answer) for p in asked.pairs]
@@ -414,7 +424,7 @@ def test_what_cannot_be_searched_is_told(tiny):
         engine.discover(short, directory, method="mean", per_position=True)
 
 
-def test_a_search_has_its_own_file(monkeypatch):
+def test_a_search_has_its_own_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SWITCHBOARD_SEARCHES", "/somewhere")
     one, other = (engine.Search("seq-gpt2", task(), threshold=t) for t in (0.2, 0.3))
     assert engine.search_path(one).parent == Path("/somewhere")
@@ -422,7 +432,7 @@ def test_a_search_has_its_own_file(monkeypatch):
     assert engine.search_path(one) == engine.search_path(replace(one, threshold=0.2))
 
 
-def test_random_search_orders_settle_where_the_run_is_valid(tiny):
+def test_random_search_orders_settle_where_the_run_is_valid(tiny: Tiny) -> None:
     """Whatever is asked after whatever, the score is that of a run from the beginning."""
     directory = str(tiny("gemma2"))
     asked = solved(directory)
@@ -432,7 +442,7 @@ def test_random_search_orders_settle_where_the_run_is_valid(tiny):
     rng = Random(0)
     every = plain.every(True)
 
-    def steps():
+    def steps() -> Iterator[Any]:
         prompts = yield from read_prompts(model, each, "answer", False)
         from engine.passes.pace import Pace
 

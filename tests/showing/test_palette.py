@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,11 +35,11 @@ of Streamlit's, which its theme fills."""
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_colour_is_written_outside_the_palette(path):
+def test_no_colour_is_written_outside_the_palette(path: Any) -> None:
     assert not LITERAL.findall(path.read_text("utf-8"))
 
 
-def test_a_colour_written_elsewhere_would_be_seen():
+def test_a_colour_written_elsewhere_would_be_seen() -> None:
     for wrong in (
         '"#fff"',
         "color: #1f2333;",
@@ -57,19 +58,19 @@ def test_a_colour_written_elsewhere_would_be_seen():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "assets/components").glob("*.[cj]s*")), ids=str)
-def test_what_the_widgets_ask_of_the_palette_is_there(path):
+def test_what_the_widgets_ask_of_the_palette_is_there(path: Any) -> None:
     text = path.read_text("utf-8")
     asked = re.findall(r"PALETTE\.(\w+)|--sb-(\w+)", text)
     assert {name for pair in asked for name in pair if name} <= set(engine.PALETTE)
 
 
-def test_the_widgets_are_given_the_whole_palette():
+def test_the_widgets_are_given_the_whole_palette() -> None:
     for name, colour in engine.PALETTE.items():
         assert f"--sb-{name}: {colour};" in components.PALETTE_CSS
         assert f'"{name}": "{colour}"' in components.PALETTE_JS
 
 
-def test_the_themes_own_colours_are_the_palettes():
+def test_the_themes_own_colours_are_the_palettes() -> None:
     theme = tomllib.loads((ROOT / ".streamlit/config.toml").read_text("utf-8"))["theme"]["light"]
     for theirs, ours in (
         ("primaryColor", "clean"),
@@ -81,7 +82,7 @@ def test_the_themes_own_colours_are_the_palettes():
 
 
 @pytest.mark.parametrize("scale", [MORE, KEPT, COUNTED, SIGNED])
-def test_a_scale_goes_from_nothing_to_all_and_back(scale):
+def test_a_scale_goes_from_nothing_to_all_and_back(scale: tuple[tuple[Any, ...], ...]) -> None:
     places = [at for at, _ in scale]
     assert places == sorted(places) and (places[0], places[-1]) == (0.0, 1.0)
     assert [colour for _, colour in turned(scale)] == [colour for _, colour in reversed(scale)]

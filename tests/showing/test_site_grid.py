@@ -1,6 +1,7 @@
 """A number for every head and MLP is tabulated, tinted and drawn in one way."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,12 @@ class Model:
     without_mlp: tuple[int, ...] = (2,)
 
 
-def grid(signed=True):
+def grid(signed: Any = True) -> Any:
     values = {engine.Head(0, 1): -0.5, engine.MLP(1): 0.25, engine.Head(2, 0): 0.0}
     return SiteGrid.of(Model(), values, "change <of> it", signed)
 
 
-def test_a_grid_has_the_numbers_of_its_sites_and_nan_elsewhere():
+def test_a_grid_has_the_numbers_of_its_sites_and_nan_elsewhere() -> None:
     one = grid()
     assert one[engine.Head(0, 1)] == -0.5 and one[engine.MLP(1)] == 0.25
     assert np.isnan(one.heads).sum() == 4 and np.isnan(one.mlps).sum() == 2
@@ -31,7 +32,7 @@ def test_a_grid_has_the_numbers_of_its_sites_and_nan_elsewhere():
     assert SiteGrid.of(Model(), every, "all").sites == cells(Model())
 
 
-def test_the_table_the_tint_and_the_figure_have_the_same_numbers():
+def test_the_table_the_tint_and_the_figure_have_the_same_numbers() -> None:
     one = grid()
     assert [(row["site"], row["kind"], row["head"], row[one.name]) for row in one.table()] == [
         ("0.1", "head", 1, -0.5), ("m1", "mlp", "", 0.25), ("2.0", "head", 0, 0.0)
@@ -46,7 +47,7 @@ def test_the_table_the_tint_and_the_figure_have_the_same_numbers():
     assert drawn.customdata[0][0] == ""
 
 
-def test_signed_numbers_have_zero_in_the_middle_and_red_for_the_worse():
+def test_signed_numbers_have_zero_in_the_middle_and_red_for_the_worse() -> None:
     drawn = grid().figure().data[0]
     assert (drawn.zmin, drawn.zmax) == (-0.5, 0.5)
     assert tuple(map(tuple, drawn.colorscale)) == SIGNED
@@ -57,13 +58,13 @@ def test_signed_numbers_have_zero_in_the_middle_and_red_for_the_worse():
     assert (sizes.zmin, sizes.zmax) == (0.0, 0.5)
 
 
-def test_a_grid_of_which_nothing_is_known_is_drawn():
+def test_a_grid_of_which_nothing_is_known_is_drawn() -> None:
     empty = SiteGrid.of(Model(), {}, "nothing", signed=True)
     assert empty.sites == [] and empty.table() == [] and set(empty.tint()) == {None}
     assert (empty.figure().data[0].zmin, empty.figure().data[0].zmax) == (-1.0, 1.0)
 
 
-def test_another_grid_fills_what_is_not_known_and_nothing_else():
+def test_another_grid_fills_what_is_not_known_and_nothing_else() -> None:
     every = SiteGrid.of(Model(), {site: 9.0 for site in cells(Model())}, "guess")
     both = grid().filled(every)
     assert both[engine.Head(0, 1)] == -0.5 and both[engine.Head(0, 0)] == 9.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,10 +58,10 @@ class PathReference(Reference):
             for i, layer in enumerate(self.layers):
                 o, mlp = layer.get_submodule(self._out), layer.get_submodule(self._mlp)
 
-                def keep_z(_m, args, i=i):
+                def keep_z(_m: Any, args: Any, i: Any = i) -> None:
                     found["z", i] = args[0][0].clone()
 
-                def keep_mlp(_m, _a, out, i=i):
+                def keep_mlp(_m: Any, _a: Any, out: Any, i: Any = i) -> None:
                     found["mlp", i] = flat(out).clone()
 
                 stack.callback(o.register_forward_pre_hook(keep_z).remove)
@@ -71,10 +72,10 @@ class PathReference(Reference):
     def _hold(self, stack: ExitStack, layer: int, z: Tensor, mlp: Tensor, seen: dict) -> None:
         block = self.layers[layer]
 
-        def hold_z(_m, args):
+        def hold_z(_m: Any, args: Any) -> Any:
             return (z[None], *args[1:])
 
-        def hold_mlp(_m, _a, out):
+        def hold_mlp(_m: Any, _a: Any, out: Any) -> Any:
             seen["mlp", layer] = flat(out).clone()
             held = mlp.reshape((out if isinstance(out, Tensor) else out[0]).shape)
             return held if isinstance(out, Tensor) else (held, *out[1:])
@@ -87,7 +88,7 @@ class PathReference(Reference):
         for part in "qkv":
             module, columns = self._projection(layer, part)
 
-            def look(_m, _a, out, part=part, columns=columns):
+            def look(_m: Any, _a: Any, out: Any, part: Any = part, columns: Any = columns) -> None:
                 seen[part, layer] = out[0][:, columns].clone()
 
             stack.callback(module.register_forward_hook(look).remove)
@@ -97,7 +98,7 @@ class PathReference(Reference):
         if part == "mlp":
             module = self.layers[layer].get_submodule(self._mlp)
 
-            def put_mlp(_m, _a, out):
+            def put_mlp(_m: Any, _a: Any, out: Any) -> Any:
                 shape = (out if isinstance(out, Tensor) else out[0]).shape
                 new = seen["mlp", layer].reshape(shape)
                 return new if isinstance(out, Tensor) else (new, *out[1:])
@@ -110,7 +111,7 @@ class PathReference(Reference):
         width = seen[part, layer].shape[-1] // n
         own = slice(head * width, (head + 1) * width)
 
-        def put(_m, _a, out):
+        def put(_m: Any, _a: Any, out: Any) -> Any:
             out = out.clone()
             index = torch.arange(out.shape[-1])[columns][own]
             out[0][:, index] = seen[part, layer][:, own]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +92,7 @@ class Reference:
             self._seen[ids] = found
         return self._seen[ids]
 
-    def _hook(self, change: Change):
+    def _hook(self, change: Change) -> Any:
         layer, where = self.layers[change.layer], list(change.positions)
 
         def edit(tensor: Tensor, columns: slice) -> Tensor:

@@ -20,7 +20,7 @@ _whole = jaxtyping.jaxtyped
 
 def check_only_arrays() -> None:
     """To be called before the engine is imported: its functions are wrapped as they are read."""
-    jaxtyping.jaxtyped = _jaxtyped
+    setattr(jaxtyping, "jaxtyped", _jaxtyped)  # noqa: B010  its type has overloads
 
 
 def _jaxtyped(**options: Any) -> Callable[[Any], Any]:

@@ -6,6 +6,7 @@ Every parameter is random, norms and biases too, so that nothing is right by bei
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import transformers
@@ -121,6 +122,12 @@ SINKS: dict[str, tuple[str, dict]] = {
     ),
 }  # fmt: skip
 """Architectures in which a sink that is no token takes a share of each head's attention."""
+
+
+class Tiny(Protocol):
+    """Gives the directory of a tiny model of an architecture, made when it is first asked for."""
+
+    def __call__(self, kind: str, **changes: object) -> Path: ...
 
 
 def save_tokenizer(directory: Path, adds_bos: bool = True) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import ByT5Tokenizer, CTRLTokenizer, PreTrainedTokenizerFast
@@ -19,13 +20,13 @@ def _vocab(*words: str) -> dict[str, int]:
     return {word: i for i, word in enumerate(dict.fromkeys([*SPECIAL, *words]))}
 
 
-def _spaces(*more):
+def _spaces(*more: Any) -> Any:
     return decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *more]
     )
 
 
-def _word_level(decoder=None, *words: str) -> Tokenizer:
+def _word_level(decoder: Any = None, *words: str) -> Tokenizer:
     t = Tokenizer(models.WordLevel(_vocab(*(words or MOVES), ".", "é日"), unk_token="<unk>"))
     t.pre_tokenizer = _SPLIT
     if decoder is not None:
@@ -67,7 +68,7 @@ def _prefixed() -> Tokenizer:
     return t
 
 
-def _byte_fallback(decoder, *words: str) -> Tokenizer:
+def _byte_fallback(decoder: Any, *words: str) -> Tokenizer:
     vocab = _vocab(*_BYTES, "▁", *LETTERS, "▁the", "▁a", "▁▁", *words)
     t = Tokenizer(models.BPE(vocab, [], unk_token="<unk>", byte_fallback=True))
     t.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -75,7 +76,7 @@ def _byte_fallback(decoder, *words: str) -> Tokenizer:
     return t
 
 
-def _byte_level(decoder) -> Tokenizer:
+def _byte_level(decoder: Any) -> Tokenizer:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     t = Tokenizer(models.BPE(_vocab(*alphabet, "Ġt", "he"), [("Ġ", "t"), ("h", "e")]))
     t.pre_tokenizer, t.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoder

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from engine.sweeps import plan as sweep_plan
 from tests.passes.test_ablation_against_hugging_face import changes_of, directory_of, ids_of
 from tests.support.parts import every_part
 from tests.support.reference import Change, Reference
-from tests.support.tiny_models import CONFIGS, HEADS, LAYERS
+from tests.support.tiny_models import CONFIGS, HEADS, LAYERS, Tiny
 
 METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.3)", "set(0.7)")
 PAIRS = (
@@ -52,11 +54,11 @@ def by_hand(
     ]
 
 
-def close(a, b, atol=1e-4):
+def close(a: Any, b: Any, atol: Any = 1e-4) -> None:
     np.testing.assert_allclose(a, b, atol=atol, rtol=0)
 
 
-def of_pair(e: engine.Experiment, pair: engine.Pair, pairs=PAIRS) -> engine.Experiment:
+def of_pair(e: engine.Experiment, pair: engine.Pair, pairs: Any = PAIRS) -> engine.Experiment:
     return replace(
         e,
         prompt=pair.prompt,
@@ -68,7 +70,7 @@ def of_pair(e: engine.Experiment, pair: engine.Pair, pairs=PAIRS) -> engine.Expe
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_every_site_equals_plain_hooks_one_at_a_time(kind, tiny):
+def test_every_site_equals_plain_hooks_one_at_a_time(kind: str, tiny: Tiny) -> None:
     directory = str(tiny(kind))
     ref = Reference(directory)
     for method in METHODS if kind in ("gpt2", "gemma2", "llama") else METHODS[1:4:2]:
@@ -85,7 +87,7 @@ def test_every_site_equals_plain_hooks_one_at_a_time(kind, tiny):
 
 
 @pytest.mark.parametrize("name", ["seq-gpt2", "seq-llama"])
-def test_bundled_models_too(name, tiny):
+def test_bundled_models_too(name: str, tiny: Tiny) -> None:
     e = engine.Experiment(name, "1 2 3 4", "9 7 1 5", " 5", " 4", method="resample")
     sweep = engine.sweep(e, at="answer")
     shape = engine.load(name).shape
@@ -106,7 +108,7 @@ def _stored(found: engine.NextToken) -> list[float]:
 
 @pytest.mark.parametrize("given", ["1.2", "m1 n2.3 a0", "keep 1.1 2.2 0.3", "keep+mlps 2.1 m0"])
 @pytest.mark.parametrize("method", ["zero", "scale(0.3)", "resample"])
-def test_sites_are_ablated_on_top_of_what_is_given(given, method, tiny):
+def test_sites_are_ablated_on_top_of_what_is_given(given: str, method: str, tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), ablations=given, method=method)
     sweep = engine.sweep(e, PAIRS)
     kept = e.ablations.verb == "keep"
@@ -126,7 +128,9 @@ def test_sites_are_ablated_on_top_of_what_is_given(given, method, tiny):
 
 @pytest.mark.parametrize("answers", [("t3 t4 t5", "t3 t8"), ("t3 t4", "t3"), ("t3 t4", "")])
 @pytest.mark.parametrize("at", ["prompt", "answer"])
-def test_answers_of_several_tokens_are_those_of_the_ranking(answers, at, tiny):
+def test_answers_of_several_tokens_are_those_of_the_ranking(
+    answers: tuple[str, ...], at: str, tiny: Tiny
+) -> None:
     e = engine.Experiment(str(tiny("llama")), method="mean", positions="all")
     pairs = [replace(pair, answer=answers[0], distractor=answers[1]) for pair in PAIRS]
     pairs.append(replace(pairs[0], prompt="t1 t2"))
@@ -139,7 +143,7 @@ def test_answers_of_several_tokens_are_those_of_the_ranking(answers, at, tiny):
 
 
 @pytest.mark.parametrize("positions", ["all", "1,-1"])
-def test_position_by_position_each_site_acts_at_one_alone(positions, tiny):
+def test_position_by_position_each_site_acts_at_one_alone(positions: str, tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), method="resample", positions=positions)
     sweep = engine.sweep(e, PAIRS, per_position=True, estimate=True)
     n = len(ids_of(e.model, PAIRS[0].prompt))
@@ -154,7 +158,7 @@ def test_position_by_position_each_site_acts_at_one_alone(positions, tiny):
     assert len(sweep.table()) == len(SITES) * len(sweep.positions)
 
 
-def test_the_metrics_that_are_not_stored_follow_from_those_that_are(tiny):
+def test_the_metrics_that_are_not_stored_follow_from_those_that_are(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")))
     sweep = engine.sweep(e, PAIRS)
     clean = sweep.values("clean", "logit_diff")
@@ -170,7 +174,7 @@ def test_the_metrics_that_are_not_stored_follow_from_those_that_are(tiny):
 
 @pytest.mark.parametrize("kind", ["gpt2", "gptj", "gemma2", "llama", "qwen3"])
 @pytest.mark.parametrize("given", ["", "1.2 m0"])
-def test_the_estimate_is_the_slope_of_the_exact_change(kind, given, tiny):
+def test_the_estimate_is_the_slope_of_the_exact_change(kind: str, given: str, tiny: Tiny) -> None:
     """Near 1, scaling is a straight line: half the change of 1 + h less that of 1 − h."""
     h = 0.02
     up, down = (
@@ -190,12 +194,14 @@ def test_the_estimate_is_the_slope_of_the_exact_change(kind, given, tiny):
         close(getattr(up.estimate, of), -getattr(down.estimate, of))
 
 
-def test_the_estimate_comes_first_and_says_how_well_it_predicts(tiny, monkeypatch):
+def test_the_estimate_comes_first_and_says_how_well_it_predicts(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sweep_plan, "WAVE_BYTES", 1)
     e = engine.Experiment(str(tiny("gpt2")), method="scale(0.9)")
     model = engine.load(e.model)
     gate = threading.Event()
-    held = model.worker.submit(_waiting(gate))
+    held: Any = model.worker.submit(_waiting(gate))
     sweeping = every_part(engine.Sweep(e, PAIRS, estimate=True))
     gate.set()
     snapshots = list(sweeping)
@@ -214,13 +220,15 @@ def test_the_estimate_comes_first_and_says_how_well_it_predicts(tiny, monkeypatc
         assert (snapshot.head_numbers[known] == last.head_numbers[known]).all()
 
 
-def _waiting(gate: threading.Event):
+def _waiting(gate: threading.Event) -> Iterator[Any]:
     gate.wait(5)
     return None
     yield 0.0
 
 
-def test_waves_and_steps_of_one_row_change_nothing(tiny, monkeypatch):
+def test_waves_and_steps_of_one_row_change_nothing(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     e = engine.Experiment(str(tiny("gemma2")), ablations="0.1", method="mean")
     pairs = [*PAIRS, replace(PAIRS[0], prompt="t1 t2 t3", answer="t9 t8")]
     whole = engine.sweep(e, pairs)
@@ -232,12 +240,14 @@ def test_waves_and_steps_of_one_row_change_nothing(tiny, monkeypatch):
     close(engine.sweep(e, pairs).head_numbers, whole.head_numbers, 1e-5)
 
 
-def test_running_out_of_memory_halves_the_step_and_changes_nothing(tiny, monkeypatch):
+def test_running_out_of_memory_halves_the_step_and_changes_nothing(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
     e = engine.Experiment(str(tiny("gpt2")))
     whole = engine.sweep(e, PAIRS)
     real = growing.Blocks.call
 
-    def small(self, layer, hidden, *args, **kwargs):
+    def small(self: Any, layer: Any, hidden: Any, *args: Any, **kwargs: Any) -> Any:
         if len(hidden) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
         return real(self, layer, hidden, *args, **kwargs)
@@ -245,7 +255,7 @@ def test_running_out_of_memory_halves_the_step_and_changes_nothing(tiny, monkeyp
     monkeypatch.setattr(growing.Blocks, "call", small)
     close(engine.sweep(e, PAIRS).head_numbers, whole.head_numbers, 1e-5)
 
-    def none(*_args, **_kwargs):
+    def none(*_args: Any, **_kwargs: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
 
     monkeypatch.setattr(growing.Blocks, "call", none)
@@ -253,19 +263,19 @@ def test_running_out_of_memory_halves_the_step_and_changes_nothing(tiny, monkeyp
         engine.sweep(e, PAIRS)
 
 
-def test_another_question_gets_in_between(tiny, monkeypatch):
+def test_another_question_gets_in_between(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep_plan, "WAVE_BYTES", 1)
     e = engine.Experiment(str(tiny("gpt2")), "t1 t2", answer="t3", ablations="0.1")
     engine.sweep(e, PAIRS)
     model, order = engine.load(e.model), []
     gate = threading.Event()
-    held = model.worker.submit(_waiting(gate))
+    held: Any = model.worker.submit(_waiting(gate))
     sweeping = engine.begin(engine.Sweep(e, PAIRS))
     sweeping.when_done(lambda: order.append("sweep"))
     toggle = threading.Thread(target=lambda: (engine.next_token(e), order.append("toggle")))
     real = growing.Blocks.call
 
-    def asking(self, *args, **kwargs):
+    def asking(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not toggle.ident:
             toggle.start()
             while not any(job.priority == 0 for _, _, job in list(model.worker._queue)):
@@ -280,13 +290,13 @@ def test_another_question_gets_in_between(tiny, monkeypatch):
     assert order == ["toggle", "sweep"]
 
 
-def test_cancel_ends_it_and_leaves_no_hook(tiny, monkeypatch):
+def test_cancel_ends_it_and_leaves_no_hook(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep_plan, "WAVE_BYTES", 1)
     e = engine.Experiment(str(tiny("gpt2")))
     engine.sweep(e, PAIRS)
     gate, calls, real = threading.Event(), [], growing.Blocks.call
 
-    def stopping(self, *args, **kwargs):
+    def stopping(self: Any, *args: Any, **kwargs: Any) -> Any:
         calls.append(1)
         if len(calls) > LAYERS:  # the clean run is over and told
             gate.wait(5)
@@ -334,12 +344,14 @@ def test_cancel_ends_it_and_leaves_no_hook(tiny, monkeypatch):
         ({}, PAIRS, {"at": "end"}, "not at “end”"),
     ],
 )
-def test_what_cannot_be_swept_is_told_in_a_sentence(e, pairs, options, told, tiny):
+def test_what_cannot_be_swept_is_told_in_a_sentence(
+    e: dict[str, Any], pairs: tuple[Any, ...], options: dict[str, Any], told: str, tiny: Tiny
+) -> None:
     with pytest.raises(engine.EngineError, match=told):
         engine.sweep(engine.Experiment(str(tiny("gpt2")), **e), pairs, **options)
 
 
-def test_figures_and_tables_show_every_metric(tiny):
+def test_figures_and_tables_show_every_metric(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), ablations="0.1")
     sweep = engine.sweep(e, PAIRS, estimate=True)
     for metric in sweep.metrics:
@@ -361,14 +373,14 @@ def test_figures_and_tables_show_every_metric(tiny):
         sweep.positions_figure()
 
 
-def test_positions_where_nothing_acts_leave_the_baseline(tiny):
+def test_positions_where_nothing_acts_leave_the_baseline(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), positions="generated")
     sweep = engine.sweep(e, PAIRS)
     close(sweep.change("heads"), 0, 0)
     assert any("generated" in note for note in sweep.notes)
 
 
-def test_one_site_by_hand_at_one_position(tiny):
+def test_one_site_by_hand_at_one_position(tiny: Tiny) -> None:
     """Said once more without the experiment: the head's z is zero at the last position."""
     directory = str(tiny("llama"))
     ref, pair = Reference(directory), PAIRS[0]

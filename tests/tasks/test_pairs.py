@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,12 +27,12 @@ def named(name: str) -> str:
 
 
 @pytest.fixture(params=TOKENIZERS)
-def model(request) -> str:
+def model(request: pytest.FixtureRequest) -> str:
     return named(request.param)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_prompt_has_as_many_tokens_and_a_token_decides(family, model):
+def test_every_prompt_has_as_many_tokens_and_a_token_decides(family: str, model: str) -> None:
     if (model, family) in UNREACHABLE:
         with pytest.raises(
             engine.EngineError, match=r"12 pairs of “greater than”.* at most 1 were"
@@ -55,14 +56,16 @@ def test_every_prompt_has_as_many_tokens_and_a_token_decides(family, model):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_seed_gives_the_same_pairs_again_and_another_gives_others(family):
+def test_a_seed_gives_the_same_pairs_again_and_another_gives_others(family: str) -> None:
     model = "seq-llama"
     assert engine.task(family, model, 6, seed=5) == engine.task(family, model, 6, seed=5)
-    assert engine.task(family, model, 6, seed=5).pairs != engine.task(family, model, 6, seed=6)
+    assert (
+        engine.task(family, model, 6, seed=5).pairs != engine.task(family, model, 6, seed=6).pairs
+    )
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f in LADDERS])
-def test_a_corrupted_ladder_leaves_nothing_to_continue(family):
+def test_a_corrupted_ladder_leaves_nothing_to_continue(family: str) -> None:
     pairs = engine.task(family, "seq-gpt2", 12).pairs
     for pair in pairs:
         clean, corrupted = pair.prompt.split(), pair.corrupted.split()
@@ -77,7 +80,7 @@ def test_a_corrupted_ladder_leaves_nothing_to_continue(family):
             assert len(set(steps)) > 1 and not {abs(step) for step in steps} & {0, 1}
 
 
-def test_words_keep_their_places_where_their_tokens_can():
+def test_words_keep_their_places_where_their_tokens_can() -> None:
     for family in ("done in (numerals)", "dates", "indirect object"):
         task = engine.task(family, "seq-llama", 12)
         for pair in task.pairs:
@@ -88,7 +91,7 @@ def test_words_keep_their_places_where_their_tokens_can():
             assert offsets[0] == offsets[1]
 
 
-def test_greater_than_starts_at_01_and_the_third_name_changes():
+def test_greater_than_starts_at_01_and_the_third_name_changes() -> None:
     for pair in engine.task("greater than", named("gpt2-tokenizer"), 12).pairs:
         start, century = pair.prompt.split()[6], pair.prompt[-2:]
         assert pair.corrupted == pair.prompt.replace(start, f"{century}01")
@@ -105,7 +108,7 @@ def test_greater_than_starts_at_01_and_the_third_name_changes():
         assert pair.prompt.count(pair.distractor.strip()) == 2
 
 
-def test_a_family_with_few_prompts_repeats_them_evenly_and_says_so():
+def test_a_family_with_few_prompts_repeats_them_evenly_and_says_so() -> None:
     task = engine.task("weekdays", "seq-gpt2", 12)
     times = [sum(p.prompt == pair.prompt for p in task.pairs) for pair in task.pairs]
     assert set(times) == {1, 2} and len(set(task.pairs)) == 12
@@ -121,7 +124,7 @@ def test_a_family_with_few_prompts_repeats_them_evenly_and_says_so():
         (("months", "no such/model/at all", 4), "no such/model/at all"),
     ],
 )
-def test_what_cannot_be_drawn_is_told(asked, told):
+def test_what_cannot_be_drawn_is_told(asked: tuple[Any, ...], told: str) -> None:
     with pytest.raises(engine.EngineError, match=told):
         engine.task(*asked)
 
@@ -131,12 +134,12 @@ pairs = st.builds(engine.Pair, texts.filter(bool), texts, texts, texts)
 
 
 @given(st.lists(pairs, min_size=1, max_size=5), st.sampled_from(["csv", "jsonl"]))
-def test_a_written_task_reads_back(some, form):
+def test_a_written_task_reads_back(some: Any, form: Any) -> None:
     task = engine.Task("mine", tuple(some))
     assert engine.read_task(engine.write_task(task, form), "mine") == task
 
 
-def test_columns_may_be_left_out_and_spaces_belong_to_the_texts():
+def test_columns_may_be_left_out_and_spaces_belong_to_the_texts() -> None:
     (pair,) = engine.read_task("answer, Prompt\n 5,1 2 3 4\n", "mine").pairs
     assert pair == engine.Pair("1 2 3 4", answer=" 5")
     (pair,) = engine.read_task('{"prompt": "A B", "answer": " C"}\n', "mine").pairs
@@ -161,12 +164,12 @@ def test_columns_may_be_left_out_and_spaces_belong_to_the_texts():
         ("prompt\n" + "a\n" * 10_001, "Line 10002: a task has at most 10,000"),
     ],
 )
-def test_a_file_that_cannot_be_read_names_the_line(text, told):
+def test_a_file_that_cannot_be_read_names_the_line(text: str, told: str) -> None:
     with pytest.raises(engine.EngineError, match=told):
         engine.read_task(text, "mine")
 
 
-def test_a_task_needs_prompts():
+def test_a_task_needs_prompts() -> None:
     with pytest.raises(engine.EngineError, match="0 pairs"):
         engine.Task("none", ())
     with pytest.raises(engine.EngineError, match="Pair 2 of the task “half” has no prompt"):
@@ -177,7 +180,7 @@ def test_a_task_needs_prompts():
 
 @pytest.mark.parametrize("model", ["seq-gpt2", "seq-llama"])
 @pytest.mark.parametrize("method", ["zero", "mean", "mean_by_position", "resample"])
-def test_scoring_a_task_equals_asking_each_pair(model, method):
+def test_scoring_a_task_equals_asking_each_pair(model: str, method: str) -> None:
     task = engine.task("numerals", model, 5, seed=1)
     e = engine.Experiment(model, ablations="0.1 1.2 m2", method=method)
     found = engine.score_task(model, task, e)
@@ -205,7 +208,7 @@ def test_scoring_a_task_equals_asking_each_pair(model, method):
             assert run.right[i] == (score.rank == 1)
 
 
-def test_scores_are_of_the_clean_model_alone_where_nothing_is_ablated():
+def test_scores_are_of_the_clean_model_alone_where_nothing_is_ablated() -> None:
     task = engine.task("months", "seq-gpt2", 12)
     found = engine.score_task("seq-gpt2", task)
     assert found.ablated is None
@@ -213,7 +216,7 @@ def test_scores_are_of_the_clean_model_alone_where_nothing_is_ablated():
     assert found.clean.mean_logit_diff == pytest.approx(np.mean(found.clean.logit_diff))
 
 
-def test_pairs_the_model_gets_wrong_can_be_left_out():
+def test_pairs_the_model_gets_wrong_can_be_left_out() -> None:
     right = engine.Pair("1 2 3 4", "7 2 9 4", " 5", " 4")
     wrong = engine.Pair("1 2 3 4", "7 2 9 4", " 9", " 4")
     task = engine.Task("mine", (wrong, right, wrong))
@@ -228,7 +231,7 @@ def test_pairs_the_model_gets_wrong_can_be_left_out():
         none.without_wrong(engine.score_task("seq-gpt2", none))
 
 
-def test_a_pair_that_cannot_be_scored_is_named():
+def test_a_pair_that_cannot_be_scored_is_named() -> None:
     good = engine.Pair("1 2 3", answer=" 4")
     with pytest.raises(engine.EngineError, match="Pair 2 of “mine”, “5 6 7”: it has no answer"):
         engine.score_task("seq-gpt2", engine.Task("mine", (good, engine.Pair("5 6 7"))))
@@ -240,7 +243,7 @@ def test_a_pair_that_cannot_be_scored_is_named():
     assert any("1 of the 1 pairs have no logit difference" in note for note in found.notes)
 
 
-def test_scoring_can_be_called_off():
+def test_scoring_can_be_called_off() -> None:
     task = engine.task("numerals", "seq-gpt2", 12)
     job = engine.begin(engine.ScoreTask("seq-gpt2", task, engine.Experiment(ablations="0.1")))
     job.cancel()
@@ -249,7 +252,9 @@ def test_scoring_can_be_called_off():
 
 
 @pytest.mark.parametrize("method", ["resample", "mean"])
-def test_pairs_decided_behind_the_prompts_end_are_told_where_nothing_is_changed_there(method):
+def test_pairs_decided_behind_the_prompts_end_are_told_where_nothing_is_changed_there(
+    method: str,
+) -> None:
     pair = engine.Pair("1 2 3 4", "7 2 9 6", " 5", " 4")  # both begin with a bare space
     task = engine.Task("mine", (pair,))
     e = engine.Experiment("seq-llama", ablations="a0", method=method)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +37,7 @@ def read_by(backend: Tokenizer, *added: AddedToken, unk: str | None = None) -> R
     return Reader(hf)
 
 
-def letters(*more: str, **options) -> Tokenizer:
+def letters(*more: str, **options: Any) -> Tokenizer:
     t = Tokenizer(models.BPE({c: i for i, c in enumerate([*"abc", *more])}, [], **options))
     t.decoder = decoders.Fuse()
     return t
@@ -48,7 +51,7 @@ def bytes_with(*added: AddedToken) -> Reader:
 
 
 @pytest.fixture(scope="module")
-def kind(tmp_path_factory):
+def kind(tmp_path_factory: pytest.TempPathFactory) -> Any:
     made: dict[str, Reader] = {}
 
     def give(name: str) -> Reader:
@@ -70,7 +73,7 @@ def kind(tmp_path_factory):
     "name",
     [*KINDS, *SLOW, "gpt2-tokenizer", "llama2-tokenizer", "stories260K", "gpt-nano-sort"],
 )
-def test_whatever_does_not_come_back_is_told(name, text, kind):
+def test_whatever_does_not_come_back_is_told(name: str, text: Any, kind: Any) -> None:
     tokenizer = kind(name)
     try:
         tokens = tokenizer.encode(text, False)
@@ -85,7 +88,7 @@ def test_whatever_does_not_come_back_is_told(name, text, kind):
     assert f"{unknown} in the text" not in told or unknown in text
 
 
-def test_characters_dropped_without_a_token_are_named():
+def test_characters_dropped_without_a_token_are_named() -> None:
     tokenizer = read_by(letters())
     with pytest.raises(engine.TokenError, match=r"nothing for “é” \(U\+00E9\) and “€” \(U\+20AC"):
         tokenizer.encode("é€")
@@ -103,7 +106,9 @@ def test_characters_dropped_without_a_token_are_named():
         ("é€", "and “€” (U+20AC) are"),
     ],
 )
-def test_what_an_unknown_token_stands_for_is_named_and_not_called_text(text, named):
+def test_what_an_unknown_token_stands_for_is_named_and_not_called_text(
+    text: str, named: str
+) -> None:
     told = read_by(letters("<unk>", unk_token="<unk>"), unk="<unk>").encode(text).warnings
     assert any(f"{named} not in this vocabulary" in one for one in told)
     assert not any("in the text" in one for one in told)
@@ -121,7 +126,7 @@ def test_what_an_unknown_token_stands_for_is_named_and_not_called_text(text, nam
          "“á” (U+00E1) is read as “a”"),
     ],
 )  # fmt: skip
-def test_what_is_normalized_is_told_by_letter(normalizer, text, told):
+def test_what_is_normalized_is_told_by_letter(normalizer: Any, text: str, told: str) -> None:
     backend = letters()
     backend.normalizer = normalizer
     assert told in " ".join(read_by(backend).encode(text).warnings)
@@ -132,7 +137,7 @@ def test_what_is_normalized_is_told_by_letter(normalizer, text, told):
     [models.WordLevel({"a": 0}), models.WordPiece({"a": 0}), models.Unigram([("a", -1.0)])],
     ids=["word level", "word piece", "unigram"],
 )
-def test_a_tokenizer_that_fails_on_what_it_does_not_know_says_on_what(model):
+def test_a_tokenizer_that_fails_on_what_it_does_not_know_says_on_what(model: Any) -> None:
     backend = Tokenizer(model)
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = read_by(backend)
@@ -143,7 +148,7 @@ def test_a_tokenizer_that_fails_on_what_it_does_not_know_says_on_what(model):
     assert not tokenizer.writes(prompt, ids, " é")
 
 
-def test_an_ordinary_error_for_a_prompt_of_which_nothing_is_left(tmp_path):
+def test_an_ordinary_error_for_a_prompt_of_which_nothing_is_left(tmp_path: Path) -> None:
     directory = save_model("gpt2", tmp_path)
     e = engine.Experiment(str(directory), prompt="\n", prepend_bos=False)
     for ask in (engine.next_token, engine.logit_lens, engine.attention):
@@ -160,7 +165,9 @@ SPACES = [" ", "\n", "\t", "\n\n", " \n\t"]
 @pytest.mark.parametrize("beside", SPACES)
 @pytest.mark.parametrize("special", [True, False])
 @pytest.mark.parametrize(("lstrip", "rstrip"), [(1, 0), (0, 1), (1, 1), (0, 0)])
-def test_what_a_marker_swallows_is_told_by_count_and_kind(lstrip, rstrip, special, beside):
+def test_what_a_marker_swallows_is_told_by_count_and_kind(
+    lstrip: int, rstrip: int, special: bool, beside: str
+) -> None:
     marker = AddedToken("<|user|>", lstrip=bool(lstrip), rstrip=bool(rstrip), special=special,
                         normalized=False)  # fmt: skip
     tokenizer = bytes_with(marker)
@@ -178,7 +185,7 @@ def test_what_a_marker_swallows_is_told_by_count_and_kind(lstrip, rstrip, specia
     assert "".join(text[a:b] for a, b in tokens.offsets) == text
 
 
-def test_a_marker_with_nothing_beside_it_swallows_nothing():
+def test_a_marker_with_nothing_beside_it_swallows_nothing() -> None:
     for options in ({"rstrip": True}, {"lstrip": True}, {"single_word": True}):
         tokenizer = bytes_with(AddedToken("<m>", **options))
         for text in ("<m>", "a<m>b", "<m>a", "a b"):

@@ -4,6 +4,7 @@ at its end as at its beginning."""
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken
@@ -31,7 +32,7 @@ def written(rng: random.Random, n: int) -> str:
 
 @pytest.mark.parametrize("name", ["seq-gpt2", "seq-llama", "gpt2-tokenizer", "llama2-tokenizer"])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_growing_text_is_tokenized_as_the_whole_of_it(name, seed):
+def test_a_growing_text_is_tokenized_as_the_whole_of_it(name: str, seed: int) -> None:
     t, rng = tokenizer(name), random.Random(seed)
     prompt = t.encode(written(rng, rng.choice((0, 3, 120))))
     pieces = t.ids_of([written(rng, 220)])[0]
@@ -55,7 +56,7 @@ def test_a_growing_text_is_tokenized_as_the_whole_of_it(name, seed):
     assert compared > 3
 
 
-def test_a_step_of_a_long_text_tokenizes_only_its_end(monkeypatch):
+def test_a_step_of_a_long_text_tokenizes_only_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     t = tokenizer("seq-gpt2")
     growing = Rereading(t, t.encode("1 2 3"))
     read: list[int] = []
@@ -68,7 +69,7 @@ def test_a_step_of_a_long_text_tokenizes_only_its_end(monkeypatch):
     assert len(growing.ids()) == 1003 and max(read) < 400 and sum(read) < 1000 * 250
 
 
-def test_where_tokens_may_reach_over_spaces_texts_are_not_cut(tmp_path):
+def test_where_tokens_may_reach_over_spaces_texts_are_not_cut(tmp_path: Path) -> None:
     assert tokenizer("seq-gpt2").splits_at_spaces and not tokenizer("seq-llama").splits_at_spaces
     for i, added in enumerate(
         (AddedToken("new york"), AddedToken("<x>", rstrip=True), AddedToken("ab", single_word=True))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ CHANGES = {"byte fallback, stripped at its end", "byte fallback before its space
 
 
 @pytest.fixture(scope="module")
-def kind(tmp_path_factory):
+def kind(tmp_path_factory: pytest.TempPathFactory) -> Any:
     made: dict[str, Tokenizer] = {}
 
     def give(name: str) -> Tokenizer:
@@ -52,7 +54,9 @@ def prompt_of(t: Tokenizer, ids: list[int]) -> Tokens:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("name", ALL)
-def test_what_is_generated_is_decode_of_all_without_decode_of_the_prompt(name, seed, kind):
+def test_what_is_generated_is_decode_of_all_without_decode_of_the_prompt(
+    name: str, seed: int, kind: Any
+) -> None:
     t, rng = kind(name), random.Random(seed)
     before = drawn(t, rng, rng.choice((1, 2, 5, 60)))
     written = Rereading(t, prompt_of(t, before))
@@ -72,7 +76,7 @@ def test_what_is_generated_is_decode_of_all_without_decode_of_the_prompt(name, s
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", [name for name in ALL if name not in CHANGES])
-def test_each_step_adds_what_the_text_is_longer_by(name, seed, kind):
+def test_each_step_adds_what_the_text_is_longer_by(name: str, seed: int, kind: Any) -> None:
     t, rng = kind(name), random.Random(seed)
     before, generated = drawn(t, rng, rng.choice((1, 40))), drawn(t, rng, 90)
     written = Rereading(t, prompt_of(t, before))
@@ -89,7 +93,7 @@ def test_each_step_adds_what_the_text_is_longer_by(name, seed, kind):
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in CHANGES])
-def test_the_texts_of_tokens_together_are_their_text(name, kind):
+def test_the_texts_of_tokens_together_are_their_text(name: str, kind: Any) -> None:
     t = kind(name)
     for seed in range(20):
         ids = drawn(t, random.Random(seed), 50)
@@ -98,7 +102,7 @@ def test_the_texts_of_tokens_together_are_their_text(name, kind):
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES - {"ctrl", "joined by @@"}))
-def test_words_of_whole_characters_are_their_text_byte_by_byte(name, kind):
+def test_words_of_whole_characters_are_their_text_byte_by_byte(name: str, kind: Any) -> None:
     t = kind(name)
     for text in ("the", "a the a", "ê 日 a", "🚀the 🚀", "a ê"):
         ids = t.ids_of([text])[0]
@@ -108,7 +112,7 @@ def test_words_of_whole_characters_are_their_text_byte_by_byte(name, kind):
             assert b"".join(t.bytes_of(ids, ids)).decode() == written.generated
 
 
-def test_a_word_with_an_open_end_is_shown_closed_by_what_follows(kind):
+def test_a_word_with_an_open_end_is_shown_closed_by_what_follows(kind: Any) -> None:
     for name, words in (("ctrl", "h@@ e@@ hello a"), ("joined by @@", "he@@ he@@ llo m1")):
         t = kind(name)
         ids = [t.hf.get_vocab()[word] for word in words.split()]
@@ -119,12 +123,14 @@ def test_a_word_with_an_open_end_is_shown_closed_by_what_follows(kind):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_only_what_is_bytes_is_spelled_without_the_decoder(name, kind):
+def test_only_what_is_bytes_is_spelled_without_the_decoder(name: str, kind: Any) -> None:
     assert isinstance(kind(name)._spelling, ByteSpelling) == (name in IN_BYTES)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_step_of_a_long_text_decodes_only_its_end(name, kind, monkeypatch):
+def test_a_step_of_a_long_text_decodes_only_its_end(
+    name: str, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     t = kind(name)
     ids = drawn(t, random.Random(0), 400)
     written = Rereading(t, prompt_of(t, ids))
@@ -142,7 +148,7 @@ def test_a_step_of_a_long_text_decodes_only_its_end(name, kind, monkeypatch):
     assert max(read) <= 80 and len(read) < 5 * len(ordinary)
 
 
-def test_a_word_level_text_is_not_told_to_be_tokenized_otherwise(tmp_path):
+def test_a_word_level_text_is_not_told_to_be_tokenized_otherwise(tmp_path: Path) -> None:
     t = Tokenizer.load(save_kind("word level", tmp_path, marks=False))
     assert t.splits_at_spaces
     prompt = t.encode("m41 m1")
@@ -157,7 +163,7 @@ def test_a_word_level_text_is_not_told_to_be_tokenized_otherwise(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["word level", "word level of symbols", "word piece"])
-def test_a_text_cut_at_spaces_is_tokenized_as_the_whole_of_it(name, tmp_path):
+def test_a_text_cut_at_spaces_is_tokenized_as_the_whole_of_it(name: str, tmp_path: Path) -> None:
     t, rng = Tokenizer.load(save_kind(name, tmp_path, marks=False)), random.Random(name)
     assert t.splits_at_spaces
     words = [*MOVES[:9], "play", "playing", "don't", "the", "he", "é", "x.y", "'", "Aé", ">", "+"]
@@ -172,7 +178,7 @@ def test_a_text_cut_at_spaces_is_tokenized_as_the_whole_of_it(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_ids_without_a_token_have_no_text(name, kind):
+def test_ids_without_a_token_have_no_text(name: str, kind: Any) -> None:
     t = kind(name)
     known = set(t.hf.get_vocab().values()) | set(t.hf.added_tokens_decoder)
     holes = [i for i in range(max(known) + 40) if i not in known]
@@ -187,7 +193,7 @@ def test_ids_without_a_token_have_no_text(name, kind):
         assert t.texts([i, b], [a])[1] == t.texts([b], [a])[0]
 
 
-def test_an_answer_within_a_word_is_read_where_it_stands(kind):
+def test_an_answer_within_a_word_is_read_where_it_stands(kind: Any) -> None:
     t = kind("word piece")
     prompt = t.encode("play")
     ing = (t.hf.get_vocab()["##ing"],)
@@ -198,7 +204,7 @@ def test_an_answer_within_a_word_is_read_where_it_stands(kind):
     assert not moves and suffixed.texts(ids, prompt.ids) == (" he",)
 
 
-def test_what_a_tokenizer_cleans_up_by_itself_is_no_part_of_the_text(tmp_path):
+def test_what_a_tokenizer_cleans_up_by_itself_is_no_part_of_the_text(tmp_path: Path) -> None:
     config = save_kind("word level", tmp_path) / "tokenizer_config.json"
     told = json.loads(config.read_text()) | {"clean_up_tokenization_spaces": True}
     config.write_text(json.dumps(told))

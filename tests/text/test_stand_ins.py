@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import engine
 from engine.model.checkpoints import BUNDLED
+from tests.support.tiny_models import Tiny
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 548105171\n"
 PAGE = "<!DOCTYPE html>\n<html><body>Access denied</body></html>"
@@ -18,7 +19,7 @@ NAMES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safete
 
 
 @pytest.fixture
-def copied(tiny, tmp_path) -> Path:
+def copied(tiny: Tiny, tmp_path: Path) -> Path:
     """A tiny model's directory that may be spoilt."""
     return Path(shutil.copytree(tiny("gpt2"), tmp_path / "model"))
 
@@ -40,14 +41,16 @@ def refusal(directory: Path) -> str:
         ("", "is empty"),
     ],
 )
-def test_what_lies_in_a_files_place_is_named(name, content, told, copied):
+def test_what_lies_in_a_files_place_is_named(
+    name: str, content: str, told: str, copied: Path
+) -> None:
     (copied / name).write_text(content)
     said = refusal(copied)
     assert f"“{name}” {told}" in said and "damaged" not in said
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_link_that_leads_nowhere_is_named(name, copied):
+def test_a_link_that_leads_nowhere_is_named(name: str, copied: Path) -> None:
     (copied / name).unlink()
     (copied / name).symlink_to(copied.parent / "blobs" / "gone")
     assert f"“{name}” is a link to a file that is not there" in refusal(copied)
@@ -66,7 +69,7 @@ def in_parts(directory: Path) -> list[str]:
     return files
 
 
-def test_a_missing_part_of_the_weights_is_named(copied):
+def test_a_missing_part_of_the_weights_is_named(copied: Path) -> None:
     files = in_parts(copied)
     engine.load(str(copied))
     engine.release(str(copied))
@@ -85,7 +88,9 @@ def test_a_missing_part_of_the_weights_is_named(copied):
         ("my_wrapper.inner.", "the one in the wrapper.save_pretrained"),
     ],
 )
-def test_weights_under_a_wrappers_name_are_named_with_what_helps(prefix, help, copied):
+def test_weights_under_a_wrappers_name_are_named_with_what_helps(
+    prefix: str, help: str, copied: Path
+) -> None:
     weights = load_file(copied / "model.safetensors")
     save_file(
         {f"{prefix}{n}": w for n, w in weights.items()},
@@ -96,7 +101,7 @@ def test_weights_under_a_wrappers_name_are_named_with_what_helps(prefix, help, c
     assert f"all of its weights are called “{prefix}…”" in said and help in said
 
 
-def test_lora_weights_beside_the_models_own_are_named(copied):
+def test_lora_weights_beside_the_models_own_are_named(copied: Path) -> None:
     weights = load_file(copied / "model.safetensors")
     own = next(n for n in weights if n.endswith("c_attn.weight"))
     layer = own.removesuffix(".weight")
@@ -110,7 +115,7 @@ def test_lora_weights_beside_the_models_own_are_named(copied):
 
 
 @pytest.mark.parametrize("with_config", [False, True])
-def test_an_adapter_alone_is_named_with_its_base(with_config, copied):
+def test_an_adapter_alone_is_named_with_its_base(with_config: bool, copied: Path) -> None:
     (copied / "model.safetensors").rename(copied / "adapter_model.safetensors")
     (copied / "adapter_config.json").write_text(
         json.dumps({"base_model_name_or_path": "gpt2", "peft_type": "LORA"})
@@ -120,13 +125,13 @@ def test_an_adapter_alone_is_named_with_its_base(with_config, copied):
     assert "is a LoRA adapter, a change of gpt2, and no model by itself" in refusal(copied)
 
 
-def test_a_tokenizer_alone_names_what_stands_in_its_place(tmp_path):
+def test_a_tokenizer_alone_names_what_stands_in_its_place(tmp_path: Path) -> None:
     directory = Path(shutil.copytree(BUNDLED / "seq-gpt2", tmp_path / "tokenizer"))
     (directory / "tokenizer.json").write_text(LFS)
     with pytest.raises(engine.ModelError, match=r"“tokenizer\.json” is a Git LFS pointer"):
         engine.tokenize(str(directory), "1 2 3")
 
 
-def test_a_gguf_that_is_a_pointer_is_named(tmp_path):
+def test_a_gguf_that_is_a_pointer_is_named(tmp_path: Path) -> None:
     (tmp_path / "some.gguf").write_text(LFS)
     assert "“some.gguf” is a Git LFS pointer" in refusal(tmp_path / "some.gguf")

@@ -4,6 +4,7 @@ are written as others' are: the text is the tokenizer's, and what is missing is 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ PROMPTS = {"word level": "m41 m1", "holes": "m41 m1"}
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A tiny GPT-2 with a tokenizer of a kind and `extra` outputs beyond it; those of `wins` are
     the likeliest everywhere."""
     made: dict[tuple, Path] = {}
@@ -49,12 +50,12 @@ def model(tmp_path_factory):
     return give
 
 
-def decoded(directory: str, ids) -> str:
+def decoded(directory: str, ids: Any) -> str:
     return Tokenizer.load(Path(directory)).hf.decode(ids, clean_up_tokenization_spaces=False)
 
 
 @pytest.mark.parametrize("kind", SPACED)
-def test_every_view_of_a_text_has_the_text_the_decoder_gives(kind, model):
+def test_every_view_of_a_text_has_the_text_the_decoder_gives(kind: str, model: Any) -> None:
     directory, prompt = model(kind), PROMPTS.get(kind, "the he")
     e = engine.Experiment(directory, prompt, ablations="0.0")
     ids = list(engine.tokenize(directory, prompt).ids)
@@ -82,7 +83,7 @@ def test_every_view_of_a_text_has_the_text_the_decoder_gives(kind, model):
 
 
 @pytest.mark.parametrize("retokenize", [False, True])
-def test_a_word_level_text_is_tokenized_as_it_was_made(model, retokenize):
+def test_a_word_level_text_is_tokenized_as_it_was_made(model: Any, retokenize: bool) -> None:
     directory = model("word level", wins=(3 + MOVES.index("m7"),))
     steps = list(engine.generate(engine.Experiment(directory, "m1 m2"), 5, retokenize=retokenize))
     assert "".join(step.clean.text for step in steps) == " m7 m7 m7 m7 m7"
@@ -91,8 +92,8 @@ def test_a_word_level_text_is_tokenized_as_it_was_made(model, retokenize):
 
 @pytest.mark.parametrize("answer", [" m7", "m7", " m7 m7", "m7 m7"])
 def test_word_level_answers_are_right_with_and_without_the_space_they_have_no_token_for(
-    model, answer
-):
+    model: Any, answer: str
+) -> None:
     e = engine.Experiment(model("word level", wins=(3 + MOVES.index("m7"),)))
     prompts = [engine.Example("", prompt, answer) for prompt in ("m1", "m1 m2")]
     found = engine.generate_many(e, prompts, 3).result()
@@ -103,7 +104,9 @@ def test_word_level_answers_are_right_with_and_without_the_space_they_have_no_to
 
 @pytest.mark.parametrize("retokenize", [False, True])
 @pytest.mark.parametrize("kind", ["word level", "byte level", "unigram", "byte fallback", "holes"])
-def test_an_id_beyond_the_tokenizer_has_no_text_and_nothing_to_feed(kind, retokenize, model):
+def test_an_id_beyond_the_tokenizer_has_no_text_and_nothing_to_feed(
+    kind: str, retokenize: bool, model: Any
+) -> None:
     n = len(Tokenizer.load(Path(model(kind))).hf.get_vocab())
     beyond = 4 if kind == "holes" else n + 9
     directory = model(kind, extra=20, wins=(beyond, 3))
@@ -127,13 +130,13 @@ def test_an_id_beyond_the_tokenizer_has_no_text_and_nothing_to_feed(kind, retoke
     assert notes == {steps[0].clean.note}
 
 
-def test_tokens_the_vocabulary_has_are_not_told_of(model):
+def test_tokens_the_vocabulary_has_are_not_told_of(model: Any) -> None:
     e = engine.Experiment(model("word level"), "m1 m2")
     assert engine.next_token(e).notes == ()
     assert not any(step.clean.note for step in engine.generate(e, 3))
 
 
-def test_defaults_fit_a_vocabulary_of_three():
+def test_defaults_fit_a_vocabulary_of_three() -> None:
     e = engine.Experiment(str(real("gpt-nano-sort")), "ABC", ablations="0.0")
     assert engine.logit_lens(e).clean.ids.shape == (3, 3, 3)
     steps = list(engine.generate(e, 3))
@@ -144,7 +147,7 @@ def test_defaults_fit_a_vocabulary_of_three():
             question(e, k=5)
 
 
-def test_defaults_of_larger_vocabularies_are_as_they_were():
+def test_defaults_of_larger_vocabularies_are_as_they_were() -> None:
     e = engine.Experiment("seq-gpt2", "1 2 3")
     assert engine.logit_lens(e).clean.ids.shape[-1] == 5
     assert len(next(engine.generate(e, 1)).clean.top.ids) == 10

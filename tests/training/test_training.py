@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from itertools import islice, pairwise
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -28,12 +30,12 @@ from training.train import fit, new_model
 
 
 @pytest.fixture(scope="module")
-def held():
+def held() -> Any:
     return held_out()
 
 
 @pytest.fixture(scope="module")
-def stream(held):
+def stream(held: Any) -> Any:
     return [line.text for line in islice(lines(1, held), 6000)]
 
 
@@ -59,12 +61,12 @@ def stream(held):
         ("Fibonacci", "5 8 13 21"),
     ],
 )
-def test_a_ladder_climbs_as_people_count(family, run):
+def test_a_ladder_climbs_as_people_count(family: str, run: str) -> None:
     ladder = LADDERS[family]
     assert any(run in " ".join(ladder.run(start, 40)) for start in ladder.starts)
 
 
-def test_the_stream_holds_every_family_in_every_separator(stream):
+def test_the_stream_holds_every_family_in_every_separator(stream: Any) -> None:
     for name, ladder in LADDERS.items():
         for separator in SEPARATORS:
             found = [s for s in ladder.starts if any(
@@ -74,13 +76,13 @@ def test_the_stream_holds_every_family_in_every_separator(stream):
         assert any(text in line for line in stream), text
 
 
-def test_no_two_styles_of_a_ladder_write_the_same():
+def test_no_two_styles_of_a_ladder_write_the_same() -> None:
     for ladder in LADDERS.values():
         written = [style.write(ladder.run(ladder.starts[2], 4)) for style in styles(ladder)]
         assert len(set(written)) == len(written), ladder.name
 
 
-def test_training_never_sees_what_a_model_is_judged_on(held, stream):
+def test_training_never_sees_what_a_model_is_judged_on(held: Any, stream: Any) -> None:
     assert set(held.examples) == set(FAMILIES)
     for family, examples in held.examples.items():
         assert len(examples) >= 50, family
@@ -89,7 +91,7 @@ def test_training_never_sees_what_a_model_is_judged_on(held, stream):
     assert not [line for line in stream if any(prompt in line for prompt in prompts)]
 
 
-def test_a_run_is_cut_before_a_held_out_window_and_not_ended(held):
+def test_a_run_is_cut_before_a_held_out_window_and_not_ended(held: Any) -> None:
     window = held.examples["numerals"][0].prompt
     start, cut = window.split()[0], window.rsplit(" ", 1)[0]
     assert held.texts[window] == len(cut)
@@ -106,7 +108,7 @@ def test_a_run_is_cut_before_a_held_out_window_and_not_ended(held):
     )
 
 
-def test_held_out_prompts_continue_their_ladder(held):
+def test_held_out_prompts_continue_their_ladder(held: Any) -> None:
     for family in LADDERS:
         for example in held.examples[family]:
             terms = re.split(r" -> | / |[,;] |\s", example.prompt.rstrip(" ->,;/\n"))
@@ -117,7 +119,7 @@ def test_held_out_prompts_continue_their_ladder(held):
             assert " ".join([*terms, answer]).lower() in runs, example
 
 
-def test_dates_and_ages_are_right():
+def test_dates_and_ages_are_right() -> None:
     rng = Random(3)
     seen = set()
     for _ in range(500):
@@ -137,7 +139,7 @@ def test_dates_and_ages_are_right():
     assert seen == {True, False}
 
 
-def test_a_shuffled_run_has_nothing_to_continue():
+def test_a_shuffled_run_has_nothing_to_continue() -> None:
     rng = Random(4)
     for ladder in (LADDERS["months"], LADDERS["numerals"], LADDERS["weekdays"]):
         for _ in range(100):
@@ -146,17 +148,17 @@ def test_a_shuffled_run_has_nothing_to_continue():
             assert not any(terms == ladder.run(s, 4) for s in ladder.starts)
 
 
-def test_done_in_leaves_a_gap_where_the_line_goes_on():
+def test_done_in_leaves_a_gap_where_the_line_goes_on() -> None:
     gap, whole = done_in(Random(1), ["1", "2", "3", "4"], 3)
     assert gap.endswith(" in") and whole.startswith(gap) and whole == f"{gap} 4."
     assert re.fullmatch(r"(\w+ \w+ in \d\. ){3}\w+ \w+ in", gap)
     assert len(SPANISH_MONTHS) == 12
 
 
-def test_training_is_the_same_twice_and_learns(tmp_path, held, stream):
+def test_training_is_the_same_twice_and_learns(tmp_path: Path, held: Any, stream: Any) -> None:
     save_gpt2_tokenizer(stream[:500], tmp_path)
 
-    def trained():
+    def trained() -> Any:
         torch.set_num_threads(1)
         model = new_model("seq-gpt2", 300, 0, 0)
         rng = Random(0)
