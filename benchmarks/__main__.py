@@ -19,6 +19,7 @@ from benchmarks import (
     busy,
     certificate,
     click,
+    closed,
     generation,
     lens,
     pruning,
@@ -39,6 +40,7 @@ EACH = {
     "pruning": pruning.measure,
     "click": click.measure,
     "busy": busy.measure,
+    "closed": closed.measure,
     "start": start.measure,
 }
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "measured.md"
