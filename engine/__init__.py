@@ -40,23 +40,20 @@ from .experiment.sites import (
     resolve_sites,
 )
 from .generation.answer_ranking import RankAnswers, rank_answers
-from .generation.figures import ANSWERS_DRAWN, STEP_NUMBERS, draw_answers, draw_shares, draw_steps
+from .generation.figures import STEP_NUMBERS
 from .generation.generation import Generate, Generation, generate
-from .generation.many_prompts import GenerateMany, Many, generate_many, run_totals
-from .generation.results import (
+from .generation.many_prompts import GenerateMany, Many, generate_many
+from .generation.results import Generated, GeneratedMany, RankedAnswers
+from .generation.runs import (
     AnswerScore,
     Continuation,
-    Generated,
-    GeneratedMany,
     ManyRow,
     RankedAnswer,
-    RankedAnswers,
     Run,
     RunTotals,
     Step,
     StepRun,
 )
-from .generation.tables import many_table, step_table, totals_table
 from .heads.attention import attention, attention_overview
 from .heads.results import Attention, AttentionOverview, AttentionRun, HeadScores, Thumbnails
 from .heads.scores import SCORES, head_scores
@@ -110,30 +107,28 @@ from .tokenizers.twins import twins
 from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
-    "ANSWERS_DRAWN", "ASPECTS", "DIRECTIONS", "MEASURES", "METRICS", "METRIC_NAMES", "MLP",
-    "MOST_NODES", "PALETTE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS",
-    "TRACES", "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore",
-    "Attention", "AttentionOverview", "AttentionRun", "Cancelled", "Candidate", "Certificate",
-    "Change", "Check", "Circuit", "Continuation", "Controls", "Discover", "Discovery", "DrawFresh",
-    "DrawTask", "Edge", "EdgeCircuit", "EngineError", "Estimate", "Evaluate", "Evaluation",
-    "Example", "Experiment", "ExperimentError", "Generate", "GenerateMany", "Generated",
-    "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind",
-    "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError",
-    "ModelInfo", "Neuron", "NextToken", "Node", "NumberLengths", "Overlap", "Overlaps", "Pair",
-    "PairScores", "PatchPaths", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question",
-    "RankAnswers", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Run", "RunTotals",
-    "Score", "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid",
-    "Step", "StepRun", "Stream", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails",
-    "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights",
-    "Work", "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
-    "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "discover",
-    "draw_answers", "draw_shares", "draw_steps", "evaluate", "examples", "fold_sites", "fresh_task",
-    "generate", "generate_many", "head_scores", "load", "logit_lens", "many_table", "models",
-    "next_token", "number_lengths", "overlap", "overlaps", "pair_families", "parse_sites",
-    "path_matrix", "path_patch", "percent", "print_receivers", "print_sites", "prune_edges",
-    "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples", "read_task",
-    "release", "resolve_sites", "run_totals", "score_task", "search_path", "shelf", "signed",
-    "step_table", "sweep", "task", "task_families", "token_view", "token_views", "tokenize",
-    "totals_table", "twins", "visible", "weight", "weights", "would_change", "write_circuits",
-    "write_task",
+    "ASPECTS", "DIRECTIONS", "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "PALETTE",
+    "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "TRACES", "Ablations",
+    "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore", "Attention",
+    "AttentionOverview", "AttentionRun", "Cancelled", "Candidate", "Certificate", "Change", "Check",
+    "Circuit", "Continuation", "Controls", "Discover", "Discovery", "DrawFresh", "DrawTask", "Edge",
+    "EdgeCircuit", "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment",
+    "ExperimentError", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
+    "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "Lens", "LensRun", "LinkError",
+    "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo", "Neuron",
+    "NextToken", "Node", "NumberLengths", "Overlap", "Overlaps", "Pair", "PairScores", "PatchPaths",
+    "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers", "RankedAnswer",
+    "RankedAnswers", "Ranking", "Receiver", "Run", "RunTotals", "Score", "ScoreTask", "Search",
+    "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "Step", "StepRun", "Stream",
+    "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenView",
+    "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights", "Work", "ablations",
+    "activations", "attention", "attention_overview", "begin", "certificate", "changes",
+    "circuit_left", "compare_sentencepiece", "compare_tokenizers", "discover", "evaluate",
+    "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_scores", "load",
+    "logit_lens", "models", "next_token", "number_lengths", "overlap", "overlaps", "pair_families",
+    "parse_sites", "path_matrix", "path_patch", "percent", "print_receivers", "print_sites",
+    "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples",
+    "read_task", "release", "resolve_sites", "score_task", "search_path", "shelf", "signed",
+    "sweep", "task", "task_families", "token_view", "token_views", "tokenize", "twins", "visible",
+    "weight", "weights", "would_change", "write_circuits", "write_task",
 ]  # fmt: skip

@@ -23,7 +23,8 @@ from ..model.work import Answer
 from ..model.worker import INTERACTIVE, Steps
 from ..passes import forward
 from ..passes.prepare import prepare
-from .results import AnswerScore, RankedAnswer, RankedAnswers
+from .results import RankedAnswers
+from .runs import AnswerScore, RankedAnswer
 from .step_numbers import overflow
 
 MOST_ANSWERS = 10_000

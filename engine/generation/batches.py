@@ -18,7 +18,7 @@ from ..passes.decoding import Changes, Decoding, OutOfMemory, row_bytes
 from ..passes.hooks import Edit
 from ..passes.prepare import prepare
 from .many_rows import RawRow
-from .results import Run
+from .runs import Run
 from .sampling import Sampling
 from .schedule import Schedule, Span
 from .step_numbers import overflow

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..showing.palette import PALETTE
 from ..showing.writing import percent, visible
-from .results import RankedAnswers, RunTotals, Step
+from .runs import RankedAnswer, RunTotals, Step
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -21,11 +21,9 @@ STEP_NUMBERS = {
     "kl": "KL(clean ‖ ablated), nats",
 }
 """What can be followed from step to step; StepRun and Step define each."""
-ANSWERS_DRAWN = 40
-"""Answers drawn, the best of the clean run."""
 
 
-def draw_steps(steps: Sequence[Step], number: str = "entropy") -> go.Figure:
+def steps_figure(steps: Sequence[Step], number: str) -> go.Figure:
     """One of STEP_NUMBERS, step by step, clean and ablated; a line stands where the texts part."""
     import plotly.graph_objects as go
 
@@ -80,7 +78,7 @@ def draw_steps(steps: Sequence[Step], number: str = "entropy") -> go.Figure:
     return figure
 
 
-def draw_shares(totals: Sequence[RunTotals]) -> go.Figure:
+def shares_figure(totals: Sequence[RunTotals]) -> go.Figure:
     """The share of prompts answered right, run by run, and the random controls of each set as dots.
 
     Where no prompt has an answer, the share whose text is the clean one.
@@ -144,11 +142,10 @@ def draw_shares(totals: Sequence[RunTotals]) -> go.Figure:
     return figure
 
 
-def draw_answers(result: RankedAnswers) -> go.Figure:
-    """The joint log-probability of each answer, clean and ablated, best of the clean run on top."""
+def answers_figure(shown: Sequence[RankedAnswer]) -> go.Figure:
+    """The joint log-probability of each answer, clean and ablated, the first on top."""
     import plotly.graph_objects as go
 
-    shown = [one for one in result.answers if one.clean is not None][:ANSWERS_DRAWN]
     figure = go.Figure()
     for name in ("clean", "ablated"):
         scores = [getattr(one, name) for one in shown]

@@ -24,7 +24,8 @@ from ..model.worker import INTERACTIVE
 from ..passes.hooks import ablated_sites
 from ..registry import model_of
 from .modes import GenerationPlan
-from .results import Generated, Step
+from .results import Generated
+from .runs import Step
 from .sampling import Sampled, Sampling
 from .schedule import spans
 from .steps import apart, notes_of, room, work

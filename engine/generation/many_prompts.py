@@ -28,7 +28,8 @@ from ..registry import model_of
 from ..tasks.families import MOST_EXAMPLES, Example, as_examples
 from .batches import ManyPlan, room, work
 from .many_rows import ManyRows
-from .results import GeneratedMany, ManyRow, Run, RunTotals
+from .results import GeneratedMany
+from .runs import ManyRow, Run
 from .sampling import Sampled
 
 MOST_ROWS = 100_000
@@ -144,7 +145,7 @@ class GenerateMany(Sampled, Question[ManyRow, GeneratedMany]):
 
         def gather(some: list[ManyRow], _: object) -> GeneratedMany:
             rows = tuple(sorted(some, key=lambda row: row.index))
-            return GeneratedMany(rows, run_totals(runs, rows), self.seed, notes)
+            return GeneratedMany(rows, runs, self.seed, notes)
 
         return _GeneratingMany(
             steps=lambda put: work(model, plan, put),
@@ -189,27 +190,6 @@ def _sets(given: Any) -> tuple[tuple[str, Ablations], ...]:
     if not pairs or not all(isinstance(one, tuple) and len(one) == 2 for one in each):
         raise ExperimentError("`sets` gives each set of ablations a name, as in {“late”: “a9”}.")
     return tuple((str(name), ablations(own)) for name, own in each)
-
-
-def run_totals(runs: Sequence[Run], rows: Iterable[ManyRow]) -> tuple[RunTotals, ...]:
-    """What each run came to over these rows, which may be some of them or all."""
-    rows = list(rows)
-    result = []
-    for r, run in enumerate(runs):
-        mine = [(row.continuations[r], row.continuations[0]) for row in rows]
-        verdicts = [one.right for one, _ in mine if one is not None and one.right is not None]
-        same = [a.ids == b.ids for a, b in mine if a is not None and b is not None]
-        result.append(
-            RunTotals(
-                run,
-                len(verdicts),
-                sum(verdicts),
-                sum(verdicts) / len(verdicts) if verdicts else None,
-                len(same),
-                sum(same) / len(same) if same else None,
-            )
-        )
-    return tuple(result)
 
 
 def _runs(

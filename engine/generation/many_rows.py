@@ -9,7 +9,7 @@ from ..experiment.results import Tokens
 from ..tasks.families import Example
 from ..text.rereading import Rereading
 from ..text.tokens import Tokenizer
-from .results import Continuation, ManyRow
+from .runs import Continuation, ManyRow
 
 
 @dataclass(frozen=True)

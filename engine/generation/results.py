@@ -1,138 +1,18 @@
-"""Results of generation: steps, tables of many prompts, rankings of whole answers. No tensors."""
+"""Results of generation: one text, many prompts, whole answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from jaxtyping import Float
+from ..experiment.results import Tokens
+from .figures import answers_figure, shares_figure, steps_figure
+from .runs import AnswerScore, ManyRow, RankedAnswer, Run, RunTotals, Step
 
-from ..experiment.results import Ranking, Tokens
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 Rows = list[dict[str, object]]
-
-
-@dataclass(frozen=True)
-class StepRun:
-    """One token of one run, and what the model said before it was taken.
-
-    `token_id`, `token` (raw piece), `text` (what it adds to the text). `log_prob` (natural
-    logarithm), `prob` (0 to 1) and `rank` (1 is best) are of the token taken, by the model's own
-    distribution: temperature, top-k and top-p change what is taken, not what is shown. `entropy`
-    of that distribution in nats, 0 to ln(d_vocab). `top`: the best tokens; its `moves` tell how
-    many places a token stands higher here than in the clean run at the same step, in the clean run
-    than in the ablated one (0 once that run has ended). `forced`: the token was given, not taken.
-    `ends`: it is the tokenizer's end of text, and the run's last.
-    `retokenizes`: tokenizing the prompt with everything generated up to here would give other
-    ids (not judged inside a character of several bytes). `rewritten`: all the ids of that text,
-    the prompt's too, where `retokenize` has put them in the place of those there were. `note`: a
-    sentence where the tokenizer has no token of this id, so that it has no text; else empty.
-    """
-
-    token_id: int
-    token: str
-    text: str
-    log_prob: float
-    prob: float
-    rank: int
-    entropy: float
-    top: Ranking
-    forced: bool = False
-    ends: bool = False
-    retokenizes: bool = False
-    rewritten: tuple[int, ...] | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of generation, clean and ablated.
-
-    `index` counts from 0 after the prompt, forced tokens included. `clean` and `ablated` are None
-    once that run has ended. `parted`: their ids differ, here or earlier. `kl`: divergence of the
-    ablated distribution from the clean one, KL(clean ‖ ablated) in nats; None once they have read
-    different texts or one has ended. `unswitched`: the ablated run as it goes on where the last
-    switch is not made; None without a switch, and once it has ended.
-    """
-
-    index: int
-    clean: StepRun | None
-    ablated: StepRun | None
-    parted: bool
-    kl: float | None
-    unswitched: StepRun | None = None
-
-
-@dataclass(frozen=True)
-class Continuation:
-    """What one run made of one prompt.
-
-    `ids`, `tokens` (raw pieces) and `text` of what was generated. `log_prob`: their joint
-    log-probability by the model's own distribution, natural logarithm. `ended`: the last of them
-    is the end of text. `right`: the text begins with the expected answer, or the ids with those
-    the answer gets in place (a word-level tokenizer has no token for a space), and does not go on
-    with the same word or number; None where no answer is expected. `parts_at`: the first step at
-    which it differs from the clean run; None where it never does. `retokenizes`: tokenizing the
-    whole text would give other ids. `note`: a sentence where the tokenizer has no token of one of
-    the ids, so that it has no text; else empty.
-    """
-
-    ids: tuple[int, ...]
-    tokens: tuple[str, ...]
-    text: str
-    log_prob: float
-    ended: bool
-    right: bool | None
-    parts_at: int | None
-    retokenizes: bool
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One of the runs every prompt is put through.
-
-    `name`: "clean", the name of an ablation set, or that of a control. `ablations`: what is
-    changed, as written. `control_of`: the set whose random control it is, else empty.
-    """
-
-    name: str
-    ablations: str
-    control_of: str = ""
-
-
-@dataclass(frozen=True)
-class ManyRow:
-    """One prompt in every run.
-
-    `index`: its place among the prompts. `answer`: what is expected, or empty. `seed`: the one its
-    tokens were drawn with. `continuations`: one for each of the runs, in their order; None where
-    that run could not be done. `errors`: why, for each run, else empty.
-    """
-
-    index: int
-    prompt: str
-    answer: str
-    seed: int
-    continuations: tuple[Continuation | None, ...]
-    errors: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class RunTotals:
-    """What a run came to over all prompts.
-
-    `judged`: prompts with an answer that were run. `right`: of these, how many were answered
-    right; `share_right` is their share, 0 to 1, None where nothing could be judged. `compared`:
-    prompts that were run here and clean; `share_same`: the share of these with the clean text.
-    """
-
-    run: Run
-    judged: int
-    right: int
-    share_right: float | None
-    compared: int
-    share_same: float | None
 
 
 @dataclass(frozen=True)
@@ -145,53 +25,94 @@ class Generated:
     ended: str
     notes: tuple[str, ...]
 
+    def figure(self, number: str = "entropy") -> go.Figure:
+        """One of STEP_NUMBERS, step by step, clean and ablated; a line stands where texts part."""
+        return steps_figure(self.steps, number)
+
+    def table(self) -> Rows:
+        """The rows of every `Step.table`: one row a token, step by step, run by run."""
+        return [row for step in self.steps for row in step.table()]
+
 
 @dataclass(frozen=True)
 class GeneratedMany:
-    """Many prompts in every run. `totals` has one entry a run, in the order of `rows`'
-    continuations: the clean run, each set, and behind it its controls. `seed`: that of the
-    controls and of the first prompt. `notes`: what a reader must know, in sentences."""
+    """Many prompts in every run, or as many as are done. `runs`: the clean run, each set, and
+    behind it its controls, in the order of `rows`' continuations. `seed`: that of the controls and
+    of the first prompt. `notes`: what a reader must know, in sentences."""
 
     rows: tuple[ManyRow, ...]
-    totals: tuple[RunTotals, ...]
+    runs: tuple[Run, ...]
     seed: int
     notes: tuple[str, ...]
 
+    @property
+    def totals(self) -> tuple[RunTotals, ...]:
+        """What each run came to over these rows."""
+        result = []
+        for r, run in enumerate(self.runs):
+            mine = [(row.continuations[r], row.continuations[0]) for row in self.rows]
+            verdicts = [one.right for one, _ in mine if one is not None and one.right is not None]
+            same = [a.ids == b.ids for a, b in mine if a is not None and b is not None]
+            result.append(
+                RunTotals(
+                    run,
+                    len(verdicts),
+                    sum(verdicts),
+                    sum(verdicts) / len(verdicts) if verdicts else None,
+                    len(same),
+                    sum(same) / len(same) if same else None,
+                )
+            )
+        return tuple(result)
 
-@dataclass(frozen=True)
-class AnswerScore:
-    """A whole answer in one run, teacher-forced in one pass.
+    def figure(self) -> go.Figure:
+        """The share of prompts answered right, run by run, and each set's random controls as dots.
 
-    `log_probs` [n_tokens]: of each token given the ones before it, natural logarithm; `log_prob`
-    their sum, `prob` its exponential, 0 to 1. `rank`: its place among the candidates by
-    `log_prob`, 1 is best. `share`: its part of the candidates' probability together, 0 to 1.
-    """
+        Where no prompt has an answer, the share whose text is the clean one.
+        """
+        return shares_figure(self.totals)
 
-    log_probs: Float[np.ndarray, " n_tokens"]
-    log_prob: float
-    prob: float
-    rank: int
-    share: float
+    def table(self) -> Rows:
+        """What each run came to: one row a run; shares from 0 to 1, empty where nothing was
+        judged."""
+        return [
+            {
+                "run": t.run.name,
+                "ablations": t.run.ablations,
+                "control_of": t.run.control_of,
+                "judged": t.judged,
+                "right": t.right,
+                "share_right": "" if t.share_right is None else t.share_right,
+                "compared": t.compared,
+                "share_same": "" if t.share_same is None else t.share_same,
+            }
+            for t in self.totals
+        ]
 
-
-@dataclass(frozen=True)
-class RankedAnswer:
-    """A candidate answer, clean and ablated.
-
-    `ids` and `tokens` are those it gets in place. `retokenizes`: writing it after the prompt would
-    change the prompt's own last tokens; it is then scored as tokens of its own. `move`: how many
-    places it stands higher when ablated (positive: it rose). `error`: why it is not scored, else
-    empty; the scores are then None.
-    """
-
-    text: str
-    ids: tuple[int, ...]
-    tokens: tuple[str, ...]
-    retokenizes: bool
-    clean: AnswerScore | None
-    ablated: AnswerScore | None
-    move: int
-    error: str = ""
+    def prompts_table(self) -> Rows:
+        """One row a prompt and run, prompts in their order."""
+        return [
+            {
+                "prompt": row.index,
+                "text": row.prompt,
+                "answer": row.answer,
+                "seed": row.seed,
+                "run": run.name,
+                "ablations": run.ablations,
+                "control_of": run.control_of,
+                "generated": "" if one is None else one.text,
+                "ids": "" if one is None else " ".join(map(str, one.ids)),
+                "log_prob": "" if one is None else one.log_prob,
+                "right": "" if one is None or one.right is None else one.right,
+                "ended": "" if one is None else one.ended,
+                "parts_at": "" if one is None or one.parts_at is None else one.parts_at,
+                "retokenizes": "" if one is None else one.retokenizes,
+                "note": "" if one is None else one.note,
+                "error": error,
+            }
+            for row in sorted(self.rows, key=lambda row: row.index)
+            for run, one, error in zip(self.runs, row.continuations, row.errors, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -208,6 +129,11 @@ class RankedAnswers:
         """The scored answers, best first in the ablated run."""
         scored = [a for a in self.answers if a.ablated is not None]
         return tuple(sorted(scored, key=lambda a: a.ablated.rank if a.ablated else 0))
+
+    def figure(self, most: int = 40) -> go.Figure:
+        """The joint log-probability of each answer, clean and ablated, the best of the clean run on
+        top and `most` of them."""
+        return answers_figure([one for one in self.answers if one.clean is not None][:most])
 
     def table(self) -> Rows:
         """Whole answers ranked: one row an answer, best first in the clean run.

@@ -12,7 +12,7 @@ import numpy as np
 from ..experiment.results import Ranking, Tokens
 from ..text.rereading import Rereading
 from ..text.tokens import Tokenizer
-from .results import Step, StepRun
+from .runs import Step, StepRun
 from .step_numbers import StepNumbers
 
 

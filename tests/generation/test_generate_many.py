@@ -232,7 +232,7 @@ def test_rows_come_as_they_are_done_and_totals_of_some_can_be_had(tiny: Tiny) ->
     many = engine.generate_many(e, [engine.Example("", "t1", " t2"), "t3 t4"], 4)
     first = next(many)
     assert first.index == 0
-    assert [t.judged for t in engine.run_totals(many.runs, [first])] == [1, 1]
+    assert [t.judged for t in engine.GeneratedMany((first,), many.runs, 0, ()).totals] == [1, 1]
     assert next(many).index == 1
     assert next(many, None) is None and many.progress == 1.0 and "All 2" in many.ended
 

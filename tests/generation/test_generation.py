@@ -225,7 +225,7 @@ def test_the_text_without_the_switch_goes_on_beside_the_one_with_it(
     for run in ALL_RUNS:
         ids = [getattr(s, run).token_id for s in steps]
         agree(again, run, ids, [torch.tensor(logits_of(getattr(s, run))) for s in steps])
-    assert engine.step_table(again)[-1]["run"] == "unswitched"
+    assert again[-1].table()[-1]["run"] == "unswitched"
 
 
 def test_the_clean_text_is_the_unswitched_one_where_nothing_acted_before(endless: Any) -> None:

@@ -126,7 +126,7 @@ def test_an_id_beyond_the_tokenizer_has_no_text_and_nothing_to_feed(
         assert step.clean.rewritten == (prompt if retokenize else None)
     one = engine.generate_many(e, [e.prompt], 3).result().rows[0].continuations[0]
     assert one.text == "" and f"Id {beyond} has no token" in one.note
-    notes = {row["note"] for row in engine.step_table(steps) if row["kind"] == "taken"}
+    notes = {row["note"] for step in steps for row in step.table() if row["kind"] == "taken"}
     assert notes == {steps[0].clean.note}
 
 

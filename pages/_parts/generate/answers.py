@@ -14,6 +14,8 @@ from pages._parts.text import percent, plain, visible
 
 _KEY = "_answers"
 
+_MOST_DRAWN = 40
+
 
 def answers(e: engine.Experiment, shape: engine.Shape) -> None:
     """The whole view. Raises: EngineError."""
@@ -58,9 +60,9 @@ def _drawn(result: engine.RankedAnswers) -> None:
         return
     components.library("plotly")
     csv = as_csv(result.table())
-    figure(engine.draw_answers(result), "answers", csv=csv, key="answers")
-    if len(scored) > engine.ANSWERS_DRAWN:
-        st.caption(f"The best {engine.ANSWERS_DRAWN} of {len(scored):,} are drawn.")
+    figure(result.figure(_MOST_DRAWN), "answers", csv=csv, key="answers")
+    if len(scored) > _MOST_DRAWN:
+        st.caption(f"The best {_MOST_DRAWN} of {len(scored):,} are drawn.")
 
 
 def _every_answer(result: engine.RankedAnswers, python: str) -> None:

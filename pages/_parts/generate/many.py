@@ -81,8 +81,7 @@ def _asked(question: engine.GenerateMany) -> engine.GeneratedMany | None:
     if result is None or not rows:
         return result
     rows = tuple(sorted((*rows, *result.rows), key=lambda row: row.index))
-    runs = [t.run for t in result.totals]
-    return replace(result, rows=rows, totals=engine.run_totals(runs, rows))
+    return replace(result, rows=rows)
 
 
 def _go_on(key: str) -> None:
@@ -100,10 +99,10 @@ def _results(question: engine.GenerateMany, result: engine.GeneratedMany, writte
     if rows and work.is_over(KEY):
         components.library("plotly")
         figure(
-            engine.draw_shares(totals),
+            result.figure(),
             "generation-shares",
-            csv=as_csv(engine.totals_table(totals)),
-            python=python(question, written, "engine.totals_table(result.totals)"),
+            csv=as_csv(result.table()),
+            python=python(question, written, "result.table()"),
             key="generation_shares",
         )
     st.dataframe(_totals_shown(question, totals), hide_index=True)
@@ -119,18 +118,18 @@ def _results(question: engine.GenerateMany, result: engine.GeneratedMany, writte
 def _every_prompt(
     question: engine.GenerateMany, result: engine.GeneratedMany, written: str
 ) -> None:
-    runs, rows = [t.run for t in result.totals], result.rows
+    rows = result.rows
     answers = any(one.answer for one in question.prompts)
     st.caption("Every prompt:")
-    shown = [_shown(runs, row, answers) for row in rows[:_MOST_SHOWN]]
+    shown = [_shown(result.runs, row, answers) for row in rows[:_MOST_SHOWN]]
     st.dataframe(shown, hide_index=True, height="content" if len(shown) <= 14 else 500)
     if len(rows) > _MOST_SHOWN:
         st.caption(f"The first {_MOST_SHOWN} of {len(rows):,}; the CSV holds them all.")
     if work.is_over(KEY):
         downloads(
-            engine.many_table(runs, rows),
+            result.prompts_table(),
             "generation-prompts",
-            python(question, written, "engine.many_table(many.runs, result.rows)"),
+            python(question, written, "result.prompts_table()"),
         )
 
 
@@ -178,7 +177,7 @@ def _read(totals: tuple[engine.RunTotals, ...]) -> list[str]:
     return sentences
 
 
-def _shown(runs: list[engine.Run], row: engine.ManyRow, answers: bool) -> dict[str, object]:
+def _shown(runs: tuple[engine.Run, ...], row: engine.ManyRow, answers: bool) -> dict[str, object]:
     shown: dict[str, object] = {"prompt": visible(row.prompt).replace("␣", " ")}
     if answers:
         shown["answer"] = visible(row.answer)

@@ -22,12 +22,12 @@ _HELP = (
 
 
 def python(question: engine.GenerateMany, written: str, printed: str) -> str:
-    """Code that prints the rows of `printed`, an expression of `many` and `result`; `written`:
+    """Code that prints the rows of `printed`, an expression of `result`; `written`:
     the Python of the prompts."""
     return (
         f"import switchboard as engine\n\ne = {question.e.to_python()}\nprompts = {written}\n"
-        f"many = {question.to_python(e='e', prompts='prompts')}\n"
-        f"result = many.result()\nfor row in {printed}:\n    print(row)\n"
+        f"result = {question.to_python(e='e', prompts='prompts')}.result()\n"
+        f"for row in {printed}:\n    print(row)\n"
     )
 
 

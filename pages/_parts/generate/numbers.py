@@ -17,8 +17,9 @@ RUNS = ("clean", "ablated", "unswitched")
 def numbers(record: Record, total: int) -> None:
     """The steps' numbers as lines, with the CSV and the Python of everything."""
     steps = record.steps[:total]
-    if not steps:
+    if not steps or record.prompt is None:
         return
+    result = engine.Generated(tuple(steps), record.prompt, record.ended, record.notes)
     code = record.question.python(len(steps) - len(record.question.prefix))
     choice("Step by step", "number_of", engine.STEP_NUMBERS)
     number = st.session_state["number_of"]
@@ -37,10 +38,10 @@ def numbers(record: Record, total: int) -> None:
     ]
     components.library("plotly")
     figure(
-        engine.draw_steps(steps, number),
+        result.figure(number),
         f"generation-{number}",
         csv=as_csv(rows),
         key="generation_numbers",
     )
     st.caption("Every step with its best tokens:")
-    downloads(engine.step_table(steps), "generation", code)
+    downloads(result.table(), "generation", code)

@@ -20,12 +20,14 @@ streams = count()
 
 @dataclass
 class Record:
-    """The steps of a generation so far. `ended`: how it ended, empty while there may be more;
-    `held`: the reader stopped it; `failed`: what went wrong, and of how many steps."""
+    """The steps of a generation so far. `prompt`: its tokens, known from the first step on.
+    `ended`: how it ended, empty while there may be more; `held`: the reader stopped it; `failed`:
+    what went wrong, and of how many steps."""
 
     question: Asked
     steps: list[engine.Step] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    prompt: engine.Tokens | None = None
     ended: str = ""
     held: bool = False
     failed: tuple[int, str] | None = None

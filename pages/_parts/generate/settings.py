@@ -91,8 +91,8 @@ class Asked:
         written = "".join(f", {name}={value!r}" for name, value in options.items())
         return (
             f"import switchboard as engine\n\ne = {e.to_python()}\n"
-            f"steps = list(engine.generate(e, {n}{written}))\n"
-            "for row in engine.step_table(steps):\n    print(row)\n"
+            f"result = engine.generate(e, {n}{written}).result()\n"
+            "for row in result.table():\n    print(row)\n"
         )
 
 

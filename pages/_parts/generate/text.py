@@ -102,7 +102,7 @@ def _switch_here(e: engine.Experiment) -> None:
         ss["new_tokens"] = str(at - len(old.prefix) + _MORE)
     question = replace(old, e=e, earlier=(*spans, (at, str(old.e.ablations))))
     steps = [replace(step, unswitched=step.ablated) for step in record.steps[:at]]
-    ss["_text"] = Record(question, steps, record.notes)
+    ss["_text"] = Record(question, steps, record.notes, record.prompt)
 
 
 def _read_on(record: Record, n: int, total: int, stream: str) -> None:
@@ -114,7 +114,8 @@ def _read_on(record: Record, n: int, total: int, stream: str) -> None:
         options |= resume
     going = engine.generate(e, n, **options, view=state.view())
     st.session_state["_going"] = going
-    record.notes, record.ended, record.wanted = going.notes, "", total
+    record.notes, record.prompt = going.notes, going.prompt
+    record.ended, record.wanted = "", total
     feed, told = Feed(stream), 0.0
     try:
         for step in going:
