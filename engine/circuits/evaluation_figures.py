@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..experiment.sites import Head, Site
+from ..showing.charts import TOLD, chart_layout
 from ..showing.palette import PALETTE
 from .controls import Controls
 
@@ -38,7 +39,7 @@ def scores_figure(scores: Mapping[str, float], controls: Controls | None, n: int
                     f"control {i}, {name}<br>{_score(score, clean)}"
                     for i, score in enumerate(some.tolist())
                 ],
-                hovertemplate="%{customdata}<extra></extra>",
+                hovertemplate=TOLD,
                 name=f"{len(some)} random controls, seed {controls.seed}",
                 legendgroup="controls",
                 showlegend=name == "kept",
@@ -52,7 +53,7 @@ def scores_figure(scores: Mapping[str, float], controls: Controls | None, n: int
         customdata=[
             f"the circuit, {name}<br>{_score(score, clean)}" for name, score in own.items()
         ],
-        hovertemplate="%{customdata}<extra></extra>",
+        hovertemplate=TOLD,
         name="the circuit",
     )
     for name, words, colour in (
@@ -66,17 +67,13 @@ def scores_figure(scores: Mapping[str, float], controls: Controls | None, n: int
             mode="lines",
             line={"color": colour, "width": 2, "dash": "solid" if name == "clean" else "dot"},
             customdata=[f"{words}<br>{_score(at, clean)}"] * 2,
-            hovertemplate="%{customdata}<extra></extra>",
+            hovertemplate=TOLD,
             name=f"{words} {at:.2f}",
         )
     ends = [float(x) for trace in figure.data for x in trace.x]
     room = 0.04 * (max(ends) - min(ends)) or 1.0
     return figure.update_layout(
-        width=820,
-        height=300,
-        margin={"l": 80, "r": 20, "t": 10, "b": 50},
-        hovermode="closest",
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        **chart_layout(820, 300, left=80, hovermode="closest"),
         xaxis={
             "title": {"text": f"mean logit difference, {n} pairs"},
             "range": [min(ends) - room, max(ends) + room],
@@ -113,7 +110,7 @@ def members_figure(
                 f"it adds {float(adds[i]):+.1%} of the clean score"
                 for i, name in zip(order, names, strict=True)
             ],
-            hovertemplate="%{customdata}<extra></extra>",
+            hovertemplate=TOLD,
             showlegend=False,
         )
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..experiment.sites import MLP, Head, Site
+from ..showing.charts import BARE
 from ..showing.palette import MORE, PALETTE
 from ..showing.site_grid import (
     Sided,
@@ -100,15 +101,11 @@ def matrix_figure(
 
     n = len(names)
     figure = go.Figure(
-        go.Heatmap(
-            z=values[1:, :-1],
-            x=list(range(n - 1)),
-            y=list(range(n - 1)),
+        cell_heatmap(
+            values[1:, :-1],
+            told[1:, :-1],
             text=texts[1:, :-1],
             texttemplate="%{text}",
-            customdata=told[1:, :-1],
-            hovertemplate="%{customdata}<extra></extra>",
-            hoverongaps=False,
             colorscale=MORE,
             zmin=0,
             zmax=1,
@@ -118,15 +115,14 @@ def matrix_figure(
         )
     )
     room = 12 + int(6.6 * max(map(len, names)))
-    bare = {"ticklen": 0, "showgrid": False, "zeroline": False}
     marks = list(range(n - 1))
     return figure.update_layout(
         autosize=False,
         width=room + 100 * (n - 1) + 100,
         height=58 * (n - 1) + 40 + int(room * 0.6),
         margin={"l": room, "r": 100, "t": 10, "b": 30 + int(room * 0.6)},
-        xaxis={"tickvals": marks, "ticktext": names[:-1], "tickangle": -35, **bare},
-        yaxis={"tickvals": marks, "ticktext": names[1:], "autorange": "reversed", **bare},
+        xaxis={"tickvals": marks, "ticktext": names[:-1], "tickangle": -35, **BARE},
+        yaxis={"tickvals": marks, "ticktext": names[1:], "autorange": "reversed", **BARE},
     )
 
 

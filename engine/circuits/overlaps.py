@@ -21,13 +21,12 @@ from ..errors import EngineError
 from ..experiment.sites import MLP, Head, Site, print_sites
 from ..showing.palette import COUNTED
 from ..showing.site_grid import SiteGrid, cells, site_columns
+from ..showing.writing import Rows
 from .circuit import Circuit, check_same_shape
 from .figures import filled_figure, matrix_figure, short_name
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)

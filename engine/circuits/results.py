@@ -13,6 +13,7 @@ from ..errors import EngineError
 from ..experiment.method import Kind
 from ..experiment.sites import Site, print_sites
 from ..showing.site_grid import SiteGrid
+from ..showing.writing import Rows
 from ..tasks.pairs import Pair
 from ..tasks.results import PairScores
 from .circuit import Circuit
@@ -22,8 +23,6 @@ from .references import Whose
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)

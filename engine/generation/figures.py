@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from ..showing.charts import TOLD, chart_layout, line
 from ..showing.palette import PALETTE
 from ..showing.writing import percent, visible
 from .runs import RankedAnswer, RunTotals, Step
@@ -46,36 +47,22 @@ def steps_figure(steps: Sequence[Step], number: str) -> go.Figure:
                 f"step {step.index}, {name}: {escape(visible(run.text))} {percent(run.prob)}<br>"
                 f"{STEP_NUMBERS[number]}: {float(value):,.3f}".removesuffix(".000")
             )
-        figure.add_scatter(
-            x=x,
-            y=y,
-            name="clean to ablated" if number == "kl" else name,
-            mode="lines+markers",
-            line={"color": PALETTE[name], "width": 2, "dash": _DASHES[name]},
-            marker={"size": 5},
-            customdata=told,
-            hovertemplate="%{customdata}<extra></extra>",
-        )
+        look = {"color": PALETTE[name], "width": 2, "dash": _DASHES[name]}
+        named = "clean to ablated" if number == "kl" else name
+        figure.add_scatter(**line(x, y, told, line=look, name=named))
     parted = next((step.index for step in steps if step.parted), None)
     if parted is not None:
         figure.add_vline(x=parted, line={"color": PALETTE["ablated"], "width": 1})
-    figure.update_layout(
-        height=270,
-        width=820,
-        margin={"l": 60, "r": 10, "t": 10, "b": 45},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        showlegend=True,
+    ranked = {"type": "log", "autorange": "reversed"} if number == "rank" else {}
+    return figure.update_layout(
+        **chart_layout(820, 270, showlegend=True),
         xaxis={
             "title": {"text": "step"},
             "dtick": max(1, len(steps) // 15),
             "range": [-0.5, (steps[-1].index if steps else 0) + 0.5],
         },
-        yaxis={
-            "title": {"text": STEP_NUMBERS[number]},
-            **({"type": "log", "autorange": "reversed"} if number == "rank" else {}),
-        },
+        yaxis={"title": {"text": STEP_NUMBERS[number]}, **ranked},
     )
-    return figure
 
 
 def shares_figure(totals: Sequence[RunTotals]) -> go.Figure:
@@ -99,8 +86,8 @@ def shares_figure(totals: Sequence[RunTotals]) -> go.Figure:
             textposition="outside",
             cliponaxis=False,
             width=0.5,
-            hovertext=[_told(t, judged) for t in own],
-            hovertemplate="%{hovertext}<extra></extra>",
+            customdata=[_told(t, judged) for t in own],
+            hovertemplate=TOLD,
             name="the run",
             showlegend=False,
         )
@@ -117,15 +104,12 @@ def shares_figure(totals: Sequence[RunTotals]) -> go.Figure:
             y=[getattr(t, share) for t in controls],
             mode="markers",
             marker={"color": PALETTE["control"], "size": 8, "opacity": 0.75},
-            hovertext=[_told(t, judged) for t in controls],
-            hovertemplate="%{hovertext}<extra></extra>",
+            customdata=[_told(t, judged) for t in controls],
+            hovertemplate=TOLD,
             name="random controls",
         )
-    figure.update_layout(
-        height=300,
-        width=max(420, 130 * len(own) + 140),
-        margin={"l": 60, "r": 10, "t": 10, "b": 45},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+    return figure.update_layout(
+        **chart_layout(max(420, 130 * len(own) + 140), 300),
         xaxis={
             "tickvals": list(range(len(own))),
             "ticktext": [escape(name[:24]) for name in names],
@@ -139,7 +123,6 @@ def shares_figure(totals: Sequence[RunTotals]) -> go.Figure:
             "tickformat": ".0%",
         },
     )
-    return figure
 
 
 def answers_figure(shown: Sequence[RankedAnswer]) -> go.Figure:
@@ -165,21 +148,11 @@ def answers_figure(shown: Sequence[RankedAnswer]) -> go.Figure:
             orientation="h",
             name=name,
             marker={"color": PALETTE[name]},
-            hovertext=told,
-            hovertemplate="%{hovertext}<extra></extra>",
+            customdata=told,
+            hovertemplate=TOLD,
         )
-    figure.update_layout(
-        height=110 + 34 * len(shown),
-        width=760,
-        barmode="group",
-        bargap=0.25,
-        margin={"l": 10, "r": 10, "t": 10, "b": 45},
-        legend={
-            "orientation": "h",
-            "y": 1.0,
-            "yanchor": "bottom",
-            "x": 0,
-        },
+    return figure.update_layout(
+        **chart_layout(760, 110 + 34 * len(shown), left=10, barmode="group", bargap=0.25),
         xaxis={"title": {"text": "log-probability of the whole answer"}, "zeroline": True},
         yaxis={
             "tickvals": list(range(len(shown))),
@@ -189,7 +162,6 @@ def answers_figure(shown: Sequence[RankedAnswer]) -> go.Figure:
             "showgrid": False,
         },
     )
-    return figure
 
 
 def _percent(share: float | None) -> str:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..experiment.results import Tokens
+from ..showing.writing import Rows
 from .figures import answers_figure, shares_figure, steps_figure
 from .runs import AnswerScore, ManyRow, RankedAnswer, Run, RunTotals, Step
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,9 @@ class GeneratedMany:
             mine = [(row.continuations[r], row.continuations[0]) for row in self.rows]
             verdicts = [one.right for one, _ in mine if one is not None and one.right is not None]
             same = [a.ids == b.ids for a, b in mine if a is not None and b is not None]
-            result.append(
-                RunTotals(
-                    run,
-                    len(verdicts),
-                    sum(verdicts),
-                    sum(verdicts) / len(verdicts) if verdicts else None,
-                    len(same),
-                    sum(same) / len(same) if same else None,
-                )
-            )
+            shares = [sum(some) / len(some) if some else None for some in (verdicts, same)]
+            judged = (len(verdicts), sum(verdicts), shares[0])
+            result.append(RunTotals(run, *judged, len(same), shares[1]))
         return tuple(result)
 
     def figure(self) -> go.Figure:

@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..experiment.results import Ranking
-
-Rows = list[dict[str, object]]
+from ..showing.writing import Rows
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..showing.charts import BARE, chart_layout, line
 from ..showing.palette import MORE, PALETTE, SIGNED, turned
+from ..showing.site_grid import cell_heatmap, colour_bar
 from ..showing.writing import percent, visible
 from .runs import LensRun
 
@@ -55,18 +57,14 @@ def grid_figure(
     positions = list(reading)
     rows = max(n_layers, _LEAST_ROWS)
     figure = go.Figure(
-        go.Heatmap(
-            z=_shade(values, measure, signed),
+        cell_heatmap(
+            _shade(values, measure, signed),
+            told,
             x=positions,
-            y=list(range(n_layers)),
             text=texts,
             texttemplate="%{text}" if written else None,
             textfont={"size": 11},
-            customdata=told,
-            hovertemplate="%{customdata}<extra></extra>",
             hoverlabel={"align": "left"},
-            xgap=1,
-            ygap=1,
             **_scale(scaled, measure, signed),
         )
     )
@@ -80,19 +78,15 @@ def grid_figure(
             "ticktext": [short(escape(text)) for text in reading.values()],
             "tickangle": 0 if written else -90,
             "title": {"text": "reading", "standoff": 8},
-            "ticklen": 0,
-            "showgrid": False,
-            "zeroline": False,
+            **BARE,
         },
         yaxis={
             "title": {"text": "after layer", "standoff": 6},
-            "ticklen": 0,
             "range": [rows - 0.5, -0.5],
             "side": "right",
             "tickvals": list(range(n_layers)),
             "ticktext": list(map(str, layers)),
-            "showgrid": False,
-            "zeroline": False,
+            **BARE,
         },
     )
     return figure
@@ -107,6 +101,7 @@ def traces_figure(layers: Sequence[int], runs: Mapping[str, LensRun], quantity: 
 
     figure = go.Figure()
     for run, shown in runs.items():
+        dash = "solid" if run == "clean" else "dash"
         for name in ("answer", "distractor"):
             trace = getattr(shown, name)
             if trace is None:
@@ -124,42 +119,18 @@ def traces_figure(layers: Sequence[int], runs: Mapping[str, LensRun], quantity: 
                     strict=True,
                 )
             ]
-            figure.add_scatter(
-                x=list(layers),
-                y=y.tolist(),
-                name=f"{name} {escape(visible(trace.text))}, {run}",
-                mode="lines+markers",
-                line={
-                    "color": PALETTE[name],
-                    "dash": "solid" if run == "clean" else "dash",
-                    "width": 2,
-                },
-                marker={"size": 5},
-                customdata=told,
-                hovertemplate="%{customdata}<extra></extra>",
-            )
+            look = {"color": PALETTE[name], "dash": dash, "width": 2}
+            named = f"{name} {escape(visible(trace.text))}, {run}"
+            figure.add_scatter(**line([*layers], y.tolist(), told, line=look, name=named))
         if shown.leads_from is not None:
-            figure.add_vline(
-                x=shown.leads_from,
-                line={
-                    "color": PALETTE["answer"],
-                    "width": 1,
-                    "dash": "solid" if run == "clean" else "dash",
-                },
-                opacity=0.6,
-            )
-    figure.update_layout(
-        height=330,
-        width=760,
-        margin={"l": 60, "r": 10, "t": 10, "b": 45},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+            look = {"color": PALETTE["answer"], "width": 1, "dash": dash}
+            figure.add_vline(x=shown.leads_from, line=look, opacity=0.6)
+    ranked = {"type": "log", "autorange": "reversed"} if quantity == "ranks" else {}
+    return figure.update_layout(
+        **chart_layout(760, 330),
         xaxis={"title": {"text": "after layer"}, "dtick": max(1, len(layers) // 12)},
-        yaxis={
-            "title": {"text": TRACES[quantity]},
-            **({"type": "log", "autorange": "reversed"} if quantity == "ranks" else {}),
-        },
+        yaxis={"title": {"text": TRACES[quantity]}, **ranked},
     )
-    return figure
 
 
 def short(text: str, most: int = 9) -> str:
@@ -183,15 +154,8 @@ def _scale(scaled: Sequence[np.ndarray], measure: str, signed: bool) -> dict[str
     colours = SIGNED if signed else MORE
     if measure == "rank":  # the lower, the better
         colours = turned(colours)
-    bar: dict[str, Any] = {
-        "title": {
-            "text": MEASURES[measure] + ("<br>ablated − clean" if signed else ""),
-            "side": "right",
-        },
-        "thickness": 12,
-        "x": 1,
-        "xpad": 45,
-    }
+    name = MEASURES[measure] + ("\nablated − clean" if signed else "")
+    bar = colour_bar(name, x=1, xpad=45)
     if measure == "rank":
         tens = range(1 if signed else 0, int(most) + 1)
         bar["tickvals"] = _shade(np.array([10.0**t for t in tens]), measure, signed).tolist()

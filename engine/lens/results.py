@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..experiment.results import Tokens
-from ..showing.writing import percent, visible
+from ..showing.writing import Rows, percent, visible
 from .figures import MOST_WRITTEN, grid_figure, short, traces_figure
 from .runs import LensRun
 
@@ -63,11 +63,11 @@ class Lens:
             for line in lines
         )
 
-    def table(self, run: str, measure: str) -> list[dict[str, object]]:
+    def table(self, run: str, measure: str) -> Rows:
         """A row a cell, in plain values: the measure, and the best tokens with their probabilities
         (of "difference": the best token of either run)."""
         values = self.values(run, measure)
-        rows: list[dict[str, object]] = []
+        rows: Rows = []
         for at, column in np.ndindex(values.shape):
             row: dict[str, object] = {
                 "layer": self.layers[at],

@@ -18,6 +18,7 @@ import numpy as np
 from ..circuits.circuit import Circuit
 from ..errors import ExperimentError, SiteError
 from ..experiment.sites import Site
+from ..showing.writing import Rows
 from .figures import edges_figure
 from .receivers import LOGITS, print_receivers, site_of
 from .results import Edge, PathMatrix
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 MOST_NODES = 40
 """Members a circuit may have to be pruned edge by edge: a drawing of more is none."""
-
-Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,11 @@ from jaxtyping import Float
 
 from ..experiment.sites import Shape, Site
 from ..showing.site_grid import SiteGrid
+from ..showing.writing import Rows
 from .receivers import Receiver, print_receivers
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-
-Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)

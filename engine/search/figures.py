@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..experiment.sites import Site
+from ..showing.charts import chart_layout, line
 from ..showing.palette import KEPT, PALETTE
 from ..showing.site_grid import Sided, SiteGrid, cell_heatmap, placed
 from ..showing.writing import visible
@@ -81,21 +82,18 @@ def trials_figure(
                 hovertemplate="%{customdata[0]} stays: %{customdata[1]:.3f}<extra></extra>",
             ),
             go.Scatter(
-                x=[0, *(i + 1 for i in went)],
-                y=[0.0, *(losses[i] for i in went)],
-                customdata=["nothing", *(names[i] for i in went)],
-                mode="lines+markers",
-                line={"color": PALETTE["circuit"], "width": 1.5, "shape": "hv"},
-                marker={"size": 4},
-                name="goes",
-                hovertemplate="%{customdata} goes: %{y:.3f}<extra></extra>",
+                line(
+                    [0, *(i + 1 for i in went)],
+                    [0.0, *(losses[i] for i in went)],
+                    ["nothing", *(names[i] for i in went)],
+                    line={"color": PALETTE["circuit"], "width": 1.5, "shape": "hv"},
+                    name="goes",
+                    hovertemplate="%{customdata} goes: %{y:.3f}<extra></extra>",
+                )
             ),
         ],
         layout={
-            "height": 240,
-            "width": 620,
-            "autosize": False,
-            "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
+            **chart_layout(620, 240, autosize=False),
             "xaxis": {"title": {"text": "candidate", "standoff": 6}, "rangemode": "tozero"},
             "yaxis": {"title": {"text": unit, "standoff": 6}, "range": [None, top * 1.05]},
             "shapes": [
@@ -105,6 +103,5 @@ def trials_figure(
                     "line": {"dash": "dot", "width": 1, "color": PALETTE["control"]},
                 }
             ],
-            "legend": {"orientation": "h", "y": 1.12, "x": 0},
         },
     )  # fmt: skip

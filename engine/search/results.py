@@ -15,13 +15,12 @@ from ..experiment.sites import Head
 from ..showing.palette import KEPT
 from ..showing.site_grid import SiteGrid, cells, site_columns
 from ..showing.site_positions import at, positions_figure
+from ..showing.writing import Rows
 from .figures import nodes_figure, trials_figure
 from .search import Node, Search, Trial
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)

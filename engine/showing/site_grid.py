@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ..experiment.sites import MLP, Head, Site
+from .charts import BARE, TOLD
 from .palette import MORE, SIGNED, Scale, turned
+from .writing import Rows
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -109,7 +111,7 @@ class SiteGrid:
         rows = np.concatenate([self.heads, self.mlps[:, None]], axis=1)
         return [None if np.isnan(value) else value for value in rows.ravel().tolist()]
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Rows:
         """One row a site that has a number, layer by layer."""
         return [{**site_columns(site), self.name: self[site]} for site in self.sites]
 
@@ -196,17 +198,17 @@ def cell_heatmap(values: np.ndarray, told: Any, **scale: Any) -> go.Heatmap:
     """Numbers as cells with a gap between, told at the pointer."""
     import plotly.graph_objects as go
 
-    scale = {"hovertemplate": "%{customdata}<extra></extra>", **scale}
-    return go.Heatmap(
-        z=values,
-        x=list(range(values.shape[1])),
-        y=list(range(values.shape[0])),
-        customdata=told,
-        hoverongaps=False,
-        xgap=1,
-        ygap=1,
-        **scale,
-    )
+    cells = {
+        "z": values,
+        "x": list(range(values.shape[1])),
+        "y": list(range(values.shape[0])),
+        "customdata": told,
+        "hovertemplate": TOLD,
+        "hoverongaps": False,
+        "xgap": 1,
+        "ygap": 1,
+    }
+    return go.Heatmap({**cells, **scale})
 
 
 def grid_layout(
@@ -217,7 +219,6 @@ def grid_layout(
     rows = rows or n_layers
     size = max(14, min(30, 900 // (n_heads + 2)))
     ticks = [i for i in range(n_heads) if i % max(1, n_heads // 16) == 0]
-    bare = {"ticklen": 0, "showgrid": False, "zeroline": False}
     return {
         "autosize": False,
         "width": size * (n_heads + 2) + 60 + right,
@@ -229,12 +230,12 @@ def grid_layout(
             "ticktext": [*map(str, ticks), "MLP"],
             "range": [-0.5, n_heads + 1.5],
             "title": {"text": "head", "standoff": 8},
-            **bare,
+            **BARE,
         },
         "yaxis": {
             "range": [rows - 0.5, -0.5],
             "tickvals": list(range(0, n_layers, max(1, n_layers // 16))),
             "title": {"text": "layer", "standoff": 6},
-            **bare,
+            **BARE,
         },
     }

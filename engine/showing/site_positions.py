@@ -10,6 +10,7 @@ import numpy as np
 
 from ..experiment.sites import Head, Site
 from .site_grid import cell_heatmap, colour_bar, site_columns
+from .writing import Rows
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -69,7 +70,7 @@ def positions_table(
     places: Sequence[Mapping[str, object]],
     by: Both | None = None,
     most: int | None = None,
-) -> list[dict[str, object]]:
+) -> Rows:
     """One row a site and place, sites in order; or, `by` some numbers, the greatest in size first,
     `most` of them. What is not finite is empty.
 

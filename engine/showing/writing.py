@@ -1,4 +1,7 @@
-"""How texts and numbers are written for people."""
+"""How texts and numbers are written for people, and tables for files."""
+
+Rows = list[dict[str, object]]
+"""A table in plain values, a row a dict, as a CSV holds it."""
 
 
 def visible(text: str) -> str:

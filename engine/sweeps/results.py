@@ -15,15 +15,13 @@ from ..experiment.sites import Site
 from ..scoring.metrics import METRICS, STORED
 from ..showing.site_grid import SiteGrid, colours
 from ..showing.site_positions import at, plain, positions_figure, positions_table
-from ..showing.writing import visible
+from ..showing.writing import Rows, visible
 from ..tasks.pairs import Pair
 from .estimates import Agreement, Estimate, mean_of
 from .figures import ASPECTS, sense, site_texts
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-Rows = list[dict[str, object]]
 
 _PARTS = ("heads", "mlps")
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int
 
+from ..showing.charts import chart_layout
 from ..showing.palette import STEPS
+from ..showing.site_grid import cell_heatmap, colour_bar
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -32,28 +34,18 @@ def lengths_figure(
     if int(lengths.max()) - fewest >= len(STEPS):
         names[-1] += " or more"
     figure = go.Figure(
-        go.Heatmap(
-            z=z.reshape(rows, 100),
+        cell_heatmap(
+            z.reshape(rows, 100),
+            np.array(told).reshape(rows, 100),
             y=[str(100 * row) for row in range(rows)],
-            text=np.array(told).reshape(rows, 100),
-            hovertemplate="%{text}<extra></extra>",
-            hoverongaps=False,
             colorscale=scale,
             zmin=-0.5,
             zmax=colours - 0.5,
-            xgap=1,
-            ygap=1,
-            colorbar={
-                "title": {"text": "tokens"},
-                "tickvals": list(range(colours)),
-                "ticktext": names,
-                "thickness": 14,
-            },
+            colorbar=colour_bar("tokens", tickvals=list(range(colours)), ticktext=names),
         )
     )
-    figure.update_layout(
-        height=90 + 24 * rows,
-        margin={"l": 60, "r": 10, "t": 10, "b": 45},
+    return figure.update_layout(
+        **chart_layout(None, 90 + 24 * rows),
         xaxis={"title": {"text": "tens and units"}, "dtick": 10, "showgrid": False},
         yaxis={
             "title": {"text": "hundreds"},
@@ -62,4 +54,3 @@ def lengths_figure(
             "showgrid": False,
         },
     )
-    return figure

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ..experiment.results import NextToken, Tokens
+from ..showing.writing import Rows
 from .figures import lengths_figure
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class TokenView:
             return self.tokens.text[start:end]
         return ""
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Rows:
         """A row a token, in plain values."""
         t = self.tokens
         return [
@@ -74,9 +75,9 @@ class TokenViews:
     views: tuple[TokenView | None, ...]
     errors: tuple[str, ...]
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Rows:
         """A row a prompt, in plain values; ids and pieces are set apart by spaces."""
-        rows: list[dict[str, object]] = []
+        rows: Rows = []
         for at, (prompt, view, wrong) in enumerate(
             zip(self.prompts, self.views, self.errors, strict=True), start=1
         ):
@@ -116,9 +117,9 @@ class Twins:
 
     twins: tuple[Twin, ...]
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Rows:
         """A row a twin: the best next token and the answer's probability (0 to 1) in both runs."""
-        rows: list[dict[str, object]] = []
+        rows: Rows = []
         for twin in self.twins:
             row: dict[str, object] = {
                 "twin": twin.name,
@@ -167,7 +168,7 @@ class Alignment:
     errors: tuple[str, ...]
     blocks: tuple[AlignedBlock, ...]
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Rows:
         """A row a token, block by block; `block` counts from 0."""
         return [
             {
@@ -207,7 +208,7 @@ class SentencePieceView:
         """Whether both give the same ids."""
         return self.ids == self.hf_ids
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Rows:
         """A row for each token or run of tokens that differ, in plain values."""
         return [
             {
@@ -238,7 +239,7 @@ class NumberLengths:
         """A row a hundred, a column a number within it; the colour is how many tokens it takes."""
         return lengths_figure(self.lengths, self.pieces)
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Rows:
         """A row a number, in plain values."""
         return [
             {"number": n, "tokens": int(length), "pieces": " ".join(self.pieces[n])}
@@ -262,7 +263,7 @@ class Joined:
     answer_ids: tuple[int, ...]
     answer_pieces: tuple[str, ...]
 
-    def table(self) -> list[dict[str, object]]:
+    def table(self) -> Rows:
         """A row a token of both, in plain values."""
         return [
             {"of": name, "position": at, "id": t.ids[at], "piece": t.pieces[at],
