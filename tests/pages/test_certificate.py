@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -62,7 +61,7 @@ def test_what_is_refused_is_told_with_its_reason() -> None:
         ),
     )
 
-    def draw(less: Any) -> None:
+    def draw(less: object) -> None:  # read as a script of its own, which imports nothing
         from pages._parts.certificate import certificate
 
         certificate(less)
