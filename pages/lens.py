@@ -1,7 +1,5 @@
 """Logit lens: what the model would say after each layer, clean and ablated."""
 
-import streamlit as st
-
 from pages._parts.frame import require_app
 
 require_app()
@@ -9,10 +7,10 @@ require_app()
 import engine
 from pages._parts import components, state
 from pages._parts.experiment_form import model_shape
+from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.lens.views import grid, last_position, options, traces
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import switches
-from pages._parts.text import plain
 
 components.library("plotly")
 e, errors = (reading := state.read()).experiment, reading.errors
@@ -20,12 +18,10 @@ shape = model_shape()
 prompt_tokens(e)
 question, seen = options(shape), None
 if not errors:
-    try:
+    with errors_shown():
         seen = engine.logit_lens(e, **question, view=state.view())
         grid(e, seen, question)
-    except engine.EngineError as wrong:
-        st.error(plain(wrong))
-left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+left, right = beside_switches(shape.n_heads, 5 / 9)
 with left:
     switches(e.ablations, shape)
 if seen is not None:

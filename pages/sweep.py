@@ -9,6 +9,7 @@ require_app()
 import engine
 from pages._parts import components, state, work
 from pages._parts.experiment_form import model_shape, quick
+from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.pairs_form import Chosen, pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.sweep import views as sweep_views
@@ -20,16 +21,14 @@ shape = model_shape()
 
 
 def swept(reading: state.Reading) -> None:
-    e, question, result = reading.experiment, None, None
-    try:
+    e, chosen, question, result = reading.experiment, None, None, None
+    with errors_shown():
         chosen = pairs_form(e)
         if chosen is not None:
             question = sweep_views.options(e, chosen)
             if not reading.errors:
                 result = work.ask(sweep_views.KEY, question).result
-    except engine.EngineError as wrong:
-        st.error(plain(wrong))
-    left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    left, right = beside_switches(shape.n_heads)
     with left:
         switches(e.ablations, shape, sweep_views.tint(result) if result else None)
     with right:
@@ -39,16 +38,12 @@ def swept(reading: state.Reading) -> None:
                 _told(e, result, chosen)
     if result is not None and result.done and question is not None and chosen is not None:
         sweep_views.picture(result, question, chosen)
-    if polls != work.is_going():
-        st.rerun()
 
 
 def _told(e: engine.Experiment, result: engine.SweepResult, chosen: Chosen) -> None:
     together = None
-    try:
+    with errors_shown():
         together = sweep_views.together(e, result, chosen)
-    except engine.EngineError as wrong:
-        st.error(plain(wrong))
     sweep_views.summary(result, together)
     sweep_views.sites(result)
     st.caption(plain(" ".join((sweep_views.told(result), *result.notes))))
@@ -57,5 +52,4 @@ def _told(e: engine.Experiment, result: engine.SweepResult, chosen: Chosen) -> N
 with st.container():
     if st.session_state["over"] == "prompt":
         prompt_tokens(state.read().experiment)
-polls = work.is_going()
-quick(swept, work.EVERY if polls else None)
+quick(swept, follows=True)

@@ -6,12 +6,11 @@ from pages._parts.frame import require_app
 
 require_app()
 
-import engine
 from pages._parts import state
+from pages._parts.boxes import choice
+from pages._parts.layout import errors_shown
 from pages._parts.prompt_tokens import prompt_tokens
-from pages._parts.text import plain
 from pages._parts.tokenizer.batch import batch
-from pages._parts.tokenizer.fields import SHOW
 from pages._parts.tokenizer.joined_answer import joined_answer
 from pages._parts.tokenizer.lossless import lossless
 from pages._parts.tokenizer.number_picture import number_picture
@@ -32,17 +31,8 @@ WITHOUT_PROMPT = ("numbers", "batch")
 
 e = state.read().experiment
 tokens = prompt_tokens(e)
-st.segmented_control(
-    "View",
-    SHOW.values,
-    key="show",
-    format_func=lambda name: VIEWS[name][0],
-    required=True,
-    label_visibility="collapsed",
-)
+choice("View", "show", {name: title for name, (title, _) in VIEWS.items()}, bare=True)
 show = st.session_state["show"]
 if tokens is not None or show in WITHOUT_PROMPT:
-    try:
+    with errors_shown():
         VIEWS[show][1](e)
-    except engine.EngineError as wrong:
-        st.error(plain(wrong))

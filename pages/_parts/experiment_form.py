@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 import engine
-from pages._parts import state
+from pages._parts import state, work
 from pages._parts.assets import ASSETS
 from pages._parts.certificate import certificate
 from pages._parts.text import plain
@@ -54,15 +54,17 @@ def shown() -> Iterator[bool]:
         state.carry()
 
 
-def quick(part: Callable[[state.Reading], None], every: float | None = None) -> None:
+def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
     """Draw a part of a page that its own widgets run anew alone, so that a click sends no more;
-    and, given `every`, that is drawn anew every so many seconds.
+    and that `follows` work, drawn anew every so often while any goes on.
 
     Where what is told outside of it would no longer be true, the whole page follows.
     """
     told, runs = bool(state.wrong_link() or state.read().errors), count()
 
-    @st.fragment(run_every=None if told else every)
+    polls = follows and work.is_going()
+
+    @st.fragment(run_every=work.EVERY if polls and not told else None)
     def run() -> None:
         alone = next(runs) > 0
         if alone:
@@ -75,6 +77,8 @@ def quick(part: Callable[[state.Reading], None], every: float | None = None) -> 
         if not reading.errors:
             state.write_link(reading.experiment)  # a part that runs the page anew takes it along
         part(reading)
+        if follows and polls != work.is_going():
+            st.rerun()
         if alone:
             state.settle()
             state.carry(alone=True)

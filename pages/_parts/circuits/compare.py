@@ -12,6 +12,7 @@ from pages._parts.circuits import forms as circuit_forms
 from pages._parts.circuits import library as shelf
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
+from pages._parts.layout import beside
 from pages._parts.pairs_form import pairs_form
 from pages._parts.table import as_csv
 from pages._parts.text import plain
@@ -43,7 +44,7 @@ def compare(reading: state.Reading) -> None:
 
 def _two(result: engine.Overlaps) -> None:
     one = result.pairs[0]
-    left, right = circuit_forms.beside(one.a.n_heads)
+    left, right = beside(one.a.n_heads)
     with left:
         figure(
             one.figure(),
@@ -71,7 +72,7 @@ def _two(result: engine.Overlaps) -> None:
 
 
 def _many(result: engine.Overlaps, common: engine.Circuit) -> None:
-    left, right = circuit_forms.beside(common.n_heads)
+    left, right = beside(common.n_heads)
     with left:
         figure(
             result.sites_figure(),

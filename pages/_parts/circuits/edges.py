@@ -15,6 +15,7 @@ from pages._parts.circuits.evaluate import WHOSE
 from pages._parts.circuits.now import on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
+from pages._parts.layout import beside
 from pages._parts.pairs_form import Chosen
 from pages._parts.table import as_csv
 from pages._parts.text import plain
@@ -137,7 +138,7 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
     if result is None:
         return
     rows = result.table()
-    sides = circuit_forms.beside(shape.n_heads)
+    sides = beside(shape.n_heads)
     with sides[0]:
         figure(
             result.figure(shape),

@@ -14,6 +14,7 @@ from pages._parts.circuits import forms as circuit_forms
 from pages._parts.circuits.now import on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
+from pages._parts.layout import beside_switches
 from pages._parts.pairs_form import Chosen
 from pages._parts.switches import switches
 from pages._parts.table import as_csv
@@ -34,7 +35,7 @@ def evaluate(reading: state.Reading, chosen: Chosen) -> None:
     circuit = circuit_forms.pick_one(e, shape)
     question = options(e, circuit, chosen) if circuit is not None else None
     result = None
-    left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    left, right = beside_switches(shape.n_heads)
     with right:
         if question is not None and not reading.errors:
             result = put_to_the_test("_evaluation", question)

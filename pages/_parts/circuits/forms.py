@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 import engine
 from pages._parts.circuits import library as shelf
 from pages._parts.figure import figure
+from pages._parts.layout import beside
 from pages._parts.text import plain, uploaded
 
 _HELP = "JSON as saved here, one circuit or one a line."
@@ -163,14 +163,6 @@ def joined(some: list[engine.Circuit], verb: str) -> engine.Circuit:
     for other in others:
         first = getattr(first, verb)(other)
     return first
-
-
-def beside(n_heads: int) -> Sequence[DeltaGenerator]:
-    """Two places side by side, or, where a grid of so many heads needs the width, one below the
-    other."""
-    if n_heads > 16:
-        return [st.container(), st.container()]
-    return st.columns(2, gap="medium")
 
 
 def _save(there: shelf.Library, chosen: engine.Circuit) -> None:

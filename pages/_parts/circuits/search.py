@@ -15,6 +15,7 @@ from pages._parts.circuits.fields import SEARCH_METHOD, SEARCH_METRIC, STRATEGY
 from pages._parts.circuits.now import on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure, python_of
+from pages._parts.layout import beside_switches
 from pages._parts.pairs_form import Chosen
 from pages._parts.switches import switches
 from pages._parts.table import as_csv
@@ -40,7 +41,7 @@ def search(reading: state.Reading, chosen: Chosen) -> None:
         return
     one = _begun(question)
     result: engine.Discovery | None = one.result if one is not None else None
-    left, right = st.columns([1, 1] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    left, right = beside_switches(shape.n_heads)
     with left:
         switches(e.ablations, shape, None if result is None else result.grid())
         on_now(e, chosen)

@@ -1,0 +1,37 @@
+"""What pages have in common: places side by side, and what the engine refuses said in place."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+import engine
+from pages._parts.text import plain
+
+_MOST_HEADS = 16
+"""Heads of a layer whose grid leaves half a page free beside it."""
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Show the sentence of an EngineError where it would end the page; the rest is drawn."""
+    try:
+        yield
+    except engine.EngineError as wrong:
+        st.error(plain(wrong))
+
+
+def beside_switches(n_heads: int, share: float = 0.5) -> Sequence[DeltaGenerator]:
+    """The place of the switches, and one at its right of that `share` of the page, or of less
+    where so many heads need the width."""
+    share = share if n_heads <= _MOST_HEADS else 0.4
+    return st.columns([1 - share, share], gap="medium")
+
+
+def beside(n_heads: int) -> Sequence[DeltaGenerator]:
+    """Two places side by side, or, where a grid of so many heads needs the width, one below the
+    other."""
+    if n_heads > _MOST_HEADS:
+        return [st.container(), st.container()]
+    return st.columns(2, gap="medium")
