@@ -84,5 +84,5 @@ def test_its_own_tests_and_the_houses_pass(house: Path) -> None:
     pages = ("fields", PAGE, "bad_input", "hybrids")
     paths = (ROOM, "test_architecture.py", "test_door.py", *(f"pages/test_{n}.py" for n in pages))
     few = f"not (bad_input or hybrids) or ({PAGE} and (site or jamba))"
-    plugins = ("-p", "no:xdist", "-p", "no:cacheprovider")
+    plugins = ("-n", "0", "-p", "no:cacheprovider")
     run(house, "pytest", *plugins, *(f"tests/{path}" for path in paths), "-k", few)
