@@ -46,7 +46,7 @@ def _told(e: engine.Experiment, result: engine.SweepResult, chosen: Chosen) -> N
         together = sweep_views.together(e, result, chosen)
     sweep_views.summary(result, together)
     sweep_views.sites(result)
-    st.caption(plain(" ".join((sweep_views.told(result), *result.notes))))
+    st.caption(plain(" ".join((sweep_views.explanation(result), *result.notes))))
 
 
 with st.container():

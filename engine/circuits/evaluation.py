@@ -214,9 +214,9 @@ def _controls(
             drawn = random_controls(question, model.shape, n, seed, matched)
             break
         except ExperimentError as wrong:
-            told = f"No controls: {wrong}"
+            sentence = f"No controls: {wrong}"
     else:
-        notes.append(told)
+        notes.append(sentence)
         return (), False, False
     if len(set(drawn)) < n:
         notes.append(f"There are only {len(set(drawn))} different controls; some come again.")

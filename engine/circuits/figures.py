@@ -35,28 +35,28 @@ def kept_figure(
 
     `not_asked`: whether the MLPs are all kept without having been asked about.
     """
-    told: dict[Site, str] = {site: f"<b>{site}</b> ablated" for site in cells(model)}
-    told |= {site: f"<b>{site}</b> kept" for site in heads}
-    told |= {
+    hover: dict[Site, str] = {site: f"<b>{site}</b> ablated" for site in cells(model)}
+    hover |= {site: f"<b>{site}</b> kept" for site in heads}
+    hover |= {
         site: f"<b>{site}</b> kept{' (not asked about)' if not_asked else ''}" for site in mlps
     }
     groups: dict[str, tuple[str, Sequence[Site]]] = {
         f"{_count(len(heads), 'head')} kept": ("head", heads),
         f"{_count(len(mlps), 'MLP')} kept": ("mlp", mlps),
     }
-    return filled_figure(model, groups, told)
+    return filled_figure(model, groups, hover)
 
 
 def filled_figure(
-    model: Sided, groups: Mapping[str, tuple[str, Sequence[Site]]], told: Mapping[Site, str]
+    model: Sided, groups: Mapping[str, tuple[str, Sequence[Site]]], hover: Mapping[Site, str]
 ) -> go.Figure:
     """A grid of such a model whose groups, by name, are filled in a colour of the palette each.
 
-    `told`: what a pointer over each site reads; sites it does not name are blank.
+    `hover`: what a pointer over each site reads; sites it does not name are blank.
     """
     import plotly.graph_objects as go
 
-    kinds = dict.fromkeys(told, 0.0)
+    kinds = dict.fromkeys(hover, 0.0)
     for i, (_, sites) in enumerate(groups.values(), 1):
         kinds |= dict.fromkeys(sites, float(i))
     values = SiteGrid.of(model, kinds, "kind").drawn
@@ -67,7 +67,7 @@ def filled_figure(
     figure = go.Figure(
         cell_heatmap(
             values,
-            placed(told, values.shape),
+            placed(hover, values.shape),
             colorscale=steps,
             zmin=-0.5,
             zmax=len(groups) + 0.5,
@@ -90,11 +90,11 @@ def filled_figure(
 
 
 def matrix_figure(
-    names: Sequence[str], values: np.ndarray, texts: np.ndarray, told: np.ndarray, title: str
+    names: Sequence[str], values: np.ndarray, texts: np.ndarray, hover: np.ndarray, title: str
 ) -> go.Figure:
     """Numbers from 0 to 1 of every two things, each but the first down, each but the last across.
 
-    `values`, what is written (`texts`) and what a pointer reads (`told`): [name name], of which
+    `values`, what is written (`texts`) and what a pointer reads (`hover`): [name name], of which
     what is below the diagonal is drawn.
     """
     import plotly.graph_objects as go
@@ -103,7 +103,7 @@ def matrix_figure(
     figure = go.Figure(
         cell_heatmap(
             values[1:, :-1],
-            told[1:, :-1],
+            hover[1:, :-1],
             text=texts[1:, :-1],
             texttemplate="%{text}",
             colorscale=MORE,

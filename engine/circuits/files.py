@@ -37,8 +37,8 @@ def read_circuits(text: str) -> tuple[Circuit, ...]:
         try:
             result.append(Circuit.from_json(line))
         except EngineError as wrong:
-            told = str(wrong) if len(lines) == 1 else f"Line {i}: {wrong}"
-            raise type(wrong)(told) from wrong
+            sentence = str(wrong) if len(lines) == 1 else f"Line {i}: {wrong}"
+            raise type(wrong)(sentence) from wrong
     return tuple(result)
 
 

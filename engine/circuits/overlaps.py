@@ -60,7 +60,7 @@ class Overlap:
             "only_b": f"only “{short_name(self.b.name)}”",
             "shared": "both",
         }
-        told: dict[Site, str] = {
+        shown: dict[Site, str] = {
             site: f"<b>{site}</b> in neither"
             for site in cells(self.a)
             if isinstance(site, Head) or not (self.a.all_mlps or self.b.all_mlps)
@@ -69,8 +69,8 @@ class Overlap:
         for part, name in names.items():
             sites = getattr(self, part)
             groups[f"{name}: {len(sites)}"] = (part, sites)
-            told |= {site: f"<b>{site}</b> in {name}" for site in sites}
-        return filled_figure(self.a, groups, told)
+            shown |= {site: f"<b>{site}</b> in {name}" for site in sites}
+        return filled_figure(self.a, groups, shown)
 
     def table(self) -> Rows:
         """One row: sizes, what the two share, Jaccard index and chance level."""
@@ -120,15 +120,15 @@ class Overlaps:
         """The Jaccard index of every two circuits, with its chance level below it."""
         names, n = [short_name(c.name) for c in self.circuits], len(self.circuits)
         values = np.full((n, n), np.nan)
-        texts, told = (np.full((n, n), "", dtype=object) for _ in range(2))
+        texts, hover = (np.full((n, n), "", dtype=object) for _ in range(2))
         for (i, j), one in zip(itertools.combinations(range(n), 2), self.pairs, strict=True):
             values[j, i] = one.jaccard
             texts[j, i] = f"<b>{one.jaccard:.2f}</b><br>chance {one.chance:.2f}"
-            told[j, i] = (
+            hover[j, i] = (
                 f"{names[i]}<br>{names[j]}<br>{len(one.shared)} shared, {len(one.only_a)} and "
                 f"{len(one.only_b)} not<br>Jaccard {one.jaccard:.3f}, chance {one.chance:.3f}"
             )
-        return matrix_figure(names, values, texts, told, "Jaccard index")
+        return matrix_figure(names, values, texts, hover, "Jaccard index")
 
     def table(self) -> Rows:
         """One row for every two: sizes, what they share, Jaccard index and chance level."""
@@ -138,7 +138,7 @@ class Overlaps:
         """By how many circuits each head and MLP is kept, with their names at the pointer."""
         model, n, kept_by = self.circuits[0], len(self.circuits), self.kept_by
         by = {site: kept_by.get(site, []) for site in cells(model)}
-        told = {
+        sentence = {
             site: "<br>".join(
                 (f"<b>{site}</b> kept by {len(some)} of {n}", *(short_name(c.name) for c in some))
             )
@@ -146,7 +146,7 @@ class Overlaps:
         }
         counts = {site: float(len(some)) for site, some in by.items()}
         return SiteGrid.of(model, counts, "circuits that keep it").figure(
-            told, COUNTED, float(n), dtick=max(1, n // 6)
+            sentence, COUNTED, float(n), dtick=max(1, n // 6)
         )
 
     def sites_table(self) -> Rows:

@@ -195,13 +195,13 @@ class Evaluation:
     def conditions(self) -> str:
         """Which pairs were asked, and where what stands in for all that is ablated comes from."""
         n, method = len(self.clean.logit_diff), self.circuit.method
-        told = f"{n} pair{'' if n == 1 else 's'} of “{self.task}”; ablated by {method}"
+        sentence = f"{n} pair{'' if n == 1 else 's'} of “{self.task}”; ablated by {method}"
         if self.whose:
             n = len(self.references)
-            told += f", averages over {n} {_WHOSE[self.whose].format(s='' if n == 1 else 's')}"
+            sentence += f", averages over {n} {_WHOSE[self.whose].format(s='' if n == 1 else 's')}"
         elif method.kind is Kind.RESAMPLE:
-            told += ", from each pair's corrupted prompt"
-        return told
+            sentence += ", from each pair's corrupted prompt"
+        return sentence
 
 
 _WHOSE: dict[Whose, str] = {

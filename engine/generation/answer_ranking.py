@@ -198,7 +198,7 @@ def _run(log_probs: list[np.ndarray]) -> list[AnswerScore]:
 
 
 def _notes(scored: list[_Candidate]) -> list[str]:
-    told = []
+    notes = []
     by_ids = {c.ids: c.text for c in reversed(scored)}
     inside = next(
         ((by_ids[c.ids[:n]], c.text) for c in scored for n in range(1, len(c.ids))
@@ -206,19 +206,19 @@ def _notes(scored: list[_Candidate]) -> list[str]:
         None,
     )  # fmt: skip
     if inside:
-        told.append(
+        notes.append(
             f"“{inside[0]}” begins “{inside[1]}”: its probability takes in that of every answer "
             "that goes on from it."
         )
     if len({len(c.ids) for c in scored}) > 1:
-        told.append(
+        notes.append(
             "The answers have different numbers of tokens: each token is a factor below 1, so "
             "compare those of one length, or look at the tokens one by one."
         )
     if any(c.retokenizes for c in scored):
-        told.append(
+        notes.append(
             "Writing some of these right after this prompt would change the prompt's own last "
             "tokens; they are scored as tokens of their own. A prompt without its last space "
             "usually mends it."
         )
-    return told
+    return notes

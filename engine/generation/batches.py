@@ -75,7 +75,7 @@ def work(model: Model, plan: ManyPlan, put: Callable[[Any], None]) -> Generator[
             if not errors[run]
         ]
         for i in indices:
-            results[i] |= {run: told for run, told in enumerate(errors) if told}
+            results[i] |= {run: why for run, why in enumerate(errors) if why}
         n_new = room(model, length, plan.n_new)
         waiting = _batches(rows, model, length, n_new)
         while waiting:
@@ -108,14 +108,14 @@ def _schedules(
     assert not isinstance(tokens, str)
     schedules, errors = [], []
     for e in plan.experiments:
-        spans, told = [], ""
+        spans, why = [], ""
         try:
             prepared = yield from prepare(model, replace(e, prompt=tokens.text), tokens)
             spans = [(Span(e), prepared)]
         except EngineError as wrong:
-            told = str(wrong)
+            why = str(wrong)
         schedules.append(Schedule(len(tokens), spans))
-        errors.append(told)
+        errors.append(why)
     return schedules, errors
 
 

@@ -35,7 +35,7 @@ def steps_figure(steps: Sequence[Step], number: str) -> go.Figure:
     elif any(step.unswitched is not step.clean for step in steps if step.unswitched):
         runs.append("unswitched")
     for name in runs:
-        x, y, told = [], [], []
+        x, y, hover = [], [], []
         for step in steps:
             run = getattr(step, name)
             value = step.kl if number == "kl" else None if run is None else getattr(run, number)
@@ -43,13 +43,13 @@ def steps_figure(steps: Sequence[Step], number: str) -> go.Figure:
                 continue
             x.append(step.index)
             y.append(float(value))
-            told.append(
+            hover.append(
                 f"step {step.index}, {name}: {escape(visible(run.text))} {percent(run.prob)}<br>"
                 f"{STEP_NUMBERS[number]}: {float(value):,.3f}".removesuffix(".000")
             )
         look = {"color": PALETTE[name], "width": 2, "dash": _DASHES[name]}
         named = "clean to ablated" if number == "kl" else name
-        figure.add_scatter(**line(x, y, told, line=look, name=named))
+        figure.add_scatter(**line(x, y, hover, line=look, name=named))
     parted = next((step.index for step in steps if step.parted), None)
     if parted is not None:
         figure.add_vline(x=parted, line={"color": PALETTE["ablated"], "width": 1})
@@ -132,13 +132,13 @@ def answers_figure(shown: Sequence[RankedAnswer]) -> go.Figure:
     figure = go.Figure()
     for name in ("clean", "ablated"):
         scores = [getattr(one, name) for one in shown]
-        told = []
+        hover = []
         for one, score in zip(shown, scores, strict=True):
             each = "<br>".join(
                 f"{escape(visible(token))}  {float(log_prob):.3f}"
                 for token, log_prob in zip(one.tokens, score.log_probs, strict=True)
             )
-            told.append(
+            hover.append(
                 f"{escape(visible(one.text))}, {name}: {score.log_prob:.3f} "
                 f"({percent(score.prob)}), rank {score.rank}<br>{each}"
             )
@@ -148,7 +148,7 @@ def answers_figure(shown: Sequence[RankedAnswer]) -> go.Figure:
             orientation="h",
             name=name,
             marker={"color": PALETTE[name]},
-            customdata=told,
+            customdata=hover,
             hovertemplate=TOLD,
         )
     return figure.update_layout(

@@ -210,8 +210,8 @@ def _runs(
             for i, sites in enumerate(drawn)
         ]
         for title, one, control_of in each:
-            told = "; ".join(filter(None, (str(one), *map(str, e.changes))))
-            runs.append(Run(title, told, control_of))
+            sentence = "; ".join(filter(None, (str(one), *map(str, e.changes))))
+            runs.append(Run(title, sentence, control_of))
             experiments.append(replace(e, ablations=one))
     return tuple(runs), tuple(experiments)
 
@@ -227,11 +227,11 @@ def _tokens(model: Model, example: Example, prepend_bos: bool | None) -> Tokens 
 
 
 def _notes(model: Model, plan: ManyPlan, prompts: Sequence[Example]) -> list[str]:
-    told = []
+    notes = []
     held = [t for t in plan.prompts if not isinstance(t, str)]
     cut = [t for t in held if room(model, len(t), plan.n_new) < plan.n_new]
     if cut:
-        told.append(
+        notes.append(
             f"{len(cut)} of the prompts leave no room for {plan.n_new} tokens: this model reads at "
             f"most {model.shape.n_ctx}, and their texts end there."
         )
@@ -243,12 +243,12 @@ def _notes(model: Model, plan: ManyPlan, prompts: Sequence[Example]) -> list[str
         and len(model.tokenizer.in_place(tokens, one.answer)[0]) > plan.n_new
     ]
     if longer:
-        told.append(
+        notes.append(
             f"{len(longer)} of the answers have more than {plan.n_new} tokens, so they cannot come "
             "out right; ask for more."
         )
     if any(run.control_of for run in plan.runs):
-        told.append(
+        notes.append(
             f"Controls are drawn without overlap with their set, with seed {plan.sampling.seed}."
         )
-    return told
+    return notes

@@ -102,39 +102,41 @@ def notes_of(
     model: Model, plan: GenerationPlan, when: tuple[Span, ...], question: int
 ) -> tuple[str, ...]:
     """What a reader must know of a generation before it begins, in sentences."""
-    told = list(plan.prompt.warnings)
+    notes = list(plan.prompt.warnings)
     n = len(plan.prompt)
     end = n + plan.first + plan.n_new - 1
-    told += lengths_note(model.rotaries.regime, n, end, _READ_ANEW)
+    notes += lengths_note(model.rotaries.regime, n, end, _READ_ANEW)
     if plan.clipped:
         most = model.shape.n_ctx
-        told.append(
+        notes.append(
             f"{plan.first + plan.n_new:,} of the {plan.first + question:,} tokens fit behind the "
             f"prompt's {n:,}: "
             + (f"this model reads at most {most:,}, and need not read the last." if most else
                f"no more than {MOST_TOKENS:,} are made at once.")
         )  # fmt: skip
-    told += _where_told(when, n, n + plan.first + plan.n_new)
+    notes += _where_notes(when, n, n + plan.first + plan.n_new)
     if plan.sampling.temperature:
-        told.append(
+        notes.append(
             f"Sampled at temperature {plan.sampling.temperature:g} with seed {plan.sampling.seed}; "
             "both runs draw with the same luck, so where they part, the ablation has parted them."
         )
-    return tuple(told)
+    return tuple(notes)
 
 
-def _where_told(when: Sequence[Span], n_prompt: int, n_tokens: int) -> list[str]:
+def _where_notes(when: Sequence[Span], n_prompt: int, n_tokens: int) -> list[str]:
     """What a reader must know of where the changes act, and where they cannot."""
     every = dict.fromkeys(change for span in when for change in span.e.every_change)
     acting = {change for span in when for change in span.changes(n_prompt, n_tokens)}
     idle = [one for one in every if one not in acting]
-    told = prompt_only([one.becomes for one in acting if one.positions.which == "all"], "generated")
+    notes = prompt_only(
+        [one.becomes for one in acting if one.positions.which == "all"], "generated"
+    )
     if idle:
         each = dict.fromkeys(f"{one.becomes} at positions “{one.positions}”" for one in idle)
         where = f"{' and '.join(each)} {'has' if len(each) == 1 else 'have'} nowhere to act"
-        told.append(
+        notes.append(
             f"{where[:1].upper()}{where[1:]} in these steps."
             if acting
             else f"Nothing is changed: {where} in these steps, so both runs are the clean one."
         )
-    return told
+    return notes

@@ -43,26 +43,26 @@ class Transcript:
         self._ids: list[list[int]] = [list(prompt.ids) for _ in range(n)]
         self._parted = False
 
-    def __call__(self, told: RawStep) -> Step:
+    def __call__(self, raw: RawStep) -> Step:
         first, other = self._which[:2]
-        together = not self._parted and told.alive[first] and told.alive[other]
-        runs = [self._run(told, run) for run in range(len(told.alive))]
+        together = not self._parted and raw.alive[first] and raw.alive[other]
+        runs = [self._run(raw, run) for run in range(len(raw.alive))]
         each = [runs[run] for run in self._which]
         if first != other:
             self._parted = self._parted or _differ(*each[:2])
-        kl = told.numbers.kl if together else None
-        return Step(told.index, each[0], each[1], self._parted, kl, *each[2:])
+        kl = raw.numbers.kl if together else None
+        return Step(raw.index, each[0], each[1], self._parted, kl, *each[2:])
 
-    def _run(self, told: RawStep, run: int) -> StepRun | None:
-        if not told.alive[run]:
+    def _run(self, raw: RawStep, run: int) -> StepRun | None:
+        if not raw.alive[run]:
             return None
-        numbers, taken = told.numbers, int(told.numbers.taken[run])
+        numbers, taken = raw.numbers, int(raw.numbers.taken[run])
         ids, text = self._ids[run], self._texts[run]
-        top = self._top(numbers, run, told.alive[0 if run else self._which[1]])
+        top = self._top(numbers, run, raw.alive[0 if run else self._which[1]])
         ids.append(taken)
         (added,) = text.add([taken])
         anew = text.ids()
-        rewritten = told.rewritten[run] if told.rewritten else None
+        rewritten = raw.rewritten[run] if raw.rewritten else None
         retokenizes = anew is not None and anew != ids
         if rewritten is not None:
             self._ids[run] = list(rewritten)
@@ -75,8 +75,8 @@ class Transcript:
             rank=int(numbers.rank[run]),
             entropy=float(numbers.entropy[run]),
             top=top,
-            forced=told.forced,
-            ends=taken in self._ends and not told.forced,
+            forced=raw.forced,
+            ends=taken in self._ends and not raw.forced,
             retokenizes=retokenizes,
             rewritten=rewritten,
             note=self._tokenizer.without_text((taken,)),

@@ -179,22 +179,22 @@ def _check_patterns(model: Model, layers: Sequence[int]) -> None:
 
 def _notes(model: Model, layers: Sequence[int], edits: tuple[Edit, ...]) -> tuple[str, ...]:
     """Where the rows of a pattern do not sum to 1, and why."""
-    told = []
+    notes = []
     attending = {layer: model.layer(layer).attention for layer in layers}
     sinks = [layer for layer, one in attending.items() if one is not None and has_sink(one)]
     if sinks:
         where = "" if len(sinks) == len(layers) else f" of layers {', '.join(map(str, sinks))}"
-        told.append(
+        notes.append(
             f"The rows of the patterns{where} sum to less than 1: each head has a sink, which is "
             "no token, and it takes the rest."
         )
     changed = sorted({edit.layer for edit in edits if edit.point == "pattern"})
     if changed:
-        told.append(
+        notes.append(
             f"Patterns of layer {', '.join(map(str, changed))} are changed, and used as they are: "
             "their rows need not sum to 1."
         )
-    return tuple(told)
+    return tuple(notes)
 
 
 def _asked(model: Model, e: Experiment) -> Steps[tuple[Tokens, tuple[Edit, ...]]]:

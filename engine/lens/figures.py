@@ -41,13 +41,13 @@ def grid_figure(
     layers: Sequence[int],
     reading: Mapping[int, str],
     texts: np.ndarray | None,
-    told: np.ndarray,
+    hover: np.ndarray,
 ) -> go.Figure:
     """Layers down, positions across.
 
     `values` [layer pos] of one of MEASURES, with the sign of a difference where `signed`; `scaled`:
     all the numbers its colours are to span. `reading`: the token read at each position. `texts` is
-    written into the cells, which are small without; `told` is read at a pointer.
+    written into the cells, which are small without; `hover` is read at a pointer.
     """
     import plotly.graph_objects as go
 
@@ -59,7 +59,7 @@ def grid_figure(
     figure = go.Figure(
         cell_heatmap(
             _shade(values, measure, signed),
-            told,
+            hover,
             x=positions,
             text=texts,
             texttemplate="%{text}" if written else None,
@@ -107,7 +107,7 @@ def traces_figure(layers: Sequence[int], runs: Mapping[str, LensRun], quantity: 
             if trace is None:
                 continue
             y = getattr(trace, quantity)[:, -1]
-            told = [
+            hover = [
                 f"{name} {escape(visible(trace.text))}, {run}, layer {layer}<br>"
                 f"log-probability {lp:.3f} ({percent(float(np.exp(lp)))}), logit {logit:.3f}, "
                 f"rank {rank:,}"
@@ -121,7 +121,7 @@ def traces_figure(layers: Sequence[int], runs: Mapping[str, LensRun], quantity: 
             ]
             look = {"color": PALETTE[name], "dash": dash, "width": 2}
             named = f"{name} {escape(visible(trace.text))}, {run}"
-            figure.add_scatter(**line([*layers], y.tolist(), told, line=look, name=named))
+            figure.add_scatter(**line([*layers], y.tolist(), hover, line=look, name=named))
         if shown.leads_from is not None:
             look = {"color": PALETTE["answer"], "width": 1, "dash": dash}
             figure.add_vline(x=shown.leads_from, line=look, opacity=0.6)

@@ -144,9 +144,9 @@ class Lens:
 
     def _told(self, run: str) -> np.ndarray:
         """What a pointer over each cell reads."""
-        told = np.empty(self.clean.entropy.shape, dtype=object)
+        hover = np.empty(self.clean.entropy.shape, dtype=object)
         runs = ("clean", "ablated") if run == "difference" else (run,)
-        for at in np.ndindex(told.shape):
+        for at in np.ndindex(hover.shape):
             position = self.first + at[1]
             lines = [
                 f"after layer {self.layers[at[0]]}, reading {escape(self._reading(position))} "
@@ -159,12 +159,12 @@ class Lens:
                     f"output {shown.divergence[at]:.2f}"
                     + ("" if shown.answer is None else f", answer ranks {shown.answer.ranks[at]:,}")
                 )
-                k = 2 if told.size > _MOST_TOLD else shown.ids.shape[-1]
+                k = 2 if hover.size > _MOST_TOLD else shown.ids.shape[-1]
                 best = [self._place(shown, (*at, place)) for place in range(k)]
                 rows = max(1, min(5, k))
                 lines += ["  ·  ".join(best[i::rows]) for i in range(rows)]
-            told[at] = "<br>".join(lines)
-        return told
+            hover[at] = "<br>".join(lines)
+        return hover
 
     def _place(self, shown: LensRun, at: tuple[int, ...]) -> str:
         """One of a cell's best tokens, with how far it rose since the layer above."""

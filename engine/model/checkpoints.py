@@ -94,9 +94,9 @@ class Checkpoint:
         """One sentence for a picker: what the card says, or the architecture and size."""
         card = self.directory / "card.json"
         with contextlib.suppress(ModelError):  # a card that cannot be read says nothing
-            told = read_json(card).get("about") if not self.gguf and card.is_file() else None
-            if isinstance(told, str):
-                return told
+            sentence = read_json(card).get("about") if not self.gguf and card.is_file() else None
+            if isinstance(sentence, str):
+                return sentence
         size = f"{self.architecture}, {self.n_parameters / 1e6:,.1f}M parameters"
         how = "" if self.packed else ", dequantized as it is read"
         return f"{size}, {self.quantization}{how}" if self.quantization else size
@@ -214,8 +214,8 @@ def _gguf(name: str, file: Path) -> Checkpoint:
 
 
 def _quantized_by(config: dict[str, Any]) -> str:
-    told = config.get("quantization_config")
-    return str(told.get("quant_method") or "") if isinstance(told, dict) else ""
+    quantization = config.get("quantization_config")
+    return str(quantization.get("quant_method") or "") if isinstance(quantization, dict) else ""
 
 
 def _names(directory: Path) -> list[str]:

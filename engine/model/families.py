@@ -79,13 +79,13 @@ def check_family(name: str, config: dict[str, Any]) -> None:
 
 def _unknown(name: str, family: str, has_code: bool) -> str:
     """What to say of a family that transformers has no class for."""
-    told = f"“{name}” is of the family “{family[:60]}”, which transformers {__version__} has not"
+    what = f"“{name}” is of the family “{family[:60]}”, which transformers {__version__} has not"
     if has_code:
         return (
-            f"{told}: it can only be read by Python code that comes with it, which is never run "
+            f"{what}: it can only be read by Python code that comes with it, which is never run "
             "here. Use a checkpoint of an architecture that transformers has itself."
         )
-    return f"{told}, so it cannot be read. A newer transformers may have it."
+    return f"{what}, so it cannot be read. A newer transformers may have it."
 
 
 def _no_language_model(name: str, family: str, called: str) -> str:
@@ -111,8 +111,8 @@ def _check_direction(name: str, config: dict[str, Any], family: str, called: str
 
 def _check_quantization(name: str, config: dict[str, Any]) -> None:
     """Refuse a quantization that would fetch code."""
-    told = config.get("quantization_config")
-    method = str(told.get("quant_method")) if isinstance(told, dict) else ""
+    quantization = config.get("quantization_config")
+    method = str(quantization.get("quant_method")) if isinstance(quantization, dict) else ""
     if method in _FETCHED_KERNELS:
         raise ModelError(
             f"“{name}” is quantized by {method}, whose arithmetic is code fetched from the hub, "

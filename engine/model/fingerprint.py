@@ -64,8 +64,8 @@ def _files(place: Path) -> Iterator[File]:
                 yield _file(entry.name, entry.stat())
 
 
-def _file(name: str, told: os.stat_result) -> File:
-    return name, told.st_size, told.st_mtime_ns, told.st_ctime_ns, told.st_ino
+def _file(name: str, state: os.stat_result) -> File:
+    return name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 def _weights(files: tuple[File, ...]) -> list[File]:

@@ -161,8 +161,8 @@ _IN_FRONT: dict[tuple[type[nn.Module], type[nn.Module]], type[nn.Module]] = {}
 
 def _in_front(own: type[nn.Module], form: type[nn.Module]) -> type[nn.Module]:
     """A class that goes by the name of `own`, and is one; made once."""
-    told = {"__module__": own.__module__, "__doc__": own.__doc__}
-    return _IN_FRONT.setdefault((own, form), type(own.__name__, (form, own), told))
+    shown = {"__module__": own.__module__, "__doc__": own.__doc__}
+    return _IN_FRONT.setdefault((own, form), type(own.__name__, (form, own), shown))
 
 
 def _is_watched(module: nn.Module) -> bool:

@@ -176,20 +176,20 @@ def family_of(name: str, header: Header) -> str:
     from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    told = header.architecture
+    kind = header.architecture
     known = {*GGUF_CONFIG_ARCHS, *GGUF_SUPPORTED_ARCHITECTURES}
-    family = _RENAMED.get(told, told)
-    if told == "llama" and header.values.get("general.name") == "mistral":
+    family = _RENAMED.get(kind, kind)
+    if kind == "llama" and header.values.get("general.name") == "mistral":
         family = "mistral"
-    if not {told, family} & known:
+    if not {kind, family} & known:
         raise ModelError(
-            f"“{name}” is a GGUF file of the architecture “{told[:60]}”, which transformers cannot "
+            f"“{name}” is a GGUF file of the architecture “{kind[:60]}”, which transformers cannot "
             "read from GGUF. Use its safetensors, or a GGUF of Llama, Mistral, Qwen, Gemma, Phi-3 "
             "or another it reads."
         )
     if family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(
-            f"“{name}” is a GGUF file of “{told[:60]}”, which is no language model that reads left "
+            f"“{name}” is a GGUF file of “{kind[:60]}”, which is no language model that reads left "
             "to right, such as a Llama."
         )
     return family

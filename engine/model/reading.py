@@ -124,12 +124,12 @@ def _read_config(checkpoint: Checkpoint) -> Any:
         stored = checkpoint.stored
         check_claims(checkpoint.name, config.to_dict(), stored.n_numbers, stored.n_tensors)
         return config
-    told = believable(checkpoint.config)
-    quantized = told.get("quantization_config")
+    config = believable(checkpoint.config)
+    quantized = config.get("quantization_config")
     if isinstance(quantized, dict) and checkpoint.quantization and not checkpoint.packed:
-        told["quantization_config"] = {**quantized, "dequantize": True}
+        config["quantization_config"] = {**quantized, "dequantize": True}
     with tempfile.TemporaryDirectory(prefix="switchboard-") as folder:
-        Path(folder, "config.json").write_text(json.dumps(told), encoding="utf-8")
+        Path(folder, "config.json").write_text(json.dumps(config), encoding="utf-8")
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     config.name_or_path = str(checkpoint.directory)
     return config

@@ -201,8 +201,8 @@ def _halving(
 
 def is_out_of_memory(wrong: Exception) -> bool:
     """Whether an error is the device's memory giving out, however torch words it."""
-    told = str(wrong).lower()
-    return isinstance(wrong, torch.OutOfMemoryError) or "can't allocate memory" in told
+    message = str(wrong).lower()
+    return isinstance(wrong, torch.OutOfMemoryError) or "can't allocate memory" in message
 
 
 def _pass(model: Model, rows: list[Row]) -> list[RowResult]:

@@ -118,7 +118,7 @@ def _lines(edges: Sequence[Edge], places: _Places) -> dict[str, Any]:
     """The edges as one trace: curves with a gap after each, their numbers at every point."""
     x: list[float | None] = []
     y: list[float | None] = []
-    told: list[str] = []
+    hover: list[str] = []
     t = np.linspace(0, 1, 16)
     for edge in edges:
         (x0, y0), (x1, y1) = places[edge.sender], places[_end(edge)]
@@ -132,12 +132,12 @@ def _lines(edges: Sequence[Edge], places: _Places) -> dict[str, Any]:
             (y, (y0, y0 + rise, y1 - rise, y1)),
         ):
             out += [*sum(c * p for c, p in zip(curve, points, strict=True)), None]  # type: ignore[misc]
-        told += [_told(edge)] * (len(t) + 1)
+        hover += [_told(edge)] * (len(t) + 1)
     return {
         "x": [None if v is None else round(float(v), 4) for v in x],
         "y": [None if v is None else round(float(v), 4) for v in y],
         "mode": "lines",
-        "customdata": told,
+        "customdata": hover,
         "hovertemplate": "%{customdata}<extra></extra>",
         "showlegend": False,
         "opacity": 0.75,

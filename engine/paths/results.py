@@ -47,11 +47,11 @@ class PathPatch:
         """What each sender does to the receivers directly: layers down, heads across, MLPs at the
         right; blank where nothing was asked or no path leads."""
         clean = float(self.clean.mean())
-        told = {
+        hover = {
             site: f"<b>{site}</b> {effect:+.3f}<br>of {clean:.3f} with nothing patched"
             for site, effect in zip(self.senders, self.effect.tolist(), strict=True)
         }
-        return self.grid(shape).figure(told)
+        return self.grid(shape).figure(hover)
 
     def table(self) -> Rows:
         """One row a sender, the largest effects first: the change of the logit difference when

@@ -146,8 +146,8 @@ def _rankings(
 def _without_text(model: Model, rankings: list[Ranking]) -> list[str]:
     """What a reader must know of ids among the best that the tokenizer has no token for."""
     best = [int(i) for ranking in rankings for i in ranking.ids[:_BEST]]
-    told = model.tokenizer.without_text(best)
-    return [told] if told else []
+    note = model.tokenizer.without_text(best)
+    return [note] if note else []
 
 
 def _candidate(
@@ -166,22 +166,22 @@ def _candidate(
 
 def _change_notes(model: Model, e: Experiment, asked: Answers, prepared: Prepared) -> list[str]:
     """What a reader must know of the methods and of where they act."""
-    told = []
+    notes = []
     changes = e.every_change
     longer = max(len(asked.answer), len(asked.distractor)) > 1
     late = [one for one in changes if one.positions.which == "generated"]
     if late and not longer and len(late) == len(changes):
-        told.append("Positions are “generated”: nothing in the prompt itself is changed.")
+        notes.append("Positions are “generated”: nothing in the prompt itself is changed.")
     elif not longer:
-        told += [f"“{one}” changes nothing in the prompt itself." for one in late]
+        notes += [f"“{one}” changes nothing in the prompt itself." for one in late]
     else:
-        told += prompt_only([one.becomes for one in changes], "after it")
+        notes += prompt_only([one.becomes for one in changes], "after it")
     for method, texts in prepared.references.items():
-        told.append(
+        notes.append(
             f"{method} over {len(texts)} reference prompt{'s' if len(texts) > 1 else ''}, "
             f"{sum(map(len, texts))} tokens in all."
         )
-    return told + _shared_heads(model, e)
+    return notes + _shared_heads(model, e)
 
 
 def _changed_sites(model: Model, e: Experiment) -> tuple[Site, ...]:
@@ -205,13 +205,13 @@ def _shared_heads(model: Model, e: Experiment) -> list[str]:
             f"Each {shared} heads of a layer share their keys and values in this model: changing "
             "those of one changes them for all of its group."
         ]
-    told = []
+    notes = []
     for site in sites:
         first = site.head - site.head % shared
         name = {"k": "key", "v": "value"}[site.part]
         to = "and" if shared == 2 else "to"
-        told.append(
+        notes.append(
             f"{site} is the {name} of a key-value head that heads {site.layer}.{first} {to} "
             f"{site.layer}.{first + shared - 1} share."
         )
-    return told
+    return notes

@@ -91,8 +91,8 @@ class Discover(Question[Discovery, Discovery]):
             for f in fields(self)
             if f.name not in ("search", "save") and getattr(self, f.name) != f.default
         }
-        told = "".join(f", {n}={named.get(n) or python_of(v)}" for n, v in options.items())
-        return f"engine.discover({task}, {s.model!r}{told})"
+        sentence = "".join(f", {n}={named.get(n) or python_of(v)}" for n, v in options.items())
+        return f"engine.discover({task}, {s.model!r}{sentence})"
 
 
 def discover(
@@ -174,8 +174,8 @@ def _steps(
         result = yield from test.of(model, before.circuit)
     except Cancelled:
         raise
-    except EngineError as told:
-        wrong = str(told)
+    except EngineError as refused:
+        wrong = str(refused)
     last = arrays.snapshot(
         account,
         notes=file.notes,

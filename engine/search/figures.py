@@ -33,7 +33,7 @@ def nodes_figure(
     `costs`: of every node, in `unit`; NaN where it was not tried. The colours end at the greatest
     of them, or at `least`. `without`: of which loss a pointer reads.
     """
-    told = {
+    hover = {
         site: f"<b>{site}</b> not tried yet"
         if np.isnan(cost)
         else f"<b>{site}</b> has gone"
@@ -43,12 +43,12 @@ def nodes_figure(
     }
     kept = {site: cost for site, cost in costs.items() if site not in gone}
     most = max([least, *(cost for cost in kept.values() if np.isfinite(cost))])
-    figure = SiteGrid.of(model, kept, f"kept: {unit}\nwithout it").figure(told, KEPT, most)
+    figure = SiteGrid.of(model, kept, f"kept: {unit}\nwithout it").figure(hover, KEPT, most)
     went = SiteGrid.of(model, dict.fromkeys(gone, 0.0), "gone").drawn
     return figure.add_trace(
         cell_heatmap(
             went,
-            placed(told, went.shape),
+            placed(hover, went.shape),
             colorscale=[(end, PALETTE["gone"]) for end in (0.0, 1.0)],
             zmin=0,
             zmax=1,

@@ -91,10 +91,10 @@ def ranked_nodes(
 
 def notes_of(search: Search, prompts: Sequence[Prompt]) -> tuple[str, ...]:
     """What a reader must know of the pairs and of what the method reaches."""
-    told = dict.fromkeys(search.task.notes)
+    notes = dict.fromkeys(search.task.notes)
     for prompt in prompts:
-        told.update(dict.fromkeys(prompt.target.notes))
+        notes.update(dict.fromkeys(prompt.target.notes))
     longer = any(len(prompt.target.places) > 1 for prompt in prompts)
     if longer:
-        told.update(dict.fromkeys(prompt_only([search.method], "after it")))
-    return tuple(told)
+        notes.update(dict.fromkeys(prompt_only([search.method], "after it")))
+    return tuple(notes)

@@ -211,21 +211,21 @@ class Discovery:
                 "Nothing beats its controls: with every node ablated the score stays within the "
                 "threshold, so no circuit is needed for it."
             )
-        told = f"Alone it keeps {result.faithfulness:.0%} of the clean logit difference"
+        sentence = f"Alone it keeps {result.faithfulness:.0%} of the clean logit difference"
         if result.controls is None:
-            return f"{told}. {' '.join(result.notes)}"
-        told += (
+            return f"{sentence}. {' '.join(result.notes)}"
+        sentence += (
             f"; {len(result.controls.sites)} random circuits of its size keep "
             f"{_span(result, result.controls.kept)}"
         )
         if not self.fresh:
             return (
-                f"{told}. This is on the very pairs it was found on, which any search fits: judge "
-                "it on fresh pairs."
+                f"{sentence}. This is on the very pairs it was found on, which any search fits: "
+                "judge it on fresh pairs."
             )
         if self.beats_controls:
-            return f"{told}, on pairs the search did not see: it beats {result.kept_beats:.0%}."
-        return f"Nothing beats its controls. {told}, on pairs the search did not see."
+            return f"{sentence}, on pairs the search did not see: it beats {result.kept_beats:.0%}."
+        return f"Nothing beats its controls. {sentence}, on pairs the search did not see."
 
 
 def _span(result: Evaluation, scores: np.ndarray) -> str:

@@ -93,7 +93,7 @@ class SearchFile:
     def _set_aside(self, wrong: str) -> None:
         """Give the file another name, that of none there is; or leave it, and save nothing."""
         assert self._path is not None
-        told = f"The saved search {_shown(self._path)} {wrong}"
+        sentence = f"The saved search {_shown(self._path)} {wrong}"
         try:
             if not _may_be_moved(self._path):
                 raise OSError("it is no file")
@@ -102,13 +102,13 @@ class SearchFile:
             os.rename(self._path, self._path.with_name(free))
         except (OSError, ValueError) as why:
             self._aside = (
-                f"{told}, and could not be set aside ({_why(why)}): it is left as it is, the "
+                f"{sentence}, and could not be set aside ({_why(why)}): it is left as it is, the "
                 "search began anew, and it is not saved."
             )
             self._path = None
         else:
             self._aside = (
-                f"{told}: it is set aside as {_shown(Path(free))}, and the search began anew."
+                f"{sentence}: it is set aside as {_shown(Path(free))}, and the search began anew."
             )
 
     def write(self, account: Account) -> None:
@@ -206,18 +206,18 @@ def _replay(saved: SavedSearch, search: Search, nodes: Sequence[Node], clean: fl
     Raises: ValueError at the first that is not.
     """
     asking = strategy(Account(search, clean, clean), nodes)
-    i, told = -1, list[float]()
+    i, replayed = -1, list[float]()
     try:
         question = [str(node) for node in next(asking).nodes]
         for i, (name, score) in enumerate(saved.scores):
-            if name != question[len(told)]:
+            if name != question[len(replayed)]:
                 raise _NoSearchError(
                     f"is damaged: its trial {i + 1} is of {name:.20}, and this search tries "
-                    f"{question[len(told)]} there"
+                    f"{question[len(replayed)]} there"
                 )
-            told.append(score)
-            if len(told) == len(question) or search.by != "greedy":
-                question, told = [str(node) for node in asking.send(told).nodes], []
+            replayed.append(score)
+            if len(replayed) == len(question) or search.by != "greedy":
+                question, replayed = [str(node) for node in asking.send(replayed).nodes], []
     except StopIteration:
         if i + 1 < len(saved.scores):
             raise _NoSearchError("is damaged: it goes on where this search ends") from None

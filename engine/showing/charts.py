@@ -21,12 +21,12 @@ def chart_layout(width: int | None, height: int, left: int = 60, **more: Any) ->
     }
 
 
-def line(x: list[int], y: list[float] | list[int], told: list[str], **more: Any) -> dict[str, Any]:
+def line(x: list[int], y: list[float] | list[int], hover: list[str], **more: Any) -> dict[str, Any]:
     """The trace of a line with a dot at each number."""
     return {
         "x": x,
         "y": y,
-        "customdata": told,
+        "customdata": hover,
         "hovertemplate": TOLD,
         "mode": "lines+markers",
         "marker": {"size": 5},

@@ -117,25 +117,25 @@ class SiteGrid:
 
     def figure(
         self,
-        told: Mapping[Site, str] | None = None,
+        hover: Mapping[Site, str] | None = None,
         scale: Scale | None = None,
         most: float | None = None,
         **bar: Any,
     ) -> go.Figure:
         """Layers down, heads across, the MLP of each layer at the right; NaN is blank.
 
-        `told`: what a pointer over a site reads, as plotly writes it. `scale`: its colours; `most`:
-        the number at which they end, by itself the greatest there is.
+        `hover`: what a pointer over a site reads, as plotly writes it. `scale`: its colours;
+        `most`: the number at which they end, by itself the greatest there is.
         """
         import plotly.graph_objects as go
 
-        if told is None:
-            told = {s: f"<b>{s}</b> {escape(self.name)} {self[s]:.3f}" for s in self.sites}
+        if hover is None:
+            hover = {s: f"<b>{s}</b> {escape(self.name)} {self[s]:.3f}" for s in self.sites}
         n_layers, n_heads = self.heads.shape
         values = self.drawn
         heatmap = cell_heatmap(
             values,
-            placed(told, values.shape),
+            placed(hover, values.shape),
             **colours(values, self.signed, self.less_is_better, scale, most),
             colorbar=colour_bar(self.name, **bar),
         )
@@ -158,10 +158,10 @@ def cell(site: Site, n_heads: int) -> tuple[int, int]:
     return site.layer, site.head if isinstance(site, Head) else n_heads + 1
 
 
-def placed(told: Mapping[Site, str], shape: tuple[int, ...]) -> np.ndarray:
+def placed(hover: Mapping[Site, str], shape: tuple[int, ...]) -> np.ndarray:
     """What a pointer over each cell reads, empty where nothing is told."""
     words = np.full(shape, "", dtype=object)
-    for site, text in told.items():
+    for site, text in hover.items():
         words[cell(site, shape[1] - 2)] = text
     return words
 
@@ -194,7 +194,7 @@ def colour_bar(name: str, **more: Any) -> dict[str, Any]:
     return {"title": {"text": name.replace("\n", "<br>"), "side": "right"}, "thickness": 12, **more}
 
 
-def cell_heatmap(values: np.ndarray, told: Any, **scale: Any) -> go.Heatmap:
+def cell_heatmap(values: np.ndarray, hover: Any, **scale: Any) -> go.Heatmap:
     """Numbers as cells with a gap between, told at the pointer."""
     import plotly.graph_objects as go
 
@@ -202,7 +202,7 @@ def cell_heatmap(values: np.ndarray, told: Any, **scale: Any) -> go.Heatmap:
         "z": values,
         "x": list(range(values.shape[1])),
         "y": list(range(values.shape[0])),
-        "customdata": told,
+        "customdata": hover,
         "hovertemplate": TOLD,
         "hoverongaps": False,
         "xgap": 1,

@@ -106,17 +106,17 @@ def estimated_metric(prompts: Sequence[Prompt]) -> str:
 
 def _notes(e: Experiment, prompts: Sequence[Prompt]) -> tuple[str, ...]:
     """What a reader must know of the prompts' answers, the method, and where it acts."""
-    told: dict[str, None] = {}
+    notes: dict[str, None] = {}
     for prompt in prompts:
-        told.update(dict.fromkeys(prompt.target.notes))
+        notes.update(dict.fromkeys(prompt.target.notes))
     longer = any(len(prompt.target.places) > 1 for prompt in prompts)
     if longer:
         methods = (e.method, *(change.becomes for change in e.changes))
-        told.update(dict.fromkeys(prompt_only(methods, "after it")))
-        return tuple(told)
+        notes.update(dict.fromkeys(prompt_only(methods, "after it")))
+        return tuple(notes)
     if e.positions.which == "generated":
-        told["Positions are “generated”: no site in the prompts themselves is ablated."] = None
+        notes["Positions are “generated”: no site in the prompts themselves is ablated."] = None
     for change in e.changes:
         if change.positions.which == "generated":
-            told[f"“{change}” changes nothing in the prompts themselves."] = None
-    return tuple(told)
+            notes[f"“{change}” changes nothing in the prompts themselves."] = None
+    return tuple(notes)

@@ -205,26 +205,26 @@ def _too_few(family: str, model: str, n: int, counted: _Groups) -> str:
 
 
 def _notes(pairs: list[Pair], in_step: bool, uniform: bool) -> list[str]:
-    told = []
+    notes = []
     n_prompts = len({pair.prompt for pair in pairs})
     if n_prompts < len(pairs):
-        told.append(
+        notes.append(
             f"The family has {n_prompts} different prompts of this many tokens; some come again "
             "with another corrupted prompt."
         )
     if any(pair.prompt.endswith(" ") for pair in pairs):
-        told.append(
+        notes.append(
             "Prompts end in a space: for this tokenizer it is a token of its own, with which every "
             "answer begins."
         )
     if not in_step:
-        told.append(
+        notes.append(
             "No corrupted terms have as many tokens one by one, only all together: within a pair, "
             "a position may be one word in the clean and another in the corrupted prompt."
         )
     elif not uniform:
-        told.append(
+        notes.append(
             "The same word does not have as many tokens in every prompt, so a position is not the "
             "same word in all of them; within a pair it is."
         )
-    return told
+    return notes

@@ -208,18 +208,18 @@ def late_notes(model: Model, each: Sequence[Experiment], methods: Sequence[Metho
 
 
 def _notes(task: Task, clean: PairScores) -> tuple[str, ...]:
-    told = list(task.notes)
+    notes = list(task.notes)
     n = len(task.pairs)
     undecided = int(np.isnan(clean.logit_diff).sum())
     if undecided:
-        told.append(
+        notes.append(
             f"{undecided} of the {n} pairs have no logit difference: no single token tells their "
             "answer and distractor apart."
         )
     wrong = n - int(clean.right.sum())
     if wrong:
-        told.append(
+        notes.append(
             f"The model gets {wrong} of the {n} pairs wrong with nothing ablated; what is found "
             "on them is not how it does the task."
         )
-    return tuple(told)
+    return tuple(notes)

@@ -68,40 +68,40 @@ class Notices:
             if one.fate is not Fate.ADDED
             for at in range(one.start, one.end)
         }
-        told: list[str] = []
+        notes: list[str] = []
         special = self._first_special(text, ids, offsets)
         if bos and ids[:1] == [self._reader.bos_id]:
             name = self._reader.special.get(ids[0], "BOS")
-            told.append(
+            notes.append(
                 f"The prompt begins with {name} and BOS is on: the "
                 "model sees it twice. Remove it from the prompt, or switch BOS off."
             )
         elif special:
-            told.append(
+            notes.append(
                 f"{special} in the text is read as one special token, not as its letters. Put a "
                 "space inside it if the letters are meant."
             )
         if text.endswith(" ") and len(text) - 1 not in lost:
-            told.append(
+            notes.append(
                 "The prompt ends in a space, which usually changes the answer: most vocabularies "
                 "put the space in front of the next token. Leave it out here, and begin the answer "
                 "with it."
             )
-        told += swallowed(text, result or ())
+        notes += swallowed(text, result or ())
         if text and not ids:
-            told.append(f"BOS is all the model reads. {nothing_left(text)}")
+            notes.append(f"BOS is all the model reads. {nothing_left(text)}")
         elif decoded != text:
             same = result is not None and self._reader.ids_if(spelt(text, result)) == ids
-            told.append(
+            notes.append(
                 not_read_back(text, decoded, result, same, self._reader.begins_with_space(ids))
             )
-        told += hidden_characters(text, lost)
+        notes += hidden_characters(text, lost)
         if not self._reader.adds_no_others:
-            told.append(
+            notes.append(
                 "By itself this tokenizer adds tokens other than BOS; they are left out. Write "
                 "them into the prompt if the model needs them."
             )
-        return tuple(told)
+        return tuple(notes)
 
     def _differences(
         self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]

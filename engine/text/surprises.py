@@ -25,25 +25,25 @@ def hidden_characters(text: str, lost: Collection[int] = ()) -> tuple[str, ...]:
     Joiners within emoji, tabs and line feeds are ordinary; the rest of the controls are not.
     `lost`: the characters no token spells, of which nothing is said here.
     """
-    told = []
+    notes = []
     result = [(at, name) for at, c in enumerate(text) if at not in lost and (name := _name(c))]
     if result:
         places = ", ".join(
             f"{code(text[at])} ({name}) at character {at}" for at, name in result[:3]
         )
         more = f" and {len(result) - 3} more" if len(result) > 3 else ""
-        told.append(
+        notes.append(
             f"The prompt holds what cannot be seen: {places}{more}. The model reads it as tokens "
             "of its own; type the prompt anew if it came along by copying."
         )
     if any(
         text.startswith("\r\n", at) and at not in lost for at, c in enumerate(text) if c == "\r"
     ):
-        told.append(
+        notes.append(
             "Lines end in \\r\\n, as Windows writes them; models have mostly seen \\n alone. Save "
             "the prompt with \\n, unless \\r is meant."
         )
-    return tuple(told)
+    return tuple(notes)
 
 
 def nothing_left(text: str) -> str:
@@ -68,7 +68,7 @@ def unreadable(text: str, characters: Sequence[str], why: str) -> str:
 
 def swallowed(text: str, result: Sequence[Difference]) -> tuple[str, ...]:
     """A sentence for each marker that takes in white space beside it."""
-    told = []
+    notes = []
     eaten = [one for one in result if one.fate is Fate.SWALLOWED]
     for marker in dict.fromkeys(one.read for one in eaten):
         ours = [one for one in eaten if one.read == marker]
@@ -80,11 +80,11 @@ def swallowed(text: str, result: Sequence[Difference]) -> tuple[str, ...]:
             f"{counted(n, c)} {'behind' if behind else 'in front of'} it"
             for (behind, c), n in sides.items()
         ]
-        told.append(
+        notes.append(
             f"{marker} swallows {listed(parts, most=len(parts))}: the marker's one token is the "
             "same with or without, and the model does not see them."
         )
-    return tuple(told)
+    return tuple(notes)
 
 
 def not_read_back(
@@ -100,14 +100,14 @@ def not_read_back(
     `same_ids`: whether these are the tokens of what they spell, unknown characters aside.
     `first_space`: whether the tokenizer puts a space in front of every prompt.
     """
-    told = f"The tokens read back as “{clip(decoded)}”, not as the prompt: "
+    sentence = f"The tokens read back as “{clip(decoded)}”, not as the prompt: "
     if first_space and text.startswith(" ") and decoded.strip(" ") == text.strip(" "):
-        return told + (
+        return sentence + (
             "this tokenizer puts a space in front of every prompt by itself, and drops or merges "
             "the prompt's own. Write the prompt without spaces in front."
         )
     if result is None:
-        return told + (
+        return sentence + (
             "part of it is not in this vocabulary, or is normalized away. What the model reads is "
             "what stands here; write the prompt with characters it knows."
         )
@@ -115,7 +115,7 @@ def not_read_back(
         c for c in (_unknown(text, result), *_spelt(text, result, same_ids, first_space)) if c
     ]
     if not clauses:
-        return told + (
+        return sentence + (
             "a marker takes in what stands beside it."
             if any(one.fate is Fate.SWALLOWED for one in result)
             else "its decoder writes them otherwise. No character of the prompt is lost."
@@ -123,10 +123,10 @@ def not_read_back(
     fates = {one.fate for one in result}
     if fates <= {Fate.ADDED, Fate.SWALLOWED}:
         end = "No other character is lost" if Fate.SWALLOWED in fates else "No character is lost"
-        return f"{told}{'; '.join(clauses)}. {end}."
+        return f"{sentence}{'; '.join(clauses)}. {end}."
     if Fate.UNKNOWN in fates or any(_matters(text, one) for one in result):
         clauses[-1] += ". Write the prompt with characters the tokenizer knows if they matter"
-    return f"{told}{'; '.join(clauses)}."
+    return f"{sentence}{'; '.join(clauses)}."
 
 
 def without_text(token: int, highest: int) -> str:

@@ -25,10 +25,10 @@ def lengths_figure(
     n, fewest = len(lengths), int(lengths.min())
     colours = min(int(lengths.max()) - fewest + 1, len(STEPS))
     rows = -(-n // 100)
-    z, told = np.full(rows * 100, np.nan), [""] * (rows * 100)
+    z, hover = np.full(rows * 100, np.nan), [""] * (rows * 100)
     z[:n] = np.minimum(lengths - fewest, len(STEPS) - 1)
     for i, (length, own) in enumerate(zip(lengths, pieces, strict=True)):
-        told[i] = f"{i}: {length} token{'' if length == 1 else 's'}, {' '.join(own)}"
+        hover[i] = f"{i}: {length} token{'' if length == 1 else 's'}, {' '.join(own)}"
     scale = [[(c + edge) / colours, STEPS[c]] for c in range(colours) for edge in (0, 1)]
     names = [str(fewest + c) for c in range(colours)]
     if int(lengths.max()) - fewest >= len(STEPS):
@@ -36,7 +36,7 @@ def lengths_figure(
     figure = go.Figure(
         cell_heatmap(
             z.reshape(rows, 100),
-            np.array(told).reshape(rows, 100),
+            np.array(hover).reshape(rows, 100),
             y=[str(100 * row) for row in range(rows)],
             colorscale=scale,
             zmin=-0.5,

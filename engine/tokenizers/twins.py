@@ -29,8 +29,8 @@ def twins(e: Experiment, k: int = 3, view: str | None = None) -> Twins:
             result = next_token(one, k=k, view=view)
         except Cancelled:
             raise
-        except EngineError as told:
-            wrong = str(told)
+        except EngineError as refused:
+            wrong = str(refused)
         found.append(Twin(name, one.prompt, tokens.bos, tokens, result, wrong))
     return Twins(tuple(found))
 

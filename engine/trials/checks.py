@@ -210,7 +210,7 @@ class Checks(Readings):
             off = max(map(off_by, logits, plain))
             why = "" if off <= self.limit else "other numbers come out token by token"
         except Exception as wrong:  # of whatever kind: then it does not generate
-            off, why = float("inf"), told(wrong)
+            off, why = float("inf"), reason_of(wrong)
         return Check("cached", off, self.limit, why)
 
     def block_by_block(self) -> Check:
@@ -233,11 +233,11 @@ class Checks(Readings):
             off = max(off_by(one, meant[-1]) for one, meant in zip(found, plain, strict=True))
             why = "" if off <= self.limit else "other numbers come out block by block"
         except Exception as wrong:  # of whatever kind: then it is not swept
-            off, why = float("inf"), f"its blocks cannot be called one by one ({told(wrong)})"
+            off, why = float("inf"), f"its blocks cannot be called one by one ({reason_of(wrong)})"
         return Check("block by block", off, self.limit, why)
 
 
-def told(wrong: Exception) -> str:
+def reason_of(wrong: Exception) -> str:
     """An error in a few words."""
     said = str(wrong).strip()[:160]
     return said if isinstance(wrong, EngineError) else f"{type(wrong).__name__}: {said}"

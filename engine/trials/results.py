@@ -77,8 +77,8 @@ class Certificate:
     def mark(self) -> str:
         """A few words to stand beside the model's name."""
         n = sum(place.holds for place in self.places)
-        told = f"certified: {n} kinds of places as plain hooks, to {self.worst:.0e}"
-        return told + (f"; not {', '.join(self.refused)}" if self.refused else "")
+        sentence = f"certified: {n} kinds of places as plain hooks, to {self.worst:.0e}"
+        return sentence + (f"; not {', '.join(self.refused)}" if self.refused else "")
 
     def table(self) -> list[dict[str, Any]]:
         """A line for each thing tried: name, layers, figures, and what is refused and why."""

@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from ..errors import EngineError, ModelError
 from ..model.model import Model
-from .checks import Checks, told
+from .checks import Checks, reason_of
 from .readings import PLACES
 from .results import Certificate, PlaceCheck
 
@@ -33,7 +33,7 @@ def certify(model: Model, going_on: Callable[[], None] = lambda: None) -> Certif
     except Exception as wrong:
         raise ModelError(
             f"“{model.name}” ({model.checkpoint.architecture}) was read, but running it fails: "
-            f"{told(wrong)}"
+            f"{reason_of(wrong)}"
         ) from wrong
 
 

@@ -57,8 +57,8 @@ def certificate(result: engine.Certificate) -> None:
             "first, middle and last layer, and compared with a plain hook on the model as "
             "Hugging Face runs it. Differences are shares of the size of what is compared."
         )
-        for told in _refused(result):
-            st.warning(plain(told))
+        for reason in _refused(result):
+            st.warning(plain(reason))
         st.dataframe(_places(result), hide_index=True, height="content", row_height=_ROW)
         st.dataframe(_checks(result), hide_index=True, height="content", row_height=_ROW)
         st.caption(plain(_told(result)))
@@ -66,16 +66,16 @@ def certificate(result: engine.Certificate) -> None:
 
 def _refused(result: engine.Certificate) -> list[str]:
     """What is refused, and why, in sentences."""
-    told = []
+    notes = []
     for place in result.places:
         if not place.holds:
             what = PLACES.get(place.name, place.name).partition(",")[0]
-            told.append(f"Changes of the {what} are refused: {place.why.rstrip('.')}.")
+            notes.append(f"Changes of the {what} are refused: {place.why.rstrip('.')}.")
     for check in result.checks:
         if not check.holds:
             what = COSTS.get(check.name, f"What needs “{check.name}” is")
-            told.append(f"{what} refused: {check.why.rstrip('.')}.")
-    return told
+            notes.append(f"{what} refused: {check.why.rstrip('.')}.")
+    return notes
 
 
 def _places(result: engine.Certificate) -> list[dict[str, str]]:

@@ -35,9 +35,9 @@ def _sites(n: int) -> str:
 
 
 def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
-    told = []
+    notes = []
     if result.clean_logit_diff is not None and result.ablated_logit_diff is not None:
-        told.append(
+        notes.append(
             _number(
                 "Logit difference",
                 result.clean_logit_diff,
@@ -50,7 +50,7 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
         if score is None:
             continue
         several = len(score.ids) > 1
-        told.append(
+        notes.append(
             _number(
                 f"P({visible(score.text)})",
                 score.clean.prob,
@@ -68,7 +68,7 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
             )
         )
         if name == "answer":
-            told.append(
+            notes.append(
                 _number(
                     "Rank of the answer",
                     score.clean.rank,
@@ -78,7 +78,7 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
                     good=-1,
                 )
             )
-    told.append(
+    notes.append(
         {
             "name": "KL divergence",
             "now": f"{result.kl:.3f}",
@@ -87,7 +87,7 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
             "help": "KL(clean ‖ ablated) of the ranking below, in nats; 0 is no change",
         }
     )
-    return told
+    return notes
 
 
 def _number(name: str, clean: Any, ablated: Any, write: Any, about: str, good: int = 1) -> dict:

@@ -38,9 +38,9 @@ def shown() -> Iterator[bool]:
     reading = state.read()
     model = st.session_state["_shape"]
     missing = (str(model),) if isinstance(model, engine.EngineError) else ()
-    with st.container():  # one place whatever is told, so that parts that run alone keep theirs
-        for told in (*((wrong,) if wrong else ()), *reading.errors, *missing):
-            st.error(plain(told))
+    with st.container():  # one place whatever is sentence, so that parts that run alone keep theirs
+        for sentence in (*((wrong,) if wrong else ()), *reading.errors, *missing):
+            st.error(plain(sentence))
     with st.sidebar:
         _share(reading.experiment)
     if not reading.errors:
@@ -60,17 +60,17 @@ def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
 
     Where what is told outside of it would no longer be true, the whole page follows.
     """
-    told, runs = bool(state.wrong_link() or state.read().errors), count()
+    wrong, runs = bool(state.wrong_link() or state.read().errors), count()
 
     polls = follows and work.is_going()
 
-    @st.fragment(run_every=work.EVERY if polls and not told else None)
+    @st.fragment(run_every=work.EVERY if polls and not wrong else None)
     def run() -> None:
         alone = next(runs) > 0
         if alone:
             state.recall()
         reading = state.read()
-        if alone and (told or reading.errors or st.session_state.get(_SHARE)):
+        if alone and (wrong or reading.errors or st.session_state.get(_SHARE)):
             st.rerun()
         if alone:
             state.remember(reading.experiment)
@@ -151,15 +151,15 @@ def _load(name: str) -> None:
 def _follow(question: engine.Work[Any, Any], name: str) -> None:
     """Show how far a load is until it is over, and let it be called off."""
     with st.spinner(plain(f"Loading {name}…"), show_time=True):
-        place, told = st.empty(), 0
+        place, waits = st.empty(), 0
         while not question.done:
             time.sleep(0.05)
-            told += 1
-            if told == _SOON:
+            waits += 1
+            if waits == _SOON:
                 box = place.container()
                 bar = box.empty()
                 box.button("Call off", on_click=_call_off, args=(question, name))
-            if told >= _SOON:
+            if waits >= _SOON:
                 bar.progress(question.progress, plain(question.doing))
         place.empty()
 

@@ -133,16 +133,16 @@ def _shown(chosen: Chosen) -> None:
     """How the model does on the pairs, and the pairs themselves."""
     task, score = chosen.whole, chosen.score
     n = len(task.pairs)
-    told = f"{n:,} pair{'' if n == 1 else 's'}"
+    sentence = f"{n:,} pair{'' if n == 1 else 's'}"
     if task.n_tokens is not None:
-        told += f" of {task.n_tokens} tokens"
+        sentence += f" of {task.n_tokens} tokens"
     if score is not None:
-        told += f"; clean {score.clean.right.sum()} of {n} right"
+        sentence += f"; clean {score.clean.right.sum()} of {n} right"
         if score.clean.mean_logit_diff is not None:
-            told += f", mean logit difference {signed(score.clean.mean_logit_diff)}"
+            sentence += f", mean logit difference {signed(score.clean.mean_logit_diff)}"
     if len(chosen.task.pairs) < n:
-        told += f"; {len(chosen.task.pairs)} kept"
-    with st.expander(plain(told)):
+        sentence += f"; {len(chosen.task.pairs)} kept"
+    with st.expander(plain(sentence)):
         rows: list[dict[str, object]] = []
         for i, pair in enumerate(task.pairs[:_MOST_SHOWN]):
             row: dict[str, object] = {

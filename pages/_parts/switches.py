@@ -108,8 +108,8 @@ def _absent(shape: engine.Shape) -> list[int]:
 
 def _on_picked(shape: engine.Shape) -> None:
     there = _by_cell(shape)
-    told = st.session_state[_GRID]["picked"] or ()
-    picked = sorted({cell for cell in told if isinstance(cell, int) and cell in there})
+    given = st.session_state[_GRID]["picked"] or ()
+    picked = sorted({cell for cell in given if isinstance(cell, int) and cell in there})
     sites = [there[cell] for cell in picked]
     named = _named()
     present = _present(named, shape)

@@ -123,15 +123,15 @@ def is_going() -> bool:
 
 def progress(
     key: str,
-    told: str = "",
+    detail: str = "",
     *,
     first: str = "",
     again: str = "Begin again",
     stopped: str = "Stopped before there was a result.",
     anew: Callable[[str], None] = forget,
 ) -> None:
-    """Draw how far the work is, `first` in front of the share and `told` behind, with a way to stop
-    it; once it is over without a result, how it ended, with a way to begin it `anew`."""
+    """Draw how far the work is, `first` in front of the share and `detail` behind, with a way to
+    stop it; once it is over without a result, how it ended, with a way to begin it `anew`."""
     one = asked(key)
     if one is None:
         return
@@ -140,7 +140,7 @@ def progress(
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button("Stop", key=f"_stop{key}", on_click=one.going.cancel, icon=":material/stop:")
             says = f"{first}: {share:.0%}" if first else f"{share:.0%}"
-            st.progress(share, plain(f"{says}, {told}" if told else says))
+            st.progress(share, plain(f"{says}, {detail}" if detail else says))
     elif one.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):
             icon = ":material/replay:" if anew is forget else ":material/play_arrow:"

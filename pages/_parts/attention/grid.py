@@ -84,8 +84,8 @@ def attention_grid(
 def title(e: engine.Experiment, run: str, weight: str) -> str:
     """What a download says above its drawing."""
     weighted = " × length of the value" if weight == "value" else ""
-    told = "ablated − clean" if run == "difference" else run
-    return f"{e.model}: attention{weighted}, {told}"
+    sentence = "ablated − clean" if run == "difference" else run
+    return f"{e.model}: attention{weighted}, {sentence}"
 
 
 def overview_python(e: engine.Experiment, run: str, weighted: bool, size: int) -> str:
@@ -144,9 +144,9 @@ def _on_chosen(shape: engine.Shape) -> None:
 
 
 def _told(name: str, heads: list[engine.Head], shape: engine.Shape) -> None:
-    """Note what the grid already shows, so that it is not told back to it."""
-    told = st.session_state.get("_attention_told", {})
-    st.session_state["_attention_told"] = {**told, name: _cells(heads, shape)}
+    """Note what the grid already shows, so that it is not sent back to it."""
+    sent = st.session_state.get("_attention_told", {})
+    st.session_state["_attention_told"] = {**sent, name: _cells(heads, shape)}
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

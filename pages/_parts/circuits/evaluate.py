@@ -97,7 +97,7 @@ def put_to_the_test(key: str, question: engine.Evaluate) -> engine.Evaluation | 
     work.progress(key)
     if result is not None:
         numbers(result)
-        st.caption(plain(" ".join((told(result), *result.notes))))
+        st.caption(plain(" ".join((explanation(result), *result.notes))))
         _switch(result.circuit, key)
     return result
 
@@ -172,7 +172,7 @@ def _spread(scores: Any) -> str:
     return f"{mean:.2f} on average, {low:.2f} to {high:.2f}".replace("-", "−")
 
 
-def told(result: engine.Evaluation) -> str:
+def explanation(result: engine.Evaluation) -> str:
     """What the numbers are: sign, spread, pairs, method, what was averaged over."""
     c = result.circuit
     text = (

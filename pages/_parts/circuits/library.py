@@ -90,8 +90,8 @@ def pick_one(shape: engine.Shape) -> engine.Circuit | None:
         width=430,
     )
     if ss["circuit"] and ss["circuit"] not in fitting:
-        told = "is not one of this model" if ss["circuit"] in there.every else "is not here"
-        st.caption(plain(f"“{ss['circuit'][:60]}” {told}; this is another."))
+        sentence = "is not one of this model" if ss["circuit"] in there.every else "is not here"
+        st.caption(plain(f"“{ss['circuit'][:60]}” {sentence}; this is another."))
     return fitting[ss["_circuit"]]
 
 
@@ -117,10 +117,10 @@ def pick_some() -> list[engine.Circuit]:
 def size(circuit: engine.Circuit) -> str:
     """How many heads and MLPs a circuit keeps."""
     heads, mlps = len(circuit.heads), len(circuit.mlps)
-    told = f"{heads} head{'' if heads == 1 else 's'}, "
+    sentence = f"{heads} head{'' if heads == 1 else 's'}, "
     if circuit.all_mlps:
-        return told + "all MLPs"
-    return told + f"{mlps} MLP{'' if mlps == 1 else 's'}"
+        return sentence + "all MLPs"
+    return sentence + f"{mlps} MLP{'' if mlps == 1 else 's'}"
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -40,6 +40,6 @@ def on_now(e: engine.Experiment, chosen: Chosen) -> None:
 
 def _how(e: engine.Experiment) -> str:
     """The changes that are on: the grid's by its method and positions, and the further ones."""
-    told = [f"by {e.method}, positions {e.positions}"] if e.ablations else []
+    sentence = [f"by {e.method}, positions {e.positions}"] if e.ablations else []
     further = "; ".join(map(str, e.changes))
-    return ", and ".join([*told, *([f"with {further}"] if further else [])])
+    return ", and ".join([*sentence, *([f"with {further}"] if further else [])])

@@ -69,7 +69,7 @@ def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
             key="strategy",
             format_func=STRATEGY_NAMES.__getitem__,
             width=190,
-            help="\n\n".join(f"{told}." for told in engine.STRATEGIES.values()),
+            help="\n\n".join(f"{definition}." for definition in engine.STRATEGIES.values()),
         )
         if ss["strategy"] == "pruning":
             choice("First", "direction", {way: way for way in engine.DIRECTIONS})
@@ -83,8 +83,8 @@ def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
             format_func=engine.METRIC_NAMES.__getitem__,
             width=190,
             help="\n\n".join(
-                f"**{engine.METRIC_NAMES[m]}**: {told}."
-                for m, told in engine.SEARCH_METRICS.items()
+                f"**{engine.METRIC_NAMES[m]}**: {definition}."
+                for m, definition in engine.SEARCH_METRICS.items()
             ),
         )
         st.text_input(
@@ -246,16 +246,16 @@ def _n_nodes(result: engine.Discovery) -> int:
 def _told(result: engine.Discovery) -> str:
     """What the numbers are: sign, rule, method, what was averaged over, how many pairs."""
     search, n = result.search, len(result.search.task.pairs)
-    told = (
+    sentence = (
         f"{engine.STRATEGIES[search.by]}. A node goes where less than {search.threshold:g} is lost "
         f"({engine.SEARCH_METRICS[search.metric]}), over {n} pair{'' if n == 1 else 's'} of "
         f"“{search.task.name}”; all that has gone is ablated by {search.method}"
     )
     if result.references:
-        told += f", from {len(result.references)} corrupted prompts"
+        sentence += f", from {len(result.references)} corrupted prompts"
     if not search.mlps:
-        told += "; MLPs are not asked about and stay"
-    return " ".join((f"{told}.", *result.notes))
+        sentence += "; MLPs are not asked about and stay"
+    return " ".join((f"{sentence}.", *result.notes))
 
 
 def _python(question: engine.Discover, chosen: Chosen) -> str:

@@ -82,12 +82,12 @@ def _every_answer(result: engine.RankedAnswers, python: str) -> None:
 
 
 def _shown(one: engine.RankedAnswer) -> dict[str, object]:
-    told: dict[str, object] = {"answer": visible(one.text)}
+    shown: dict[str, object] = {"answer": visible(one.text)}
     clean, ablated = one.clean, one.ablated
     if clean is None or ablated is None:
-        return told
+        return shown
     move = "" if not one.move else f" {'▲' if one.move > 0 else '▼'}{abs(one.move)}"
-    return told | {
+    return shown | {
         "rank": f"{clean.rank} → {ablated.rank}{move}",
         "clean": f"{_number(clean.log_prob)} ({percent(clean.prob)})",
         "ablated": f"{_number(ablated.log_prob)} ({percent(ablated.prob)})",

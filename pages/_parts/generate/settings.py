@@ -54,12 +54,12 @@ class Asked:
     @property
     def sampling(self) -> dict[str, Any]:
         """What of temperature, top-k, top-p and seed is not the default."""
-        told: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
         if self.temperature:
-            told = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
-            told = {name: value for name, value in told.items() if value is not None}
-            told["seed"] = self.seed
-        return told
+            shown = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+            shown = {name: value for name, value in shown.items() if value is not None}
+            shown["seed"] = self.seed
+        return shown
 
     @property
     def switches(self) -> dict[int, str]:
@@ -100,9 +100,9 @@ def sampling_row(extra: Callable[[], None] | None = None) -> None:
     """Draw how many tokens are taken and how; `extra` is drawn beside them."""
     greedy = (st.session_state["temperature"] or "0").strip() in ("0", "0.0")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        for name, (label, width, told) in _NUMBERS.items():
+        for name, (label, width, hint) in _NUMBERS.items():
             idle = greedy and name in _SAMPLING
-            st.text_input(label, key=name, width=width, help=told, disabled=idle)
+            st.text_input(label, key=name, width=width, help=hint, disabled=idle)
         if extra is not None:
             extra()
 

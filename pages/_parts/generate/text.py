@@ -116,16 +116,16 @@ def _read_on(record: Record, n: int, total: int, stream: str) -> None:
     st.session_state["_going"] = going
     record.notes, record.prompt = going.notes, going.prompt
     record.ended, record.wanted = "", total
-    feed, told = Feed(stream), 0.0
+    feed, sent = Feed(stream), 0.0
     try:
         for step in going:
             if step.index < len(record.steps):
                 continue
             record.steps.append(step)
             feed.add(step)
-            if monotonic() - told > _EVERY:
+            if monotonic() - sent > _EVERY:
                 feed.tell()
-                told = monotonic()
+                sent = monotonic()
         feed.tell()
         if not record.held:
             record.ended = going.ended
@@ -203,19 +203,23 @@ def _draw(record: Record, total: int, stream: str) -> None:
 
 
 def _acts(question: Asked, own: object, still: str = "") -> str:
-    told = f"{own} ({question.e.method})" if str(own) else "nothing is switched off"
-    return f"{still}{told} from step {question.earlier[-1][0]} on" if question.earlier else told
+    sentence = f"{own} ({question.e.method})" if str(own) else "nothing is switched off"
+    return (
+        f"{still}{sentence} from step {question.earlier[-1][0]} on"
+        if question.earlier
+        else sentence
+    )
 
 
 def _how(question: Asked) -> str:
-    told = []
+    notes = []
     if question.temperature:
-        told.append(", ".join(f"{n.replace('_', '-')} {v}" for n, v in question.sampling.items()))
+        notes.append(", ".join(f"{n.replace('_', '-')} {v}" for n, v in question.sampling.items()))
     if question.from_step or question.until_step is not None:
         until = "" if question.until_step is None else f" until step {question.until_step}"
-        told.append(f"from step {question.from_step}{until}")
-    told += [f"until step {step}: {own or 'nothing'}" for step, own in question.earlier]
-    return f"({'; '.join(told)})" if told else "(greedy)"
+        notes.append(f"from step {question.from_step}{until}")
+    notes += [f"until step {step}: {own or 'nothing'}" for step, own in question.earlier]
+    return f"({'; '.join(notes)})" if notes else "(greedy)"
 
 
 def _told(record: Record, total: int) -> str:
@@ -224,17 +228,17 @@ def _told(record: Record, total: int) -> str:
         sum(bool(run and run.retokenizes) for run in (getattr(s, name) for s in record.steps))
         for name in ("clean", "ablated")
     ]
-    told = "Stopped. " if record.held and n < total else ""
+    sentence = "Stopped. " if record.held and n < total else ""
     if record.ended and n < record.wanted:
-        told += f"{record.ended} "
+        sentence += f"{record.ended} "
     if any(flagged):
-        told += (
+        sentence += (
             f"After {flagged[0]} clean and {flagged[1]} ablated steps (marked ↻), tokenizing the "
             "text so far would give other ids than the model has read. "
         )
     notes = (run.note for s in record.steps[:total] for run in (s.clean, s.ablated) if run)
-    told += next(filter(None, notes), "")
-    return told.strip()
+    sentence += next(filter(None, notes), "")
+    return sentence.strip()
 
 
 def _on_held() -> None:
@@ -245,10 +249,10 @@ def _on_held() -> None:
 def _on_branched() -> None:
     """Go on from the step with the token clicked, in its own run or in both."""
     ss, record = st.session_state, st.session_state.get("_text")
-    told = ss[_VIEW]["branched"]
-    if not isinstance(told, dict) or not isinstance(record, Record):
+    branched = ss[_VIEW]["branched"]
+    if not isinstance(branched, dict) or not isinstance(record, Record):
         return
-    run, step, token = told.get("run"), told.get("step"), told.get("id")
+    run, step, token = branched.get("run"), branched.get("step"), branched.get("id")
     if run not in RUNS or not isinstance(step, int) or not isinstance(token, int):
         return
     steps = record.steps[: step + 1]

@@ -61,15 +61,15 @@ def grid(e: engine.Experiment, seen: engine.Lens, question: dict[str, Any]) -> N
         python=lens_python(e, question, f'lens.values("{run}", "{measure}")  # [layer pos]'),
         key="lens_grid",
     )
-    told = ["Hover a cell for its best tokens; ▲▼ places risen or fallen against the layer above."]
+    notes = ["Hover a cell for its best tokens; ▲▼ places risen or fallen against the layer above."]
     if run == "difference":
-        told.append("A token is written where the ablated run's best is another than the clean's.")
+        notes.append("A token is written where the ablated run's best is another than the clean's.")
     if seen.first:
-        told.append(f"The last {len(seen.read) - seen.first} of {len(seen.read)} positions.")
+        notes.append(f"The last {len(seen.read) - seen.first} of {len(seen.read)} positions.")
     if len(seen.read) > len(seen.tokens):
         after = " ".join(seen.pieces[len(seen.tokens) :])
-        told.append(f"Answer and distractor part after {after}, which the last columns read.")
-    st.caption(plain(" ".join((*told, *seen.notes))))
+        notes.append(f"Answer and distractor part after {after}, which the last columns read.")
+    st.caption(plain(" ".join((*notes, *seen.notes))))
 
 
 def traces(e: engine.Experiment, seen: engine.Lens, question: dict[str, Any]) -> None:
@@ -101,8 +101,8 @@ def traces(e: engine.Experiment, seen: engine.Lens, question: dict[str, Any]) ->
         key="lens_traces",
     )
     if seen.clean.answer is not None:
-        told = "; ".join(f"{run}, {_leads(getattr(seen, run).leads_from)}" for run in runs)
-        st.caption(plain(f"The answer {visible(e.answer)} first leads: {told}."))
+        sentence = "; ".join(f"{run}, {_leads(getattr(seen, run).leads_from)}" for run in runs)
+        st.caption(plain(f"The answer {visible(e.answer)} first leads: {sentence}."))
 
 
 def _leads(layer: int | None) -> str:

@@ -35,7 +35,8 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Sweep:
             format_func=engine.METRIC_NAMES.__getitem__,
             width=200,
             help="\n\n".join(
-                f"**{engine.METRIC_NAMES[m]}**: {told}." for m, told in engine.METRICS.items()
+                f"**{engine.METRIC_NAMES[m]}**: {definition}."
+                for m, definition in engine.METRICS.items()
             ),
         )
         st.selectbox(
@@ -129,7 +130,7 @@ def together(
     return together
 
 
-def told(result: engine.SweepResult) -> str:
+def explanation(result: engine.SweepResult) -> str:
     """What the numbers are: sign, method, what was averaged over, how many prompts."""
     e, n, wrong = result.experiment, len(result.pairs), len(result.wrong)
     text = (

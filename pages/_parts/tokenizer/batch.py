@@ -49,13 +49,13 @@ def batch(e: engine.Experiment) -> None:
         }
         for row in rows
     ]
-    told = [(row["prompt"], row["warnings"]) for row in rows if row["warnings"]]
+    notes = [(row["prompt"], row["warnings"]) for row in rows if row["warnings"]]
     call = f"token_views({e.model!r}, {prompts!r}, {e.prepend_bos})"
     table(rows, "prompts", python_for(call), shown=shown)
-    for at, warning in told[:10]:
+    for at, warning in notes[:10]:
         st.caption(plain(f"Prompt {at}: {warning}"))
-    if len(told) > 10:
-        st.caption(f"{len(told) - 10:,} more prompts have warnings; the CSV holds them all.")
+    if len(notes) > 10:
+        st.caption(f"{len(notes) - 10:,} more prompts have warnings; the CSV holds them all.")
 
 
 def _pasted(text: str) -> list[str]:

@@ -52,10 +52,10 @@ def _named(text: str) -> str:
 
 def _round_trip(view: engine.TokenView) -> str:
     spelt = visible(view.decoded[:60]) + ("…" if len(view.decoded) > 60 else "")
-    told = (
+    sentence = (
         "Decoded, they spell the prompt"
         if view.reads_back
         else f"Decoded, they spell “{spelt}”, which is not the prompt"
     )
     again = "the same ids" if view.same_ids else f"other ids, {count(len(view.again))}"
-    return f"Round trip: {told[0].lower()}{told[1:]}; encoded again, they give {again}."
+    return f"Round trip: {sentence[0].lower()}{sentence[1:]}; encoded again, they give {again}."

@@ -24,12 +24,12 @@ def number_picture(e: engine.Experiment) -> None:
     )
     result = engine.number_lengths(e.model, after_space=bool(after))
     lengths = result.lengths.tolist()
-    told = [
+    notes = [
         f"{lengths.count(n):,} take{'s' if lengths.count(n) == 1 else ''} {count(n)}"
         for n in sorted({*lengths})
     ]
     st.caption(
-        f"Of the numbers from 0 to {len(lengths) - 1:,}, {', '.join(told)}. BOS is not counted; a "
+        f"Of the numbers from 0 to {len(lengths) - 1:,}, {', '.join(notes)}. BOS is not counted; a "
         "space in front is, also where the tokenizer puts it there."
     )
     figure(

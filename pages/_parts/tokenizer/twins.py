@@ -49,9 +49,9 @@ def _facts(result: engine.NextToken, runs: tuple[str, ...], answer: bool) -> lis
             [(visible(t), percent(float(p))) for t, p in zip(best.texts, best.probs, strict=True)]
         )
     for run in runs if answer else ():
-        told = result.answer
-        lines = [("", percent(getattr(told, run).prob))] if told else [("", "not scored")]
-        if told and told.retokenizes:
+        score = result.answer
+        lines = [("", percent(getattr(score, run).prob))] if score else [("", "not scored")]
+        if score and score.retokenizes:
             lines.append(("", "would re-tokenize"))
         facts.append(lines)
     return facts
