@@ -154,10 +154,10 @@ def _score(
             ]
             if not here or regime(n) != regime(len(text)):
                 continue
-            found = log_probs[n, here].cpu().double().numpy()
-            if np.isnan(found).any():
+            results = log_probs[n, here].cpu().double().numpy()
+            if np.isnan(results).any():
                 raise overflow(model)
-            scores.update(zip([(text[:n], token) for token in here], found, strict=True))
+            scores.update(zip([(text[:n], token) for token in here], results, strict=True))
 
 
 def _ranked(

@@ -88,10 +88,10 @@ def attention_overview(
 
 def _spelt_out(sites: Sequence[Site], shape: Shape) -> tuple[Head, ...]:
     """Heads in the order written, whole layers by head. Raises: SiteError for one there is not."""
-    found: dict[Head, None] = {}
+    result: dict[Head, None] = {}
     for site in sites:
-        found.update(dict.fromkeys(h for h in resolve_sites([site], shape) if isinstance(h, Head)))
-    return tuple(found)
+        result.update(dict.fromkeys(h for h in resolve_sites([site], shape) if isinstance(h, Head)))
+    return tuple(result)
 
 
 def _attention(model: Model, e: Experiment, heads: tuple[Head, ...] | None) -> Steps[Attention]:
@@ -145,7 +145,7 @@ def _overview(model: Model, e: Experiment, size: int, weighted: bool) -> Steps[A
         yield done / len(layers)
     heights = [float(np.abs(x).max()) for x in small[0] + small[1] if x is not None]
     most = max(heights) if weighted else 1.0
-    found = AttentionOverview(
+    result = AttentionOverview(
         tokens=prompt,
         clean=shaded(small[0], most),
         ablated=shaded(small[1], most),
@@ -155,17 +155,17 @@ def _overview(model: Model, e: Experiment, size: int, weighted: bool) -> Steps[A
         heads=every,
         notes=_notes(model, layers, edits),
     )
-    model.store.keep(key, found)
-    return found
+    model.store.keep(key, result)
+    return result
 
 
 def _with_patterns(model: Model) -> tuple[Head, ...]:
     """The heads whose pattern can be seen. Raises: EngineError where that is none."""
-    found = tuple(head for head in model.shape.heads if model.reaches("pattern", head.layer))
-    if not found:
+    result = tuple(head for head in model.shape.heads if model.reaches("pattern", head.layer))
+    if not result:
         layer = model.shape.heads[0].layer
         raise EngineError(f"{model.why_not('pattern', layer)} So no attention can be shown.")
-    return found
+    return result
 
 
 def _check_patterns(model: Model, layers: Sequence[int]) -> None:
@@ -232,9 +232,9 @@ def _by_layer(
             for layer in group
             if model.reaches(name, layer)
         )
-        found = forward.run(model, [forward.Row(prompt.ids, own, (), names) for own in runs])
+        results = forward.run(model, [forward.Row(prompt.ids, own, (), names) for own in runs])
         for layer in group:
-            yield layer, [_taken(model, result, layer) for result in found]
+            yield layer, [_taken(model, result, layer) for result in results]
 
 
 def _taken(model: Model, result: forward.RowResult, layer: int) -> _Layer:

@@ -49,14 +49,14 @@ class Loading(Generic[T]):
         """Whether it is over, however it ended."""
         return self._future.done()
 
-    def end(self, found: Future[T]) -> None:
+    def end(self, result: Future[T]) -> None:
         """Take over how the load ended."""
-        wrong = found.exception()
+        wrong = result.exception()
         with contextlib.suppress(InvalidStateError):  # this asker has called it off
             if wrong is not None:
                 self._future.set_exception(wrong)
             else:
-                self._future.set_result(found.result())
+                self._future.set_result(result.result())
 
     def cancel(self) -> None:
         """Call it off for this asker; the load itself ends when nobody wants it any more."""
@@ -134,7 +134,7 @@ class Load(Generic[T]):
 
     def _run(self, work: Callable[[Load[T]], T]) -> None:
         try:
-            found = work(self)
+            result = work(self)
         except BaseException as wrong:  # whatever it is, those who wait must hear it
             let_go(wrong)
             collect()
@@ -145,7 +145,7 @@ class Load(Generic[T]):
             gc.freeze()  # what a loaded model keeps alive need not be searched for garbage again
             self.progress = 1.0
             with self._lock:
-                self.future.set_result(found)
+                self.future.set_result(result)
         self.end()
 
 
@@ -179,10 +179,10 @@ def reading(load: Load[T], n_tensors: int) -> Callable[[], None]:
     return step
 
 
-def loaded_already(name: str, found: T) -> Loading[T]:
+def loaded_already(name: str, result: T) -> Loading[T]:
     """A load that is over before it began."""
-    load: Load[T] = Load(name, lambda _: found)
-    load.future.set_result(found)
+    load: Load[T] = Load(name, lambda _: result)
+    load.future.set_result(result)
     load.progress = 1.0
     question = load.ask()
     assert question is not None

@@ -222,8 +222,8 @@ class Work(Generic[P, T]):
         with self._run.wanted:
             given = self._run.future.result(timeout)
         if self.answer.gather is None:
-            found: T = given
-            return found
+            result: T = given
+            return result
         for _ in self:
             pass
         return self.answer.gather(self._all, given)
@@ -232,33 +232,33 @@ class Work(Generic[P, T]):
         return self
 
     def __next__(self) -> P:
-        found = self._next(None)
-        assert found is not None  # without a limit of time there is a part or the end
-        return found
+        result = self._next(None)
+        assert result is not None  # without a limit of time there is a part or the end
+        return result
 
     def within(self, seconds: float) -> Generator[P | None, None, None]:
         """The parts, and None whenever there was none for so many seconds."""
         while True:
             try:
-                found = self._next(seconds)
+                result = self._next(seconds)
             except StopIteration:
                 return
-            yield found
+            yield result
 
     def _next(self, seconds: float | None) -> P | None:
-        found = _OVER
+        result = _OVER
         if not (self.stopped or self._read):
             try:
-                found = self._waiting(seconds)
+                result = self._waiting(seconds)
             except Empty:
                 return None
-        if not self.stopped and found is _OVER:
+        if not self.stopped and result is _OVER:
             self._run.parts.put(_OVER)  # so that another next() does not wait for ever
             self._given = self._run.future.result()
             self._read = True
         if self.stopped or self._read:
             raise StopIteration
-        self.latest = self.answer.show(found)
+        self.latest = self.answer.show(result)
         if self.answer.gather is not None:
             self._all.append(self.latest)
         return self.latest
@@ -266,11 +266,11 @@ class Work(Generic[P, T]):
     def _waiting(self, seconds: float | None) -> Any:
         """What comes next, or, of the snapshots that wait, the last."""
         with self._run.wanted:
-            found = self._run.parts.get(timeout=seconds)
-        while found is not _OVER and self.answer.newest and not self._run.parts.empty():
+            result = self._run.parts.get(timeout=seconds)
+        while result is not _OVER and self.answer.newest and not self._run.parts.empty():
             later = self._run.parts.get()
             if later is _OVER:
                 self._run.parts.put(_OVER)
                 break
-            found = later
-        return found
+            result = later
+        return result

@@ -242,15 +242,15 @@ def _join_late(model: Model, rows: list[Row], stack: ExitStack) -> None:
 
 def _residuals(model: Model, texts: list[tuple[int, ...]]) -> dict[tuple[int, ...], Residuals]:
     """The clean residuals of texts of one length: from the store, else by running them."""
-    found = {ids: model.store.get(ids) for ids in texts}
-    missing = [ids for ids, kept in found.items() if kept is None]
+    result = {ids: model.store.get(ids) for ids in texts}
+    missing = [ids for ids, kept in result.items() if kept is None]
     each = max(1, CHUNK_BYTES // row_bytes(model, Row(texts[0])))
     for start in range(0, len(missing), each):
         part = missing[start : start + each]
         for ids, residuals in zip(part, _run_clean(model, part), strict=True):
-            found[ids] = residuals
+            result[ids] = residuals
             model.store.keep(ids, residuals)
-    return {ids: kept for ids, kept in found.items() if kept is not None}
+    return {ids: kept for ids, kept in result.items() if kept is not None}
 
 
 def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Residuals]:

@@ -51,7 +51,7 @@ def reference_texts(model: Model, e: Experiment, kind: Kind, prompt: Tokens) -> 
                 )
         case _:
             return ()
-    found = []
+    result = []
     for text in texts:
         ids = model.tokenizer.encode(text, e.prepend_bos).ids
         if kind.by_position and len(ids) != len(prompt):
@@ -62,8 +62,8 @@ def reference_texts(model: Model, e: Experiment, kind: Kind, prompt: Tokens) -> 
                 + ("." if kind is Kind.RESAMPLE else ", mean does not.")
             )
         forward.check_ids(model, ids)
-        found.append(ids)
-    return tuple(found)
+        result.append(ids)
+    return tuple(result)
 
 
 def site_values(
@@ -83,8 +83,8 @@ def take(
     model: Model, texts: Texts, by_position: bool, wanted: set[forward.Capture]
 ) -> Steps[dict[forward.Capture, Tensor]]:
     """The values wanted, from the store, else by running the references, a group a step."""
-    found = {at: model.means.get((texts, by_position, *at)) for at in wanted}
-    kept = {at: value for at, value in found.items() if value is not None}
+    result = {at: model.means.get((texts, by_position, *at)) for at in wanted}
+    kept = {at: value for at, value in result.items() if value is not None}
     missing = wanted - set(kept)
     if missing:
         if any(name != "post" for name, _ in missing):

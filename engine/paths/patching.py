@@ -67,11 +67,11 @@ def patched(model: Model, e: Experiment, paths: Sequence[Path]) -> Steps[tuple[f
     changes = [Change(Ablations(some), e.method, e.positions) for some in senders]
     prepared = yield from prepare(model, e, question.prompt, changes)
     deltas = text.deltas(senders, prepared.by_change(len(text.ids)))
-    found: list[float] = []
+    result: list[float] = []
     for start, group in _grouped(paths, len(text.ids)):
-        found += text.logit_diffs(group, deltas)
+        result += text.logit_diffs(group, deltas)
         yield (start + len(group)) / len(paths)
-    return text.clean_diff, found
+    return text.clean_diff, result
 
 
 def _decided(model: Model, e: Experiment) -> Answers:
@@ -131,13 +131,13 @@ class _Text:
         then no direct path is linear. Of a layer that has but heads or an MLP, as hybrids', the
         part up to the stream between the two, or from there, is looked at."""
         for layer in range(self.model.shape.n_layers):
-            found = {n: value.float() for (n, i), value in self._clean.items() if i == layer}
-            before, after = found["resid_pre"], found["resid_post"]
-            if "attn_out" not in found:
-                before = found.get("resid_mid", before)
-            elif "mlp_out" not in found:
-                after = found.get("resid_mid", after)
-            parts = [found[name] for name in ("attn_out", "mlp_out") if name in found]
+            result = {n: value.float() for (n, i), value in self._clean.items() if i == layer}
+            before, after = result["resid_pre"], result["resid_post"]
+            if "attn_out" not in result:
+                before = result.get("resid_mid", before)
+            elif "mlp_out" not in result:
+                after = result.get("resid_mid", after)
+            parts = [result[name] for name in ("attn_out", "mlp_out") if name in result]
             away = (sum(parts, before) - after).norm()
             if parts and not away <= _ADDED * after.norm():
                 raise EngineError(
@@ -160,12 +160,12 @@ class _Text:
             captures = frozenset((point, s.layer) for s in group)
             rows.append(Row(self.ids, (*held, *own), captures=captures))
             points.append(point)
-        found: dict[Site, Tensor] = {}
+        results: dict[Site, Tensor] = {}
         for point, group, result in zip(points, groups, self._run(rows), strict=True):
             for sender in group:
                 at = (point, sender.layer)
-                found[sender] = result.captured[at] - self._clean[at]
-        return found
+                results[sender] = result.captured[at] - self._clean[at]
+        return results
 
     def logit_diffs(self, paths: Sequence[Path], deltas: dict[Site, Tensor]) -> list[float]:
         """The logit difference with each path patched; NaN for one that reaches nothing."""

@@ -164,11 +164,11 @@ def _candidate(
     return Candidate(text, ids, model.tokenizer.pieces(ids), retokenizes, clean, ablated)
 
 
-def _change_notes(model: Model, e: Experiment, asked: Answers, prepared: Prepared) -> list[str]:
+def _change_notes(model: Model, e: Experiment, question: Answers, prepared: Prepared) -> list[str]:
     """What a reader must know of the methods and of where they act."""
     notes = []
     changes = e.every_change
-    longer = max(len(asked.answer), len(asked.distractor)) > 1
+    longer = max(len(question.answer), len(question.distractor)) > 1
     late = [one for one in changes if one.positions.which == "generated"]
     if late and not longer and len(late) == len(changes):
         notes.append("Positions are “generated”: nothing in the prompt itself is changed.")

@@ -20,7 +20,7 @@ def twins(e: Experiment, k: int = 3, view: str | None = None) -> Twins:
     Raises: ModelError, and TokenError for text that is no Unicode.
     """
     tokenizer = find_tokenizer(e.model)
-    found = []
+    results = []
     for name, one in _twins_of(e, tokenizer.encode(e.prompt, e.prepend_bos).bos,
                                tokenizer.bos_id is not None):  # fmt: skip
         tokens, result, wrong = Tokens(one.prompt, (), (), (), (), False), None, ""
@@ -31,8 +31,8 @@ def twins(e: Experiment, k: int = 3, view: str | None = None) -> Twins:
             raise
         except EngineError as refused:
             wrong = str(refused)
-        found.append(Twin(name, one.prompt, tokens.bos, tokens, result, wrong))
-    return Twins(tuple(found))
+        results.append(Twin(name, one.prompt, tokens.bos, tokens, result, wrong))
+    return Twins(tuple(results))
 
 
 def _twins_of(e: Experiment, bos: bool, has_bos: bool) -> list[tuple[str, Experiment]]:
@@ -49,7 +49,7 @@ def _twins_of(e: Experiment, bos: bool, has_bos: bool) -> list[tuple[str, Experi
         if text.endswith("\n")
         else ("with a line end", text + "\n"),
     ]
-    found = [("as it is", e), *((name, replace(e, prompt=t)) for name, t in changed)]
+    result = [("as it is", e), *((name, replace(e, prompt=t)) for name, t in changed)]
     if has_bos:
-        found.append((f"with BOS {'off' if bos else 'on'}", replace(e, prepend_bos=not bos)))
-    return found
+        result.append((f"with BOS {'off' if bos else 'on'}", replace(e, prepend_bos=not bos)))
+    return result

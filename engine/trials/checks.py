@@ -37,13 +37,13 @@ class Checks(Readings):
         """A shared pass against a plain one, and the kernel chosen against the family's own."""
         rows = [forward.Row(text, logits_at=tuple(range(self.n))) for text in self.texts]
         try:
-            found = [result.logits for result in forward.run(self.model, rows)]
+            results = [result.logits for result in forward.run(self.model, rows)]
         except EngineError:
             raise
         except Exception:  # of whatever kind: rows are then read whole
             self.model.late_joining = False
-            found = [result.logits for result in forward.run(self.model, rows)]
-        off = max(off_by(a, b) for a, b in zip(found, self.clean_logits, strict=True))
+            results = [result.logits for result in forward.run(self.model, rows)]
+        off = max(off_by(a, b) for a, b in zip(results, self.clean_logits, strict=True))
         if not off <= self.limit:
             raise ModelError(
                 f"{self.model.checkpoint.architecture} gives other numbers here than when "
@@ -93,7 +93,7 @@ class Checks(Readings):
             self.model.late_joining = False
             return self.places()
         plain = self.changed(changes)
-        found: list[PlaceCheck] = []
+        results: list[PlaceCheck] = []
         worst = 0.0
         for name in PLACES:
             mine = [one for one in zip(changes, shared, plain, strict=True) if one[0].at[0] == name]
@@ -111,9 +111,9 @@ class Checks(Readings):
             elif not moves > 0:
                 why = "a change of it moves nothing"
             worst = max(worst, edits, read)
-            found.append(PlaceCheck(name, layers, read, edits, moves, why))
+            results.append(PlaceCheck(name, layers, read, edits, moves, why))
         self.worst = worst
-        return tuple(found)
+        return tuple(results)
 
     def shared(self) -> Check:
         """Rows that share a pass, as the engine has them, against plain hooks: those places that
@@ -196,7 +196,7 @@ class Checks(Readings):
         changes = [self.changes[at] for at in self.tried() if at[0] in ("z", "mlp_out")]
         rows: list[tuple[int, Change | None]] = [(0, None), *((c.text, c) for c in changes)]
         try:
-            decoding, found = Decoding(model), []
+            decoding, result = Decoding(model), []
 
             def edits(first: int, stop: int) -> list[tuple[Edit, ...]]:
                 return [() if c is None else (_within(c.edit, first, stop),) for _, c in rows]
@@ -204,8 +204,8 @@ class Checks(Readings):
             ids = torch.tensor([self.texts[text] for text, _ in rows], device=model.device)
             start = max(1, n - 2)
             for part in ids.split([start] + [1] * (n - start), dim=1):
-                found.append(decoding.read(part, edits, part.shape[1]))
-            logits = torch.cat(found, 1)
+                result.append(decoding.read(part, edits, part.shape[1]))
+            logits = torch.cat(result, 1)
             plain = [self.clean_logits[0], *self.changed(changes)]
             off = max(map(off_by, logits, plain))
             why = "" if off <= self.limit else "other numbers come out token by token"
@@ -228,9 +228,9 @@ class Checks(Readings):
             run = finished(base(model, pace, texts, [()] * len(texts), last))
             branches = [Branch(read.index(c.text), c.edit) for c in changes]
             leaving = finished(grown(model, pace, run, branches))
-            found = forward.unembed(model, leaving[:, 0])
+            result = forward.unembed(model, leaving[:, 0])
             plain = self.changed(changes)
-            off = max(off_by(one, meant[-1]) for one, meant in zip(found, plain, strict=True))
+            off = max(off_by(one, meant[-1]) for one, meant in zip(result, plain, strict=True))
             why = "" if off <= self.limit else "other numbers come out block by block"
         except Exception as wrong:  # of whatever kind: then it is not swept
             off, why = float("inf"), f"its blocks cannot be called one by one ({reason_of(wrong)})"

@@ -74,7 +74,7 @@ def ask(key: str, question: engine.Question[Any, Any]) -> Asked:
     Raises: EngineError for a question that cannot be asked.
     """
     ss = st.session_state
-    result = asked(key)
+    result = find(key)
     if result is None or result.question != question:
         if result is not None and result.going is not None:
             result.going.cancel()
@@ -86,7 +86,7 @@ def ask(key: str, question: engine.Question[Any, Any]) -> Asked:
     return result
 
 
-def asked(key: str) -> Asked | None:
+def find(key: str) -> Asked | None:
     """The question kept under that key, if there is one."""
     result = st.session_state.get(key)
     return result if isinstance(result, Asked) else None
@@ -94,7 +94,7 @@ def asked(key: str) -> Asked | None:
 
 def forget(key: str) -> None:
     """Let go of what is kept under that key, and end it."""
-    result = asked(key)
+    result = find(key)
     if result is not None and result.going is not None:
         result.going.cancel()
     st.session_state[key] = None
@@ -102,13 +102,13 @@ def forget(key: str) -> None:
 
 def is_over(key: str) -> bool:
     """Whether no more comes of the question kept under that key."""
-    one = asked(key)
+    one = find(key)
     return one is None or one.going is None
 
 
 def seconds_left(key: str) -> float | None:
     """How long the rest takes if it goes on as it has gone; None before enough is done to tell."""
-    one = asked(key)
+    one = find(key)
     share = one.going.progress if one is not None and one.going is not None else 0.0
     if one is None or share < _TELLING:
         return None
@@ -132,7 +132,7 @@ def progress(
 ) -> None:
     """Draw how far the work is, `first` in front of the share and `detail` behind, with a way to
     stop it; once it is over without a result, how it ended, with a way to begin it `anew`."""
-    one = asked(key)
+    one = find(key)
     if one is None:
         return
     if one.going is not None:

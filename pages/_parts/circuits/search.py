@@ -131,7 +131,7 @@ def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
 def _begun(question: engine.Discover) -> work.Asked | None:
     """The search of this question: the one that is there, or begun now where it was begun before
     and cut off; None where it waits for its button. Raises: EngineError."""
-    one = work.asked(KEY)
+    one = work.find(KEY)
     if one is None or one.question != question:
         work.forget(KEY)
         now = st.session_state.pop("_search_now", None) == question.search.digest
@@ -163,7 +163,7 @@ def _begin(digest: str) -> None:
 
 
 def _again(key: str) -> None:
-    one = work.asked(key)
+    one = work.find(key)
     if one is not None and isinstance(one.question, engine.Discover):
         _begin(one.question.search.digest)
     work.forget(key)

@@ -85,7 +85,7 @@ def _asked(question: engine.GenerateMany) -> engine.GeneratedMany | None:
 
 
 def _go_on(key: str) -> None:
-    one = work.asked(key)
+    one = work.find(key)
     if one is not None and isinstance(one.question, engine.GenerateMany):
         question = replace(one.question, done=())
         result = _asked(question)
