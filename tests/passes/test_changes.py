@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 
 import engine
 from tests.support.family_reference import Change, FamilyReference
@@ -310,6 +311,21 @@ def test_several_changes_of_different_methods_equal_as_many_plain_hooks(
 
     compare()
     assert sorted(moved)[len(moved) // 2] > 0.01, "the changes drawn move too little to judge"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_changes_of_one_layers_patterns_equal_two_hooks_that_leave_torch_as_it_was(
+    kind: str, pair: Any
+) -> None:
+    directory, ref = pair(kind)
+    e = engine.Experiment(
+        directory, " ".join(WORDS[:N]), changes=["zero 0.0.pattern @1", "scale(0.4) 0.1.pattern"]
+    )
+    ids, own = ids_of(directory, e.prompt), (functional.softmax, torch.softmax)
+    expected = ref.logits(ids, hooks(e, ref, len(ids)))
+    assert (functional.softmax, torch.softmax) == own
+    ablated = engine.activations(e, []).ablated_logits
+    torch.testing.assert_close(torch.from_numpy(ablated), expected, **CLOSE)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2"])

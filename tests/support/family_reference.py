@@ -403,12 +403,17 @@ class FamilyReference:
             while patches:
                 patches.pop().stop()
 
-        handles = [attention.register_forward_pre_hook(begin), attention.register_forward_hook(end)]
+        handles = [
+            attention.register_forward_pre_hook(begin),
+            attention.register_forward_hook(end, prepend=True),  # the last to begin ends first
+        ]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
+            while patches:  # where the module itself failed
+                patches.pop().stop()
         assert times[0] == 1, f"{type(attention).__name__} took {times[0]} softmaxes"
 
     def _columns(self, part: str, module: nn.Module | None) -> Tensor | None:
