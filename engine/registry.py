@@ -7,7 +7,7 @@ import gc
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,9 +136,7 @@ class _Registry:
         with self._changed:
             places = [self._called.get(name), *(p for p, k in self._models.items() if
                       k.model.name == name)]  # fmt: skip
-        for place in {self._place_of(name), *places}:
-            if place is not None:
-                self._release_at(place)
+        self._release_at({place for place in (self._place_of(name), *places) if place is not None})
 
     def _place_of(self, name: str) -> Path | None:
         """Where a model lies, if that is known without asking anybody; never a complaint."""
@@ -201,7 +199,7 @@ class _Registry:
             if model is None:
                 if files is None or files.place != place:
                     files = fingerprint(place)
-                self._release_at(place)
+                self._release_at([place])
                 model = self._read(load, checkpoint, where, dtype_of(dtype, checkpoint, where))
                 with self._changed:
                     self._models[place] = _Kept(model, files)
@@ -224,13 +222,14 @@ class _Registry:
                 raise
             return model
 
-    def _release_at(self, place: Path) -> None:
+    def _release_at(self, places: Collection[Path]) -> None:
+        """Let go of what lies there; garbage is searched for once, which takes a while."""
         with self._changed:
-            kept = self._models.pop(place, None)
+            kept = [self._models.pop(place) for place in places if place in self._models]
             self._called = {n: p for n, p in self._called.items() if p in self._models}
-        if kept is not None:
-            kept.model.release()
-            del kept
+        if kept:
+            while kept:
+                kept.pop().model.release()
             gc.unfreeze()
             gc.collect()
             if torch.cuda.is_available():
@@ -259,17 +258,18 @@ class _Registry:
         load.tell(0.0, "Making room")
         self._check_size(checkpoint, device, dtype)  # else releasing others would not help
         needed = checkpoint.bytes_in(dtype.itemsize) * budget.ROOM
-        while not self._promise(checkpoint.place, device, needed):
+        while lacking := self._promise(checkpoint.place, device, needed):
             load.going_on()
             with self._changed:
-                place = next((p for p, k in self._models.items() if k.model.device == device), None)
-                if place is None and self._promised:
+                held = {place: kept.model for place, kept in self._models.items()}
+                places = budget.first_with(held, device, lacking)
+                if not places and self._promised:
                     self._changed.wait(0.05)  # others are being read; theirs may be released later
                     continue
-            if place is None:
+            if not places:
                 self._check_size(checkpoint, device, dtype)
                 raise budget.too_large(checkpoint, device, dtype, budget.free_bytes(device))
-            self._release_at(place)
+            self._release_at(places)
         try:
             yield
         finally:
@@ -277,14 +277,15 @@ class _Registry:
                 del self._promised[checkpoint.place]
                 self._changed.notify_all()
 
-    def _promise(self, place: Path, device: torch.device, needed: float) -> bool:
-        """Promise a load room, if there is so much beyond what others were promised."""
+    def _promise(self, place: Path, device: torch.device, needed: float) -> float:
+        """Promise a load room, if there is so much beyond what others were promised. Returns: the
+        bytes that are lacking, 0 where it is promised."""
         with self._changed:
             promised = sum(n for at, n in self._promised.values() if at == device)
-            if budget.free_bytes(device) - promised < needed:
-                return False
-            self._promised[place] = (device, needed)
-            return True
+            lacking = max(0.0, needed - (budget.free_bytes(device) - promised))
+            if not lacking:
+                self._promised[place] = (device, needed)
+            return lacking
 
     def _check_size(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         """Raises: ModelError where the model would not fit if every other were released."""

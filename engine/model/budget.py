@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
 import torch
@@ -88,3 +90,13 @@ def check_size(
     free = free_bytes(device) + held
     if free < checkpoint.bytes_in(dtype.itemsize) * ROOM:
         raise too_large(checkpoint, device, dtype, free)
+
+
+def first_with(models: Mapping[Path, Model], device: torch.device, nbytes: float) -> list[Path]:
+    """The first models of a device that hold so many bytes together, or all."""
+    places: list[Path] = []
+    for place, model in models.items():
+        if model.device == device and nbytes > 0:
+            places.append(place)
+            nbytes -= model.nbytes
+    return places
