@@ -3,7 +3,6 @@ TransformerLens name, and on which side of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -67,13 +66,6 @@ class Structure:
     n_heads: int
     n_key_value_heads: int
     pos_embed: nn.Module | None = None
-
-
-def every_place(structure: Structure) -> Iterator[tuple[str, int, Place]]:
-    """All places of a model that are modules', by name and layer."""
-    for i, layer in enumerate(structure.layers):
-        for name, place in layer.places.items():
-            yield name, i, place
 
 
 def submodule(module: nn.Module, name: str | None) -> nn.Module | None:

@@ -90,7 +90,7 @@ class Scorer:
     """
 
     def __init__(self, model: Model, targets: Sequence[Target], clean: Base) -> None:
-        self._model, self._targets = model, targets
+        self._model = model
         device = model.device
         self._answers = torch.tensor([q.answer for q in targets], device=device)
         self._decided = torch.tensor([q.decided for q in targets], device=device)

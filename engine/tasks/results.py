@@ -38,11 +38,6 @@ class PairScores:
         known = self.logit_diff[~np.isnan(self.logit_diff)]
         return float(known.mean()) if known.size else None
 
-    @property
-    def mean_prob(self) -> float:
-        """The answers' mean probability, 0 to 1."""
-        return float(self.prob.mean())
-
 
 @dataclass(frozen=True)
 class TaskScore:
