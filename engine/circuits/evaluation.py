@@ -203,7 +203,7 @@ def _controls(
     mlps = tuple(site for site in circuit.sites if isinstance(site, MLP))
     there = len(model.shape.mlps)
     same = 2 * len(mlps) > there
-    question: Sequence[Site] = circuit.heads if same else circuit.sites
+    replaced: Sequence[Site] = circuit.heads if same else circuit.sites
     if same:
         notes.append(
             f"The circuit keeps {len(mlps)} of {there} MLPs, too many for others to be "
@@ -211,7 +211,7 @@ def _controls(
         )
     for matched in (True, False) if layer_matched is None else (layer_matched,):
         try:
-            drawn = random_controls(question, model.shape, n, seed, matched)
+            drawn = random_controls(replaced, model.shape, n, seed, matched)
             break
         except ExperimentError as wrong:
             sentence = f"No controls: {wrong}"

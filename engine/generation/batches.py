@@ -119,10 +119,10 @@ def _schedules(
     return schedules, errors
 
 
-def room(model: Model, length: int, question: int) -> int:
+def room(model: Model, length: int, wanted: int) -> int:
     """How many of the tokens asked for fit behind a prompt; the last need not be read."""
     most = model.shape.n_ctx
-    return question if most is None else min(question, most - length + 1)
+    return wanted if most is None else min(wanted, most - length + 1)
 
 
 def _batches(rows: list[_Row], model: Model, length: int, n_new: int) -> list[list[_Row]]:

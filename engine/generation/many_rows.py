@@ -28,26 +28,26 @@ class ManyRows:
     def __init__(
         self,
         tokenizer: Tokenizer,
-        question: Sequence[Example],
+        examples: Sequence[Example],
         prompts: Sequence[Tokens | str],
         ends: frozenset[int],
         seed: int,
     ) -> None:
-        self._tokenizer, self._asked, self._prompts = tokenizer, question, prompts
+        self._tokenizer, self._asked, self._prompts = tokenizer, examples, prompts
         self._ends, self._seed = ends, seed
 
     def __call__(self, done: RawRow) -> ManyRow:
-        question, prompt = self._asked[done.index], self._prompts[done.index]
+        examples, prompt = self._asked[done.index], self._prompts[done.index]
         clean = done.runs[0][0] if done.runs[0] else None
         return ManyRow(
             done.index,
-            question.prompt,
-            question.answer,
+            examples.prompt,
+            examples.answer,
             self._seed + done.index,
             tuple(
                 None
                 if run is None or isinstance(prompt, str)
-                else self._continuation(prompt, question.answer, *run, clean)
+                else self._continuation(prompt, examples.answer, *run, clean)
                 for run in done.runs
             ),
             done.errors,

@@ -99,7 +99,7 @@ _READ_ANEW = "there the whole text is read anew, as without a cache"
 
 
 def notes_of(
-    model: Model, plan: GenerationPlan, when: tuple[Span, ...], question: int
+    model: Model, plan: GenerationPlan, when: tuple[Span, ...], wanted: int
 ) -> tuple[str, ...]:
     """What a reader must know of a generation before it begins, in sentences."""
     notes = list(plan.prompt.warnings)
@@ -109,7 +109,7 @@ def notes_of(
     if plan.clipped:
         most = model.shape.n_ctx
         notes.append(
-            f"{plan.first + plan.n_new:,} of the {plan.first + question:,} tokens fit behind the "
+            f"{plan.first + plan.n_new:,} of the {plan.first + wanted:,} tokens fit behind the "
             f"prompt's {n:,}: "
             + (f"this model reads at most {most:,}, and need not read the last." if most else
                f"no more than {MOST_TOKENS:,} are made at once.")

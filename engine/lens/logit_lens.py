@@ -110,13 +110,13 @@ def _lens(
             "its layers cannot be read through the unembedding: a lens would show numbers that "
             "mean nothing."
         )
-    question = answers_of(model, e)
-    ids = question.prompt.ids + question.after(at)
+    answers = answers_of(model, e)
+    ids = answers.prompt.ids + answers.after(at)
     first = 0 if last is None else max(0, len(ids) - last)
-    prepared = yield from prepare(model, e, question.prompt)
+    prepared = yield from prepare(model, e, answers.prompt)
     clean, ablated = _streams(model, ids, prepared.edits(len(ids)), stream)
     layers = _layers(model, stream)
-    followed = _followed(question, at)
+    followed = _followed(answers, at)
     parts: list[tuple[Cells, Cells]] = []
     columns = max(1, _BYTES // (4 * model.shape.d_vocab * model.shape.n_layers))
     scratch = Scratch()
@@ -127,7 +127,7 @@ def _lens(
     runs = [_run(model, [part[r] for part in parts], followed, layers, ids) for r in range(2)]
     shown = {int(i) for run in runs for i in run.ids.ravel()}
     return Lens(
-        tokens=question.prompt,
+        tokens=answers.prompt,
         read=ids,
         pieces=model.tokenizer.pieces(ids),
         first=first,
@@ -135,7 +135,7 @@ def _lens(
         clean=runs[0],
         ablated=runs[1],
         texts=dict(zip(shown, model.tokenizer.each_text(tuple(shown), ids), strict=True)),
-        notes=(*question.notes, *_left_out(model, stream, layers)),
+        notes=(*answers.notes, *_left_out(model, stream, layers)),
         layers=layers,
     )
 
@@ -219,13 +219,13 @@ def _check_parts(model: Model, captured: dict[forward.Capture, Tensor], stream: 
             )
 
 
-def _followed(question: Answers, at: str) -> tuple[int | None, int | None]:
+def _followed(answers: Answers, at: str) -> tuple[int | None, int | None]:
     """The token of the answer, and of the distractor, that would come next."""
-    after = question.after(at)
+    after = answers.after(at)
     n = len(after)
     answer, distractor = (
         ids[n] if len(ids) > n and ids[:n] == after else None
-        for ids in (question.answer, question.distractor)
+        for ids in (answers.answer, answers.distractor)
     )
     return answer, distractor
 

@@ -19,37 +19,35 @@ ROOM = 1.2
 """Free memory wanted for a model, as a multiple of its weights."""
 
 
-def device_of(question: str | None) -> torch.device:
+def device_of(wanted: str | None) -> torch.device:
     """The device asked for, else SWITCHBOARD_DEVICE's, else a graphics card if there is one.
 
     Raises: ModelError for one that this machine lacks.
     """
-    question = question or os.environ.get("SWITCHBOARD_DEVICE")
-    if question is None:
+    wanted = wanted or os.environ.get("SWITCHBOARD_DEVICE")
+    if wanted is None:
         if torch.cuda.is_available():
             return torch.device("cuda", torch.cuda.current_device())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device(question)
+        device = torch.device(wanted)
         torch.empty(0, device=device)
         return torch.empty(0, device=device).device
     except Exception as wrong:
         raise ModelError(
-            f"There is no device “{question}” on this machine; leave it out to have one chosen."
+            f"There is no device “{wanted}” on this machine; leave it out to have one chosen."
         ) from wrong
 
 
-def dtype_of(question: str | None, checkpoint: Checkpoint, device: torch.device) -> torch.dtype:
+def dtype_of(wanted: str | None, checkpoint: Checkpoint, device: torch.device) -> torch.dtype:
     """The dtype asked for, else SWITCHBOARD_DTYPE's, else float32 on a processor and the
     checkpoint's own elsewhere. Raises: ModelError for a word that is none.
     """
-    question = question or os.environ.get("SWITCHBOARD_DTYPE")
-    if question is not None:
-        if question not in DTYPES:
-            raise ModelError(
-                f"“{question}” is no dtype for a model; there are {', '.join(DTYPES)}."
-            )
-        return DTYPES[question]
+    wanted = wanted or os.environ.get("SWITCHBOARD_DTYPE")
+    if wanted is not None:
+        if wanted not in DTYPES:
+            raise ModelError(f"“{wanted}” is no dtype for a model; there are {', '.join(DTYPES)}.")
+        return DTYPES[wanted]
     if device.type == "cpu":
         return torch.float32
     return _STORED.get(checkpoint.stored_dtype, torch.float32)

@@ -61,11 +61,11 @@ def patched(model: Model, e: Experiment, paths: Sequence[Path]) -> Steps[tuple[f
     Raises: EngineError where answer and distractor are not told apart by a token, or the
     architecture has no direct paths.
     """
-    question = _decided(model, e)
-    text = _Text(model, e, question)
+    answers = _decided(model, e)
+    text = _Text(model, e, answers)
     senders = _together(dict.fromkeys(path.sender for path in paths))
     changes = [Change(Ablations(some), e.method, e.positions) for some in senders]
-    prepared = yield from prepare(model, e, question.prompt, changes)
+    prepared = yield from prepare(model, e, answers.prompt, changes)
     deltas = text.deltas(senders, prepared.by_change(len(text.ids)))
     result: list[float] = []
     for start, group in _grouped(paths, len(text.ids)):
@@ -75,14 +75,14 @@ def patched(model: Model, e: Experiment, paths: Sequence[Path]) -> Steps[tuple[f
 
 
 def _decided(model: Model, e: Experiment) -> Answers:
-    question = answers_of(model, e)
-    if not is_decided(question):
+    answers = answers_of(model, e)
+    if not is_decided(answers):
         raise ExperimentError(
-            question.notes[0]
-            if question.notes
+            answers.notes[0]
+            if answers.notes
             else "Path patching reads a logit difference: give an answer and a distractor."
         )
-    return question
+    return answers
 
 
 def _together(senders: Iterable[Site]) -> list[tuple[Site, ...]]:
@@ -103,9 +103,9 @@ def _grouped(paths: Sequence[Path], n_tokens: int) -> Iterator[tuple[int, Sequen
 class _Text:
     """One text, the prompt and the tokens that answer and distractor share, with its clean run."""
 
-    def __init__(self, model: Model, e: Experiment, question: Answers) -> None:
-        self.model, self.e, self.question = model, e, question
-        self.ids = question.prompt.ids + question.after("answer")
+    def __init__(self, model: Model, e: Experiment, answers: Answers) -> None:
+        self.model, self.e, self.answers = model, e, answers
+        self.ids = answers.prompt.ids + answers.after("answer")
         self._everywhere = tuple(range(len(self.ids)))
         self._end = self._everywhere[-1:]
         n = model.shape.n_layers
@@ -250,8 +250,8 @@ class _Text:
         return Edit(*at, (head,), self._everywhere, value[:, head : head + 1])
 
     def _diff(self, logits: Tensor) -> float:
-        at = self.question.decided
-        answer, distractor = self.question.answer[at], self.question.distractor[at]
+        at = self.answers.decided
+        answer, distractor = self.answers.answer[at], self.answers.distractor[at]
         return float(logits[0, answer].double() - logits[0, distractor].double())
 
 

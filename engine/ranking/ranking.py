@@ -49,42 +49,42 @@ def next_token(
 
 
 def _steps(model: Model, e: Experiment, k: int | None, at: str) -> Steps[NextToken]:
-    question = answers_of(model, e)
-    prepared = yield from prepare(model, e, question.prompt)
-    with fitting(model, 2 * sum(map(len, texts_of(question)))):
-        return _next_token(model, e, question, prepared, k, at)
+    answers = answers_of(model, e)
+    prepared = yield from prepare(model, e, answers.prompt)
+    with fitting(model, 2 * sum(map(len, texts_of(answers)))):
+        return _next_token(model, e, answers, prepared, k, at)
 
 
 def _next_token(
-    model: Model, e: Experiment, question: Answers, prepared: Prepared, k: int | None, at: str
+    model: Model, e: Experiment, answers: Answers, prepared: Prepared, k: int | None, at: str
 ) -> NextToken:
-    prompt, texts = question.prompt, texts_of(question)
+    prompt, texts = answers.prompt, texts_of(answers)
     edits = [prepared.edits(len(text)) for text in texts]
-    rows = rows_of(question, [()] * len(texts)) + rows_of(question, edits)
+    rows = rows_of(answers, [()] * len(texts)) + rows_of(answers, edits)
     results = forward.run(model, rows)
     n = len(texts)
     logits = [[r.logits for r in results[:n]], [r.logits for r in results[n:]]]
 
-    after = question.after(at)
+    after = answers.after(at)
     place = len(after)
-    compared = torch.stack([part[text_with(question, after)][place] for part in logits])
+    compared = torch.stack([part[text_with(answers, after)][place] for part in logits])
     log_probs = compared.log_softmax(-1)
     marked = [
         ids[place]
-        for ids in (question.answer, question.distractor)
+        for ids in (answers.answer, answers.distractor)
         if ids[:place] == after and ids[place:]
     ]
     before = prompt.ids + after
     rankings = _rankings(model, before, compared, log_probs, k, list(dict.fromkeys(marked)))
     both = [
-        _candidate(model, question, text, ids, moves, logits)
+        _candidate(model, answers, text, ids, moves, logits)
         for text, ids, moves in (
-            (e.answer, question.answer, question.moves[0]),
-            (e.distractor, question.distractor, question.moves[1]),
+            (e.answer, answers.answer, answers.moves[0]),
+            (e.distractor, answers.distractor, answers.moves[1]),
         )
     ]
     diffs = [
-        logit_diff(question, *(getattr(c, run) if c is not None else None for c in both))
+        logit_diff(answers, *(getattr(c, run) if c is not None else None for c in both))
         for run in ("clean", "ablated")
     ]
     log_p, log_q = log_probs
@@ -101,8 +101,8 @@ def _next_token(
         ablated_logit_diff=diffs[1],
         kl=max(0.0, float((log_p.exp() * (log_p - log_q)).sum())),
         notes=(
-            *question.notes,
-            *_change_notes(model, e, question, prepared),
+            *answers.notes,
+            *_change_notes(model, e, answers, prepared),
             *_without_text(model, rankings[:2]),
         ),
         ablated_sites=len(_changed_sites(model, e)) if any(edits) else 0,
@@ -152,7 +152,7 @@ def _without_text(model: Model, rankings: list[Ranking]) -> list[str]:
 
 def _candidate(
     model: Model,
-    question: Answers,
+    answers: Answers,
     text: str,
     ids: tuple[int, ...],
     retokenizes: bool,
@@ -160,15 +160,15 @@ def _candidate(
 ) -> Candidate | None:
     if not ids:
         return None
-    clean, ablated = (score(question, ids, part) for part in logits)
+    clean, ablated = (score(answers, ids, part) for part in logits)
     return Candidate(text, ids, model.tokenizer.pieces(ids), retokenizes, clean, ablated)
 
 
-def _change_notes(model: Model, e: Experiment, question: Answers, prepared: Prepared) -> list[str]:
+def _change_notes(model: Model, e: Experiment, answers: Answers, prepared: Prepared) -> list[str]:
     """What a reader must know of the methods and of where they act."""
     notes = []
     changes = e.every_change
-    longer = max(len(question.answer), len(question.distractor)) > 1
+    longer = max(len(answers.answer), len(answers.distractor)) > 1
     late = [one for one in changes if one.positions.which == "generated"]
     if late and not longer and len(late) == len(changes):
         notes.append("Positions are “generated”: nothing in the prompt itself is changed.")

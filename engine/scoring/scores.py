@@ -20,44 +20,44 @@ from ..passes.hooks import Edit
 from .answers import Answers
 
 
-def texts_of(question: Answers) -> list[tuple[int, ...]]:
+def texts_of(answers: Answers) -> list[tuple[int, ...]]:
     """The texts to run: the prompt with each answer but its last token, none within another that
     is read alike; and where an answer grows past the length up to which it is, that far too."""
-    base, regime = question.prompt.ids, question.regime
+    base, regime = answers.prompt.ids, answers.regime
     texts: dict[tuple[int, ...], None] = {}
-    for candidate in (question.answer, question.distractor):
+    for candidate in (answers.answer, answers.distractor):
         read = [base + candidate[:n] for n in range(len(candidate))]
         ends = [a for a, b in pairwise([*read, ()]) if not b or regime(len(a)) != regime(len(b))]
         texts |= dict.fromkeys(ends)
     longest = list(texts) or [base]
-    return [t for t in longest if not any(o != t and _holds(question, o, t) for o in longest)]
+    return [t for t in longest if not any(o != t and _holds(answers, o, t) for o in longest)]
 
 
-def text_with(question: Answers, continuation: tuple[int, ...]) -> int:
+def text_with(answers: Answers, continuation: tuple[int, ...]) -> int:
     """Which text contains the prompt followed by these tokens, read as it is by itself."""
-    ids = question.prompt.ids + continuation
-    return next(i for i, text in enumerate(texts_of(question)) if _holds(question, text, ids))
+    ids = answers.prompt.ids + continuation
+    return next(i for i, text in enumerate(texts_of(answers)) if _holds(answers, text, ids))
 
 
-def _holds(question: Answers, text: tuple[int, ...], ids: tuple[int, ...]) -> bool:
-    alike = question.regime(len(text)) == question.regime(len(ids))
+def _holds(answers: Answers, text: tuple[int, ...], ids: tuple[int, ...]) -> bool:
+    alike = answers.regime(len(text)) == answers.regime(len(ids))
     return alike and text[: len(ids)] == ids
 
 
-def rows_of(question: Answers, edits: Sequence[tuple[Edit, ...]]) -> list[Row]:
+def rows_of(answers: Answers, edits: Sequence[tuple[Edit, ...]]) -> list[Row]:
     """A row for each text, with the edits of each, and the logits from the prompt's end on."""
-    start = len(question.prompt) - 1
+    start = len(answers.prompt) - 1
     return [
         Row(text, own, tuple(range(start, len(text))))
-        for text, own in zip(texts_of(question), edits, strict=True)
+        for text, own in zip(texts_of(answers), edits, strict=True)
     ]
 
 
-def score(question: Answers, ids: tuple[int, ...], logits: Sequence[Tensor]) -> Score:
+def score(answers: Answers, ids: tuple[int, ...], logits: Sequence[Tensor]) -> Score:
     """How an answer of these ids fares, teacher-forced. `logits`: [pos d_vocab] of each text."""
-    rows = torch.stack([logits[text_with(question, ids[:n])][n] for n in range(len(ids))])
+    rows = torch.stack([logits[text_with(answers, ids[:n])][n] for n in range(len(ids))])
     log_probs = rows.log_softmax(-1)[range(len(ids)), list(ids)].double()
-    at = min(question.decided, len(ids) - 1)
+    at = min(answers.decided, len(ids) - 1)
     own = torch.tensor([[ids[at]]], device=rows.device)
     total = float(log_probs.sum())
     return Score(
@@ -69,15 +69,15 @@ def score(question: Answers, ids: tuple[int, ...], logits: Sequence[Tensor]) -> 
     )
 
 
-def is_decided(question: Answers) -> bool:
+def is_decided(answers: Answers) -> bool:
     """Whether a single token tells answer and distractor apart."""
-    answer, distractor, at = question.answer, question.distractor, question.decided
+    answer, distractor, at = answers.answer, answers.distractor, answers.decided
     return min(len(answer), len(distractor)) > at and answer[at] != distractor[at]
 
 
-def logit_diff(question: Answers, answer: Score | None, distractor: Score | None) -> float | None:
+def logit_diff(answers: Answers, answer: Score | None, distractor: Score | None) -> float | None:
     """logit(answer) − logit(distractor) where they first differ, positive is right; None where
     no single token tells them apart."""
-    if answer is None or distractor is None or not is_decided(question):
+    if answer is None or distractor is None or not is_decided(answers):
         return None
     return answer.logit - distractor.logit

@@ -102,12 +102,12 @@ def scores(model: Model, task: Task, runs: Sequence[Experiment]) -> Steps[list[P
     waiting: list[_Line] = []
     held = 0
     for p, pair in enumerate(task.pairs):
-        question = _question(model, task, p, asked_of(runs[0], pair))
+        answers = _question(model, task, p, asked_of(runs[0], pair))
         for r, e in enumerate(runs):
             one = asked_of(e, pair, task.references)
-            edits = yield from _edits(model, task, (p, r), one, question, sharing)
-            waiting.append(_Line((r, p), question, edits))
-            held += sum(map(len, texts_of(question)))
+            edits = yield from _edits(model, task, (p, r), one, answers, sharing)
+            waiting.append(_Line((r, p), answers, edits))
+            held += sum(map(len, texts_of(answers)))
             last = p + 1 == len(task.pairs) and r + 1 == len(runs)
             if held < _TOKENS_A_STEP and not last:
                 continue
@@ -126,18 +126,18 @@ class _Line:
     """One run of one pair, `at` these: what is asked, and the edits of each of its texts."""
 
     at: tuple[int, int]
-    question: Answers
+    answers: Answers
     edits: list[tuple[Edit, ...]]
 
 
 def _question(model: Model, task: Task, p: int, e: Experiment) -> Answers:
     with _named(task, p, e):
-        question = answers_of(model, e)
-        if not question.answer:
+        answers = answers_of(model, e)
+        if not answers.answer:
             raise EngineError(
-                question.notes[0] if question.notes else "it has no answer to be scored; give one."
+                answers.notes[0] if answers.notes else "it has no answer to be scored; give one."
             )
-        return question
+        return answers
 
 
 def _edits(
@@ -145,18 +145,18 @@ def _edits(
     task: Task,
     at: tuple[int, int],
     e: Experiment,
-    question: Answers,
+    answers: Answers,
     sharing: _Shared,
 ) -> Steps[list[tuple[Edit, ...]]]:
     """The edits of each text. Pairs of one length share them, unless each has its own values."""
-    run, n = at[1], len(question.prompt)
+    run, n = at[1], len(answers.prompt)
     own = any(change.becomes.kind.takes == "corrupted" for change in e.every_change)
     shared = _Shared() if own else sharing
     with _named(task, at[0], e):
         if (run, n) not in shared.prepared:
-            shared.prepared[run, n] = yield from prepare(model, e, question.prompt)
+            shared.prepared[run, n] = yield from prepare(model, e, answers.prompt)
         result = []
-        for text in texts_of(question):
+        for text in texts_of(answers):
             key = (run, n, len(text))
             if key not in shared.edits:
                 shared.edits[key] = shared.prepared[run, n].edits(len(text))
@@ -177,16 +177,16 @@ def _named(task: Task, p: int, e: Experiment) -> Iterator[None]:
 
 def _run(model: Model, lines: list[_Line]) -> Iterator[tuple[tuple[int, int], float, float, int]]:
     """Logit difference, probability and rank of each line."""
-    rows = [rows_of(line.question, line.edits) for line in lines]
+    rows = [rows_of(line.answers, line.edits) for line in lines]
     results = iter(forward.run(model, [row for some in rows for row in some]))
     for line, some in zip(lines, rows, strict=True):
         logits = [next(results).logits for _ in some]
         answer, distractor = (
-            score(line.question, ids, logits) if ids else None
-            for ids in (line.question.answer, line.question.distractor)
+            score(line.answers, ids, logits) if ids else None
+            for ids in (line.answers.answer, line.answers.distractor)
         )
         assert answer is not None
-        diff = logit_diff(line.question, answer, distractor)
+        diff = logit_diff(line.answers, answer, distractor)
         yield line.at, np.nan if diff is None else diff, answer.prob, answer.rank
 
 
