@@ -41,11 +41,11 @@ def load(name: str, device: str | None = None, dtype: str | None = None) -> Mode
     model = _registry.find(as_name(name), device, dtype)
     if model is not None:
         return model
-    question = loading(name, device, dtype)
+    begun = loading(name, device, dtype)
     try:
-        return question.result()
+        return begun.result()
     except BaseException:
-        question.cancel()
+        begun.cancel()
         raise
 
 
@@ -163,9 +163,9 @@ class _Registry:
         wish = (str(self._place_of(name) or name), device, dtype)
         with self._changed:
             under_way = self._loads.get(wish)
-            question = under_way.ask(wanted) if under_way is not None else None
-            if question is not None:
-                return question
+            joined = under_way.ask(wanted) if under_way is not None else None
+            if joined is not None:
+                return joined
 
             def work(load: Load[Model]) -> Model:
                 try:
@@ -176,11 +176,11 @@ class _Registry:
                             del self._loads[wish]
 
             begun: Load[Model] = Load(name, work)
-            question = begun.ask(wanted)
-            assert question is not None
+            joined = begun.ask(wanted)
+            assert joined is not None
             self._loads[wish] = begun
             begun.begin()
-            return question
+            return joined
 
     def _load(self, load: Load[Model], name: str, device: str | None, dtype: str | None) -> Model:
         """Find, fetch, read and check a model, on the load's own thread."""

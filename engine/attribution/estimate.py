@@ -144,20 +144,20 @@ def _of_the_metric(
     model: Model, prompts: Sequence[Prompt], hidden: Tensor, metric: str
 ) -> Float[Tensor, "prompt pos d_model"]:
     """The metric's gradient at what leaves the last block."""
-    question = [p.target for p in prompts]
-    rows = torch.arange(len(question), device=hidden.device)
+    targets = [p.target for p in prompts]
+    rows = torch.arange(len(targets), device=hidden.device)
     with torch.enable_grad():
         leaving = hidden.detach().requires_grad_()
-        vectors = leaving[:, list(question[0].places)]
+        vectors = leaving[:, list(targets[0].places)]
         logits = forward.unembed(model, vectors.flatten(0, 1)).unflatten(0, vectors.shape[:2])
-        answers = torch.tensor([q.answer for q in question], device=hidden.device)
+        answers = torch.tensor([q.answer for q in targets], device=hidden.device)
         if metric == "log_prob":
             value = logits.log_softmax(-1).gather(2, answers[:, :, None]).sum()
         else:
-            at = torch.tensor([q.decided for q in question], device=hidden.device)
+            at = torch.tensor([q.decided for q in targets], device=hidden.device)
             own = answers.gather(1, at[:, None])[:, 0]
             others = [
-                q.answer[q.decided] if q.distractor is None else q.distractor for q in question
+                q.answer[q.decided] if q.distractor is None else q.distractor for q in targets
             ]
             other = torch.tensor(others, device=hidden.device)
             value = (logits[rows, at, own] - logits[rows, at, other]).sum()

@@ -87,17 +87,17 @@ def _steps(model: Model, e: Experiment, answers: Sequence[str]) -> Steps[RankedA
     forward.check_ids(model, prompt.ids)
     prepared = yield from prepare(model, e, prompt)
     candidates = [_candidate(model, prompt, text) for text in dict.fromkeys(answers)]
-    question: dict[Ids, set[int]] = {}
+    wanted: dict[Ids, set[int]] = {}
     for one in candidates:
         for n, token in enumerate(() if one.error else one.ids):
-            question.setdefault(one.ids[:n], set()).add(token)
+            wanted.setdefault(one.ids[:n], set()).add(token)
     scores: tuple[_Scores, _Scores] = ({}, {})
-    texts = sorted(_texts(question, _regime(model, prompt)), key=len)
+    texts = sorted(_texts(wanted, _regime(model, prompt)), key=len)
     for start in range(0, len(texts), _ROWS):
         part = texts[start : start + _ROWS]
         edits = [prepared.edits(len(prompt) + len(text)) for text in part]
-        _score(model, prompt, part, [()] * len(part), question, scores[0])
-        _score(model, prompt, part, edits, question, scores[1])
+        _score(model, prompt, part, [()] * len(part), wanted, scores[0])
+        _score(model, prompt, part, edits, wanted, scores[1])
         yield (start + len(part)) / len(texts)
     return _ranked(model, prompt, candidates, scores)
 
@@ -137,7 +137,7 @@ def _score(
     prompt: Tokens,
     texts: list[Ids],
     edits: Sequence[tuple],
-    question: dict[Ids, set[int]],
+    wanted: dict[Ids, set[int]],
     scores: _Scores,
 ) -> None:
     """Score every token asked for behind what these texts hold."""
@@ -149,9 +149,7 @@ def _score(
     for text, result in zip(texts, forward.run(model, rows), strict=True):
         log_probs = result.logits.log_softmax(-1)
         for n in range(len(text) + 1):
-            here = [
-                token for token in question.get(text[:n], ()) if (text[:n], token) not in scores
-            ]
+            here = [token for token in wanted.get(text[:n], ()) if (text[:n], token) not in scores]
             if not here or regime(n) != regime(len(text)):
                 continue
             results = log_probs[n, here].cpu().double().numpy()

@@ -52,8 +52,8 @@ def read_prompts(
     taken: dict[object, dict[forward.Capture, Tensor]] = {}
     lengths: dict[int, str] = {}
     for i, e in enumerate(each):
-        question = target_of(model, e, at)
-        n = len(question.prompt)
+        target = target_of(model, e, at)
+        n = len(target.prompt)
         lengths.setdefault(n, e.prompt)
         if per_position and len(lengths) > 1:
             (a, one), (b, other) = list(lengths.items())[:2]
@@ -64,11 +64,11 @@ def read_prompts(
         kind = e.method.kind
         shared = (n if kind.by_position else None, i if kind.takes == "corrupted" else None)
         if shared not in taken:
-            taken[shared] = yield from site_values(model, e, question.prompt)
-        acting = e.positions.at(n, n if per_position or kind.by_position else len(question.ids))
-        prepared = yield from prepare(model, e, question.prompt)
-        given = prepared.edits(len(question.ids))
-        result.append(Prompt(e, question, given, acting, taken[shared], model.shape))
+            taken[shared] = yield from site_values(model, e, target.prompt)
+        acting = e.positions.at(n, n if per_position or kind.by_position else len(target.ids))
+        prepared = yield from prepare(model, e, target.prompt)
+        given = prepared.edits(len(target.ids))
+        result.append(Prompt(e, target, given, acting, taken[shared], model.shape))
         yield 0.0
     return result
 

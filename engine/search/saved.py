@@ -208,16 +208,16 @@ def _replay(saved: SavedSearch, search: Search, nodes: Sequence[Node], clean: fl
     asking = strategy(Account(search, clean, clean), nodes)
     i, replayed = -1, list[float]()
     try:
-        question = [str(node) for node in next(asking).nodes]
+        names = [str(node) for node in next(asking).nodes]
         for i, (name, score) in enumerate(saved.scores):
-            if name != question[len(replayed)]:
+            if name != names[len(replayed)]:
                 raise _NoSearchError(
                     f"is damaged: its trial {i + 1} is of {name:.20}, and this search tries "
-                    f"{question[len(replayed)]} there"
+                    f"{names[len(replayed)]} there"
                 )
             replayed.append(score)
-            if len(replayed) == len(question) or search.by != "greedy":
-                question, replayed = [str(node) for node in asking.send(replayed).nodes], []
+            if len(replayed) == len(names) or search.by != "greedy":
+                names, replayed = [str(node) for node in asking.send(replayed).nodes], []
     except StopIteration:
         if i + 1 < len(saved.scores):
             raise _NoSearchError("is damaged: it goes on where this search ends") from None
