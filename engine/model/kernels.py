@@ -27,7 +27,7 @@ _WRITTEN_OUT = ("NewGELUActivation", "FastGELUActivation")
 
 _OUTPUTS = 4096
 """Outputs at a time where they go into memory: so many of a few hundred vectors fit a cache."""
-_FEW_WEIGHTS, _FEW_VECTORS = 2**17, 32
+_FEW_WEIGHTS, _FEW_VECTORS = 2**16, 32
 """Up to so many of both torch's own product is the quicker one."""
 
 

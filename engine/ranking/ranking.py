@@ -122,24 +122,30 @@ def _rankings(
     `before`: the ids they come after. `logits` and `log_probs`: [2 d_vocab], clean and ablated.
     """
     best = ordering.best(logits, k)
-    chosen = torch.tensor(marked, dtype=torch.long, device=logits.device).expand(2, -1)
+    chosen = torch.tensor(marked, dtype=torch.long, device=logits.device)
+    n = best.shape[1]
+    ranks = ordering.ranks(logits, torch.cat([*best, chosen]).expand(2, -1))
     result = []
-    for ids in (best, chosen):
-        for run, twin in ((0, 1), (1, 0)):
-            ranks = ordering.ranks(logits, ids[[run, run]])
-            plain = ids[run].tolist()
-            result.append(
-                Ranking(
-                    ids=ids[run].cpu().numpy(),
-                    tokens=model.tokenizer.pieces(plain),
-                    texts=model.tokenizer.each_text(plain, before),
-                    logits=logits[run][ids[run]].cpu().numpy(),
-                    log_probs=log_probs[run][ids[run]].cpu().numpy(),
-                    probs=log_probs[run][ids[run]].exp().cpu().numpy(),
-                    ranks=ranks[run].cpu().numpy(),
-                    moves=(ranks[twin] - ranks[run]).cpu().numpy(),
-                )
+    for run, ids, part in (
+        (0, best[0], slice(n)),
+        (1, best[1], slice(n, 2 * n)),
+        (0, chosen, slice(2 * n, None)),
+        (1, chosen, slice(2 * n, None)),
+    ):
+        plain = ids.tolist()
+        own, other = ranks[run, part], ranks[1 - run, part]
+        result.append(
+            Ranking(
+                ids=ids.cpu().numpy(),
+                tokens=model.tokenizer.pieces(plain),
+                texts=model.tokenizer.each_text(plain, before),
+                logits=logits[run][ids].cpu().numpy(),
+                log_probs=log_probs[run][ids].cpu().numpy(),
+                probs=log_probs[run][ids].exp().cpu().numpy(),
+                ranks=own.cpu().numpy(),
+                moves=(other - own).cpu().numpy(),
             )
+        )
     return result
 
 

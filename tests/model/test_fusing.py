@@ -53,7 +53,7 @@ def is_fused(module: nn.Module) -> bool:
 def test_a_gated_mlp_is_the_same_in_three_products(act: str, bias: bool) -> None:
     own, quick = pair_of(mlp(act, mlp_bias=bias))
     assert is_fused(quick) and not is_fused(own)
-    for shape in ((1, 24), (3, 5, 24), (0, 24)):
+    for shape in ((1, 24), (3, 5, 24), (0, 24), (12, 24), (2, 8, 24), (17, 24)):
         x = 3 * torch.randn(shape)
         torch.testing.assert_close(quick(x), own(x))
 

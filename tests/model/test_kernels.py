@@ -41,7 +41,7 @@ def goes_by_onednn(work: Any) -> bool:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("gradients", [False, True])
-@pytest.mark.parametrize("n_vectors", [0, 1, 130])
+@pytest.mark.parametrize("n_vectors", [0, 1, 9, 16, 130])
 @pytest.mark.parametrize("d_out", [7, 4096, 4097, 9000])
 @pytest.mark.parametrize("biased", [True, False])
 def test_a_linear_layer_is_the_same(
