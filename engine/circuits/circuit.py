@@ -9,16 +9,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EngineError, LinkError, SiteError
 from ..experiment.ablations import Ablations
 from ..experiment.experiment import Experiment
-from ..experiment.method import Kind, Method
+from ..experiment.method import AsMethod, Kind, Method
 from ..experiment.numbers import whole_number
-from ..experiment.sites import MLP, MOST_SITES, Head, Heads, Site, parse_sites, print_sites
+from ..experiment.parsed import Parsed, field
+from ..experiment.sites import MLP, MOST_SITES, AsSites, Head, Heads, Site, parse_sites, print_sites
 from ..text.csv_text import read_csv
 from .figures import kept_figure
 
@@ -49,20 +50,20 @@ class Circuit:
     name: str
     model: str
     task: str
-    sites: tuple[Site, ...]
-    n_layers: int
-    n_heads: int
+    sites: Parsed[tuple[Site, ...], AsSites] = field()
+    n_layers: int = field()
+    n_heads: int = field()
     all_mlps: bool = False
-    method: Method = field(default_factory=lambda: Method(Kind.MEAN_BY_POSITION))
+    method: Parsed[Method, AsMethod] = field(default_factory=lambda: Method(Kind.MEAN_BY_POSITION))
     source: str = ""
     note: str = ""
     threshold: float | None = None
     score: float | None = None
     n: int | None = None
     seed: int | None = None
-    without_heads: tuple[int, ...] = ()
-    without_mlp: tuple[int, ...] = ()
-    references: tuple[str, ...] = ()
+    without_heads: Parsed[tuple[int, ...], Collection[int]] = field(default=())
+    without_mlp: Parsed[tuple[int, ...], Collection[int]] = field(default=())
+    references: Parsed[tuple[str, ...], Iterable[str]] = field(default=())
 
     def __post_init__(self) -> None:
         given = parse_sites(self.sites)
@@ -268,10 +269,10 @@ _NEEDED = ("name", "model", "task", "sites", "n_layers", "n_heads")
 _BARE = Circuit("", "", "", (), 0, 0)
 _KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,),
-    "tuple[Site, ...]": (str,),
-    "tuple[int, ...]": (list, tuple),
-    "tuple[str, ...]": (list, tuple),
-    "Method": (str,),
+    "Parsed[tuple[Site, ...], AsSites]": (str,),
+    "Parsed[tuple[int, ...], Collection[int]]": (list, tuple),
+    "Parsed[tuple[str, ...], Iterable[str]]": (list, tuple),
+    "Parsed[Method, AsMethod]": (str,),
     "int": (int,),
     "bool": (bool,),
     "int | None": (int, type(None)),

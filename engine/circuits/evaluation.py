@@ -18,12 +18,13 @@ from ..errors import EngineError, ExperimentError
 from ..experiment.ablations import Ablations
 from ..experiment.experiment import Experiment
 from ..experiment.numbers import whole_number
+from ..experiment.parsed import Parsed, field
 from ..experiment.question import Question
 from ..experiment.sites import MLP, Site
 from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
-from ..tasks.pairs import Task, as_task, asked_of
+from ..tasks.pairs import AsPairs, Task, as_task, asked_of
 from ..tasks.results import PairScores
 from ..tasks.scores import late_notes, scores
 from .circuit import Circuit
@@ -46,7 +47,7 @@ class Evaluate(Question[None, Evaluation]):
     asks = "evaluate"
     n_plain = 2
     circuit: Circuit
-    task: Task
+    task: Parsed[Task, AsPairs] = field()
     controls: int = 20
     seed: int = 0
     layer_matched: bool = True
@@ -87,7 +88,7 @@ class Evaluate(Question[None, Evaluation]):
 
 def evaluate(
     circuit: Circuit,
-    task: Task,
+    task: AsPairs,
     controls: int = 20,
     seed: int = 0,
     *,

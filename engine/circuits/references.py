@@ -44,7 +44,7 @@ def choose_references(
         return References()
     if given is not None:
         texts = given.references if isinstance(given, Task) else given
-        named = Experiment(references=texts).references  # type: ignore[arg-type]  # read as one's
+        named = Experiment(references=texts).references  # read as one's
         if not named:
             raise ExperimentError(
                 f"No reference prompts are given, and {circuit.method} averages over some: name "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ExperimentError
-from .sites import MLP, Head, Heads, Neuron, Site, parse_sites, print_sites
+from .sites import MLP, AsSites, Head, Heads, Neuron, Site, parse_sites, print_sites
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class Ablations:
         if self.verb == "ablate":
             return sites
         return " ".join(filter(None, ["keep+mlps" if self.mlps else "keep", sites]))
+
+
+AsAblations = Ablations | AsSites | None
+"""What `ablations` reads."""
 
 
 def ablations(text: Any = "") -> Ablations:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import EngineError, ExperimentError
-from .ablations import Ablations, ablations
-from .method import Method
-from .positions import Positions
+from .ablations import Ablations, AsAblations, ablations
+from .method import AsMethod, Method
+from .parsed import Parsed, field
+from .positions import AsPositions, Positions
 
 MOST_CHANGES = 50
 MOST_NAMED = 100_000
@@ -30,9 +31,9 @@ class Change:
     Raises: ExperimentError or SiteError for a part that cannot be read.
     """
 
-    sites: Ablations
-    becomes: Method = field(default_factory=Method)
-    positions: Positions = field(default_factory=Positions)
+    sites: Parsed[Ablations, AsAblations] = field()
+    becomes: Parsed[Method, AsMethod] = field(default_factory=Method)
+    positions: Parsed[Positions, AsPositions] = field(default_factory=Positions)
 
     def __post_init__(self) -> None:
         for name, parse in (
@@ -73,6 +74,10 @@ class Change:
             )
         except EngineError as wrong:
             raise type(wrong)(f"In the change “{text.strip()[:60]}”: {wrong}") from wrong
+
+
+AsChanges = Change | str | Iterable[Change | str] | None
+"""What `changes` reads."""
 
 
 def changes(given: Any = ()) -> tuple[Change, ...]:

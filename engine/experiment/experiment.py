@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from ..errors import ExperimentError, LinkError
-from .ablations import Ablations, ablations
-from .change import Change, changes
-from .method import Method
-from .positions import Positions
+from .ablations import Ablations, AsAblations, ablations
+from .change import AsChanges, Change, changes
+from .method import AsMethod, Method
+from .parsed import Parsed, field
+from .positions import AsPositions, Positions
 
 MOST_TEXT = 200_000
 """Characters the texts of an experiment may have together."""
@@ -45,12 +46,12 @@ class Experiment:
     corrupted: str = ""
     answer: str = ""
     distractor: str = ""
-    ablations: Ablations = field(default_factory=Ablations)
-    method: Method = field(default_factory=Method)
-    positions: Positions = field(default_factory=Positions)
-    references: tuple[str, ...] = ()
+    ablations: Parsed[Ablations, AsAblations] = field(default_factory=Ablations)
+    method: Parsed[Method, AsMethod] = field(default_factory=Method)
+    positions: Parsed[Positions, AsPositions] = field(default_factory=Positions)
+    references: Parsed[tuple[str, ...], Iterable[str]] = field(default=())
     prepend_bos: bool | None = None
-    changes: tuple[Change, ...] = ()
+    changes: Parsed[tuple[Change, ...], AsChanges] = field(default=())
 
     def __post_init__(self) -> None:
         for name, parse in (

@@ -108,6 +108,10 @@ class Method:
         return Method(kinds[match[1]], number)
 
 
+AsMethod = Method | Kind | str
+"""What `Method.parse` reads."""
+
+
 def prompt_only(methods: Iterable[Method], later: str) -> list[str]:
     """What to tell of methods with values for the prompt only, where there are `later` tokens
     too: a sentence each."""

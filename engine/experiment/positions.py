@@ -95,3 +95,7 @@ class Positions:
                 f"{n_prompt - 1}."
             )
         return tuple(i for i in sorted({i % n_prompt for i in self.indices}) if first <= i < stop)
+
+
+AsPositions = Positions | str | int | Iterable[int] | None
+"""What `Positions.parse` reads."""

@@ -100,6 +100,8 @@ class Stream:
 
 
 Site = Head | Heads | MLP | Neuron | HeadPart | Stream
+AsSites = Site | str | Iterable[Site | str | tuple[int, int]]
+"""What `parse_sites` reads."""
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 from ..errors import ExperimentError
-from ..experiment.method import Kind, Method
+from ..experiment.method import AsMethod, Kind, Method
 from ..experiment.numbers import number
+from ..experiment.parsed import Parsed, field
 from ..experiment.sites import Site
-from ..tasks.pairs import Task, as_task
+from ..tasks.pairs import AsPairs, Task, as_task
 
 STRATEGIES = {
     "pruning": "Iterative pruning: each node is removed in turn unless the score falls too far, "
@@ -54,11 +55,11 @@ class Search:
     """
 
     model: str
-    task: Task
+    task: Parsed[Task, AsPairs] = field()
     by: str = "pruning"
     threshold: float = 0.2
     metric: str = "logit_diff"
-    method: Method = field(default_factory=lambda: Method(Kind.MEAN_BY_POSITION))
+    method: Parsed[Method, AsMethod] = field(default_factory=lambda: Method(Kind.MEAN_BY_POSITION))
     direction: str = "backward"
     mlps: bool = True
     per_position: bool = False

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import EngineError, ExperimentError
 from ..experiment.experiment import Experiment
+from ..experiment.parsed import Parsed, field
 from ..text.csv_text import read_csv
 from .families import MOST_EXAMPLES, Example, check_texts
 from .results import TaskScore
@@ -82,7 +83,7 @@ class Task:
     """
 
     name: str
-    pairs: tuple[Pair, ...]
+    pairs: Parsed[tuple[Pair, ...], AsPairs] = field()
     family: str = ""
     model: str = ""
     seed: int | None = None
@@ -130,6 +131,10 @@ class Task:
                 "task is left; choose a model that can do it."
             )
         return replace(self, pairs=tuple(itertools.compress(self.pairs, right)))
+
+
+AsPairs = Task | Pair | Example | str | Iterable[Pair | Example | str | Sequence[str]]
+"""What `as_pairs` reads."""
 
 
 def asked_of(e: Experiment, pair: Pair, references: tuple[str, ...] = ()) -> Experiment:
