@@ -243,8 +243,8 @@ def agree(model: Model, reference: FamilyReference, rows: list[Case]) -> None:
     """Rows of one pass give what plain hooks give, each as if it were alone."""
     together = run(model, *(one.row for one in rows))
     (alone,) = run(model, rows[-1].row)
-    for one, found in zip(rows, together, strict=True):
-        wanted = reference.logits(one.ids, one.changes)
+    every = reference.each_logits([(one.ids, one.changes) for one in rows])
+    for one, found, wanted in zip(rows, together, every, strict=True):
         far = (found.logits - wanted).abs().max()
         if one is rows[-1]:
             far = max(far, (alone.logits - wanted).abs().max())

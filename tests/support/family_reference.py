@@ -1,7 +1,8 @@
 """What a change is in each family, said again without a line of the engine or of TransformerLens.
 
-Plain torch hooks on the Hugging Face model, eager attention, no cache, one prompt at a time. Where
-things are in a family is written here by hand, as transformers' own modelling code has it.
+Plain torch hooks on the Hugging Face model, eager attention, no cache, texts of one length, each
+with changes of its own. Where things are in a family is written here by hand, as transformers' own
+modelling code has it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -223,6 +225,19 @@ class Change:
         return new
 
 
+@dataclass(frozen=True)
+class _Act:
+    """What is done to what rows have at a place: `does` takes and gives [rows, pos, ...]."""
+
+    n_rows: int
+    does: Callable[[Tensor], Tensor]
+
+    def __call__(self, whole: Tensor) -> Tensor:
+        """The same for [rows, pos, width], or with rows and positions one after the other."""
+        by_row = whole.reshape(self.n_rows, -1, whole.shape[-1])
+        return self.does(by_row).reshape(whole.shape)
+
+
 class FamilyReference:
     """A Hugging Face model with hooks of its own."""
 
@@ -270,30 +285,39 @@ class FamilyReference:
 
     def logits(self, ids: Iterable[int], changes: Iterable[Change] = ()) -> Tensor:
         """[pos, vocab] of one text with changes made, those of one place in the order given."""
+        return self.each_logits([(tuple(ids), tuple(changes))])[0]
+
+    def each_logits(self, rows: Sequence[tuple[Sequence[int], Sequence[Change]]]) -> Tensor:
+        """[rows, pos, vocab] of texts of one length, each with its own changes made."""
         if self._rotary is not None:  # some remember the longest text that they have seen
             self.hf.base_model.rotary_emb = copy.deepcopy(self._rotary)
-        in_order = sorted(changes, key=lambda one: PLACES.index(one.place))
+        at: dict[tuple[str, int], list[tuple[int, Change]]] = {}
+        for row, (_, changes) in enumerate(rows):
+            for change in changes:
+                at.setdefault((change.place, change.layer), []).append((row, change))
         with torch.no_grad(), ExitStack() as stack:
-            for change in in_order:
-                self._enter(stack, change)
-            found: Tensor = self.hf(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
+            for place, layer in sorted(at, key=lambda one: PLACES.index(one[0])):
+                self._enter(stack, place, layer, _Act(len(rows), partial(_made, at[place, layer])))
+            ids = torch.tensor([list(ids) for ids, _ in rows])
+            found: Tensor = self.hf(input_ids=ids, use_cache=False).logits
             return found
 
     def trusted(self, ids: Sequence[int], changes: Iterable[Change] = ()) -> float:
         """How far apart logits come out when the stream entering each block differs in its last
         digits: no two ways of working them out can be asked to be nearer."""
-        wanted, every = self.logits(ids, changes), tuple(range(len(ids)))
-        most = 0.0
-        for seed in range(4):
+        every = tuple(range(len(ids)))
+
+        def noise(seed: int) -> list[Change]:
             random = torch.Generator().manual_seed(seed)
 
-            def unsure(old: Tensor, random: torch.Generator = random) -> Tensor:
+            def unsure(old: Tensor) -> Tensor:
                 return old * (1 + 2e-7 * torch.randn(old.shape, generator=random))
 
-            noise = [Change("resid_pre", i, None, every, unsure) for i in range(len(self.layers))]
-            found = self.logits(ids, [*changes, *noise])
-            most = max(most, float((found - wanted).abs().max()))
-        return most
+            return [Change("resid_pre", i, None, every, unsure) for i in range(len(self.layers))]
+
+        own = tuple(changes)
+        found = self.each_logits([(ids, own), *((ids, (*own, *noise(i))) for i in range(4))])
+        return float((found[1:] - found[0]).abs().max())
 
     def values(
         self, ids: Sequence[int], places: Sequence[tuple[str, int]]
@@ -312,42 +336,42 @@ class FamilyReference:
         self.logits(ids, [Change(*at, None, every, looking(at)) for at in places])
         return seen
 
-    def _enter(self, stack: ExitStack, change: Change) -> None:
-        own, paths = self.layers[change.layer], self.paths
-        match change.place:
+    def _enter(self, stack: ExitStack, place: str, layer: int, act: _Act) -> None:
+        own, paths = self.layers[layer], self.paths
+        match place:
             case "resid_pre":
-                stack.callback(_before(own, change.made))
+                stack.callback(_before(own, act))
             case "resid_post":
-                stack.callback(_after(own, change.made))
+                stack.callback(_after(own, act))
             case "resid_mid":
-                self._between(stack, own, change)
+                self._between(stack, own, act)
             case "attn_out":
                 module = _first(own, paths.adds_z)
-                stack.callback(_after(module, _scaled(self.scale, change.made)))
+                stack.callback(_after(module, _scaled(self.scale, act)))
             case "mlp_out":
                 module = _first(own, paths.adds_mlp)
-                stack.callback(_after(module, _scaled(self.scale, change.made)))
+                stack.callback(_after(module, _scaled(self.scale, act)))
             case "post":
-                stack.callback(_before(_first(own, paths.last), change.made))
+                stack.callback(_before(_first(own, paths.last), act))
             case "z":
                 module = _first(own, (paths.out,))
-                stack.callback(_before(module, _cut(self.n_heads, None, change.made)))
+                stack.callback(_before(module, _cut(self.n_heads, None, act)))
             case "pattern":
                 attention = own.get_submodule(paths.attention)
-                stack.enter_context(self._softmax_changed(attention, change.made))
+                stack.enter_context(self._softmax_changed(attention, act))
             case part:
                 n = self.n_heads if part == "q" else self.n_groups
                 module = own.get_submodule(paths.joint or getattr(paths, part))
                 columns = self._columns(part, module)
-                stack.callback(_after(module, _cut(n, columns, change.made)))
+                stack.callback(_after(module, _cut(n, columns, act)))
 
-    def _between(self, stack: ExitStack, own: nn.Module, change: Change) -> None:
+    def _between(self, stack: ExitStack, own: nn.Module, act: _Act) -> None:
         how, _, path = self.paths.mid.partition(" ")
         if how == "out":
-            stack.callback(_after(own.get_submodule(path), change.made))
+            stack.callback(_after(own.get_submodule(path), act))
             return
         if how == "in":
-            stack.callback(_before(own.get_submodule(path), change.made))
+            stack.callback(_before(own.get_submodule(path), act))
             return
         entering: list[Tensor] = []
         others: list[Tensor] = []
@@ -363,32 +387,31 @@ class FamilyReference:
         def joined(added: Tensor) -> Tensor:
             old = entering[0] + sum(others, added)
             entering[0].zero_()  # the sum that the block now takes is the new stream to the bit
-            return change.made(old)
+            return act.does(old)
 
-        stack.callback(_before(own, enters))
+        stack.callback(_before(own, replace(act, does=enters)))
         for path in self.paths.beside:
-            stack.callback(_after(own.get_submodule(path), taken))
+            stack.callback(_after(own.get_submodule(path), replace(act, does=taken)))
         module = _first(own, self.paths.adds_z)
-        stack.callback(_after(module, _scaled(self.scale, joined)))
+        stack.callback(_after(module, _scaled(self.scale, replace(act, does=joined))))
 
     @contextmanager
-    def _softmax_changed(
-        self, attention: nn.Module, act: Callable[[Tensor], Tensor]
-    ) -> Iterator[None]:
-        """While this module runs, change what softmax gives over [heads pos keys] of one row; where
-        there is a sink, the last column is no key."""
+    def _softmax_changed(self, attention: nn.Module, act: _Act) -> Iterator[None]:
+        """While this module runs, change what softmax gives over [rows heads pos keys]; where there
+        is a sink, the last column is no key."""
         patches: list[Any] = []
         times = [0]
 
         def around(own: Callable[..., Tensor]) -> Callable[..., Tensor]:
             def softmax(given: Tensor, *args: Any, **kwargs: Any) -> Tensor:
                 whole = own(given, *args, **kwargs)
-                if whole.ndim < 3 or whole.numel() != self.n_heads * whole[..., 0, :, :].numel():
+                n = self.n_heads * whole.shape[-2:].numel()
+                if whole.ndim < 3 or whole.numel() % n or whole.numel() // n != act.n_rows:
                     return whole
                 times[0] += 1
-                pattern = whole.reshape(self.n_heads, *whole.shape[-2:])
+                pattern = whole.reshape(act.n_rows, self.n_heads, *whole.shape[-2:])
                 keys = pattern.shape[-1] - self.paths.sink
-                new = act(pattern[..., :keys].transpose(0, 1)).transpose(0, 1)
+                new = act.does(pattern[..., :keys].transpose(1, 2)).transpose(1, 2)
                 return torch.cat([new, pattern[..., keys:]], -1).reshape(whole.shape)
 
             return softmax
@@ -464,46 +487,46 @@ def _outputs(module: Any) -> int:
     return int(module.weight.shape[1] if hasattr(module, "nf") else module.weight.shape[0])
 
 
-def _one_row(act: Callable[[Tensor], Tensor], whole: Tensor) -> Tensor:
-    """Act on a tensor of one row as [pos, width]."""
-    return act(whole.reshape(-1, whole.shape[-1])).reshape(whole.shape)
+def _made(changes: Iterable[tuple[int, Change]], whole: Tensor) -> Tensor:
+    """whole, [rows, pos, ...], with the changes of some rows in it."""
+    new = whole.clone()
+    for row, change in changes:
+        new[row] = change.made(new[row])
+    return new
 
 
-def _before(module: nn.Module | None, act: Callable[[Tensor], Tensor]) -> Callable[[], None]:
+def _before(module: nn.Module | None, act: _Act) -> Callable[[], None]:
     assert module is not None
 
     def hook(_m: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         if args:
-            return (_one_row(act, args[0]), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": _one_row(act, kwargs["hidden_states"])}
+            return (act(args[0]), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": act(kwargs["hidden_states"])}
 
     return module.register_forward_pre_hook(hook, with_kwargs=True).remove
 
 
-def _after(module: nn.Module | None, act: Callable[[Tensor], Tensor]) -> Callable[[], None]:
+def _after(module: nn.Module | None, act: _Act) -> Callable[[], None]:
     assert module is not None
 
     def hook(_m: nn.Module, _args: tuple, out: Any) -> Any:
-        if isinstance(out, Tensor):
-            return _one_row(act, out)
-        return type(out)([_one_row(act, out[0]), *out[1:]])
+        return act(out) if isinstance(out, Tensor) else type(out)([act(out[0]), *out[1:]])
 
     return module.register_forward_hook(hook).remove
 
 
-def _scaled(scale: float, act: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda given: act(given * scale) / scale
+def _scaled(scale: float, act: _Act) -> _Act:
+    return replace(act, does=lambda given: act.does(given * scale) / scale)
 
 
-def _cut(
-    n: int, columns: Tensor | None, act: Callable[[Tensor], Tensor]
-) -> Callable[[Tensor], Tensor]:
-    """Act on heads, [pos, n, d_head], that are some of the columns of [pos, width]."""
+def _cut(n: int, columns: Tensor | None, act: _Act) -> _Act:
+    """Act on heads, [rows, pos, n, d_head], that are some of the columns of [rows, pos, width]."""
 
     def cut(whole: Tensor) -> Tensor:
-        where = torch.arange(whole.shape[1]) if columns is None else columns
+        where = torch.arange(whole.shape[-1]) if columns is None else columns
         new = whole.clone()
-        new[:, where] = act(whole[:, where].reshape(len(whole), n, -1)).reshape(len(whole), -1)
+        heads = act.does(whole[..., where].reshape(*whole.shape[:-1], n, -1))
+        new[..., where] = heads.flatten(-2)
         return new
 
-    return cut
+    return replace(act, does=cut)
