@@ -223,15 +223,18 @@ class _Registry:
             return model
 
     def _release_at(self, places: Collection[Path]) -> None:
-        """Let go of what lies there; garbage is searched for once, which takes a while."""
+        """Let go of what lies there; garbage, which takes a while, is searched for where something
+        still holds a part of it."""
         with self._changed:
             kept = [self._models.pop(place) for place in places if place in self._models]
             self._called = {n: p for n, p in self._called.items() if p in self._models}
         if kept:
+            free = True
             while kept:
-                kept.pop().model.release()
-            gc.unfreeze()
-            gc.collect()
+                free &= kept.pop().model.release()
+            if not free:
+                gc.unfreeze()
+                gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 

@@ -133,11 +133,15 @@ class Load(Generic[T]):
         self.going_on()
 
     def _run(self, work: Callable[[Load[T]], T]) -> None:
+        frozen = gc.get_freeze_count()
         try:
             result = work(self)
         except BaseException as wrong:  # whatever it is, those who wait must hear it
             let_go(wrong)
-            collect()
+            if gc.get_freeze_count() != frozen:  # another load froze what this one had made
+                gc.unfreeze()
+            gc.collect()
+            gc.freeze()
             with self._lock:
                 self.future.set_exception(wrong)
         else:
@@ -159,13 +163,6 @@ def let_go(wrong: BaseException) -> None:
             seen.add(id(one))
             traceback.clear_frames(one.__traceback__)
             chain += [one.__cause__, one.__context__]
-
-
-def collect() -> None:
-    """Give back what nothing holds any more; what is left need not be searched again."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
 
 
 def reading(load: Load[T], n_tensors: int) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -213,14 +214,18 @@ class Model:
             bos=self.tokenizer.adds_bos,
         )
 
-    def release(self) -> None:
-        """End its worker and let go of its memory."""
+    def release(self) -> bool:
+        """End its worker and let go of its memory. Returns: whether all of it is free at once, no
+        garbage to be searched for."""
         self.worker.close()
+        modules = [self.hf, *(one.layers[0].block for one in self._structures)]
+        left = [weakref.ref(module) for module in modules]
         for kept in (self.store, self.means, self.lenses):
             kept.clear()
         self.blocks.clear()
         self._structures.clear()
-        del self.hf, self.structure, self.unembed, self.rotaries
+        del self.hf, self.structure, self.unembed, self.rotaries, modules
+        return all(module() is None for module in left)
 
 
 def _hook(place: Place, n_tokens: int, act: Act) -> Any:
