@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -58,8 +59,8 @@ def measure() -> None:
                 return sum(len(page.local_src) for page in pages)
 
             if not i:
-                memory = peak(lambda e=e: engine.attention_overview(e)), peak(notebook)
-            one = seconds(lambda e=e: engine.attention_overview(e))
+                memory = peak(partial(engine.attention_overview, e)), peak(notebook)
+            one = seconds(partial(engine.attention_overview, e))
             two = seconds(notebook)
             sizes = (engine.attention_overview(e).clean.shade.nbytes, notebook())
             if i:

@@ -51,7 +51,7 @@ def beside_generate(
     with tempfile.TemporaryDirectory() as folder:
         save(config, Path(folder), tokenizer, device, dtype)
         engine.load(folder, device=device, dtype=dtype)
-        plain = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+        plain: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
         plain = plain.to(device).eval()
         print(f"{title}, on {device}, attention by {plain.config._attn_implementation}:")
         _many(folder, plain, sites)  # first, as its memory is measured
@@ -64,8 +64,8 @@ def _runs(folder: str, plain: Any, sites: str, claimed: float) -> None:
     ours, rival = [], []
     for i in range(ROUNDS + 1):
         e = engine.Experiment(folder, _prompt(16, seed=i), ablations=sites)
-        two = seconds(lambda e=e: _theirs(plain, e, NEW))
-        one = seconds(lambda e=e: list(engine.generate(e, NEW)))
+        two = _seconds_of(plain, e, NEW)
+        one = _ours(e, NEW)
         if i:
             ours.append(one / NEW)
             rival.append(two / NEW)
@@ -102,7 +102,7 @@ def _many(folder: str, plain: Any, sites: str) -> None:
     memory = _peak(plain.device, run)
     (ours,) = took
     some = [engine.Experiment(folder, p) for p in prompts[:10]]
-    rival = sum(seconds(lambda one=one: _theirs(plain, one, EACH)) for one in some) * PROMPTS / 10
+    rival = sum(_seconds_of(plain, one, EACH) for one in some) * PROMPTS / 10
     print(
         f"  {PROMPTS} prompts x {EACH} tokens, clean and ablated: {ours:.1f} s, "
         f"{2 * PROMPTS * EACH / ours:,.0f} tokens a second; one after the other with generate "

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -57,7 +58,7 @@ def measure() -> None:
         looks, toggles, worst, links, rival = [], [], [], [], []
         for i in range(ROUNDS + 1):
             clean = experiment("")
-            one, two = lens(clean), seconds(lambda e=clean: notebook(e))
+            one, two = lens(clean), seconds(partial(notebook, clean))
             any_layer = f"{rng.randrange(shape.n_layers)}.1"
             three = lens(experiment(any_layer, clean.prompt))
             four = lens(experiment("0.1", clean.prompt))

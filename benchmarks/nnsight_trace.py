@@ -27,7 +27,7 @@ def main(directory: str, n_tokens: int) -> None:
 
     def sweep() -> None:
         with torch.no_grad(), model.trace() as tracer:
-            found = [].save()
+            found = [].save()  # type: ignore[attr-defined]  # nnsight's own
             for layer in range(hf.config.num_hidden_layers):
                 for head in range(hf.config.num_attention_heads):
                     with tracer.invoke(ids):

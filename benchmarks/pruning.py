@@ -90,7 +90,9 @@ def _task(folder: str) -> engine.Task:
     return engine.Task("better of two", tuple(pairs))
 
 
-def _rivals(model: Model, plain: torch.nn.Module, ids: torch.Tensor, corrupted: torch.Tensor):
+def _rivals(
+    model: Model, plain: torch.nn.Module, ids: torch.Tensor, corrupted: torch.Tensor
+) -> list[float]:
     """Candidates of the published search, each in plain passes timed beside it."""
     bridge, shape = bridge_of(model), model.shape
     names = [f"blocks.{i}.attn.hook_z" for i in range(shape.n_layers)]

@@ -11,7 +11,9 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformer_lens.model_bridge import TransformerBridge
@@ -102,7 +104,7 @@ def _loop(model: Model, bridge: TransformerBridge, ids: torch.Tensor, every: int
             return activation
 
         name = "hook_mlp_out" if head is None else "attn.hook_z"
-        hooks = [(f"blocks.{layer}.{name}", ablate)]
+        hooks: list[Any] = [(f"blocks.{layer}.{name}", ablate)]
         logits = bridge.run_with_hooks(ids, fwd_hooks=hooks)[:, -1]
         return logits.log_softmax(-1)
 
@@ -138,8 +140,8 @@ def multiplying(shape: engine.Shape, tokens: int, n: int, gated: bool = False) -
         size = 1024 if b < s.d_vocab else 160
         x, w = torch.randn(size, a), torch.randn(a, b)
         torch.mm(x, w)
-        times = [seconds(lambda x=x, w=w: torch.mm(x, w)) for _ in range(7)]
-        total += percentile(times, 50) * m / size
+        took = [seconds(partial(torch.mm, x, w)) for _ in range(7)]
+        total += percentile(took, 50) * m / size
     return total
 
 

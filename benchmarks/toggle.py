@@ -7,7 +7,9 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
@@ -25,7 +27,7 @@ def save_gpt2_small(directory: Path) -> None:
     save_gpt2(directory)
 
 
-def save_gpt2(directory: Path, **shape: int) -> None:
+def save_gpt2(directory: Path, **shape: Any) -> None:
     """The same of another shape, in the words of GPT2Config."""
     torch.manual_seed(0)
     GPT2LMHeadModel(GPT2Config(**shape)).save_pretrained(directory)
@@ -58,7 +60,7 @@ def beside_a_pass(named: str, folder: str, claimed: float) -> None:
             e = engine.Experiment(folder, prompt, answer=" 11", distractor=" 10", ablations=site)
             with torch.no_grad():
                 one = seconds(lambda: plain(input_ids=ids, use_cache=False))
-            two = seconds(lambda e=e: engine.next_token(e, k=10))
+            two = seconds(partial(engine.next_token, e, k=10))
             if i:
                 passes.append(one)
                 toggles.append(two)

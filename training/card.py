@@ -21,9 +21,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import engine
-from engine.tasks.families import LADDERS, Example
+from engine.tasks.families import LADDERS, Example, shuffled
 from engine.text.tokens import Tokenizer
-from training.corpus import held_out, shuffled
+from training.corpus import held_out
 from training.tokenizing import CONTEXT
 
 SHARED = ("numerals", "number words", "months")
@@ -69,7 +69,7 @@ class Family:
     prompts: tuple[Example, ...]
     references: tuple[str, ...]
 
-    def share_kept(self, model: str, heads: tuple[engine.Head, ...]) -> float:
+    def share_kept(self, model: str, heads: tuple[engine.Site, ...]) -> float:
         """Mean logit difference with these heads ablated, as a share of the clean one."""
         clean = ablated = 0.0
         for p in self.prompts:

@@ -70,6 +70,7 @@ def told(model: str, found: Found) -> list[str]:
     rows = []
     for family, (_, one) in found.items():
         e = one.evaluation
+        assert e is not None, one.unevaluated
         where = f"{len(e.clean.logit_diff)} {'fresh' if one.fresh else 'of the same'}"
         span = "none could be drawn"
         if e.controls is not None:

@@ -19,7 +19,7 @@ from tokenizers import (
     processors,
     trainers,
 )
-from transformers import GPT2TokenizerFast
+from transformers import GPT2Tokenizer
 
 GPT2_VOCAB = 1900
 LLAMA_VOCAB = 1100
@@ -46,7 +46,7 @@ def save_gpt2_tokenizer(lines: Iterable[str], directory: Path) -> None:
             show_progress=False,
         ),
     )
-    GPT2TokenizerFast(
+    GPT2Tokenizer(
         tokenizer_object=tokenizer,
         bos_token=_END,
         eos_token=_END,
@@ -98,7 +98,7 @@ def save_llama_tokenizer(lines: Iterable[str], directory: Path) -> None:
 
 def _as_hugging_face(model: bytes) -> Tokenizer:
     """The same BPE for the `tokenizers` library, merges in the order of SentencePiece's scores."""
-    proto = sentencepiece_model_pb2.ModelProto.FromString(model)
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model)  # type: ignore[attr-defined]
     vocab = {piece.piece: i for i, piece in enumerate(proto.pieces)}
     learned = [p for p in proto.pieces if p.type == p.NORMAL]
     merges = [
