@@ -9,6 +9,7 @@ import subprocess
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,12 @@ import engine
 import switchboard
 from tests.support.wheel import ROOT, Installed
 
-ASKED = {"prompt": "1 2 3 4", "answer": " 5", "distractor": " 4", "ablations": "1.3 m2"}
+ASKED: dict[str, Any] = {
+    "prompt": "1 2 3 4",
+    "answer": " 5",
+    "distractor": " 4",
+    "ablations": "1.3 m2",
+}
 
 
 def test_the_wheel_puts_one_folder_among_other_peoples_packages(installed: Installed) -> None:

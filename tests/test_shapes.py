@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -45,7 +46,7 @@ def test_every_function_that_names_an_array_is_checked(path: Path) -> None:
             assert any("jaxtyping" in file for file in files(found)), each.name
 
 
-def files(found: object) -> Iterator[str]:
+def files(found: Any) -> Iterator[str]:
     """Where the code of a function, property or method is written, outermost first."""
     one = getattr(found, "fget", None) or getattr(found, "__func__", None) or found
     while one is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.support.navigation import PAGES
+from tests.support.some import some
 
 SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4&ablations=a0"
@@ -69,12 +71,14 @@ def test_a_page_is_whole_without_a_network(cut_off: Page, address: str, name: st
     assert {status for _, status in loaded} == {"loaded"}
     assert any("Material Symbols" in family for family, _ in loaded)
     icons = cut_off.get_by_test_id("stIconMaterial").filter(visible=True).all()
-    assert icons and all(icon.bounding_box()["width"] < 32 for icon in icons)  # signs, not words
+    boxes = [some(icon.bounding_box()) for icon in icons]
+    assert boxes and all(box["width"] < 32 for box in boxes)  # signs, not words
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_runs_past_the_edge(page: Page, address: str, name: str) -> None:
     open_page(page, address, name)
+    scheme: Any
     for scheme, dark in (("light", False), ("dark", True)):
         page.emulate_media(color_scheme=scheme)
         page.wait_for_function(

@@ -81,7 +81,7 @@ def test_the_matrix_has_every_two_circuits_once_with_their_chance() -> None:
     z = np.asarray(drawn.z)
     by_name = {(one.a.name, one.b.name): one for one in found}
     for (row, column), pair in {(0, 0): "ab", (1, 0): "ac", (1, 1): "bc"}.items():
-        one = by_name[tuple(pair)]
+        one = by_name[pair[0], pair[1]]
         assert z[row, column] == one.jaccard
         assert f"chance {one.chance:.2f}" in drawn.text[row][column]
     assert np.isnan(z[0, 1])

@@ -13,7 +13,9 @@ import engine
 from engine.passes import forward
 from tests.generation.test_generation import acting_at, drawn
 from tests.passes.test_ablation_against_hugging_face import changes_of
+from tests.support.noting import noting
 from tests.support.reference import Reference
+from tests.support.some import some
 from tests.support.tiny_models import Tiny
 
 ANSWERS = [" t1", " t2", " t3 t4", " t3 t5", " t3 t4 t6", " t7 t8 t9 t10", " t1 t1"]
@@ -42,6 +44,7 @@ def test_each_token_of_each_answer_is_scored_as_by_the_reference(
         for answer in found.answers:
             for run, one in ((e.clean, answer.clean), (e, answer.ablated)):
                 expected = joint(run, ref, answer.ids)
+                assert one is not None
                 np.testing.assert_allclose(one.log_probs, expected, atol=1e-4)
                 assert one.log_prob == pytest.approx(sum(expected), abs=1e-4)
                 assert one.prob == pytest.approx(np.exp(one.log_prob))
@@ -50,12 +53,12 @@ def test_each_token_of_each_answer_is_scored_as_by_the_reference(
 def test_answers_are_ranked_best_first_with_their_moves(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("llama")), "t1 t5 t9", ablations="a0 m1")
     found = engine.rank_answers(e, ANSWERS)
-    clean = [a.clean.log_prob for a in found.answers]
+    clean = [some(a.clean).log_prob for a in found.answers]
     assert clean == sorted(clean, reverse=True)
-    assert [a.clean.rank for a in found.answers] == list(range(1, len(ANSWERS) + 1))
-    ablated = [a.ablated.log_prob for a in found.ablated]
+    assert [some(a.clean).rank for a in found.answers] == list(range(1, len(ANSWERS) + 1))
+    ablated = [some(a.ablated).log_prob for a in found.ablated]
     assert ablated == sorted(ablated, reverse=True)
-    assert all(a.move == a.clean.rank - a.ablated.rank for a in found.answers)
+    assert all(a.move == some(a.clean).rank - some(a.ablated).rank for a in found.answers)
     for run in ("clean", "ablated"):
         assert sum(getattr(a, run).share for a in found.answers) == pytest.approx(1)
 
@@ -90,7 +93,7 @@ def test_it_agrees_with_the_answers_of_next_token(tiny: Tiny) -> None:
     )
     asked = engine.next_token(e)
     found = {a.text: a for a in engine.rank_answers(e, [" t3 t4", " t7"]).answers}
-    for candidate in (asked.answer, asked.distractor):
+    for candidate in (some(asked.answer), some(asked.distractor)):
         for run in ("clean", "ablated"):
             ours = getattr(found[candidate.text], run)
             np.testing.assert_allclose(ours.log_probs, getattr(candidate, run).log_probs, atol=1e-5)
@@ -127,14 +130,13 @@ def test_every_token_of_the_vocabulary_is_one_text(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = str(tiny("gpt2"))
-    read = []
-    run = forward.run
-    monkeypatch.setattr(forward, "run", lambda m, rows: read.append(rows) or run(m, rows))
+    read: list[Any] = []
+    monkeypatch.setattr(forward, "run", noting(read, lambda _, rows: rows, forward.run))
     found = engine.rank_answers(
         engine.Experiment(directory, "t1 t2"), [f" t{i}" for i in range(60)]
     )
     assert sum(len(rows) for rows in read) == 2
-    total = sum(a.clean.prob for a in found.answers)
+    total = sum(float(some(a.clean).prob) for a in found.answers)
     logits = Reference(directory).logits(engine.tokenize(directory, "t1 t2").ids)[-1]
     ids = torch.tensor([a.ids[0] for a in found.answers])
     assert total == pytest.approx(float(logits.softmax(-1)[ids].sum()), abs=1e-5)

@@ -13,6 +13,7 @@ from engine import registry
 from engine.experiment.sites import Shape
 from engine.generation.many_rows import is_right
 from engine.passes import forward
+from tests.support.some import some
 from tests.support.tiny_models import Tiny, save_model
 
 SHAPE = Shape(4, 6, 6, 48, 8, 40, 64, 64)
@@ -28,8 +29,8 @@ def same(found: engine.GeneratedMany, expected: engine.GeneratedMany) -> None:
     assert found.totals == expected.totals
     for a, b in zip(found.rows, expected.rows, strict=True):
         for one, other in zip(a.continuations, b.continuations, strict=True):
-            assert one.ids == other.ids
-            assert one.log_prob == pytest.approx(other.log_prob, abs=1e-3)
+            assert some(one).ids == some(other).ids
+            assert some(one).log_prob == pytest.approx(some(other).log_prob, abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "mistral", "gemma3_text"])
@@ -53,11 +54,11 @@ def test_many_prompts_equal_one_at_a_time(kind: str, options: dict[str, Any], ti
             steps = list(engine.generate(alone, 9, **own))
             for run, one in (("clean", row.continuations[0]), ("ablated", row.continuations[at])):
                 taken = [getattr(s, run) for s in steps if getattr(s, run) is not None]
-                assert one.ids == tuple(s.token_id for s in taken)
+                assert one is not None and one.ids == tuple(s.token_id for s in taken)
                 assert one.log_prob == pytest.approx(sum(s.log_prob for s in taken), abs=1e-3)
                 assert one.ended == taken[-1].ends
             first = next((s.index for s in steps if s.parted), None)
-            assert row.continuations[at].parts_at == first
+            assert some(row.continuations[at]).parts_at == first
             parted += first is not None
     assert parted > 8
 
@@ -69,7 +70,7 @@ def test_texts_that_end_early_leave_the_others_as_they_are(
     never = str(tiny(kind, eos_token_id=None))
     prompts = prompts_of(random.Random(1), 24)
     whole = engine.generate_many(engine.Experiment(never, ablations="m1"), prompts, 12).result()
-    texts = [set(one.ids) for row in whole.rows for one in row.continuations]
+    texts = [set(some(one).ids) for row in whole.rows for one in row.continuations]
     told = {i: sum(i in text for text in texts) for i in set.union(*texts)}
     ends: list[int] = []
     while sum(not text.isdisjoint(ends) for text in texts) <= 16:
@@ -78,7 +79,8 @@ def test_texts_that_end_early_leave_the_others_as_they_are(
     found = engine.generate_many(engine.Experiment(ending, ablations="m1"), prompts, 12).result()
     ended = 0
     for row, full in zip(found.rows, whole.rows, strict=True):
-        for one, other in zip(row.continuations, full.continuations, strict=True):
+        for told_early, told_whole in zip(row.continuations, full.continuations, strict=True):
+            one, other = some(told_early), some(told_whole)
             stop = next((n for n, i in enumerate(other.ids, 1) if i in ends), len(other.ids))
             assert one.ids == other.ids[:stop] and one.ended == (one.ids[-1] in ends)
             ended += one.ended
@@ -114,15 +116,16 @@ def test_a_batch_that_does_not_fit_is_halved_and_tried_again(
     monkeypatch.setattr(model, "go_on", small)
     same(engine.generate_many(e, prompts, 6).result(), expected)
     assert max(tried) > 3
-    monkeypatch.setattr(model, "go_on", lambda *_: small(*_) and _fail())
+
+    def none(self: Any, ids: Any, cache: Any) -> Any:
+        small(self, ids, cache)
+        raise RuntimeError("can't allocate memory")
+
+    monkeypatch.setattr(model, "go_on", none)
     found = engine.generate_many(e, prompts[:1], 6).result()
     assert "do not fit in the memory" in found.rows[0].errors[0]
     with pytest.raises(engine.EngineError, match="do not fit in the memory"):
         list(engine.generate(engine.Experiment(directory, "t1"), 3))
-
-
-def _fail() -> None:
-    raise RuntimeError("can't allocate memory")
 
 
 @pytest.mark.parametrize("model", ["seq-gpt2", "seq-llama"])
@@ -132,10 +135,11 @@ def test_a_task_is_answered_and_an_ablation_costs_its_answers(model: str) -> Non
     ).result()
     clean, ablated = found.totals
     assert clean.judged == ablated.judged == 20
-    assert clean.share_right >= 0.95 > 0.5 >= ablated.share_right
-    assert clean.share_same == 1 and ablated.share_same < 0.5
+    assert some(clean.share_right) >= 0.95 > 0.5 >= some(ablated.share_right)
+    assert clean.share_same == 1 and some(ablated.share_same) < 0.5
     for row in found.rows:
-        assert row.continuations[0].right == is_right(row.continuations[0].text, row.answer)
+        one = some(row.continuations[0])
+        assert one.right == is_right(one.text, row.answer)
 
 
 def test_sets_are_held_against_layer_matched_controls() -> None:
@@ -177,7 +181,7 @@ def test_a_prompt_that_cannot_be_run_says_why_in_its_row(tiny: Tiny) -> None:
     found = engine.generate_many(e, prompts, 20).result()
     right, longer, over, broken = found.rows
     assert all(right.continuations) and right.errors == ("", "")
-    assert len(right.continuations[0].ids) <= 6 and "no room for 20" in found.notes[0]
+    assert len(some(right.continuations[0]).ids) <= 6 and "no room for 20" in found.notes[0]
     assert longer.continuations[0] is not None and longer.continuations[1] is None
     assert "3 tokens long and the prompt 4" in longer.errors[1]
     assert over.continuations == (None, None) and "at most 8" in over.errors[0]
@@ -188,14 +192,15 @@ def test_a_prompt_that_cannot_be_run_says_why_in_its_row(tiny: Tiny) -> None:
 def test_what_was_stopped_goes_on_without_what_is_done(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), ablations="0.1 m1")
     prompts = prompts_of(random.Random(5), 10)
-    options = {"controls": 2, "temperature": 1.3, "seed": 3}
+    options: dict[str, Any] = {"controls": 2, "temperature": 1.3, "seed": 3}
     whole = engine.generate_many(e, prompts, 5, **options).result()
     going = engine.generate_many(e, prompts, 5, done=[0, 3, 4, 7, 99, -1], **options)
     rest = list(going)
     assert sorted(row.index for row in rest) == [1, 2, 5, 6, 8, 9] and going.progress == 1
     rows = sorted([*rest, *(whole.rows[i] for i in (0, 3, 4, 7))], key=lambda row: row.index)
     for a, b in zip(rows, whole.rows, strict=True):
-        assert [one.ids for one in a.continuations] == [one.ids for one in b.continuations]
+        for one, other in zip(a.continuations, b.continuations, strict=True):
+            assert some(one).ids == some(other).ids
         assert a.seed == b.seed and a.prompt == b.prompt
     assert list(engine.generate_many(e, prompts, 5, done=range(10), **options)) == []
 

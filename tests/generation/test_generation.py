@@ -20,6 +20,7 @@ from engine.generation.sampling import Sampling
 from tests.conftest import real
 from tests.passes.test_ablation_against_hugging_face import changes_of
 from tests.support.reference import Reference
+from tests.support.some import some
 from tests.support.tiny_models import CONFIGS, Tiny
 
 METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.3)", "set(0.7)")
@@ -34,7 +35,10 @@ FIXED = ("mean_by_position", "resample")
 
 def drawn(rng: random.Random, kind: str, directory: str, method: str, positions: str) -> Any:
     n = rng.choice((3, 5))
-    text = lambda: " ".join(f"t{rng.randrange(60)}" for _ in range(n))  # noqa: E731
+
+    def text() -> str:
+        return " ".join(f"t{rng.randrange(60)}" for _ in range(n))
+
     sites = ["a0", f"1.{rng.randrange(4)}", "m1", "2.0 2.3", "m2"]
     if kind != "mixtral":
         sites.append(f"n1.{rng.randrange(48)}")
@@ -148,7 +152,7 @@ def test_unablated_it_equals_hugging_faces_own_generate(kind: str, endless: Any)
         ids = torch.tensor([engine.tokenize(directory, e.prompt).ids])
         theirs = hf.generate(ids, max_new_tokens=20, do_sample=False, pad_token_id=0)[0]
         steps = list(engine.generate(e, 20))
-        assert [s.clean.token_id for s in steps] == theirs[ids.shape[1] :].tolist()
+        assert [some(s.clean).token_id for s in steps] == theirs[ids.shape[1] :].tolist()
         assert all(s.ablated == s.clean and not s.parted and s.kl == 0 for s in steps)
 
 
@@ -156,8 +160,8 @@ def test_stories260K_tells_the_published_story_from_bos() -> None:
     directory = str(real("stories260K"))
     e = engine.Experiment(directory, "", ablations="2.3 m1")
     steps = list(engine.generate(e, 80))
-    assert "".join(s.clean.text for s in steps).strip().startswith(PUBLISHED)
-    assert not "".join(s.ablated.text for s in steps).strip().startswith(PUBLISHED)
+    assert "".join(some(s.clean).text for s in steps).strip().startswith(PUBLISHED)
+    assert not "".join(some(s.ablated).text for s in steps).strip().startswith(PUBLISHED)
     ref = Reference(directory)
     agree(all_of(e, 30), "ablated", *uncached(e, ref, 30))
 
@@ -278,15 +282,15 @@ def test_ranks_moves_entropy_and_divergence_are_those_of_the_logits(endless: Any
 def test_sampling_is_the_seeds_alone_and_branches_keep_their_luck(endless: Any) -> None:
     directory, _ = endless("qwen2")
     e = engine.Experiment(directory, "t4 t9 t2", ablations="1.2")
-    ids = lambda **o: [s.clean.token_id for s in engine.generate(e, 12, temperature=1.5, **o)]  # noqa: E731
-    one = ids(seed=5)
-    assert one == ids(seed=5) != ids(seed=6)
-    again = [
-        s.clean.token_id for s in engine.generate(e, 8, temperature=1.5, seed=5, prefix=one[:4])
-    ]
-    assert again == one
-    unablated = engine.generate(e.clean, 12, temperature=1.5, seed=5)
-    assert [s.clean.token_id for s in unablated] == one
+
+    def ids(asked: engine.Experiment, n: int, **how: Any) -> list[int]:
+        steps = engine.generate(asked, n, temperature=1.5, **how)
+        return [some(step.clean).token_id for step in steps]
+
+    one = ids(e, 12, seed=5)
+    assert one == ids(e, 12, seed=5) != ids(e, 12, seed=6)
+    assert ids(e, 8, seed=5, prefix=one[:4]) == one
+    assert ids(e.clean, 12, seed=5) == one
 
 
 def test_runs_that_say_the_same_draw_the_same(endless: Any) -> None:
@@ -328,7 +332,7 @@ def test_a_step_whose_text_would_tokenize_otherwise_is_flagged() -> None:
     assert len(space) == 1 and one != three and len(t) == 3
     e = engine.Experiment("seq-gpt2", "1 2", ablations="0.1")
     steps = list(engine.generate(e, 1, prefix=[*space, three]))
-    assert [s.clean.retokenizes for s in steps[:2]] == [False, True]
+    assert [some(s.clean).retokenizes for s in steps[:2]] == [False, True]
     assert engine.tokenize("seq-gpt2", "1 2 13").ids[-1:] != (three,)
 
 
@@ -341,17 +345,18 @@ def test_retokenizing_goes_on_from_the_ids_the_text_has() -> None:
     for i, step in enumerate(steps):
         with torch.no_grad():
             logits = ref(input_ids=torch.tensor([ids])).logits[0, -1]
-        top = step.clean.top
+        run = some(step.clean)
+        top = run.top
         np.testing.assert_allclose(top.logits, logits[top.ids.tolist()].numpy(), atol=1e-4)
-        ids.append(step.clean.token_id)
-        text += step.clean.text
+        ids.append(run.token_id)
+        text += run.text
         anew = list(engine.tokenize("seq-gpt2", text).ids)
-        assert step.clean.retokenizes == (anew != ids) == (i in (1, 2)), i
+        assert run.retokenizes == (anew != ids) == (i in (1, 2)), i
         if i > 1:
-            assert step.clean.rewritten == (tuple(anew) if i == 2 else None)
+            assert run.rewritten == (tuple(anew) if i == 2 else None)
             ids = anew
-    plain = list(engine.generate(e, 8, prefix=[one, three]))
-    assert all(s.clean.rewritten is None and s.clean.retokenizes for s in plain[1:])
+    plain = [some(step.clean) for step in engine.generate(e, 8, prefix=[one, three])]
+    assert all(run.rewritten is None and run.retokenizes for run in plain[1:])
 
 
 def test_switching_by_step_and_retokenizing_exclude_each_other(endless: Any) -> None:
@@ -367,9 +372,8 @@ def ending(tiny: Tiny, tmp_path: Path) -> Any:
 
     def give(at: int) -> tuple[str, list[int]]:
         never = str(tiny("llama", eos_token_id=None))
-        said = [
-            s.clean.token_id for s in engine.generate(engine.Experiment(never, "t4 t9"), at + 1)
-        ]
+        steps = engine.generate(engine.Experiment(never, "t4 t9"), at + 1)
+        said = [some(step.clean).token_id for step in steps]
         return str(tiny("llama", eos_token_id=said[at])), said
 
     return give
@@ -379,7 +383,9 @@ def test_a_text_that_ends_at_once_is_told(ending: Any) -> None:
     directory, said = ending(0)
     stream = engine.generate(engine.Experiment(directory, "t4 t9"), 10)
     steps = list(stream)
-    assert len(steps) == 1 and steps[0].clean.ends and steps[0].clean.token_id == said[0]
+    assert len(steps) == 1
+    run = some(steps[0].clean)
+    assert run.ends and run.token_id == said[0]
     assert "ends at once" in stream.ended
 
 
@@ -392,7 +398,7 @@ def test_one_run_goes_on_when_the_other_has_ended(ending: Any) -> None:
     after = steps[end + 1 :]
     assert after and all(s.clean is None and s.parted and s.kl is None for s in after)
     alone = list(engine.generate(engine.Experiment(str(directory), "t4 t9"), 12))
-    assert [s.clean for s in alone][-1].ends and len(alone) == end + 1
+    assert some(alone[-1].clean).ends and len(alone) == end + 1
 
 
 def test_the_context_is_filled_and_no_more(tiny: Tiny) -> None:
@@ -444,7 +450,7 @@ def test_numbers_that_overflow_are_told(tiny: Tiny) -> None:
 
 def test_a_method_that_has_nothing_to_change_says_so(endless: Any) -> None:
     directory, _ = endless("gpt2")
-    fields = {"corrupted": "t5 t6", "method": "resample", "ablations": "0.1"}
+    fields: dict[str, Any] = {"corrupted": "t5 t6", "method": "resample", "ablations": "0.1"}
     e = engine.Experiment(directory, "t1 t2", **fields)
     assert "prompt's tokens only" in engine.generate(e, 2).notes[-1]
     nowhere = engine.Experiment(directory, "t1 t2", positions="generated", **fields)
@@ -528,7 +534,7 @@ def test_other_questions_are_answered_between_tokens(slow: Any) -> None:
     for i in range(10):
         turn.release()
         step = next(stream)
-        found.append((step.clean.token_id, step.ablated.token_id))
+        found.append((some(step.clean).token_id, some(step.ablated).token_id))
         asked = threading.Thread(
             target=engine.next_token, args=(engine.Experiment(directory, f"t{i} t5"),)
         )

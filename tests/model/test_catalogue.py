@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
+import subprocess
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from engine.errors import Cancelled
 from engine.model import catalogue, checkpoints, hub
 from engine.model.__main__ import main
 from tests.model.test_gguf import write
+from tests.support.noting import noting
 from tests.support.tiny_models import Tiny
 
 NAME = "tiny-real"
@@ -90,7 +93,7 @@ def test_it_is_fetched_by_its_name_from_the_index_with_progress_and_is_then_here
 
 def test_once_here_no_network_is_asked(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoints.find_checkpoint(NAME)
-    monkeypatch.setattr(catalogue.subprocess, "Popen", None)
+    monkeypatch.setattr(subprocess, "Popen", None)
     monkeypatch.setattr(hub, "reaches", None)
     assert checkpoints.find_checkpoint(NAME).gguf == index.entry.file
 
@@ -110,9 +113,8 @@ def test_the_hub_is_asked_first_where_it_is_reached(
 ) -> None:
     monkeypatch.setattr(hub, "reaches", lambda name: True)
     asked: list[str] = []
-    monkeypatch.setattr(
-        checkpoints, "_on_hub", lambda name, *_: (asked.append(name), tiny("llama"))[1]
-    )
+    on_hub = noting(asked, lambda name, *_: name, lambda *_: tiny("llama"))
+    monkeypatch.setattr(checkpoints, "_on_hub", on_hub)
     found = checkpoints.find_checkpoint(NAME)
     assert asked == ["nobody/tiny"] and found.gguf is None and files(index) == []
     assert engine.load(NAME) is engine.load(str(tiny("llama")))
@@ -193,9 +195,9 @@ def test_a_fetch_called_off_leaves_no_file_and_no_process(index: Any) -> None:
 def test_a_disk_without_room_and_a_folder_that_cannot_be_written_are_told(
     index: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    usage = catalogue.shutil.disk_usage(tmp_path)._replace(free=1000)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     with monkeypatch.context() as full:
-        full.setattr(catalogue.shutil, "disk_usage", lambda _: usage)
+        full.setattr(shutil, "disk_usage", lambda _: usage)
         with pytest.raises(engine.ModelError, match="SWITCHBOARD_MODELS to a larger disk"):
             engine.load(NAME)
     (tmp_path / "a-file").write_text("")
@@ -206,13 +208,13 @@ def test_a_disk_without_room_and_a_folder_that_cannot_be_written_are_told(
 
 def test_two_who_ask_at_once_fetch_it_once(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     began: list[object] = []
-    its_own = catalogue.subprocess.Popen
+    its_own = subprocess.Popen
 
     def popen(*args: Any, **named: Any) -> Any:
         began.append(args)
         return its_own(*args, **named)
 
-    monkeypatch.setattr(catalogue.subprocess, "Popen", popen)
+    monkeypatch.setattr(subprocess, "Popen", popen)
     asked = [engine.begin(engine.Load(NAME)) for _ in range(3)]
     assert len({id(one.result()) for one in asked}) == 1 and len(began) == 1
     assert not [t for t in threading.enumerate() if t.name == f"loading {NAME}" and t.is_alive()]

@@ -149,11 +149,13 @@ def test_an_honest_model_is_read_as_hugging_face_reads_it(tiny: Tiny, kind: str)
 @pytest.mark.parametrize("width", [32, 8])
 def test_a_model_of_many_shared_weights_is_no_liar(tmp_path: Path, width: int) -> None:
     """Zamba 2 registers the one block it shares once for each of its uses."""
+    by_other_names: dict[str, Any] = {
+        "mamba_headdim": width * 2, "layer_types": ["mamba", "hybrid"] * 6
+    }  # fmt: skip
     config = Zamba2Config(
         vocab_size=64, hidden_size=width * 4, num_hidden_layers=12, num_attention_heads=4,
         num_key_value_heads=4, intermediate_size=64, mamba_d_state=8, n_mamba_heads=4,
-        mamba_headdim=width * 2, layer_types=["mamba", "hybrid"] * 6, num_mem_blocks=1,
-        adapter_rank=4, chunk_size=16,
+        num_mem_blocks=1, adapter_rank=4, chunk_size=16, **by_other_names,
     )  # fmt: skip
     Zamba2ForCausalLM(config).save_pretrained(tmp_path)
     save_tokenizer(tmp_path)

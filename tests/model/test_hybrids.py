@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 import engine
 from engine.showing.site_grid import cells
 from tests.support.families import save_member
+from tests.support.some import some
 from tests.support.tiny_models import HYBRIDS, LAYERS, Tiny
 
 PROMPT, OTHER = "t1 t5 t9 t2 t7", "t3 t4 t9 t8 t7"
@@ -121,11 +122,11 @@ def test_a_sweep_of_a_hybrid_on_top_of_what_is_off_and_position_by_position(hybr
 
 def test_a_small_change_of_a_hybrid_is_what_the_gradient_says(hybrid: str) -> None:
     sweep = engine.sweep(asked(hybrid, method="scale(0.999)"), estimate=True)
-    assert np.isnan(sweep.estimate.heads[:, [0, 2]]).all()
+    assert np.isnan(some(sweep.estimate).heads[:, [0, 2]]).all()
     guessed = sweep.shown("heads", show="estimate")[1], sweep.shown("mlps", show="estimate")
     exact = sweep.change("heads")[1], sweep.change("mlps")
     close(np.concatenate(guessed), np.concatenate(exact), 2e-4)
-    assert sweep.agreement.n == 7
+    assert some(sweep.agreement).n == 7
 
 
 def test_a_lens_of_a_hybrid_reads_the_layers_that_have_what_is_read(hybrid: str) -> None:
@@ -245,7 +246,7 @@ def by_hand(e: engine.Experiment, sender: str) -> float:
 
     patched = run(ids, [lambda: mlp.register_forward_hook(put)])
     found = engine.next_token(e)
-    right, wrong = found.answer.ids[0], found.distractor.ids[0]
+    right, wrong = some(found.answer).ids[0], some(found.distractor).ids[0]
     return float((patched[right] - patched[wrong]) - (clean[right] - clean[wrong]))
 
 
@@ -316,10 +317,11 @@ def test_heads_without_names_elsewhere_are_swept_as_they_rank(unnamed: str) -> N
     )
     shape = engine.load(unnamed).shape
     assert shape.heads and shape.without_heads
+    sites: tuple[engine.Head | engine.MLP, ...] = (*shape.heads, *shape.mlps)
     for method in ("zero", "resample"):
         found = engine.sweep(asked(unnamed, method=method), pairs)
         for i, pair in enumerate(pairs):
-            for site in (*shape.heads, *shape.mlps):
+            for site in sites:
                 one = engine.next_token(
                     asked(unnamed, method=method, ablations=str(site), **vars(pair)), k=3
                 )

@@ -111,7 +111,7 @@ def test_gradients_go_through_the_same_model() -> None:
 
 
 def test_without_onednn_torch_goes_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels.torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     vectors, weight = torch.randn(3, 8), torch.randn(5, 8)
     with torch.no_grad():
         assert not goes_by_onednn(lambda: linear(vectors, weight))

@@ -21,6 +21,8 @@ import engine
 from engine import registry
 from engine.model import budget, building
 from engine.model.checkpoints import BUNDLED
+from engine.model.loading import Load
+from engine.model.opening import open_model
 from tests.support.tiny_models import Tiny, save_model
 
 PROMPT = "t1 t5 t9 t2"
@@ -59,7 +61,7 @@ class Gate:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, of: str = "") -> None:
         self.reached, self.go = threading.Event(), threading.Event()
         self.made: list[weakref.ref] = []
-        its_own = registry.open_model
+        its_own = open_model
 
         def held(checkpoint: Any, device: Any, dtype: Any, going_on: Any = lambda: None) -> Any:
             def step() -> None:
@@ -237,7 +239,7 @@ def test_a_load_called_off_at_any_part_keeps_no_weight_and_no_thread(
     from torch.nn.modules import module as registering
 
     hook = registering.register_module_parameter_registration_hook(see)
-    its_own = registry.Load.going_on
+    its_own = Load.going_on
     calls = []
 
     def going_on(load: Any) -> None:
@@ -246,7 +248,7 @@ def test_a_load_called_off_at_any_part_keeps_no_weight_and_no_thread(
             load._stop.set()
         its_own(load)
 
-    monkeypatch.setattr(registry.Load, "going_on", going_on)
+    monkeypatch.setattr(Load, "going_on", going_on)
     asked = engine.begin(engine.Load(str(directory)))
     with pytest.raises(engine.Cancelled):
         asked.result(60)

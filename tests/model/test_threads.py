@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from functools import partial
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def test_what_one_part_raises_is_raised_once_all_are_over() -> None:
 
     for parts in ([fails, lambda: over.append(1)], [lambda: over.append(1), fails]):
         with pytest.raises(engine.EngineError, match="this one fails"):
-            worker.run(lambda parts=parts: worker.together(parts))
+            worker.run(partial(worker.together, parts))
     assert over == [1, 1]
 
 

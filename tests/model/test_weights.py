@@ -4,7 +4,9 @@ model itself does with them."""
 import contextlib
 import io
 import math
+import operator
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -174,7 +176,8 @@ def test_weights_are_those_of_the_bridge(kind: str, opened: Any) -> None:
         if theirs is not None:
             ours = weights.weight(model, name)
             assert ours.shape == theirs.shape, (name, ours.shape, theirs.shape)
-            torch.testing.assert_close(ours, theirs, atol=0, rtol=0, msg=lambda m, n=name: n + m)
+            named = partial(operator.add, name)
+            torch.testing.assert_close(ours, theirs, atol=0, rtol=0, msg=named)
             compared.add(name.rpartition(".")[2])
     assert compared >= {"W_Q", "W_K", "W_V", "W_O", "W_E", "W_U"}
     assert kind in EXPERTS or compared >= {"W_in", "W_out"}
@@ -387,7 +390,7 @@ def test_quantized_numbers_are_not_shown_as_weights(tiny: Tiny) -> None:
     model = open_model(checkpoint, torch.device("cpu"), torch.float32)
     try:
         for dtype in (torch.float8_e4m3fn, torch.uint8):
-            packed = model.layer(0).parts["mlp.in"].module
+            packed: Any = model.layer(0).parts["mlp.in"].module
             packed.weight = torch.nn.Parameter(packed.weight.to(dtype), requires_grad=False)
             with pytest.raises(EngineError, match=r"W_in in layer 0 of LlamaForCausalLM is quant"):
                 weights.weight(model, "blocks.0.mlp.W_in")

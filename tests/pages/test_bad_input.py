@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -22,7 +24,7 @@ STRANGE = {
     "special tokens": "</s><s><|endoftext|>",
     "markup": "<script>alert(1)</script> $x$ ![x](//a.b/c) :red[y]",
 }
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({"prompt": ""}, "The prompt is empty"),
     "a prompt past the context": ({"prompt": "1 " * 4000}, "this model reads at most 128"),
     "a site there is not": ({"ablations": "13.40"}, "layers are 0 to 5"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -22,6 +23,7 @@ def opened(**query: str) -> AppTest:
 
 def mark(page: AppTest) -> tuple[str, list[str], list[list[str]]]:
     """The mark's label, its help, its tables' first columns and what it warns of."""
+    found: Any
     (found,) = (
         b for b in page.sidebar.get("popover") if b.proto.popover.label.startswith("certified")
     )
@@ -61,7 +63,7 @@ def test_what_is_refused_is_told_with_its_reason() -> None:
         ),
     )
 
-    def draw(less: object) -> None:  # read as a script of its own, which imports nothing
+    def draw(less: "Any") -> None:  # read as a script of its own, which imports nothing
         from pages._parts.certificate import certificate
 
         certificate(less)

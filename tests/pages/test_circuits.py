@@ -321,7 +321,7 @@ def test_work_that_goes_on_is_stopped_and_begun_again(monkeypatch: pytest.Monkey
 def test_the_pairs_and_whose_means_are_two_choices_and_both_are_said() -> None:
     texts = tuple(p.corrupted for p in engine.task("months", "seq-gpt2", 4, seed=5).pairs)
     one = replace(ONE, method=engine.Method.parse("mean"), references=texts)
-    link = {"circuits": engine.write_circuits([one]), "n_controls": "0"}
+    link: dict[str, Any] = {"circuits": engine.write_circuits([one]), "n_controls": "0"}
     for means, given, says in (
         ("own", None, "corrupted prompts of the pairs the circuit was found on"),
         ("these", TASK, "6 corrupted prompts of these pairs"),

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts import work
+from tests.support.some import some
 from tests.support.waiting import waited
 from tests.test_architecture import ROOT
 
@@ -85,7 +86,7 @@ def test_what_is_off_is_given_only_where_asked() -> None:
 def test_position_by_position_names_the_tokens() -> None:
     page = opened(per="position")
     rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
-    assert len(rows) == 54 * TASK.n_tokens and rows[0]["position"] == "0"
+    assert len(rows) == 54 * some(TASK.n_tokens) and rows[0]["position"] == "0"
 
 
 def test_a_change_of_metric_sweeps_nothing_anew() -> None:

@@ -15,6 +15,7 @@ import engine
 from engine.model.checkpoints import BUNDLED
 from tests.conftest import real
 from tests.support.reference import Change, Reference
+from tests.support.some import some
 from tests.support.tiny_models import CONFIGS, WORDS, Tiny
 
 METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.3)", "scale(-2.0)", "set(0.7)")
@@ -57,7 +58,7 @@ def experiments(
     text = st.lists(st.sampled_from(list(words)), min_size=n, max_size=n).map(gap.join)
     method = draw(st.sampled_from(METHODS))
     layers, heads = st.integers(0, ref.n_layers - 1), st.integers(0, ref.n_heads - 1)
-    kinds = [
+    kinds: list[st.SearchStrategy[engine.Site]] = [
         st.builds(engine.Head, layers, heads),
         st.builds(engine.MLP, layers),
         st.builds(engine.Heads, layers),
@@ -142,7 +143,7 @@ def changes_of(e: engine.Experiment, ref: Reference, where: tuple[int, ...]) -> 
             case "zero":
                 become = torch.zeros_like
             case "set":
-                become = lambda old: torch.full_like(old, e.method.number)  # noqa: E731
+                become = lambda old: torch.full_like(old, some(e.method.number))  # noqa: E731
             case "scale":
                 become = lambda old: old * e.method.number  # noqa: E731
             case "mean":

@@ -16,7 +16,10 @@ def test_concurrent_experiments_equal_their_solo_results(tiny: Tiny) -> None:
 
     def draw() -> engine.Experiment:
         n = rng.choice((3, 4, 6))
-        text = lambda: " ".join(f"t{rng.randrange(60)}" for _ in range(n))  # noqa: E731
+
+        def text() -> str:
+            return " ".join(f"t{rng.randrange(60)}" for _ in range(n))
+
         sites = [
             f"{rng.randrange(3)}.{rng.randrange(4)}",
             f"m{rng.randrange(3)}",

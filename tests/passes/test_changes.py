@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.nn import functional
 
 import engine
 from tests.support.family_reference import Change, FamilyReference
+from tests.support.some import some
 from tests.support.tiny_models import HEADS, LAYERS, WORDS, Tiny
 
 KINDS = ("gpt2", "gptj", "llama", "gemma2", "olmo2", "phi3")
@@ -25,7 +27,7 @@ METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.4)", "scale(
 FIXED = ("mean_by_position", "resample")
 N = 4
 """Tokens of every prompt drawn here: words, and BOS where there is one."""
-CLOSE = {"atol": 2e-4, "rtol": 1e-4}
+CLOSE: dict[str, Any] = {"atol": 2e-4, "rtol": 1e-4}
 
 layers, heads = st.integers(0, LAYERS - 1), st.integers(0, HEADS - 1)
 parts = st.sampled_from(["q", "k", "v", "pattern"])
@@ -254,7 +256,8 @@ def hook(e: Any, ref: Any, change: Any, word: Any, at: Any, index: Any, where: A
         case "resample":
             other = value(e.corrupted)
             become = lambda old: other[list(where)]  # noqa: E731
-    return Change(*at, None if index is None else (index,), where, become)
+    name, layer = at
+    return Change(name, layer, None if index is None else (index,), where, become)
 
 
 def possible(change: engine.Change, ref: FamilyReference) -> bool:
@@ -345,7 +348,7 @@ def test_generation_with_several_changes_equals_an_uncached_loop_of_hooks(
         assert len(steps) == len(prefix) + 3
         for i, step in enumerate(steps):
             expected = ref.logits(ids, hooks(e, ref, len(ids)))[-1]
-            run = step.ablated or step.clean
+            run = some(step.ablated or step.clean)
             found = torch.from_numpy(run.top.logits[np.argsort(run.top.ids)])
             torch.testing.assert_close(found, expected, **CLOSE)
             ids.append(prefix[i] if i < len(prefix) else int(run.token_id))
@@ -413,7 +416,7 @@ def parts_of(value: object) -> list[np.ndarray]:
         case dict():
             return [one for key in sorted(value, key=str) for one in parts_of(value[key])]
         case tuple() | list():
-            return [one for some in value for one in parts_of(some)]
+            return [one for each in value for one in parts_of(each)]
     fields = getattr(value, "__dataclass_fields__", ())
     return [one for name in fields for one in parts_of(getattr(value, name))]
 
@@ -422,7 +425,7 @@ PAIRS = (
     engine.Pair("t1 t5 t9 t2", "t3 t8 t8 t1", "t3", "t4"),
     engine.Pair("t6 t5 t2 t2 t9", "t3 t8 t7 t1 t1", "t5", "t2"),
 )
-QUESTIONS = {
+QUESTIONS: dict[str, Callable[[engine.Experiment], Any]] = {
     "next_token": engine.next_token,
     "logit_lens": engine.logit_lens,
     "attention": lambda e: engine.attention(e),
@@ -471,11 +474,11 @@ def test_a_sweep_gives_what_next_token_does_with_that_site_among_the_ablations(
                 more = engine.ablations(f"{one.ablations} {site}")
                 told = engine.next_token(replace(one, ablations=more)).ablated_logit_diff
                 (at,) = engine.parse_sites(site)
-                ours = (
-                    found.mlp_numbers[0, i, at.layer]
-                    if isinstance(at, engine.MLP)
-                    else found.head_numbers[0, i, at.layer, at.head]
-                )
+                match at:
+                    case engine.MLP(layer):
+                        ours = found.mlp_numbers[0, i, layer]
+                    case engine.Head(layer, head):
+                        ours = found.head_numbers[0, i, layer, head]
                 assert told == pytest.approx(ours, abs=1e-4), (site, i)
 
 
@@ -495,7 +498,7 @@ def test_steps_of_generation_switch_the_ablations_and_leave_the_other_changes(pa
             if where:
                 made.append(Change(name, layer, index, tuple(where), become))
         expected = ref.logits(ids, made)[-1]
-        run = told.ablated
+        run = some(told.ablated)
         for token, logit in zip(run.top.ids[:5], run.top.logits[:5], strict=True):
             assert float(expected[token]) == pytest.approx(float(logit), abs=2e-4), step
         ids.append(int(run.token_id))

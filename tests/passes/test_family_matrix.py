@@ -4,9 +4,10 @@ offers, read and changed, against plain hooks on the Hugging Face model
 
 from __future__ import annotations
 
+import operator
 import random
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from engine.passes.hooks import Edit
 from tests.support.families import LEFT_OUT, MEMBERS, VOCAB, save_member, shared_families
 from tests.support.family_reference import PLACES, Change, FamilyReference
 
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+CLOSE: dict[str, Any] = {"atol": 1e-4, "rtol": 1e-4}
 
 _NO_HEADS = "has no attention heads that can be reached one by one"
 REFUSED: dict[str, str] = {
@@ -124,7 +125,7 @@ def test_a_clean_pass_and_all_that_is_read_in_it_are_the_plain_models(name: str,
         if size is not None:
             wanted = wanted.reshape(len(ids), size, *wanted.shape[2:])
         torch.testing.assert_close(
-            ours, wanted, **CLOSE, msg=lambda m, at=(place, layer): f"{at}: {m}"
+            ours, wanted, **CLOSE, msg=partial(operator.add, f"{place, layer}: ")
         )
 
 

@@ -14,6 +14,7 @@ from engine.model.worker import finished
 from engine.passes import forward
 from engine.passes.prepare import prepare
 from tests.support.reference import Change, Reference
+from tests.support.some import some
 from tests.support.tiny_models import HEADS, LAYERS, Tiny
 
 KINDS = ("gpt2", "llama", "gemma2", "gptj")
@@ -212,7 +213,8 @@ def test_an_answer_is_scored_as_the_model_would_be_teacher_forced(directory: str
     found, ref = engine.next_token(e), Reference(directory)
     prompt = engine.tokenize(directory, PROMPT).ids
     everywhere = tuple(range(len(prompt) + 2))
-    for candidate in (found.answer, found.distractor):
+    answer, distractor = some(found.answer), some(found.distractor)
+    for candidate in (answer, distractor):
         ids = prompt + candidate.ids
         changes = [
             Change("head", 0, 1, everywhere[: len(ids) - 1], torch.zeros_like),
@@ -227,9 +229,9 @@ def test_an_answer_is_scored_as_the_model_would_be_teacher_forced(directory: str
             assert score.log_prob == pytest.approx(sum(expected), abs=3e-4)
     assert found.clean_logit_diff == pytest.approx(
         float(
-            ref.logits(prompt + found.answer.ids[:1])[-1]
-            @ torch.nn.functional.one_hot(torch.tensor(found.answer.ids[1]), 64).float()
-            - ref.logits(prompt + found.answer.ids[:1])[-1][found.distractor.ids[1]]
+            ref.logits(prompt + answer.ids[:1])[-1]
+            @ torch.nn.functional.one_hot(torch.tensor(answer.ids[1]), 64).float()
+            - ref.logits(prompt + answer.ids[:1])[-1][distractor.ids[1]]
         ),
         abs=1e-4,
     )
@@ -268,8 +270,9 @@ def test_a_ranking_is_cut_without_changing_what_is_left(directory: str) -> None:
     clean_rank = dict(zip(whole.clean.ids.tolist(), whole.clean.ranks.tolist(), strict=True))
     for i, token_id in enumerate(whole.ablated.ids.tolist()):
         assert whole.ablated.moves[i] == clean_rank[token_id] - whole.ablated.ranks[i]
-    assert cut.ablated_marked.ids.tolist() == [cut.answer.ids[0]]
-    assert cut.ablated_marked.ranks[0] == cut.answer.ablated.rank
+    answer = some(cut.answer)
+    assert cut.ablated_marked.ids.tolist() == [answer.ids[0]]
+    assert cut.ablated_marked.ranks[0] == answer.ablated.rank
 
 
 def test_a_pass_without_logits_ends_with_the_last_layer_that_is_asked_for(directory: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import engine
+from tests.support.some import some
 from tests.support.tiny_models import WORDS, Tiny
 
 BORDER = 16
@@ -81,14 +82,14 @@ def test_each_token_of_an_answer_is_scored_after_the_text_before_it(directory: s
     e = engine.Experiment(directory, prompt_of(n), answer=" t3 t4 t5 t6", distractor=" t9 t3 t1 t2")
     found = engine.next_token(e)
     ranked = engine.rank_answers(e, [e.answer, e.distractor, " t3 t4"]).answers
-    for one in (found.answer, found.distractor):
+    for one in (some(found.answer), some(found.distractor)):
         expected = [
             float(logits(directory, found.tokens.ids + one.ids[:i])[-1].log_softmax(-1)[token])
             for i, token in enumerate(one.ids)
         ]
         close(one.clean.log_probs, torch.tensor(expected, dtype=torch.float64))
         (own,) = [r for r in ranked if r.text == one.text]
-        close(own.clean.log_probs, torch.tensor(expected, dtype=torch.float64))
+        close(some(own.clean).log_probs, torch.tensor(expected, dtype=torch.float64))
     assert any("other frequencies" in note for note in found.notes)
 
 
@@ -99,9 +100,10 @@ def test_generation_across_the_border_is_the_uncached_forward(directory: str, n:
     ids = list(stream.prompt.ids)
     for step in stream:
         theirs = logits(directory, ids)[-1]
-        close(step.clean.top.logits, theirs[step.clean.top.ids.tolist()])
-        assert step.clean.token_id == int(theirs.argmax())
-        ids.append(step.clean.token_id)
+        run = some(step.clean)
+        close(run.top.logits, theirs[run.top.ids.tolist()])
+        assert run.token_id == int(theirs.argmax())
+        ids.append(run.token_id)
     assert any("other frequencies" in note for note in stream.notes)
 
 
@@ -112,8 +114,9 @@ def test_a_longer_neighbour_leaves_a_shorter_prompts_text_alone(directory: str) 
     assert {row.prompt for row in together.rows} == set(prompts)
     for row in together.rows:
         alone = list(engine.generate(replace(e, prompt=row.prompt), 6))
-        assert [step.clean.token_id for step in alone] == list(row.continuations[0].ids)
-        assert [step.ablated.token_id for step in alone] == list(row.continuations[1].ids)
+        clean, ablated = map(some, row.continuations)
+        assert [some(step.clean).token_id for step in alone] == list(clean.ids)
+        assert [some(step.ablated).token_id for step in alone] == list(ablated.ids)
 
 
 def test_what_was_read_before_changes_nothing(directory: str) -> None:

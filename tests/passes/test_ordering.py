@@ -9,6 +9,7 @@ import torch
 
 from engine.passes import ordering
 from engine.passes.ordering import Front, best, ranks
+from tests.support.noting import noting
 
 
 def cases(d_vocab: int) -> Any:
@@ -42,10 +43,8 @@ def test_the_ranks_of_a_front_are_those_of_a_full_sort(d_vocab: int, n: int) -> 
 
 
 def test_deep_ranks_are_counted_over_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted = []
-    monkeypatch.setattr(
-        ordering, "ranks", lambda some, ids: counted.append(len(some)) or ranks(some, ids)
-    )
+    counted: list[int] = []
+    monkeypatch.setattr(ordering, "ranks", noting(counted, lambda some, _: len(some), ranks))
     logits = torch.randn(3, 400, generator=torch.Generator().manual_seed(0))
     ids = torch.arange(60).expand(3, -1)
     assert (Front(logits, 2).ranks(torch.arange(3), ids) == ranks(logits, ids)).all()

@@ -9,6 +9,7 @@ import pytest
 
 import engine
 from engine.paths.receivers import LOGITS, inputs_of
+from tests.support.some import some
 from tests.support.tiny_models import Tiny
 
 NAN = float("nan")
@@ -63,11 +64,11 @@ def test_the_edges_of_a_model_lead_to_the_logits_and_a_circuit_loses_what_is_dro
     e = engine.Experiment(
         directory, "t1 t5 t9 t2 t7", "t4 t8 t3 t11 t6", "t3", "t4", method="resample"
     )
-    if engine.next_token(e).clean_logit_diff < 0:
+    if some(engine.next_token(e).clean_logit_diff) < 0:
         e = engine.Experiment(**{**vars(e), "answer": "t4", "distractor": "t3"})
     found = engine.path_matrix(e, "0.1 0.2 m0 1.2 m1 2.0 m2", split=True)
     pruned = engine.prune_edges(found, 0.05)
-    columns = [" ".join(map(str, some)) for some in found.inputs]
+    columns = [" ".join(map(str, each)) for each in found.inputs]
     for edge in pruned.edges:
         i = found.senders.index(edge.sender)
         j = columns.index(" ".join(map(str, edge.receivers)))

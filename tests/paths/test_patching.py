@@ -56,8 +56,10 @@ def test_a_path_equals_holding_everything_else_on_the_hugging_face_model(
 ) -> None:
     directory = str(tiny(kind))
     rng = Random(kind)
-    senders = [engine.Head(i, h) for i in range(LAYERS) for h in range(HEADS)]
-    senders += [engine.MLP(i) for i in range(LAYERS)]
+    senders: list[engine.Site] = [
+        *(engine.Head(i, h) for i in range(LAYERS) for h in range(HEADS)),
+        *map(engine.MLP, range(LAYERS)),
+    ]
     moved = 0.0
     for named in RECEIVERS:
         some = tuple(rng.sample(senders, 6))

@@ -19,7 +19,11 @@ class Model:
 
 
 def grid(signed: Any = True) -> Any:
-    values = {engine.Head(0, 1): -0.5, engine.MLP(1): 0.25, engine.Head(2, 0): 0.0}
+    values: dict[engine.Site, float] = {
+        engine.Head(0, 1): -0.5,
+        engine.MLP(1): 0.25,
+        engine.Head(2, 0): 0.0,
+    }
     return SiteGrid.of(Model(), values, "change <of> it", signed)
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 from pages._parts import components
 
 LAYERS = HEADS = 32
-values = [(i % 65) / 32 - 1 for i in range(LAYERS * (HEADS + 1))]
+values: list[float | None] = [(i % 65) / 32 - 1 for i in range(LAYERS * (HEADS + 1))]
 values[1] = None
 
 

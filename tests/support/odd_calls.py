@@ -4,6 +4,8 @@
 each.
 """
 
+# mypy: disable-error-code="arg-type, misc"
+
 from __future__ import annotations
 
 import json
@@ -15,6 +17,7 @@ import numpy as np
 
 import engine
 from engine.model.checkpoints import BUNDLED
+from tests.support.some import some
 
 M = "seq-gpt2"
 P = {"prompt": "1 2 3 4", "corrupted": "7 2 9 4", "answer": " 5", "distractor": " 4"}
@@ -34,7 +37,7 @@ def grown(prompts: Any, n: Any = 2, **more: Any) -> str:
 
 
 def steps(n: Any = 2, **more: Any) -> list[int]:
-    return [step.ablated.token_id for step in engine.generate(E, n, **more)]
+    return [some(step.ablated).token_id for step in engine.generate(E, n, **more)]
 
 
 def swept(pairs: Any) -> np.ndarray:

@@ -6,7 +6,7 @@ Every parameter is random, norms and biases too, so that nothing is right by bei
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import transformers
@@ -28,7 +28,7 @@ _COMMON = {
     "eos_token_id": 2,
     "pad_token_id": 0,
 }
-_GROUPED = {**_COMMON, "num_key_value_heads": 2}
+_GROUPED: dict[str, Any] = {**_COMMON, "num_key_value_heads": 2}
 _GPT = {
     "vocab_size": VOCAB, "n_embd": D_MODEL, "n_layer": LAYERS, "n_head": HEADS, "n_positions": 64,
     "bos_token_id": 1, "eos_token_id": 2,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +11,14 @@ import pytest
 import torch
 
 import engine
-from engine.passes import growing
+from engine.model.worker import Steps
+from engine.passes.blockwise import Blocks
 from engine.scoring.metrics import STORED
 from engine.sweeps import plan as sweep_plan
 from tests.passes.test_ablation_against_hugging_face import changes_of, directory_of, ids_of
 from tests.support.parts import every_part
 from tests.support.reference import Change, Reference
+from tests.support.some import some
 from tests.support.tiny_models import CONFIGS, HEADS, LAYERS, Tiny
 
 METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.3)", "set(0.7)")
@@ -33,6 +34,7 @@ def numbers(sweep: engine.SweepResult, prompt: int, site: str) -> np.ndarray:
     (one,) = engine.parse_sites(site)
     if isinstance(one, engine.MLP):
         return sweep.mlp_numbers[:, prompt, ..., one.layer]
+    assert isinstance(one, engine.Head)
     return sweep.head_numbers[:, prompt, ..., one.layer, one.head]
 
 
@@ -101,7 +103,7 @@ def test_bundled_models_too(name: str, tiny: Tiny) -> None:
 
 
 def _stored(found: engine.NextToken) -> list[float]:
-    answer = found.answer.ablated
+    answer = some(found.answer).ablated
     diff = found.ablated_logit_diff
     return [np.nan if diff is None else diff, answer.prob, answer.log_prob, answer.rank, found.kl]
 
@@ -186,7 +188,7 @@ def test_the_estimate_is_the_slope_of_the_exact_change(kind: str, given: str, ti
         for s in (h, -h)
     )
     if given:  # the given sites are scaled by 1 ± h too, so each has its own baseline
-        assert up.agreement.pearson > 0.99 and down.agreement.pearson > 0.99
+        assert some(up.agreement).pearson > 0.99 and some(down.agreement).pearson > 0.99
         return
     for of in ("heads", "mlps"):
         slope = (up.values(of) - down.values(of)) / 2
@@ -220,7 +222,7 @@ def test_the_estimate_comes_first_and_says_how_well_it_predicts(
         assert (snapshot.head_numbers[known] == last.head_numbers[known]).all()
 
 
-def _waiting(gate: threading.Event) -> Iterator[Any]:
+def _waiting(gate: threading.Event) -> Steps[None]:
     gate.wait(5)
     return None
     yield 0.0
@@ -245,20 +247,20 @@ def test_running_out_of_memory_halves_the_step_and_changes_nothing(
 ) -> None:
     e = engine.Experiment(str(tiny("gpt2")))
     whole = engine.sweep(e, PAIRS)
-    real = growing.Blocks.call
+    real = Blocks.call
 
     def small(self: Any, layer: Any, hidden: Any, *args: Any, **kwargs: Any) -> Any:
         if len(hidden) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
         return real(self, layer, hidden, *args, **kwargs)
 
-    monkeypatch.setattr(growing.Blocks, "call", small)
+    monkeypatch.setattr(Blocks, "call", small)
     close(engine.sweep(e, PAIRS).head_numbers, whole.head_numbers, 1e-5)
 
     def none(*_args: Any, **_kwargs: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
 
-    monkeypatch.setattr(growing.Blocks, "call", none)
+    monkeypatch.setattr(Blocks, "call", none)
     with pytest.raises(engine.EngineError, match="Not even one row fits"):
         engine.sweep(e, PAIRS)
 
@@ -272,8 +274,13 @@ def test_another_question_gets_in_between(tiny: Tiny, monkeypatch: pytest.Monkey
     held: Any = model.worker.submit(_waiting(gate))
     sweeping = engine.begin(engine.Sweep(e, PAIRS))
     sweeping.when_done(lambda: order.append("sweep"))
-    toggle = threading.Thread(target=lambda: (engine.next_token(e), order.append("toggle")))
-    real = growing.Blocks.call
+
+    def ask() -> None:
+        engine.next_token(e)
+        order.append("toggle")
+
+    toggle = threading.Thread(target=ask)
+    real = Blocks.call
 
     def asking(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not toggle.ident:
@@ -282,7 +289,7 @@ def test_another_question_gets_in_between(tiny: Tiny, monkeypatch: pytest.Monkey
                 pass
         return real(self, *args, **kwargs)
 
-    monkeypatch.setattr(growing.Blocks, "call", asking)
+    monkeypatch.setattr(Blocks, "call", asking)
     gate.set()
     sweeping.result()
     toggle.join(5)
@@ -294,7 +301,7 @@ def test_cancel_ends_it_and_leaves_no_hook(tiny: Tiny, monkeypatch: pytest.Monke
     monkeypatch.setattr(sweep_plan, "WAVE_BYTES", 1)
     e = engine.Experiment(str(tiny("gpt2")))
     engine.sweep(e, PAIRS)
-    gate, calls, real = threading.Event(), [], growing.Blocks.call
+    gate, calls, real = threading.Event(), [], Blocks.call
 
     def stopping(self: Any, *args: Any, **kwargs: Any) -> Any:
         calls.append(1)
@@ -302,7 +309,7 @@ def test_cancel_ends_it_and_leaves_no_hook(tiny: Tiny, monkeypatch: pytest.Monke
             gate.wait(5)
         return real(self, *args, **kwargs)
 
-    monkeypatch.setattr(growing.Blocks, "call", stopping)
+    monkeypatch.setattr(Blocks, "call", stopping)
     sweeping = engine.begin(engine.Sweep(e, PAIRS))
     assert next(sweeping).n_done == 0
     sweeping.cancel()

@@ -77,10 +77,10 @@ def test_whatever_does_not_come_back_is_told(name: str, text: Any, kind: Any) ->
     tokenizer = kind(name)
     try:
         tokens = tokenizer.encode(text, False)
-    except engine.TokenError as told:
+    except engine.TokenError as refused:
         assert tokenizer.ids_of([text]) == [[]] and text
-        assert "this tokenizer has nothing for" in str(told)
-        assert f"U+{ord(text[0]):04X}" in str(told) and "empty" not in str(told)
+        assert "this tokenizer has nothing for" in str(refused)
+        assert f"U+{ord(text[0]):04X}" in str(refused) and "empty" not in str(refused)
         return
     told = " ".join(tokens.warnings)
     assert ("read back as" in told) == (tokenizer.decode(tokens.ids) != text)

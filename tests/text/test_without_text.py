@@ -13,6 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import engine
 from engine.text.tokens import Tokenizer
 from tests.conftest import real
+from tests.support.some import some
 from tests.support.tokenizer_kinds import MOVES, save_kind
 
 SPACED = ["word level", "word piece", "end-of-word suffix", "unigram", "continuing prefix"]
@@ -79,15 +80,16 @@ def test_every_view_of_a_text_has_the_text_the_decoder_gives(kind: str, model: A
     many = engine.generate_many(e, [prompt], 12, temperature=2.0, seed=4).result()
     for run, one in zip(("clean", "ablated"), many.rows[0].continuations, strict=True):
         texts = [getattr(s, run).text for s in steps if getattr(s, run)]
-        assert one.text == "".join(texts)
+        assert some(one).text == "".join(texts)
 
 
 @pytest.mark.parametrize("retokenize", [False, True])
 def test_a_word_level_text_is_tokenized_as_it_was_made(model: Any, retokenize: bool) -> None:
     directory = model("word level", wins=(3 + MOVES.index("m7"),))
-    steps = list(engine.generate(engine.Experiment(directory, "m1 m2"), 5, retokenize=retokenize))
-    assert "".join(step.clean.text for step in steps) == " m7 m7 m7 m7 m7"
-    assert not any(step.clean.retokenizes or step.clean.rewritten for step in steps)
+    steps = engine.generate(engine.Experiment(directory, "m1 m2"), 5, retokenize=retokenize)
+    runs = [some(step.clean) for step in steps]
+    assert "".join(run.text for run in runs) == " m7 m7 m7 m7 m7"
+    assert not any(run.retokenizes or run.rewritten for run in runs)
 
 
 @pytest.mark.parametrize("answer", [" m7", "m7", " m7 m7", "m7 m7"])
@@ -118,30 +120,31 @@ def test_an_id_beyond_the_tokenizer_has_no_text_and_nothing_to_feed(
     steps = list(engine.generate(e, 3, retokenize=retokenize))
     prompt = engine.tokenize(directory, e.prompt).ids
     for step in steps:
-        assert step.clean.token_id == beyond and step.clean.text == ""
-        assert step.clean.top.texts[0] == "" and step.clean.top.texts[1]
-        assert f"Id {beyond} has no token" in step.clean.note
-        assert ("hole" in step.clean.note) == (kind == "holes")
-        assert step.clean.retokenizes
-        assert step.clean.rewritten == (prompt if retokenize else None)
-    one = engine.generate_many(e, [e.prompt], 3).result().rows[0].continuations[0]
+        run = some(step.clean)
+        assert run.token_id == beyond and run.text == ""
+        assert run.top.texts[0] == "" and run.top.texts[1]
+        assert f"Id {beyond} has no token" in run.note
+        assert ("hole" in run.note) == (kind == "holes")
+        assert run.retokenizes
+        assert run.rewritten == (prompt if retokenize else None)
+    one = some(engine.generate_many(e, [e.prompt], 3).result().rows[0].continuations[0])
     assert one.text == "" and f"Id {beyond} has no token" in one.note
     notes = {row["note"] for step in steps for row in step.table() if row["kind"] == "taken"}
-    assert notes == {steps[0].clean.note}
+    assert notes == {some(steps[0].clean).note}
 
 
 def test_tokens_the_vocabulary_has_are_not_told_of(model: Any) -> None:
     e = engine.Experiment(model("word level"), "m1 m2")
     assert engine.next_token(e).notes == ()
-    assert not any(step.clean.note for step in engine.generate(e, 3))
+    assert not any(some(step.clean).note for step in engine.generate(e, 3))
 
 
 def test_defaults_fit_a_vocabulary_of_three() -> None:
     e = engine.Experiment(str(real("gpt-nano-sort")), "ABC", ablations="0.0")
     assert engine.logit_lens(e).clean.ids.shape == (3, 3, 3)
-    steps = list(engine.generate(e, 3))
-    assert all(sorted(step.clean.top.ids) == [0, 1, 2] for step in steps)
-    assert "".join(step.clean.text for step in steps).strip("ABC") == ""
+    runs = [some(step.clean) for step in engine.generate(e, 3)]
+    assert all(sorted(run.top.ids) == [0, 1, 2] for run in runs)
+    assert "".join(run.text for run in runs).strip("ABC") == ""
     for question in (engine.logit_lens, engine.generate):
         with pytest.raises(engine.EngineError, match="1 to 3"):
             question(e, k=5)
@@ -150,4 +153,4 @@ def test_defaults_fit_a_vocabulary_of_three() -> None:
 def test_defaults_of_larger_vocabularies_are_as_they_were() -> None:
     e = engine.Experiment("seq-gpt2", "1 2 3")
     assert engine.logit_lens(e).clean.ids.shape[-1] == 5
-    assert len(next(engine.generate(e, 1)).clean.top.ids) == 10
+    assert len(some(next(engine.generate(e, 1)).clean).top.ids) == 10

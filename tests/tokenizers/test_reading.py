@@ -20,6 +20,7 @@ from engine.text.tokens import Tokenizer
 from engine.tokenizers import vocabularies
 from engine.tokenizers.vocabularies import find_tokenizer
 from tests.conftest import SHARED, real
+from tests.support.some import some
 
 SETTINGS = {
     "llama2-tokenizer": ({}, None),
@@ -107,10 +108,10 @@ def test_a_setting_recorded_from_other_files_is_reproduced(
 def test_sentencepieces_own_ids_are_the_recorded_and_the_independent_ones() -> None:
     name = str(real("llama2-tokenizer"))
     for fact in facts("sentencepiece (tokenizer.model, no HF)"):
-        found = engine.compare_sentencepiece(name, fact["text"])
+        found = some(engine.compare_sentencepiece(name, fact["text"]))
         assert list(found.ids) == fact["input_ids"] and list(found.pieces) == fact["tokens"]
     for vector in vectors("llama-spm"):
-        assert list(engine.compare_sentencepiece(name, vector["text"]).ids) == vector["ids"]
+        assert list(some(engine.compare_sentencepiece(name, vector["text"])).ids) == vector["ids"]
 
 
 def test_the_independent_ids_for_gpt2_are_reproduced() -> None:
@@ -124,7 +125,7 @@ def test_the_independent_ids_for_llama_are_reproduced_but_for_those_named_here_a
     name = str(real("llama2-tokenizer"))
     wrong = []
     for vector in vectors("llama-spm"):
-        found = engine.compare_sentencepiece(name, vector["text"])
+        found = some(engine.compare_sentencepiece(name, vector["text"]))
         if list(found.hf_ids) != vector["ids"]:
             wrong.append(vector["text"])
             assert not found.agree and not all(same for *_, same in found.blocks)
@@ -168,7 +169,7 @@ def test_a_space_that_is_lost_on_the_way_back_is_told() -> None:
 def test_aligned_blocks_cover_the_text_and_every_token_once(text: Any) -> None:
     found = engine.compare_tokenizers(text, ["seq-gpt2", "seq-llama"])
     assert "".join(text[b.start : b.end] for b in found.blocks) == text
-    for i, tokens in enumerate(found.tokens):
+    for i, tokens in enumerate(map(some, found.tokens)):
         spans = [b.spans[i] for b in found.blocks]
         assert [at for span in spans for at in range(*span)] == list(range(len(tokens)))
         for block, span in zip(found.blocks, spans, strict=True):
@@ -262,8 +263,9 @@ def test_each_twin_is_the_experiment_with_its_prompt() -> None:
         alone = engine.next_token(
             engine.Experiment(model=e.model, prompt=twin.prompt, answer=" 4",
                               prepend_bos=twin.bos, ablations=e.ablations), k=3)  # fmt: skip
-        assert twin.next.clean.ids.tolist() == alone.clean.ids.tolist()
-        np.testing.assert_allclose(twin.next.ablated.probs, alone.ablated.probs, rtol=1e-5)
+        found_next = some(twin.next)
+        assert found_next.clean.ids.tolist() == alone.clean.ids.tolist()
+        np.testing.assert_allclose(found_next.ablated.probs, alone.ablated.probs, rtol=1e-5)
         assert twin.tokens == alone.tokens
 
 
@@ -292,7 +294,7 @@ def test_four_thousand_tokens_are_read_in_every_view() -> None:
     view = engine.token_view("seq-llama", text)
     assert len(view.tokens) > 4000 and len(view.table()) == len(view.tokens)
     assert len(engine.compare_tokenizers(text, ["seq-gpt2", "seq-llama"]).blocks) > 1000
-    assert engine.compare_sentencepiece("seq-llama", text).agree
+    assert some(engine.compare_sentencepiece("seq-llama", text)).agree
 
 
 def test_threads_that_ask_at_once_get_their_own_answers() -> None:
@@ -305,6 +307,8 @@ def test_threads_that_ask_at_once_get_their_own_answers() -> None:
                 wrong.append(text)
 
     threads = [threading.Thread(target=ask, args=(f"{n} {n}" * n,)) for n in range(6)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert not wrong
