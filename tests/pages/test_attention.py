@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts.attention.grid import overview_python, scores_of
 from pages._parts.attention.patterns import patterns_python
+from tests.support.alone import printed
 from tests.test_architecture import ROOT
 
 E = engine.Experiment(prompt="1 2 3 1 2 3", ablations="0.1 m0")
@@ -102,9 +101,7 @@ scores = {{name: values.ravel().tolist() for name, values in scores.items()}}
 shades = shown.shade.ravel().tolist()
 {code(page, "attention")}
 print(json.dumps([shades, scores, shown.tolist()]))"""
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    shades, scores, values = json.loads(done.stdout)
+    shades, scores, values = json.loads(printed(script))
     header, drawn = overview(page)
     assert abs(np.array(shades) - drawn.ravel().astype(int)).max() <= 1  # of 127, rounded
     for name, own in scores.items():

@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.support.alone import printed
 from tests.test_architecture import ROOT
 
 
@@ -75,17 +74,15 @@ def test_the_python_of_the_rankings_gives_their_numbers_in_a_fresh_interpreter()
         shown.append(component(page, "rankings"))
         codes.append(next(c.value for c in page.code if "engine.next_token(" in c.value))
     script = "\nprint('---')\n".join(codes)
-    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    for view, printed in zip(shown, ran.stdout.split("---\n"), strict=True):
-        assert printed.endswith(view["csv"])
+    for view, text in zip(shown, printed(script).split("---\n"), strict=True):
+        assert text.endswith(view["csv"])
         lines = list(csv.DictReader(io.StringIO(view["csv"])))
         for run in ("clean", "ablated"):
             told = [(line["token_id"], f"{float(line['logit']):.3f}", line["move"])
                     for line in lines if line["run"] == run]  # fmt: skip
             rows = [(str(r["id"]), r["logit"], str(r["move"])) for r in view[run]["rows"]]
             assert told[:10] == rows[:10] and sorted(told) == sorted(rows)
-        numbers = dict(line.rsplit(" ", 2)[::2] for line in printed.splitlines()[:6])
+        numbers = dict(line.rsplit(" ", 2)[::2] for line in text.splitlines()[:6])
         now = {each["name"]: each["now"] for each in view["numbers"]}
         told_diff = now["Logit difference"].replace("−", "-")
         assert f"{float(numbers['logit difference']):+.2f}" == told_diff

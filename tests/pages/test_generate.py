@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +14,7 @@ import engine
 from pages._parts.generate import settings
 from pages._parts.table import as_csv
 from tests.pages.test_explore import component, said, unescaped
+from tests.support.alone import printed
 from tests.support.tiny_models import Tiny
 from tests.test_architecture import ROOT
 
@@ -384,10 +383,8 @@ def test_the_python_of_every_view_gives_the_numbers_of_its_csv(
         codes.append([c.value for c in page.code if "table(" in c.value][-1])
         files.append(given[-1].decode())
     script = "\nprint('---')\n".join(codes)
-    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    for printed, expected in zip(ran.stdout.split("---\n"), files, strict=True):
-        rows = [ast.literal_eval(line) for line in printed.splitlines() if line.startswith("{")]
+    for text, expected in zip(printed(script).split("---\n"), files, strict=True):
+        rows = [ast.literal_eval(line) for line in text.splitlines() if line.startswith("{")]
         assert rows and as_csv(rows) == expected
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts.lens import views as lens_views
+from tests.support.alone import printed
 from tests.test_architecture import ROOT
 
 E = engine.Experiment(
@@ -85,9 +84,7 @@ def test_the_python_of_both_figures_gives_their_csv_in_a_fresh_interpreter() -> 
 grid = shown.ravel().tolist()
 {codes[1]}
 print(json.dumps([grid, {{name: values.tolist() for name, values in shown.items()}}]))"""
-    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    grid, lines = json.loads(ran.stdout)
+    grid, lines = json.loads(printed(script))
     drawn, followed = (list(csv.DictReader(io.StringIO(f["csv"]))) for f in figures(page))
     np.testing.assert_allclose(grid, [float(row["divergence"]) for row in drawn], atol=1e-5)
     assert list(lines) == list(followed[0])[1:]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 
 import pytest
 from streamlit.delta_generator import DeltaGenerator
@@ -13,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from pages._parts.table import as_csv
 from tests.conftest import real
 from tests.pages.test_explore import component, opened, said, unescaped
-from tests.test_architecture import ROOT
+from tests.support.alone import printed
 
 VIEWS = ("tokens", "twins", "tokenizers", "sentencepiece", "numbers", "answer", "batch")
 
@@ -208,8 +206,6 @@ def test_the_python_of_every_view_gives_the_numbers_of_its_csv_in_a_fresh_interp
         numbers = show == "numbers"
         files.append(component(page, "figure")["csv"] if numbers else given[-1].decode())
     script = "\nprint('---')\n".join(codes)
-    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    for show, printed, expected in zip(VIEWS, ran.stdout.split("---\n"), files, strict=True):
-        rows = [ast.literal_eval(line) for line in printed.splitlines() if line.startswith("{")]
+    for show, text, expected in zip(VIEWS, printed(script).split("---\n"), files, strict=True):
+        rows = [ast.literal_eval(line) for line in text.splitlines() if line.startswith("{")]
         assert rows and as_csv(rows) == expected, show

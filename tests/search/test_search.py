@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,10 +22,10 @@ from engine.search import pruned_run
 from engine.tasks.pairs import experiments
 from tests.circuits.test_circuits import solved, task
 from tests.passes.test_ablation_against_hugging_face import ids_of
+from tests.support.alone import started
 from tests.support.parts import every_part
 from tests.support.reference import Change, Reference
 from tests.support.tiny_models import CONFIGS, HEADS, LAYERS, Tiny
-from tests.test_architecture import ROOT
 
 SITES = [f"{i}.{h}" for i in range(LAYERS) for h in range(HEADS)]
 
@@ -317,26 +313,26 @@ def test_it_is_called_off_and_goes_on_from_its_file(
 def test_what_a_kill_leaves_goes_on_to_the_same_end(by: str, tmp_path: Path) -> None:
     file = tmp_path / "search.json"
     code = (
-        "import engine, engine.search.discover as s, sys; s._SAVE_SECONDS = 0.0\n"
+        "import engine, engine.search.discover as s; s._SAVE_SECONDS = 0.0\n"
         "from engine.search import pruned_run; real = pruned_run.PrunedRun.score\n"
         "def slow(self, *a):\n"
         "    import time; time.sleep(0.02)\n"
         "    return (yield from real(self, *a))\n"
         "pruned_run.PrunedRun.score = slow\n"
         "t = engine.task('numerals', 'seq-gpt2', 6)\n"
-        f"engine.discover(t, by={by!r}, controls=2, save=sys.argv[1])\n"
+        f"engine.discover(t, by={by!r}, controls=2, save={str(file)!r})\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(file)], cwd=ROOT)
+    process = started(code)
     try:
         until = time.monotonic() + 120
-        while time.monotonic() < until and process.poll() is None:
+        while time.monotonic() < until and process.is_alive():
             if file.exists() and len(json.loads(file.read_text("utf-8"))["scores"]) > 20:
                 break
             time.sleep(0.01)
-        assert process.poll() is None, "it was over before it could be killed"
+        assert process.is_alive(), "it was over before it could be killed"
     finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     left = json.loads(file.read_text("utf-8"))
     search = engine.Search("seq-gpt2", engine.task("numerals", "seq-gpt2", 6), by=by)
     whole = searched(search, controls=2)

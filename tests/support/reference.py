@@ -1,9 +1,9 @@
 """What an ablation is, said again without a line of the engine or of TransformerLens: plain torch
-hooks on the Hugging Face model, eager attention, no cache, one prompt at a time."""
+hooks on the Hugging Face model, eager attention, no cache, texts of one length at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +63,16 @@ class Reference:
 
     def logits(self, ids: Iterable[int], changes: Iterable[Change] = ()) -> Tensor:
         """[pos, vocab] of one text with changes made."""
+        return self.each_logits([(ids, changes)])[0]
+
+    def each_logits(self, rows: Sequence[tuple[Iterable[int], Iterable[Change]]]) -> Tensor:
+        """[rows, pos, vocab] of texts of one length, each with its own changes made."""
         with torch.no_grad(), ExitStack() as stack:
-            for change in changes:
-                stack.callback(self._hook(change).remove)
-            return self.hf(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
+            for row, (_, changes) in enumerate(rows):
+                for change in changes:
+                    stack.callback(self._hook(change, row, len(rows)).remove)
+            ids = torch.tensor([list(ids) for ids, _ in rows])
+            return self.hf(input_ids=ids, use_cache=False).logits
 
     def value(self, kind: str, layer: int, index: int, ids: Iterable[int]) -> Tensor:
         """[pos, ...] of one head's z, one MLP's addition, or one neuron, in a clean run."""
@@ -92,13 +98,13 @@ class Reference:
             self._seen[ids] = found
         return self._seen[ids]
 
-    def _hook(self, change: Change) -> Any:
+    def _hook(self, change: Change, row: int, n_rows: int) -> Any:
         layer, where = self.layers[change.layer], list(change.positions)
 
         def edit(tensor: Tensor, columns: slice) -> Tensor:
-            flat = tensor.reshape(-1, tensor.shape[-1]).clone()  # one row: [pos, width]
-            flat[where, columns] = change.become(flat[where, columns])
-            return flat.reshape(tensor.shape)
+            by_row = tensor.reshape(n_rows, -1, tensor.shape[-1]).clone()  # [rows, pos, width]
+            by_row[row, where, columns] = change.become(by_row[row, where, columns])
+            return by_row.reshape(tensor.shape)
 
         if change.kind != "mlp":
             columns = self._columns(change.kind, change.index)
