@@ -115,7 +115,7 @@ def test_any_link_is_a_question_or_a_sentence(text: Any) -> None:
 
 def test_what_is_no_question_is_refused() -> None:
     with pytest.raises(engine.EngineError, match=r"such as engine\.Sweep"):
-        engine.begin("sweep")
+        engine.begin("sweep")  # type: ignore[arg-type]
 
 
 def _numbers(found: engine.SweepResult) -> list[float]:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import engine
 from engine.passes import forward
 from tests.conftest import IN_CI, SHARED
-from tests.support.reference import Change, Reference
+from tests.support.reference import Change, Reference, always
+from tests.support.some import some
 from tests.support.tiny_models import Tiny
 
 LAYERS, HEADS = 3, 4
@@ -161,7 +162,7 @@ def test_an_overlap_counts_what_is_shared() -> None:
 def every_set(a: engine.Circuit, layer_matched: bool) -> list[set]:
     """Every circuit with as many heads (in each layer) and MLPs."""
     heads = [engine.Head(i, h) for i in range(LAYERS) for h in range(HEADS)]
-    pools = [
+    pools: list[tuple[list[Any], int]] = [
         (list(map(engine.MLP, range(LAYERS))), sum(isinstance(s, engine.MLP) for s in a.sites))
     ]
     if layer_matched:
@@ -218,12 +219,10 @@ def test_keeping_and_removing_equal_plain_hooks_on_the_hugging_face_model(
     }
     kept = {("head", 0, 1), ("head", 1, 2), ("head", 2, 3), ("mlp", 0, 0)}
 
-    def expected(ablated: set) -> float:
+    def expected(ablated: set[tuple[str, int, int]]) -> float:
         diffs = []
         for pair in asked.pairs:
-            changes = [
-                Change(*site, tuple(range(6)), lambda _, a=means[site]: a) for site in ablated
-            ]
+            changes = [Change(*site, tuple(range(6)), always(means[site])) for site in ablated]
             logits = ref.logits(ids[pair.prompt], changes)[-1]
             a, d = (int(w[1:]) + 3 for w in (pair.answer, pair.distractor))
             diffs.append(float(logits[a] - logits[d]))
@@ -282,12 +281,12 @@ def test_controls_keep_the_mlps_where_there_are_no_others_and_a_seed_gives_them_
         assert not set(drawn) & set(one.heads)
     assert any("other heads" in note for note in found.notes)
     again = engine.evaluate(one, asked, controls=5, seed=3)
-    assert again.controls.sites == found.controls.sites
-    np.testing.assert_array_equal(again.controls.kept, found.controls.kept)
+    assert some(again.controls).sites == found.controls.sites
+    np.testing.assert_array_equal(some(again.controls).kept, found.controls.kept)
     beaten = np.mean(found.controls.kept < found.kept.mean_logit_diff)
     assert found.kept_beats == pytest.approx(beaten)
     heads = engine.evaluate(circuit("0.1", directory, all_mlps=True), asked, controls=3)
-    assert all(len(drawn) == 1 for drawn in heads.controls.sites)
+    assert all(len(drawn) == 1 for drawn in some(heads.controls).sites)
 
 
 def test_averages_are_taken_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,11 +295,12 @@ def test_averages_are_taken_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) ->
     engine.load(directory).means.clear()
     captured: list[Any] = []
     run = forward.run
-    monkeypatch.setattr(
-        forward,
-        "run",
-        lambda model, rows: captured.extend(r.ids for r in rows if r.captures) or run(model, rows),
-    )
+
+    def capturing(model: Any, rows: Any) -> Any:
+        captured.extend(row.ids for row in rows if row.captures)
+        return run(model, rows)
+
+    monkeypatch.setattr(forward, "run", capturing)
     engine.evaluate(circuit("0.1 m0", directory), asked, controls=4)
     assert len(captured) == len(set(captured)) == len(asked.references)
 
@@ -338,7 +338,7 @@ def test_an_evaluation_tells_how_far_it_is_and_can_be_called_off(tiny: Tiny) -> 
 def test_the_bundled_models_own_circuits_do_what_is_said_of_them(model: str, family: str) -> None:
     (one,) = (c for c in engine.shelf() if (c.model, c.task) == (model, family))
     assert one.source == "This project: make circuits" and one.threshold == 0.2
-    asked = engine.task(family, model, one.n, one.seed)
+    asked = engine.task(family, model, some(one.n), some(one.seed))
     asked = asked.without_wrong(engine.score_task(model, asked))
     found = engine.evaluate(one, asked, 0, minimality=False)
     assert found.kept.mean_logit_diff == pytest.approx(one.score, abs=1e-3)

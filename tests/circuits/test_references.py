@@ -15,7 +15,8 @@ import torch
 import engine
 from tests.circuits.test_circuits import HEADS, LAYERS, WORDS, circuit, solved, task
 from tests.passes.test_ablation_against_hugging_face import ids_of
-from tests.support.reference import Change, Reference
+from tests.support.reference import Change, Reference, always
+from tests.support.some import some
 from tests.support.tiny_models import Tiny
 
 KEPT = {("head", 0, 1), ("head", 1, 2), ("head", 2, 3), ("mlp", 0, 0)}
@@ -40,7 +41,11 @@ def prompts(n: int, length: int, seed: int) -> tuple[str, ...]:
 
 
 def plain_scores(
-    directory: str, asked: engine.Task, references: tuple[str, ...], method: str, ablated: set
+    directory: str,
+    asked: engine.Task,
+    references: tuple[str, ...],
+    method: str,
+    ablated: set[tuple[str, int, int]],
 ) -> np.ndarray:
     """Logit differences with sites set to their means over these references, from plain hooks."""
     ref = Reference(directory)
@@ -55,10 +60,7 @@ def plain_scores(
     for pair in asked.pairs:
         ids = ids_of(directory, pair.prompt)
         where = tuple(range(len(ids)))
-        changes = [
-            Change(*site, where, lambda old, a=mean: a.expand_as(old).clone())
-            for site, mean in means.items()
-        ]
+        changes = [Change(*site, where, always(mean)) for site, mean in means.items()]
         logits = ref.logits(ids, changes)[-1].double()
         a, d = (ids_of(directory, text)[-1] for text in (pair.answer, pair.distractor))
         diffs.append(float(logits[a] - logits[d]))
@@ -87,13 +89,14 @@ def test_on_fresh_pairs_the_means_are_still_those_of_the_circuits_own_prompts(
     for i, site in enumerate([("head", 0, 1), ("head", 1, 2), ("head", 2, 3), ("mlp", 0, 0)]):
         without = plain_scores(directory, fresh, own, method, (set(EVERY) - KEPT) | {site})
         assert found.without[i] == pytest.approx(without.mean(), abs=1e-4)
-        assert found.adds_std[i] == pytest.approx((kept - without).std() / clean.mean(), abs=1e-3)
+        std = (kept - without).std() / clean.mean()
+        assert some(found.adds_std)[i] == pytest.approx(std, abs=1e-3)
     assert f"{len(own)} corrupted prompts of the pairs the circuit was found on" in found.conditions
-    drawn = {(type(s).__name__.lower(), s.layer, getattr(s, "head", 0))
-             for s in found.controls.sites[0]}  # fmt: skip
+    controls = some(found.controls)
+    drawn = {(type(s).__name__.lower(), s.layer, getattr(s, "head", 0)) for s in controls.sites[0]}
     alike = plain_scores(directory, fresh, own, method, set(EVERY) - drawn)
-    assert found.controls.kept[0] == pytest.approx(alike.mean(), abs=1e-4)
-    assert found.controls.kept_std[0] == pytest.approx(alike.std(), abs=1e-4)
+    assert controls.kept[0] == pytest.approx(alike.mean(), abs=1e-4)
+    assert some(controls.kept_std)[0] == pytest.approx(alike.std(), abs=1e-4)
 
 
 @pytest.mark.parametrize("method", ["mean_by_position", "mean"])
@@ -155,7 +158,7 @@ def test_a_circuit_that_was_searched_carries_the_searchs_prompts_and_is_judged_b
     directory = str(tiny("gpt2"))
     asked, fresh = solved(directory), right(directory, task(6, seed=9))
     found = engine.discover(asked, directory, threshold=0.5, controls=2, fresh=fresh)
-    one, judged = found.circuit, found.evaluation
+    one, judged = found.circuit, some(found.evaluation)
     assert one.references == found.references == asked.references
     assert (judged.whose, judged.references) == ("circuit", asked.references)
     assert judged.pairs == fresh.pairs and found.fresh
@@ -181,7 +184,7 @@ def test_pairs_that_share_a_corrupted_prompt_weigh_it_once_in_search_and_score(t
     assert found.references == asked.references and len(found.references) == len(pairs) - 2
     e = engine.Experiment(directory, ablations=found.circuit.kept, method="mean")
     score = engine.score_task(directory, asked, e)
-    assert score.ablated.mean_logit_diff == pytest.approx(found.kept, abs=1e-4)
+    assert some(score.ablated).mean_logit_diff == pytest.approx(found.kept, abs=1e-4)
 
 
 def test_references_are_written_with_a_circuit_and_older_forms_read_as_before() -> None:
@@ -220,10 +223,10 @@ def test_the_tables_name_spread_and_references(tiny: Tiny) -> None:
     clean = found.clean.logit_diff.mean()
     for row in found.table():
         assert (row["references"], row["whose"], row["n"]) == (5, "circuit", 4)
-        if not row["of"].startswith("circuit without"):
+        if not str(row["of"]).startswith("circuit without"):
             assert row["share_std"] == pytest.approx(row["std"] / clean)
-    adds = dict(zip(map(str, found.members), found.adds_std, strict=True))
+    adds = dict(zip(map(str, found.members), some(found.adds_std), strict=True))
     for row in found.members_table():
-        assert row["adds_std"] == adds[row["site"]] and row["n"] == 4
+        assert row["adds_std"] == adds[str(row["site"])] and row["n"] == 4
     single = engine.evaluate(one, replace(fresh, pairs=fresh.pairs[:1]), 0)
     assert single.spread(single.kept) is None

@@ -12,7 +12,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 from huggingface_hub.hf_api import ModelInfo
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 from transformers import AutoModelForCausalLM
 
 import engine

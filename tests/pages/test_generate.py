@@ -15,6 +15,7 @@ from pages._parts.generate import settings
 from pages._parts.table import as_csv
 from tests.pages.test_explore import component, said, unescaped
 from tests.support.alone import printed
+from tests.support.some import some
 from tests.support.tiny_models import Tiny
 from tests.test_architecture import ROOT
 
@@ -223,7 +224,7 @@ def test_what_looks_like_a_number_and_is_none_harms_nothing(name: str) -> None:
 def test_a_text_that_ends_at_once_says_so(tiny: Tiny) -> None:
     model = str(tiny("llama"))
     prompt = "t1 t2"
-    first = next(iter(engine.generate(engine.Experiment(model, prompt), 1))).clean.token_id
+    first = some(next(iter(engine.generate(engine.Experiment(model, prompt), 1))).clean).token_id
     ending = str(tiny("llama", eos_token_id=first))
     page = opened(model=ending, prompt=prompt, ablations="")
     assert not page.exception
@@ -246,7 +247,7 @@ def test_whole_answers_are_ranked_after_fibonacci() -> None:
     table = page.dataframe[0].value
     assert [name.replace("␣", " ") for name in table["answer"]] == [a.text for a in found.answers]
     first = found.answers[0]
-    assert len(first.ids) > 1 and f"{first.clean.log_prob:.3f}"[1:] in table["clean"][0]
+    assert len(first.ids) > 1 and f"{some(first.clean).log_prob:.3f}"[1:] in table["clean"][0]
 
 
 def test_many_prompts_stand_in_one_table_with_what_stayed_right() -> None:
@@ -357,9 +358,9 @@ def test_what_was_there_stays_as_the_unswitched_text_when_a_head_is_switched() -
 def test_pasted_and_uploaded_prompts_bring_their_answers() -> None:
     page = opened(generate="many", source="written", new_tokens="3", prompts="1 2 3 => 4\nA B C")
     assert list(page.dataframe[1].value["answer"]) == ["␣4", ""]
-    page.get("file_uploader")[0].upload("p.csv", b"prompt,answer\n5 6 7, 8\n", "text/csv").run()
+    page.file_uploader[0].upload("p.csv", b"prompt,answer\n5 6 7, 8\n", "text/csv").run()
     assert not page.exception and list(page.dataframe[1].value["answer"]) == ["␣4", "", "␣8"]
-    page.get("file_uploader")[0].upload("p.txt", b"\xff\xfe", "text/plain").run()
+    page.file_uploader[0].upload("p.txt", b"\xff\xfe", "text/plain").run()
     assert not page.exception and "cannot be read as UTF-8" in words(page)
 
 

@@ -44,7 +44,7 @@ def numbers(z: object) -> np.ndarray:
     return np.array(z, float)
 
 
-def shown_by(page: AppTest, nth: int) -> object:
+def shown_by(page: AppTest, nth: int) -> Any:
     """What the nth code to copy has in `shown`."""
     names: dict = {}
     code = [c.value for c in page.code if "engine.logit_lens(" in c.value][nth]

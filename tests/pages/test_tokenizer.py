@@ -106,14 +106,14 @@ def test_many_prompts_are_read_and_a_bad_one_stops_no_other() -> None:
 )
 def test_prompts_can_be_uploaded(name: str, data: bytes, texts: list[str]) -> None:
     page = tokenizer_page(show="batch")
-    page.get("file_uploader")[0].upload(name, data, "text/plain").run()
+    page.file_uploader[0].upload(name, data, "text/plain").run()
     assert not page.exception and not page.error
     assert list(page.dataframe[0].value["text"]) == texts
 
 
 def test_a_file_that_is_no_text_is_told() -> None:
     page = tokenizer_page(show="batch")
-    page.get("file_uploader")[0].upload("p.txt", b"\xff\xfe\x00", "text/plain").run()
+    page.file_uploader[0].upload("p.txt", b"\xff\xfe\x00", "text/plain").run()
     assert not page.exception and "cannot be read as UTF-8" in unescaped(said(page))
 
 

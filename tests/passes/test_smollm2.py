@@ -14,6 +14,7 @@ import engine
 from engine.model import catalogue
 from tests.conftest import IN_CI
 from tests.support.reference import Change, Reference
+from tests.support.some import some
 
 NAME = "smollm2-135m"
 IOI = "When Mary and John went to the store, John gave a drink to"
@@ -83,7 +84,7 @@ def test_random_changes_equal_plain_hooks(smollm2: str, reference: Reference) ->
             [
                 ("head", h := rng.randrange(shape.n_heads), f"{layer}.{h}"),
                 ("mlp", 0, f"m{layer}"),
-                ("neuron", n := rng.randrange(shape.d_mlp), f"n{layer}.{n}"),
+                ("neuron", n := rng.randrange(some(shape.d_mlp)), f"n{layer}.{n}"),
             ]
         )
         method = rng.choice(list(ways))
@@ -93,11 +94,11 @@ def test_random_changes_equal_plain_hooks(smollm2: str, reference: Reference) ->
         found = engine.next_token(replace(e, positions=",".join(map(str, where))), k=20)
         rows[e.prompt].append((found, ids, Change(kind, layer, index, where, ways[method])))
     moved, off = [], []
-    for some in rows.values():
-        _, ids, _ = some[0]
+    for same in rows.values():
+        _, ids, _ = same[0]
         clean = reference.logits(ids)[-1]
-        for start in range(0, len(some), 15):
-            part = some[start : start + 15]
+        for start in range(0, len(same), 15):
+            part = same[start : start + 15]
             every = reference.each_logits([(ids, [change]) for _, ids, change in part])
             for (found, _, _), logits in zip(part, every, strict=True):
                 close(found.clean.logits, clean[found.clean.ids.tolist()])
@@ -129,9 +130,10 @@ def test_lens_attention_generation_and_sweep_equal_the_plain_model(
     close(engine.attention(e).clean.pattern, torch.cat(out.attentions))
     for step in engine.generate(e, 6):
         logits = reference.logits(ids)[-1]
-        close(step.clean.top.logits, logits[step.clean.top.ids.tolist()])
-        assert step.clean.token_id == int(logits.argmax())
-        ids.append(step.clean.token_id)
+        run = some(step.clean)
+        close(run.top.logits, logits[run.top.ids.tolist()])
+        assert run.token_id == int(logits.argmax())
+        ids.append(run.token_id)
     swept = engine.sweep(e)
     text = engine.tokenize(smollm2, IOI).ids
     answer, distractor = (engine.tokenize(smollm2, IOI + a).ids[-1] for a in (" Mary", " John"))

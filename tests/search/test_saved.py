@@ -6,15 +6,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import engine
-from engine.search import saved
+from engine.search.pruned_run import PrunedRun
 from tests.circuits.test_circuits import solved
 from tests.support.alone import printed
+from tests.support.noting import noting
 from tests.support.tiny_models import Tiny
 
 
@@ -63,7 +65,7 @@ def swapped(w: Whole) -> str:
     return w.text(scores=[scores[1], scores[0], *scores[2:]])
 
 
-DAMAGED = {
+DAMAGED: dict[str, Callable[[Whole], str | bytes]] = {
     "cut off": lambda w: w.text()[:-40],
     "no JSON": lambda w: "once upon a time",
     "empty": lambda w: "",
@@ -120,7 +122,7 @@ def test_a_damaged_file_is_set_aside_and_the_search_begins_anew(
     assert searched(w.search, file).notes == w.end.notes and asides(file) == [aside]
 
 
-ORDERS = {
+ORDERS: dict[str, Callable[[list[str]], list[Any]]] = {
     "cut": lambda order: order[1:],
     "a node twice": lambda order: [order[0], *order[:-1]],
     "a node of no model": lambda order: ["9.9", *order[1:]],
@@ -158,11 +160,8 @@ def test_the_scores_of_a_valid_beginning_are_gone_on_from(
     w, file = whole[by], tmp_path / "search.json"
     written(file, w.text(n))
     asked: list[int] = []
-    real = engine.search.pruned_run.PrunedRun.score
-    monkeypatch.setattr(
-        "engine.search.pruned_run.PrunedRun.score",
-        lambda self, removed, nodes: asked.append(len(nodes)) or real(self, removed, nodes),
-    )
+    score = noting(asked, lambda self, removed, nodes: len(nodes), PrunedRun.score)
+    monkeypatch.setattr(PrunedRun, "score", score)
     found = searched(w.search, file)
     w.same(found)
     assert found.notes == w.end.notes and not asides(file)
@@ -184,7 +183,11 @@ def test_a_directory_or_a_dangling_link_in_its_place_is_set_aside(
     whole: Any, tmp_path: Path
 ) -> None:
     w, file = whole["pruning"], tmp_path / "search.json"
-    for made in (file.mkdir, lambda: file.symlink_to(tmp_path / "nowhere")):
+    ways: list[Callable[[], None]] = [
+        file.mkdir,
+        lambda: file.symlink_to(tmp_path / "nowhere"),
+    ]
+    for made in ways:
         file.unlink(missing_ok=True)
         made()
         found = searched(w.search, file)
@@ -229,7 +232,7 @@ def test_a_file_that_may_not_be_read_is_set_aside(
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(path, *args, **more)
 
-    monkeypatch.setattr(saved.os, "open", refused)
+    monkeypatch.setattr(os, "open", refused)
     found = searched(w.search, file)
     w.same(found)
     assert "cannot be read (Permission denied)" in found.notes[-1] and len(asides(file)) == 1
@@ -244,7 +247,7 @@ def test_what_cannot_be_set_aside_is_not_written_over(
     def refused(*_: Any) -> None:
         raise PermissionError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(saved.os, "rename", refused)
+    monkeypatch.setattr(os, "rename", refused)
     found = searched(w.search, file)
     w.same(found)
     assert file.read_text() == "{" and list(tmp_path.iterdir()) == [file]
@@ -280,7 +283,7 @@ def test_a_disk_that_fills_at_any_moment_ends_no_search(
 ) -> None:
     monkeypatch.setattr("engine.search.discover._SAVE_SECONDS", 0.0)
     w, file, calls = whole["pruning"], tmp_path / "search.json", []
-    owner = saved.os if call == "replace" else Path
+    owner = os if call == "replace" else Path
     real = getattr(owner, call)
 
     def full(*args: Any, **more: Any) -> Any:
@@ -315,7 +318,7 @@ def test_a_disk_with_room_again_is_written_to_and_nothing_is_said(
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*args)
 
-    monkeypatch.setattr(saved.os, "replace", full_for_a_while)
+    monkeypatch.setattr(os, "replace", full_for_a_while)
     found = searched(w.search, file)
     w.same(found)
     assert found.notes == w.end.notes

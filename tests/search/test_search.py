@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -16,15 +15,18 @@ import pytest
 import torch
 
 import engine
-from engine.passes import growing
+from engine.model.worker import Steps
+from engine.passes.blockwise import Blocks
 from engine.scoring.prompts import read_prompts
 from engine.search import pruned_run
 from engine.tasks.pairs import experiments
 from tests.circuits.test_circuits import solved, task
 from tests.passes.test_ablation_against_hugging_face import ids_of
 from tests.support.alone import started
+from tests.support.noting import noting
 from tests.support.parts import every_part
-from tests.support.reference import Change, Reference
+from tests.support.reference import Change, Reference, always
+from tests.support.some import some
 from tests.support.tiny_models import CONFIGS, HEADS, LAYERS, Tiny
 
 SITES = [f"{i}.{h}" for i in range(LAYERS) for h in range(HEADS)]
@@ -35,10 +37,13 @@ class Plain:
 
     def __init__(self, directory: str, asked: engine.Task) -> None:
         self.ref = Reference(directory)
-        self.pairs = [
-            (ids_of(directory, p.prompt), *(ids_of(directory, t)[-1] for t in (p.answer,
-             p.distractor))) for p in asked.pairs
-        ]  # fmt: skip
+
+        def last(text: str) -> int:
+            return ids_of(directory, text)[-1]
+
+        self.pairs: list[tuple[tuple[int, ...], int, int]] = [
+            (ids_of(directory, p.prompt), last(p.answer), last(p.distractor)) for p in asked.pairs
+        ]
         corrupted = [ids_of(directory, p.corrupted) for p in asked.pairs]
         self.n = len(corrupted[0])
         self.means = {
@@ -56,7 +61,7 @@ class Plain:
             found += [("mlp", layer, 0)] if mlps else []
         return found
 
-    def score(self, removed: set, metric: str) -> float:
+    def score(self, removed: set[tuple[tuple[str, int, int], int | None]], metric: str) -> float:
         """`removed`: of (site, position), position None for all."""
         scores = []
         for (ids, answer, distractor), clean in zip(self.pairs, self.clean, strict=True):
@@ -64,7 +69,7 @@ class Plain:
             for site, position in removed:
                 where = tuple(range(self.n)) if position is None else (position,)
                 mean = self.means[site][list(where)]
-                changes.append(Change(*site, where, lambda _, mean=mean: mean))
+                changes.append(Change(*site, where, always(mean)))
             logits = self.ref.logits(ids, changes)[-1].double()
             log_p, log_q = clean.log_softmax(-1), logits.log_softmax(-1)
             match metric:
@@ -193,7 +198,7 @@ def test_the_gradient_tries_the_least_estimated_effect_first(tiny: Tiny) -> None
     plain = Plain(directory, asked)
     found = searched(engine.Search(directory, asked, by="gradient", threshold=0.4), controls=0)
     e = engine.Experiment(directory, method="mean_by_position")
-    guess = engine.sweep(e, asked.pairs, estimate=True).estimate
+    guess = some(engine.sweep(e, asked.pairs, estimate=True).estimate)
     heads, mlps = (abs(one.mean(0)) for one in (guess.heads, guess.mlps))
     effect = {s: heads[s[1], s[2]] if s[0] == "head" else mlps[s[1]] for s in plain.every(True)}
     tried, clean = [], plain.score(set(), "logit_diff")
@@ -234,13 +239,12 @@ def test_prompts_of_several_lengths_and_small_steps_change_nothing(
 def test_a_walk_costs_half_a_pass_a_node(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = str(tiny("gpt2"))
     asked = solved(directory)
-    calls = []
-    real = growing.Blocks.call
+    calls: list[int] = []
     monkeypatch.setattr(
-        growing.Blocks, "call",
-        lambda self, layer, hidden, *a, **k: calls.append(len(hidden)) or real(self, layer, hidden,
-                                                                               *a, **k),
-    )  # fmt: skip
+        Blocks,
+        "call",
+        noting(calls, lambda self, layer, hidden, *_, **__: len(hidden), Blocks.call),
+    )
     calls.clear()
     monkeypatch.setattr(pruned_run, "_FEW_TOKENS", 0)  # nothing asked in vain
     found = searched(engine.Search(directory, asked, threshold=0.5), controls=0)
@@ -366,7 +370,8 @@ def test_a_circuit_of_a_trained_model_beats_its_controls_on_fresh_pairs() -> Non
     assert found.beats_controls and "it beats 100%" in found.verdict
     same = engine.discover(asked, by="gradient")
     assert same.beats_controls is None and "very pairs it was found on" in same.verdict
-    assert same.evaluation.controls.seed == 0 and len(same.evaluation.controls.sites) == 20
+    controls = some(some(same.evaluation).controls)
+    assert controls.seed == 0 and len(controls.sites) == 20
 
 
 def test_a_family_without_other_prompts_has_no_fresh_pairs() -> None:
@@ -380,7 +385,7 @@ def test_an_empty_circuit_is_told(tiny: Tiny) -> None:
     directory = str(tiny("gpt2"))
     asked = solved(directory)
     found = searched(engine.Search(directory, asked, metric="kl", threshold=1e6), controls=2)
-    assert not found.nodes and not found.circuit.sites and found.evaluation.controls is None
+    assert not found.nodes and not found.circuit.sites and some(found.evaluation).controls is None
     assert "no circuit is needed" in found.verdict
 
 
@@ -438,7 +443,7 @@ def test_random_search_orders_settle_where_the_run_is_valid(tiny: Tiny) -> None:
     rng = Random(0)
     every = plain.every(True)
 
-    def steps() -> Iterator[Any]:
+    def steps() -> Steps[None]:
         prompts = yield from read_prompts(model, each, "answer", False)
         from engine.passes.pace import Pace
 
@@ -447,7 +452,7 @@ def test_random_search_orders_settle_where_the_run_is_valid(tiny: Tiny) -> None:
         for _ in range(25):
             removed = rng.sample(every, rng.randrange(len(every)))
             site = rng.choice([s for s in every if s not in removed])
-            nodes = [engine.Node(*engine.parse_sites(name(s))) for s in (*removed, site)]
+            nodes = [engine.Node(engine.parse_sites(name(s))[0]) for s in (*removed, site)]
             (score,) = yield from one.score(frozenset(nodes[:-1]), nodes[-1:])
             meant = plain.score({(s, None) for s in (*removed, site)}, "logit_diff")
             assert score == pytest.approx(meant, abs=1e-4)

@@ -43,6 +43,11 @@ class Change:
     become: Callable[[Tensor], Tensor]
 
 
+def always(value: Tensor) -> Callable[[Tensor], Tensor]:
+    """Whatever was there becomes this."""
+    return lambda _: value
+
+
 class Reference:
     """A Hugging Face model with hooks of its own."""
 
