@@ -14,11 +14,12 @@ from ..experiment.sites import Shape
 from .attention import choose
 from .checkpoints import Checkpoint
 from .kernels import by_onednn, prepare
-from .model import Model, hidden_of
+from .model import Model
 from .place import Structure, inputs_of, outputs_of
 from .places import find_places
 from .reading import read_hf
 from .rotary import Rotaries
+from .through import hidden_of
 
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 

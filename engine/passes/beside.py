@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..model.model import Model, hidden_of
+from ..model.model import Model
+from ..model.through import hidden_of
 
 Given = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and named arguments, the stream not among them."""

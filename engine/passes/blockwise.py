@@ -21,8 +21,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..model.model import Model, given_on, hidden_of, with_first
+from ..model.model import Model
 from ..model.place import SOFTMAX
+from ..model.through import given_on, hidden_of, with_first
 from .beside import repeated
 from .points import Wanted, passing
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..model.model import Model, given_on, hidden_of, with_first
+from ..model.model import Model
+from ..model.through import given_on, hidden_of, with_first
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from ..errors import EngineError, TokenError
 from ..model.kernels import written_into
-from ..model.model import Model, hidden_of
+from ..model.model import Model
 from ..model.threads import fitting
+from ..model.through import hidden_of
 from .beside import cut
 from .entering import joined, skipped, trimmed
 from .hooks import Edit
