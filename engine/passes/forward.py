@@ -233,9 +233,8 @@ def _join_late(model: Model, rows: list[Row], stack: ExitStack) -> None:
         if layer < joins[0] or layer > last:
             stack.enter_context(skipped(block, model.block_gives))
     for layer in sorted(set(joins)):
-        new = [
-            clean[row.ids].stream[layer] for row, j in zip(rows, joins, strict=True) if j == layer
-        ]
+        ids = [row.ids for row, at in zip(rows, joins, strict=True) if at == layer]
+        new = [clean[text].stream[layer] for text in ids]
         stack.enter_context(joined(model, layer, torch.stack(new), layer == joins[0]))
     for layer in range(joins[0], min(last + 1, model.shape.n_layers)):
         stack.enter_context(cut(model, layer, len(rows)))
