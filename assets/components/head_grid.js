@@ -3,6 +3,8 @@
 // when its `rev` changes, so a late echo never undoes a newer click.
 const GRIDS = new WeakMap(); // parentElement -> Grid (the module is shared by every instance)
 
+const MOST = 34, LEAST = 11; // pixels of a cell
+
 const signed = v => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(3);
 
 function tint(value, most) {
@@ -86,14 +88,15 @@ class Grid {
     while (this.absent.has(to)) to += by; // over what the model does not have
     if (!this.cells[to] || (inRow && Math.floor(to / width) !== row / width)) return;
     if (e.shiftKey) { this.set(to, this.picked.has(i)); this.commit(); }
-    this.focus(to);
+    this.focus(to, true);
     this.tell(to);
   }
 
-  focus(i) {
+  focus(i, seen = false) {
     this.cells.forEach(c => { if (c.dataset.i) c.tabIndex = -1; });
     this.cells[i].tabIndex = 0;
     this.cells[i].focus({ preventScroll: true });
+    if (seen) this.cells[i].scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   rectangle(a, b) {
@@ -154,14 +157,12 @@ class Grid {
 
   build(layers, heads, absent) {
     this.layers = layers; this.heads = heads; this.absent = new Set(absent); this.cells = [];
-    const size = heads <= 8 ? 34 : heads <= 12 ? 28 : heads <= 16 ? 23 : heads <= 32 ? 14 : 10;
     const parts = document.createDocumentFragment();
-    this.grid.style.setProperty("--cell", size + "px");
-    this.grid.style.gridTemplateColumns = `36px repeat(${heads}, ${size}px) ${size + 6}px`;
-    this.grid.style.fontSize = size < 16 ? "8px" : "11px";
+    for (const [name, value] of Object.entries({ layers, heads, most: MOST + "px", least: LEAST + "px" }))
+      this.grid.style.setProperty("--" + name, value);
     const head = (text, group, label) => {
       const b = document.createElement("button");
-      b.className = "head"; b.type = "button"; b.textContent = text; b.dataset.group = group;
+      b.className = "head " + { a: "corner", c: "column", r: "row" }[group[0]]; b.type = "button"; b.textContent = text; b.dataset.group = group;
       b.title = label; b.setAttribute("aria-label", label);
       parts.append(b);
     };

@@ -51,3 +51,42 @@ def test_a_large_grid_fits_and_tells_what_was_dragged(page: Page, grid: str) -> 
     page.get_by_role("checkbox", name="L31H2", exact=True).hover()
     page.mouse.up()
     expect(page.get_by_text(re.compile(r"got \[990, .*1025\]"))).to_be_visible()
+
+
+SHAPES = [(3, 3), (6, 8), (12, 12), (24, 16), (30, 9), (32, 32), (80, 64)]
+WIDTHS, ZOOMS = (420, 768, 853, 1024, 1280, 1920, 2560), (0.8, 1.0, 1.5, 2.0)
+REACHED = """step => { const root = document.querySelector("[data-testid=stMain]");
+  const host = [...root.querySelectorAll("*")].find(e => e.shadowRoot?.querySelector(".grid"));
+  const shadow = host.shadowRoot, box = shadow.querySelector(".box");
+  const far = [];
+  for (const [i, cell] of shadow.querySelectorAll(".cell").entries()) {
+    if (i % step) continue;
+    cell.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const { left, top, width, height } = cell.getBoundingClientRect();
+    const seen = shadow.elementFromPoint(left + width / 2, top + height / 2);
+    if (seen !== cell) far.push(cell.getAttribute("aria-label"));
+  }
+  root.scrollTop = 0;
+  const got = [...root.querySelectorAll("[data-testid=stText]")].at(-1).getBoundingClientRect();
+  const own = box.getBoundingClientRect();
+  const beside = own.right <= got.left + 1, above = own.bottom <= got.top + 1;
+  return { far: far.slice(0, 9), apart: beside || above,
+    cell: shadow.querySelector(".cell").getBoundingClientRect().width,
+    wide: document.documentElement.scrollWidth - innerWidth }; }"""
+"""Which cells, of every so many, cannot be pointed at once they are scrolled to; whether what stands beside is clear
+of the grid; how wide a cell is; and how far the page runs past the edge."""
+
+
+@pytest.mark.parametrize(("layers", "heads"), SHAPES)
+def test_every_cell_is_reached_and_nothing_lies_on_another_at_any_width_and_zoom(
+    page: Page, grid: str, layers: int, heads: int
+) -> None:
+    page.goto(f"{grid}/?layers={layers}&heads={heads}")
+    expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_visible(timeout=60_000)
+    for size in sorted({round(width / zoom) for width in WIDTHS for zoom in ZOOMS}):
+        page.set_viewport_size({"width": size, "height": max(300, round(size * 0.625))})
+        page.wait_for_function("w => innerWidth === w", arg=size)
+        every = size == round(WIDTHS[0] / ZOOMS[-1])  # the smallest; of the others some hundred
+        told = page.evaluate(REACHED, 1 if every else 1 + layers * (heads + 1) // 150)
+        assert told["far"] == [] and told["apart"] and told["wide"] <= 0, (size, told)
+        assert 10.5 <= told["cell"] <= 34.5, (size, told)

@@ -1,4 +1,5 @@
-"""The head grid by itself at 32 × 32, tinted, for test_head_grid.py."""
+"""The head grid by itself, tinted, for test_head_grid.py: of ?layers= by ?heads=, with something at
+its right, as on the pages."""
 
 import sys
 from pathlib import Path
@@ -8,8 +9,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import streamlit as st
 
 from pages._parts import components
+from pages._parts.layout import beside_switches
 
-LAYERS = HEADS = 32
+LAYERS, HEADS = (int(st.query_params.get(name, 32)) for name in ("layers", "heads"))
+st.set_page_config(layout="wide")
 values: list[float | None] = [(i % 65) / 32 - 1 for i in range(LAYERS * (HEADS + 1))]
 values[1] = None
 
@@ -18,21 +21,24 @@ def _picked() -> None:
     st.session_state["got"] = st.session_state["grid"]["picked"]
 
 
-components.head_grid(
-    {
-        "layers": LAYERS,
-        "heads": HEADS,
-        "picked": [],
-        "rev": 0,
-        "verb": "ablate",
-        "mlps": False,
-        "values": values,
-        "value_name": "effect",
-        "chips": [],
-        "hint": "hint",
-    },
-    key="grid",
-    on_picked=_picked,
-    on_removed=lambda: None,
-)
-st.text(f"got {st.session_state.get('got')}")
+left, right = beside_switches(HEADS)
+with left:
+    components.head_grid(
+        {
+            "layers": LAYERS,
+            "heads": HEADS,
+            "picked": [],
+            "rev": 0,
+            "verb": "ablate",
+            "mlps": False,
+            "values": values,
+            "value_name": "effect",
+            "chips": [],
+            "hint": "hint",
+        },
+        key="grid",
+        on_picked=_picked,
+        on_removed=lambda: None,
+    )
+with right:
+    st.text(f"got {st.session_state.get('got')}")
