@@ -73,8 +73,8 @@ REACHED = """step => { const root = document.querySelector("[data-testid=stMain]
   return { far: far.slice(0, 9), apart: beside || above,
     cell: shadow.querySelector(".cell").getBoundingClientRect().width,
     wide: document.documentElement.scrollWidth - innerWidth }; }"""
-"""Which cells, of every so many, cannot be pointed at once they are scrolled to; whether what stands beside is clear
-of the grid; how wide a cell is; and how far the page runs past the edge."""
+"""Which cells, of every so many, cannot be pointed at once they are scrolled to; whether what is
+beside is clear of the grid; how wide a cell is; and how far the page runs past the edge."""
 
 
 @pytest.mark.parametrize(("layers", "heads"), SHAPES)
