@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import socket
 import sys
@@ -74,7 +75,7 @@ def _open_when_up(root: str, link: str) -> None:
     while True:
         try:
             urllib.request.urlopen(f"{root}/_stcore/health", timeout=1).close()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             time.sleep(0.1)
         else:
             webbrowser.open(link)

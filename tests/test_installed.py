@@ -101,10 +101,14 @@ def test_the_command_serves_opens_the_browser_and_ends(
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> "{opened}"\n', "utf-8")
     browser.chmod(0o755)
-    with installed.serving("my models/ä", DISPLAY=":99", BROWSER=f"{browser} %s") as (process, at):
+    seen = {"DISPLAY": ":99", "BROWSER": f"{browser} %s", "PYTHONFAULTHANDLER": "1"}
+    with installed.serving("my models/ä", **seen) as (process, at):
         end = time.monotonic() + 60
         while not opened.exists() and time.monotonic() < end:
             time.sleep(0.1)
+        if not opened.exists():  # what each of its threads is at is then said
+            process.send_signal(signal.SIGABRT)
+            pytest.fail("no browser was opened in 60 seconds")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert opened.read_text("utf-8") == f"{at}/?model=my+models%2F%C3%A4\n"
