@@ -7,6 +7,7 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # each worker is one core's; torch reads this once
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ from xdist.scheduler import WorkStealingScheduling
 from tests.support.shapes import check_only_arrays
 
 check_only_arrays()
+
+for library in ("streamlit", "transformer_lens.model_bridge", "transformers.modeling_utils"):
+    import_module(library)  # else a module of the engine, which is checked, has it compiled anew
 
 from engine.model import model
 from tests.support import fast, wheel

@@ -6,22 +6,18 @@ They are made in a process of their own, where types are not checked, as in use.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from tests.support.alone import printed
 from tests.support.odd_calls import REFUSED, TAKEN
-from tests.test_architecture import ROOT
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, str]:
     """What came of every call."""
-    command = [sys.executable, "-m", "tests.support.odd_calls"]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    found: dict[str, str] = json.loads(ran.stdout.splitlines()[-1])
+    ran = printed("from tests.support import odd_calls; odd_calls.main()")
+    found: dict[str, str] = json.loads(ran.splitlines()[-1])
     return found
 
 

@@ -21,9 +21,11 @@ LONG = (
     "pages/test_tokenizer.py",
     "passes/test_alone.py",
     "passes/test_smollm2.py",
+    "search/test_saved.py",
     "search/test_search.py",
     "test_adding_a_view.py",
     "test_installed.py",
+    "text/test_stand_ins.py",
     "training/",
 )
 """Folders and files of tests/: each starts a server, or takes more than 10 seconds of a core."""

@@ -201,5 +201,10 @@ def outcome(call: str) -> str:
         return f"{type(wrong).__name__}: {wrong}"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print what came of every call, as JSON."""
     sys.stdout.write(json.dumps({call: outcome(call) for call in (*TAKEN, *REFUSED)}))
+
+
+if __name__ == "__main__":
+    main()
