@@ -21,11 +21,18 @@ class Drawn {
     this.host = root.querySelector(".sb-figure");
     offerDownloads(root, this);
     new ResizeObserver(() => { // told of a figure that is taken away, too, which has no width
-      if (this.shown && !this.fixed && this.host.clientWidth) globalThis.Plotly.Plots.resize(this.host);
+      if (!this.shown || !this.host.clientWidth) return;
+      if (!this.fixed) globalThis.Plotly.Plots.resize(this.host);
+      else if (this.width() !== this.host.layout.width) globalThis.Plotly.relayout(this.host, { width: this.width() });
     }).observe(this.host);
   }
 
   csv() { return this.data.csv; }
+
+  width() { // its own, or as much less as it can do with where its place is narrower
+    const { width, meta } = this.data.figure.layout;
+    return Math.max(meta?.least ?? width, Math.min(width, this.host.clientWidth));
+  }
 
   async draw(format) {
     const { figure, name } = this.data, Plotly = await whenPlotly();
@@ -46,11 +53,12 @@ class Drawn {
     this.says = says + text;
     const Plotly = await whenPlotly();
     if (says + text !== this.says) return; // a newer one is on its way
-    const { width, ...layout } = themed(data.figure.layout, text, grid);
-    this.fixed = layout.autosize === false; // its own width, scrolled where the page is narrower
-    await Plotly.react(this.host, data.figure.data, this.fixed ? { ...layout, width } : { ...layout, autosize: true },
+    const { width: _, ...layout } = themed(data.figure.layout, text, grid);
+    this.fixed = layout.autosize === false; // scrolled where the page is narrower
+    await Plotly.react(this.host, data.figure.data,
+      this.fixed ? { ...layout, width: this.width() } : { ...layout, autosize: true },
       { displayModeBar: false, responsive: false });
-    if (this.fixed && !this.shown) this.host.scrollLeft = this.host.scrollWidth; // where it is decided
+    if (this.fixed && !layout.meta?.least && !this.shown) this.host.scrollLeft = this.host.scrollWidth; // where it is decided
     this.shown = true;
   }
 }

@@ -222,6 +222,7 @@ def grid_layout(
     return {
         "autosize": False,
         "width": size * (n_heads + 2) + 60 + right,
+        "meta": {"least": 12 * (n_heads + 2) + 60 + right},  # so narrow it can still be read
         "height": size * rows + 50 + top,
         "margin": {"l": 60, "r": right, "t": top, "b": 50},
         "hoverlabel": {"align": "left"},

@@ -127,3 +127,17 @@ def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(
         kept.replace("\n", ""), timeout=SLOW
     )
     expect(page.get_by_role("button", name="Search", exact=True)).to_have_count(0)
+
+
+def test_a_map_of_sites_is_drawn_no_wider_than_its_place(page: Page, address: str) -> None:
+    open_page(page, address, do="compare")
+    expect(figures(page).first).to_be_visible(timeout=SLOW)
+    for width in (1280, 1000, 700):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            """w => { const figures = [...document.querySelectorAll(".sb-figure")]
+              .filter(e => e.clientWidth);
+            return innerWidth === w && figures.length
+              && figures.every(e => e.scrollWidth <= e.clientWidth); }""",
+            arg=width,
+        )
