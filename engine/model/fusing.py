@@ -26,9 +26,6 @@ _ACTIVATIONS: dict[tuple[str, str], Callable[[Tensor], Tensor]] = {
 }
 """oneDNN's names of activation functions, and torch's formulas."""
 
-_LANES = 16
-"""Floats that a processor's widest registers hold."""
-
 
 def suits(weight: Tensor) -> bool:
     """Whether oneDNN is there and takes it as it lies."""
@@ -41,43 +38,10 @@ def product(
 ) -> Tensor:
     """vectors [n d_in] times weight [d_out d_in], plus bias [d_out], by oneDNN, with the activation
     function of that name behind. Returns: [n d_out]."""
-    if _fill_a_register(vectors) and after == ("none", ""):
-        across = _pointwise(weight, vectors, None, after).T
-        result = vectors.new_empty(across.shape)
-        return result.copy_(across) if bias is None else torch.add(across, bias, out=result)
-    return _pointwise(vectors, weight, bias, after)
-
-
-def gated_product(
-    vectors: Tensor,
-    gate: tuple[Tensor, Tensor | None],
-    up: tuple[Tensor, Tensor | None],
-    after: tuple[str, str],
-) -> Tensor:
-    """after(vectors gate) * vectors up of vectors [n d_in] and two weights [d_out d_in], each with
-    its bias [d_out] or None. Returns: [n d_out], laid out in memory as is quickest."""
-    (gate_weight, gate_bias), (up_weight, up_bias) = gate, up
-    times = torch.ops.mkldnn._linear_pointwise.binary
-    if gate_bias is None and up_bias is None and _fill_a_register(vectors):
-        gated = _pointwise(gate_weight, vectors, None, after)
-        result: Tensor = times(up_weight, gated, vectors, None, "mul").T
-        return result
-    gated = _pointwise(vectors, gate_weight, gate_bias, after)
-    if up_bias is None:
-        return times(vectors, gated, up_weight, None, "mul")
-    return gated.mul_(_pointwise(vectors, up_weight, up_bias, ("none", "")))
-
-
-def _pointwise(left: Tensor, right: Tensor, bias: Tensor | None, after: tuple[str, str]) -> Tensor:
-    """left [m d_in] times right [n d_in]. Returns: [m n]."""
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(left, right, bias, after[0], [], after[1])
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(
+        vectors, weight, bias, after[0], [], after[1]
+    )
     return result
-
-
-def _fill_a_register(vectors: Tensor) -> bool:
-    """Whether vectors are so many that the product is quicker the other way round, the weights
-    first: it then takes one vector a lane, 16 lanes at a time. The sums are the same to the bit."""
-    return _LANES // 2 < len(vectors) <= _LANES
 
 
 def fuse(model: nn.Module) -> None:
@@ -109,7 +73,11 @@ class _GatedMLP(nn.Module):
         ):
             return super().forward(x, *args, **kwargs)
         flat = x.reshape(-1, x.shape[-1])
-        gated = gated_product(flat, (gate.weight, gate.bias), (up.weight, up.bias), self._after)
+        gated = product(flat, gate.weight, gate.bias, self._after)
+        if up.bias is None:
+            gated = torch.ops.mkldnn._linear_pointwise.binary(flat, gated, up.weight, None, "mul")
+        else:
+            gated *= product(flat, up.weight, up.bias)
         return self.down_proj(gated.view(*x.shape[:-1], -1))
 
 
