@@ -11,7 +11,13 @@ const whenCircuitsVis = () => new Promise(done => {
 class View {
   constructor(root) {
     this.host = root.querySelector(".sb-circuitsvis");
+    new MutationObserver(() => this.name()).observe(this.host, { childList: true, subtree: true });
     offerDownloads(root, this);
+  }
+
+  // What it draws on says that it is a picture, but not of what.
+  name() {
+    this.host.querySelectorAll("canvas:not([aria-label])").forEach(e => e.setAttribute("aria-label", this.data.title));
   }
 
   csv() {
@@ -45,6 +51,7 @@ class View {
   async update(data) {
     const says = JSON.stringify([data.heads, data.values, data.tokens, data.most]);
     this.data = data;
+    this.host.classList.toggle("dark", isDark(this.host.parentElement));
     if (says === this.says) return;
     this.says = says;
     const CircuitsVis = await whenCircuitsVis();

@@ -204,7 +204,7 @@ class Generation {
         for (const run of RUNS.slice(0, 2)) {
           const bar = make("span", "parts");
           bar.title = `Here the texts part, step ${step.index}`;
-          bar.setAttribute("role", "separator"); bar.setAttribute("aria-label", bar.title);
+          bar.setAttribute("role", "listitem"); bar.setAttribute("aria-label", bar.title);
           this.boxes[run].append(bar);
         }
       }
