@@ -54,6 +54,8 @@ model's shape is named: speed does not depend on them. nnsight runs in an enviro
 On a processor, linear layers go by oneDNN instead of torch's own choice, and gated MLPs, RMS norms
 and written-out GELUs in one step (`engine/model/kernels.py`, `fusing.py`): the same formulas,
 faster; the rows of a sweep are shared out to the cores. A rival that loads a model has none of it.
+One row alone (a toggle, a first look) has it in the unembedding only, and else goes as its family
+wrote it: so it equals plain hooks where a model lets the last digit grow.
 
 """
 

@@ -5,7 +5,7 @@ kernels are made for large square ones. A language model's are not square: few v
 outputs. oneDNN, which torch brings along, takes as little as a third of the time onto a vocabulary,
 two thirds for some tens of vectors, and a little less for hundreds; torch's compiler calls it by
 an operation that takes tensors as they lie and copies nothing, and so do we. A graphics card, other
-dtypes, gradients and the very small go torch's own way.
+dtypes, gradients, the very small, and passes that are to be `as_written` go torch's own way.
 
 GELUs: one written out in eight operations reads and writes its input eight times; torch has it in
 one. What else is one step instead of several is in `fusing`.
@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from .fusing import fuse, product, suits
+from .fusing import as_written as as_written
+from .fusing import fuse, is_as_written, product, suits
 
 _WRITTEN_OUT = ("NewGELUActivation", "FastGELUActivation")
 
@@ -53,6 +54,9 @@ def by_onednn(model: nn.Module) -> None:
             layer.__class__ = _Linear
         elif type(layer) is Conv1D and suits(layer.weight.T):
             layer.__class__ = _Conv1D
+    last = getattr(model, "get_output_embeddings", lambda: None)()
+    if isinstance(last, _Linear):
+        last.is_last = True
     fuse(model)
 
 
@@ -72,13 +76,20 @@ def written_into(module: nn.Module, memory: Tensor) -> Iterator[None]:
 
 class _Linear(nn.Linear):
     memory: Tensor | None = None
+    is_last = False
+    """Whether it is the unembedding: behind it nothing grows."""
 
     def forward(self, vectors: Tensor) -> Tensor:
+        if is_as_written() and not self.is_last:
+            return super().forward(vectors)
         return linear(vectors, self.weight, self.bias, self.memory)
 
 
 class _Conv1D(Conv1D):
     def forward(self, vectors: Tensor) -> Tensor:
+        if is_as_written():
+            own: Tensor = super().forward(vectors)  # type: ignore[no-untyped-call]
+            return own
         return linear(vectors, self.weight.T, self.bias)
 
 

@@ -6,7 +6,8 @@ store keeps (late joining). Rows of different length never share a pass, and onl
 asked for are unembedded. No hook outlives its pass.
 
 The pass is driven by the ids of all its rows: masks and position embeddings are made for them, the
-rows' residuals are put in at the layers where they join.
+rows' residuals are put in at the layers where they join. A row alone in the blocks goes as its
+family wrote them; several go by the faster kernels.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import EngineError, TokenError
-from ..model.kernels import written_into
+from ..model.kernels import as_written, written_into
 from ..model.model import Model
 from ..model.threads import fitting
 from ..model.through import hidden_of
@@ -56,20 +57,6 @@ class RowResult:
     captured: dict[Capture, Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Residuals:
-    """The clean residual stream of one text: entering each layer, and leaving the last.
-
-    `stream`: [n_layers + 1, pos, d_model].
-    """
-
-    stream: Tensor
-
-    @property
-    def nbytes(self) -> int:
-        return self.stream.nbytes
-
-
 def run(model: Model, rows: Sequence[Row]) -> list[RowResult]:
     """Run rows through a model, on its worker's thread.
 
@@ -94,7 +81,7 @@ def clean_stream(model: Model, ids: tuple[int, ...]) -> Tensor:
     Raises: TokenError for ids the model cannot read.
     """
     check_ids(model, ids)
-    return _residuals(model, [ids])[ids].stream
+    return _clean_streams(model, [ids])[ids]
 
 
 def unembed(model: Model, vectors: Tensor, memory: Tensor | None = None) -> Tensor:
@@ -202,8 +189,9 @@ def _halving(
 
 def is_out_of_memory(wrong: Exception) -> bool:
     """Whether an error is the device's memory giving out, however torch words it."""
-    message = str(wrong).lower()
-    return isinstance(wrong, torch.OutOfMemoryError) or "can't allocate memory" in message
+    return (
+        isinstance(wrong, torch.OutOfMemoryError) or "can't allocate memory" in str(wrong).lower()
+    )
 
 
 def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
@@ -214,6 +202,8 @@ def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
             _join_late(model, rows, stack)
         stack.enter_context(fitting(model, sum(len(row.ids) for row in rows)))
         stack.enter_context(_edited(model, rows, results))
+        running = sum(_joins(model, row) < model.shape.n_layers for row in rows)
+        stack.enter_context(as_written(running <= 1))
         picked = [(r, p) for r, row in enumerate(rows) for p in row.logits_at]
         stack.enter_context(trimmed(model.unembed, picked))
         logits = model(torch.tensor([row.ids for row in rows], device=model.device))
@@ -228,32 +218,32 @@ def _join_late(model: Model, rows: list[Row], stack: ExitStack) -> None:
     """Have each row enter at the layer where it joins, from its clean residual stream."""
     joins = [_joins(model, row) for row in rows]
     last = _last(model, rows)
-    clean = _residuals(model, list(dict.fromkeys(row.ids for row in rows)))
+    clean = _clean_streams(model, list(dict.fromkeys(row.ids for row in rows)))
     for layer, block in enumerate(model.blocks):
         if layer < joins[0] or layer > last:
             stack.enter_context(skipped(block, model.block_gives))
     for layer in sorted(set(joins)):
         ids = [row.ids for row, at in zip(rows, joins, strict=True) if at == layer]
-        new = [clean[text].stream[layer] for text in ids]
+        new = [clean[text][layer] for text in ids]
         stack.enter_context(joined(model, layer, torch.stack(new), layer == joins[0]))
     for layer in range(joins[0], min(last + 1, model.shape.n_layers)):
         stack.enter_context(cut(model, layer, len(rows)))
 
 
-def _residuals(model: Model, texts: list[tuple[int, ...]]) -> dict[tuple[int, ...], Residuals]:
-    """The clean residuals of texts of one length: from the store, else by running them."""
-    result = {ids: model.store.get(ids) for ids in texts}
-    missing = [ids for ids, kept in result.items() if kept is None]
+def _clean_streams(model: Model, texts: list[tuple[int, ...]]) -> dict[tuple[int, ...], Tensor]:
+    """The clean streams of texts of one length: from the store, else by running them."""
+    result: dict[tuple[int, ...], Tensor] = {t: model.store[t] for t in texts if t in model.store}
+    missing = [ids for ids in texts if ids not in result]
     each = max(1, CHUNK_BYTES // row_bytes(model, Row(texts[0])))
     for start in range(0, len(missing), each):
         part = missing[start : start + each]
-        for ids, residuals in zip(part, _run_clean(model, part), strict=True):
-            result[ids] = residuals
-            model.store.keep(ids, residuals)
-    return {ids: kept for ids, kept in result.items() if kept is not None}
+        for ids, stream in zip(part, _run_clean(model, part), strict=True):
+            result[ids] = stream
+            model.store.keep(ids, stream)
+    return result
 
 
-def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Residuals]:
+def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Tensor]:
     layers: list[Tensor] = []
 
     def before(_block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -264,13 +254,13 @@ def _run_clean(model: Model, texts: list[tuple[int, ...]]) -> list[Residuals]:
 
     with ExitStack() as stack:
         stack.enter_context(fitting(model, sum(map(len, texts))))
+        stack.enter_context(as_written(len(texts) == 1))
         for block in model.blocks:
             stack.callback(block.register_forward_pre_hook(before, with_kwargs=True).remove)
         stack.callback(model.blocks[-1].register_forward_hook(after).remove)
         stack.enter_context(trimmed(model.unembed, [(0, 0)]))
         model(torch.tensor(texts, device=model.device))
-    streams = torch.stack(layers, dim=1)  # [batch n_layers+1 pos d_model]
-    return [Residuals(stream.clone()) for stream in streams]
+    return [stream.clone() for stream in torch.stack(layers, dim=1)]
 
 
 def _edited(model: Model, rows: list[Row], results: list[RowResult]) -> Any:

@@ -15,7 +15,7 @@ from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
 from engine.model import kernels
-from engine.model.kernels import by_onednn, linear, prepare, written_into
+from engine.model.kernels import as_written, by_onednn, linear, prepare, written_into
 from engine.registry import load
 from tests.support.tiny_models import Tiny
 
@@ -97,6 +97,23 @@ def test_wide_outputs_are_written_where_asked_and_only_for_a_while(d_out: int) -
             assert (found.data_ptr() == memory.data_ptr()) == (d_out > 4096)
         torch.testing.assert_close(layer(second), meant[1])
         torch.testing.assert_close(found, meant[0])
+
+
+def test_as_written_only_the_unembedding_goes_by_onednn(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "_FEW_WEIGHTS", 0)
+    model = load(str(tiny("llama")))
+    ids = torch.zeros(2, 3, dtype=torch.long)
+
+    def work() -> None:
+        with as_written():
+            model(ids)
+
+    called = model.worker.run(lambda: counts(work))
+    assert called[ONEDNN] == 1 and called["aten::rms_norm"] == 0
+    block: Any = model.blocks[0]
+    assert model.worker.run(lambda: goes_by_onednn(lambda: block.mlp(torch.ones(1, 3, 32))))
 
 
 def test_gradients_go_through_the_same_model() -> None:

@@ -43,9 +43,7 @@ def reference(smollm2: str) -> Reference:
 
 
 def close(found: Any, meant: Any) -> None:
-    """To 1e-4, and 2e-5 of the figure: its stream grows to thousands, and logits of the plain model
-    in 32 bits are themselves up to 1e-4 from those in 64."""
-    np.testing.assert_allclose(np.asarray(found), np.asarray(meant), atol=1e-4, rtol=2e-5)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(meant), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -93,21 +91,22 @@ def test_random_changes_equal_plain_hooks(smollm2: str, reference: Reference) ->
         where = tuple(sorted(rng.sample(range(len(ids)), rng.randint(1, len(ids)))))
         found = engine.next_token(replace(e, positions=",".join(map(str, where))), k=20)
         rows[e.prompt].append((found, ids, Change(kind, layer, index, where, ways[method])))
-    moved, off = [], []
+    moved = []
     for same in rows.values():
         _, ids, _ = same[0]
         clean = reference.logits(ids)[-1]
         for start in range(0, len(same), 15):
             part = same[start : start + 15]
             every = reference.each_logits([(ids, [change]) for _, ids, change in part])
-            for (found, _, _), logits in zip(part, every, strict=True):
+            for (found, _, change), logits in zip(part, every, strict=True):
                 close(found.clean.logits, clean[found.clean.ids.tolist()])
-                meant = logits[-1][found.ablated.ids.tolist()]
+                top = found.ablated.ids.tolist()
+                meant = logits[-1][top]
+                if np.abs(found.ablated.logits - meant.numpy()).max() > 2e-5:
+                    meant = reference.logits(ids, [change])[-1][top]  # read alone, as we read it
                 close(found.ablated.logits, meant)
-                off.append(float(np.abs(found.ablated.logits - meant.numpy()).max()))
                 moved.append(float(found.kl))
     assert sum(kl > 1e-4 for kl in moved) > 100
-    assert sum(one <= 1e-4 for one in off) >= 295
 
 
 def test_lens_attention_generation_and_sweep_equal_the_plain_model(
