@@ -24,8 +24,6 @@ components.library("plotly")
 
 
 def circuits(reading: state.Reading) -> None:
-    if st.session_state.pop("_whole", False):
-        st.rerun()
     choice("Do", "do", MODES, bare=True)
     with errors_shown():
         mode = st.session_state["do"]

@@ -13,7 +13,8 @@ from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.pairs_form import Chosen, pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.sweep import views as sweep_views
-from pages._parts.switches import switches
+from pages._parts.switches import not_known, switches
+from pages._parts.table import Rows
 from pages._parts.text import plain
 
 components.library("plotly")
@@ -29,23 +30,25 @@ def swept(reading: state.Reading) -> None:
             if not reading.errors:
                 result = work.ask(sweep_views.KEY, question).result
     left, right = beside_switches(shape.n_heads)
+    rows = sweep_views.most_changed(result) if result else []
     with left:
-        switches(e.ablations, shape, sweep_views.tint(result) if result else None)
+        tint = sweep_views.tint(result) if result else not_known(shape)
+        switches(e.ablations, shape, tint, sweep_views.ticked_sites(rows))
     with right:
         if question is not None and chosen is not None:
             sweep_views.progress(result)
             if result is not None:
-                _told(e, result, chosen)
+                _told(e, result, chosen, rows)
     if result is not None and result.done and question is not None and chosen is not None:
         sweep_views.picture(result, question, chosen)
 
 
-def _told(e: engine.Experiment, result: engine.SweepResult, chosen: Chosen) -> None:
+def _told(e: engine.Experiment, result: engine.SweepResult, chosen: Chosen, rows: Rows) -> None:
     together = None
     with errors_shown():
         together = sweep_views.together(e, result, chosen)
     sweep_views.summary(result, together)
-    sweep_views.sites(result)
+    sweep_views.sites(result, rows)
     st.caption(plain(" ".join((sweep_views.explanation(result), *result.notes))))
 
 

@@ -16,6 +16,7 @@ class Thumbnails {
     for (const name of ["bar", "frame", "all", "grid", "says", "key", "modes"]) this[name] = root.querySelector("." + name);
     this.mode = "look";
     this.buttons = [];
+    this.threshold = new Threshold(root.querySelector(".threshold"), this);
     this.grid.addEventListener("click", e => {
       const head = e.target.closest("[data-i]");
       if (head) this.act(+head.dataset.i, (this.mode === "switch") !== (e.altKey || e.shiftKey));
@@ -69,27 +70,41 @@ class Thumbnails {
 
   off(i) { return this.picked.has(i) !== (this.data.verb === "keep"); }
 
-  written(name, value) {
+  written(value, name = this.data.score) {
     if (value === null || value === undefined) return "–";
     return (this.data.signed && value > 0 ? "+" : "") + value.toFixed(2).replace("-", "−") + (name === "entropy" ? " nats" : "");
   }
 
   tell(i) {
-    if (i === null) { this.says.textContent = this.data.hint; return; }
-    const scores = Object.entries(this.data.scores).map(([name, of]) => `${name.replace("_", " ")} ${this.written(name, of[i])}`);
+    if (i === null) { this.says.textContent = this.threshold.says() || this.data.hint; return; }
+    const scores = Object.entries(this.data.scores).map(([name, of]) =>
+      `${name.replace("_", " ")} ${name === this.data.score && this.threshold.told(i) || this.written(of[i], name)}`);
     this.says.textContent = `${this.name(i)} · ${this.off(i) ? "off" : "on"} · ${this.data.run}: ${scores.join(" · ")}`;
   }
+
+  outline(told) { // the bar's: a head -> its score and rank
+    this.told = told;
+    this.buttons.forEach((_, i) => this.mark(i));
+    this.tell(null);
+  }
+
+  isMlp() { return false; }
+
+  actOn(asked) { this.api.setTriggerValue("acted", asked); }
 
   mark(i) {
     if (this.absent.has(i)) return;
     this.buttons[i].classList.toggle("off", this.off(i));
     this.buttons[i].setAttribute("aria-pressed", String(this.chosen.has(i)));
+    this.buttons[i].classList.toggle("outlined", Boolean(this.told?.has(i)));
+    if (this.told?.has(i)) this.buttons[i].setAttribute("aria-description", this.told.get(i));
+    else this.buttons[i].removeAttribute("aria-description");
     this.buttons[i].setAttribute("aria-label", this.name(i) + (this.off(i) ? ", off" : ""));
   }
 
   fits() { // the width of a thumbnail that lets the layers fit a screen and the heads the page
     const { layers, heads } = this.data, width = this.bar.clientWidth || 800;
-    return Math.max(12, Math.floor(Math.min((width - NAMES) / heads - GAP, Math.max(24, 660 / layers), 92)));
+    return Math.max(12, Math.floor(Math.min((width - NAMES) / heads - GAP, Math.max(24, 630 / layers), 92)));
   }
 
   build() {
@@ -140,7 +155,7 @@ class Thumbnails {
       const [x, y] = [b.offsetLeft * ratio, b.offsetTop * ratio];
       context.drawImage(this.head(i, dark), x, y, this.cell * ratio, this.cell * ratio);
       this.mark(i);
-      if (this.numbers) this.labels[i].textContent = this.written("", this.data.scores[this.data.score][i]);
+      if (this.numbers) this.labels[i].textContent = this.written(this.data.scores[this.data.score][i], "");
     });
     const ramp = Array.from({ length: 96 }, (_, i) => this.data.signed ? i / 47.5 - 1 : i / 95);
     const key = this.key.querySelector("canvas").getContext("2d");
@@ -165,7 +180,7 @@ class Thumbnails {
       const x = 44 + i % heads * step, y = 62 + Math.floor(i / heads) * step;
       parts.push(picture(this.head(i, false), x, y, cell, cell));
       if (this.off(i)) parts.push(`<path d="M${x} ${y}l${cell} ${cell}m0 ${-cell}l${-cell} ${cell}" stroke="${PALETTE.ink}" opacity=".7"/>`);
-      parts.push(label(x + cell / 2, y + cell + 10, this.written("", this.data.scores[score][i]), { size: 9 }));
+      parts.push(label(x + cell / 2, y + cell + 10, this.written(this.data.scores[score][i], ""), { size: 9 }));
     });
     await saveDrawing(svgOf(width, height, parts), width, height, name, format);
   }
@@ -177,7 +192,7 @@ class Thumbnails {
     const other = was?.layers !== d.layers || was?.heads !== d.heads || String(was?.absent) !== String(d.absent);
     if (other || this.fits() !== this.cell) this.build();
     else this.paint();
-    this.says.textContent = d.hint;
+    this.threshold.update(d.scores[d.score], d.orders, d.marked);
   }
 }
 

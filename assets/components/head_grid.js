@@ -5,7 +5,7 @@ const GRIDS = new WeakMap(); // parentElement -> Grid (the module is shared by e
 
 const MOST = 34, LEAST = 11; // pixels of a cell
 
-const signed = v => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(3);
+const RANKED = 18; // pixels of a cell that has room for its rank
 
 function tint(value, most) {
   if (value === null || value === undefined || !most) return null;
@@ -21,6 +21,7 @@ class Grid {
     this.root = root;
     this.picked = new Set();
     this.anchor = null;
+    this.bar = new Threshold(root.querySelector(".threshold"), this, TOPS[0]);
     this.listen();
   }
 
@@ -119,17 +120,30 @@ class Grid {
     return head === this.heads ? `MLP${layer}` : `L${layer}H${head}`;
   }
 
-  off(i) { return this.keep ? !this.picked.has(i) && (i % (this.heads + 1) !== this.heads || this.keepMlps) : this.picked.has(i); }
+  off(i) { return this.keep ? !this.picked.has(i) && (!this.isMlp(i) || this.keepMlps) : this.picked.has(i); }
+
+  written(value) { return (value < 0 ? "−" : this.signed ? "+" : "") + Math.abs(value).toFixed(3); }
 
   tell(i) {
-    if (i === null) { this.says.textContent = this.hint; return; }
-    const value = this.values?.[i];
-    const known = value !== null && value !== undefined;
-    const rank = known ? 1 + this.values.filter(v => v !== null && Math.abs(v) > Math.abs(value)).length : 0;
+    if (i === null) { this.says.textContent = this.bar.says() || this.hint; return; }
     const state = this.off(i) ? (this.keep ? "not kept, off" : "off") : (this.keep && this.picked.has(i) ? "kept" : "on");
-    this.says.textContent = `${this.name(i)} · ${state}` +
-      (known ? ` · ${this.valueName} ${signed(value)} (${rank} of ${this.cells.length - this.absent.size})` : "");
+    const told = this.bar.told(i);
+    this.says.textContent = `${this.name(i)} · ${state}` + (told ? ` · ${this.valueName} ${told}` : "");
   }
+
+  outline(told, ranks) { // the bar's: a cell -> its number and rank
+    this.grid.classList.toggle("ranked", this.cells[0].offsetWidth >= RANKED);
+    this.cells.forEach((cell, i) => {
+      cell.classList.toggle("outlined", told.has(i));
+      if (told.has(i)) { cell.setAttribute("aria-description", told.get(i)); cell.dataset.rank = ranks.get(i) ?? ""; }
+      else cell.removeAttribute("aria-description");
+    });
+    if (!this.dragging) this.tell(null);
+  }
+
+  isMlp(i) { return i % (this.heads + 1) === this.heads; }
+
+  actOn(asked) { this.api.setTriggerValue("acted", asked); }
 
   set(i, picked) {
     if (this.absent.has(i)) return; // a drag may pass over it
@@ -216,14 +230,15 @@ class Grid {
     if (rebuilt || this.rev !== d.rev) this.picked = new Set(d.picked);
     this.rev = d.rev;
     if (fresh) this.cells.forEach((_, i) => this.show(i));
-    this.values = d.values;
-    const most = d.values ? Math.max(...d.values.map(v => Math.abs(v ?? 0))) : 0;
+    const known = (d.values ?? []).filter(v => v !== null), most = Math.max(0, ...known.map(Math.abs));
+    this.signed = d.orders[0] === "size";
+    this.grid.classList.toggle("tinted", known.length > 0);
     this.cells.forEach((cell, i) => {
       const value = d.values?.[i], color = tint(d.flipped && value ? -value : value, most);
       color ? cell.style.setProperty("--tint", color) : cell.style.removeProperty("--tint");
     });
     this.chips.replaceChildren(...d.chips.map(c => this.chip(c)));
-    if (!this.dragging) this.tell(null);
+    this.bar.update(d.values, d.orders, d.marked);
   }
 }
 

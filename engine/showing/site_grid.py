@@ -54,7 +54,8 @@ class SiteGrid:
 
     `name`: what the number is, with its unit. `signed`: whether it lies on both sides of 0, which
     is then the middle of the colours. `less_is_better`: whether red, which is always the worse for
-    the answer, is above 0 and blue below.
+    the answer, is above 0 and blue below. `least_first`: whether the site with the least number is
+    the one that matters most.
     """
 
     heads: Float[np.ndarray, "layer head_index"]
@@ -62,6 +63,7 @@ class SiteGrid:
     name: str
     signed: bool = False
     less_is_better: bool = False
+    least_first: bool = False
 
     @classmethod
     def of(
@@ -92,6 +94,14 @@ class SiteGrid:
             every += [Head(layer, head) for head in range(n_heads)]
             every.append(MLP(layer))
         return [site for site in every if not np.isnan(self[site])]
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """Which numbers may come first when sites are ranked, the first of these by itself: by
+        "size", of those "below" or "above" 0; or the "greatest", or the "least"."""
+        if self.signed:
+            return ("size", "below", "above")
+        return ("least", "greatest") if self.least_first else ("greatest", "least")
 
     @property
     def drawn(self) -> Float[np.ndarray, "layer column"]:

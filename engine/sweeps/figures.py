@@ -17,10 +17,13 @@ ASPECTS = {
 """What of a metric can be looked at."""
 
 
-def sense(metric: str, show: str) -> tuple[str, bool, bool]:
-    """What numbers are called, whether they have two signs, and whether less is better."""
-    signed = show in ("change", "estimate")
-    return f"{METRIC_NAMES[metric]}\n{ASPECTS[show]}", signed, signed and metric in LESS_IS_BETTER
+def sense(metric: str, show: str) -> tuple[str, bool, bool, bool]:
+    """What numbers are called, whether they have two signs, whether less is better, and whether the
+    site with the least is the one that matters most: of a mean, where ablating it is to the
+    answer's harm."""
+    signed, less_is_better = show in ("change", "estimate"), metric in LESS_IS_BETTER
+    name = f"{METRIC_NAMES[metric]}\n{ASPECTS[show]}"
+    return name, signed, signed and less_is_better, show == "mean" and not less_is_better
 
 
 def site_texts(

@@ -236,7 +236,7 @@ class SweepResult:
         if self.positions is None:
             raise ExperimentError("This sweep was not made position by position.")
         metric = self._checked(metric, show)
-        both, (name, signed, less) = self._both(metric, show), sense(metric, show)
+        both, (name, signed, less, _) = self._both(metric, show), sense(metric, show)
         rows = {site: at(both, site) for site in self.sites}
         labels = [f"{p} {escape(visible(piece))}".rstrip() for p, piece in self._pieces()]
         tint = colours(np.array([*rows.values()]), signed, less)

@@ -47,12 +47,12 @@ def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:
     )
 
 
-_head_grid = _mounted("head_grid")
+_head_grid = _mounted("head_grid", "threshold")
 _token_strip = _mounted("token_strip", "elements")
 _rankings = _mounted("rankings", "elements", "drawing", "downloads")
 _token_rows = _mounted("token_rows", "elements")
 _figure = _mounted("figure", "downloads", isolate_styles=False)
-_attention_grid = _mounted("attention_grid", "heat", "drawing", "downloads")
+_attention_grid = _mounted("attention_grid", "threshold", "heat", "drawing", "downloads")
 _circuitsvis = _mounted("circuitsvis", "heat", "drawing", "downloads", isolate_styles=False)
 _generation = _mounted("generation", "elements", "drawing", "downloads")
 _steps_feed = _mounted("steps_feed")
@@ -62,14 +62,18 @@ _LIBRARIES = {
 }
 
 
-def head_grid(data: dict[str, Any], *, key: str, on_picked: Callable, on_removed: Callable) -> None:
-    """Switches for every head and MLP; `picked` (cells) and `removed` (a site) are in its state."""
+def head_grid(
+    data: dict[str, Any], *, key: str, on_picked: Callable, on_removed: Callable, on_acted: Callable
+) -> None:
+    """Switches for every head and MLP; `picked` (cells), `removed` (a site) and `acted` (what is
+    asked of the cells outlined) are in its state."""
     _head_grid(
         key=key,
         data=data,
         default={"picked": data["picked"]},
         on_picked_change=on_picked,
         on_removed_change=on_removed,
+        on_acted_change=on_acted,
     )
 
 
@@ -94,10 +98,17 @@ def figure(data: dict[str, Any], *, key: str) -> None:
 
 
 def attention_grid(
-    header: dict[str, Any], shades: bytes, *, key: str, on_picked: Callable, on_chosen: Callable
+    header: dict[str, Any],
+    shades: bytes,
+    *,
+    key: str,
+    on_picked: Callable,
+    on_chosen: Callable,
+    on_acted: Callable,
 ) -> None:
     """Every head's pattern as a thumbnail, one signed byte a pixel; `picked` (the heads named as
-    switched) and `chosen` (those to look at) are in its state, as cells counted layer by layer."""
+    switched), `chosen` (those to look at) and `acted` (what is asked of those outlined) are in its
+    state, as cells counted layer by layer."""
     written = json.dumps(header).encode()
     _attention_grid(
         key=key,
@@ -105,6 +116,7 @@ def attention_grid(
         default={"picked": header["picked"], "chosen": header["chosen"]},
         on_picked_change=on_picked,
         on_chosen_change=on_chosen,
+        on_acted_change=on_acted,
     )
 
 

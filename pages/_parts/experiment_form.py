@@ -61,7 +61,7 @@ def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
     Where what is told outside of it would no longer be true, the whole page follows.
     """
     wrong, runs = bool(state.wrong_link() or state.read().errors), count()
-
+    sidebar = state.verb()
     polls = follows and work.is_going()
 
     @st.fragment(run_every=work.EVERY if polls and not wrong else None)
@@ -70,7 +70,8 @@ def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
         if alone:
             state.recall()
         reading = state.read()
-        if alone and (wrong or reading.errors or st.session_state.get(_SHARE)):
+        told = sidebar == state.verb() and not st.session_state.get(_SHARE)
+        if alone and (wrong or reading.errors or not told):
             st.rerun()
         if alone:
             state.remember(reading.experiment)

@@ -164,6 +164,11 @@ def set_ablations(ablations: engine.Ablations) -> None:
     st.session_state["sites"] = engine.print_sites(ablations.sites)
 
 
+def verb() -> tuple[str, bool]:
+    """What becomes of the sites named, and whether MLPs not named are off, as the widgets say."""
+    return st.session_state["verb"], st.session_state["mlps"]
+
+
 def set_changes(changes: Iterable[engine.Change]) -> None:
     """Set the further changes, one a line."""
     st.session_state["changes"] = "\n".join(map(str, changes))

@@ -1,14 +1,19 @@
-"""The head grid, its list of what is switched, and undo and clear, around an experiment's sites."""
+"""The head grid, its list of what is switched, and undo and clear, around an experiment's sites;
+and what a click does with the sites that are outlined in a tinted grid."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
 import engine
 from pages._parts import components, state
+from pages._parts.circuits import library
 
 _GRID = "head_grid"
+_OPENS = "_opens_circuit"
 _MOST_CHIPS = 60
 
 
@@ -16,9 +21,12 @@ def switches(
     ablations: engine.Ablations,
     shape: engine.Shape,
     tint: engine.SiteGrid | None = None,
+    ticked: Iterable[engine.Site] = (),
 ) -> None:
     """Draw the switches. `tint` colours the cells: blue what is above 0, red what is below; the
-    other way round where less is better."""
+    other way round where less is better; and gives them the bar by which those that come first are
+    outlined. `ticked`: the sites of a table's rows, which are outlined instead once they change."""
+    open_circuit()
     ss = st.session_state
     folded = engine.fold_sites(_present(ablations.sites, shape), shape)
     picked = _cells(folded, shape)
@@ -36,7 +44,9 @@ def switches(
             "verb": ablations.verb,
             "mlps": ablations.mlps,
             "values": tint and tint.tint(),
-            "value_name": tint.name.replace("\n", ", ") if tint else "",
+            "value_name": _told(tint) if tint else "",
+            "orders": list(tint.orders) if tint else [],
+            "marked": _cells([*ticked], shape),
             "flipped": bool(tint and tint.less_is_better),
             "chips": chips,
             "hint": "Click, drag or shift-click cells; row and column names switch them all.",
@@ -44,10 +54,16 @@ def switches(
         key=_GRID,
         on_picked=lambda: _on_picked(shape),
         on_removed=lambda: _on_removed(shape),
+        on_acted=lambda: _on_acted(shape, tint),
     )
     if len(folded) > _MOST_CHIPS:
         st.caption(f"… and {len(folded) - _MOST_CHIPS} more; the box below names all.")
     sites_box(ablations)
+
+
+def not_known(shape: engine.Shape) -> engine.SiteGrid:
+    """The tint of switches of whose numbers nothing is known yet: the bar has its place."""
+    return engine.SiteGrid.of(shape, {}, "not known yet")
 
 
 def sites_box(ablations: engine.Ablations) -> None:
@@ -80,6 +96,57 @@ def set_heads(heads: Iterable[engine.Head], shape: engine.Shape) -> None:
     others = [s for s in engine.resolve_sites(present, shape) if not isinstance(s, engine.Head)]
     absent = [site for site in named if site not in present]
     state.set_sites([*engine.fold_sites([*heads, *others], shape), *absent])
+
+
+def act_on(
+    sites: Collection[engine.Site],
+    asked: dict[str, Any],
+    tint: engine.SiteGrid,
+    shape: engine.Shape,
+) -> None:
+    """Do what is `asked` of sites that are outlined: switch them off, keep only them, or make them
+    a circuit, which is opened; in a callback. `tint`: the numbers by which they were outlined.
+
+    Where only heads were ranked (not `mlps`), what is kept keeps all MLPs.
+    """
+    ss = st.session_state
+    e = state.read().experiment
+    kept = engine.Ablations(engine.fold_sites(sites, shape), "keep", bool(asked.get("mlps")))
+    match asked.get("what"):
+        case "off" if sites:
+            state.set_ablations(without(sites, e.ablations, shape))
+        case "keep" if sites:
+            state.set_ablations(kept)
+        case "circuit" if sites:
+            task = ss["task"] if ss["over"] == "family" else ""
+            name = f"{len(sites)} by {_told(tint)}"
+            library.add([engine.circuit_left(kept, shape, name, e.model, task, e.method)])
+            ss["do"], ss[_OPENS] = "evaluate", True
+
+
+def open_circuit() -> None:
+    """Turn to the circuit that was made of what was outlined, if one was."""
+    if st.session_state.pop(_OPENS, False):
+        st.switch_page("pages/circuits.py")
+
+
+def without(
+    sites: Collection[engine.Site], now: engine.Ablations, shape: engine.Shape
+) -> engine.Ablations:
+    """What is switched now, with these heads and MLPs off too; the verb stays."""
+    present = _present(now.sites, shape)
+    absent = [site for site in now.sites if site not in present]
+    if now.verb == "ablate":
+        return replace(now, sites=(*engine.fold_sites([*present, *sites], shape), *absent))
+    named, mlps = set(engine.resolve_sites(present, shape)), now.mlps
+    if not mlps and any(isinstance(site, engine.MLP) for site in sites):
+        mlps, named = True, {*named, *shape.mlps}  # those that stay on are named from now on
+    left = engine.fold_sites(named.difference(sites), shape)
+    return engine.Ablations((*left, *absent), "keep", mlps)
+
+
+def _told(tint: engine.SiteGrid) -> str:
+    return tint.name.replace("\n", ", ")
 
 
 def _cells(sites: Sequence[engine.Site], shape: engine.Shape) -> list[int]:
@@ -117,6 +184,15 @@ def _on_picked(shape: engine.Shape) -> None:
     sites += [site for site in present if not isinstance(site, in_the_grid)]
     st.session_state["_grid_told"] = picked
     state.set_sites([*engine.fold_sites(sites, shape), *(s for s in named if s not in present)])
+
+
+def _on_acted(shape: engine.Shape, tint: engine.SiteGrid | None) -> None:
+    asked = st.session_state[_GRID]["acted"]
+    if tint is not None and isinstance(asked, dict):
+        there = _by_cell(shape)
+        cells = asked["cells"] if isinstance(asked.get("cells"), list) else ()
+        sites = [there[cell] for cell in cells if isinstance(cell, int) and cell in there]
+        act_on(sites, asked, tint, shape)
 
 
 def _on_removed(shape: engine.Shape) -> None:

@@ -2,18 +2,38 @@
 
 import csv
 import io
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import streamlit as st
 
+import engine
 from pages._parts.figure import python_of
 
 Rows = list[dict[str, object]]
+AnySite = TypeVar("AnySite", bound=engine.Site)
 
 
 def table(rows: Rows, name: str, python: str, *, shown: Rows) -> None:
     """Draw rows as they are `shown` to people, with their downloads."""
     st.dataframe(shown, hide_index=True, height="content" if len(shown) <= 14 else 500)
     downloads(rows, name, python)
+
+
+def table_of_sites(rows: Rows | dict[str, Any], key: str, **look: Any) -> None:
+    """Draw rows, or columns, in which each row is of a site, to be ticked: `ticked` tells which
+    are, and the grid above or beside outlines them."""
+    st.dataframe(
+        rows, key=key, on_select="rerun", selection_mode="multi-row", hide_index=True, **look
+    )
+
+
+def ticked(key: str, sites: Sequence[AnySite]) -> list[AnySite]:
+    """The sites of the rows that are ticked in the table of that key, of `sites` one a row; also
+    before it is drawn."""
+    kept = st.session_state.get(key)
+    rows = kept["selection"]["rows"] if kept else ()
+    return list(dict.fromkeys(sites[row] for row in rows if row < len(sites)))
 
 
 def downloads(rows: Rows, name: str, python: str) -> None:

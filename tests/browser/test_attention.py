@@ -7,8 +7,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from playwright.sync_api import Page, expect
 
+import engine
 from benchmarks.driving import serving, wait_until_up
 
 SLOW = 180_000
@@ -57,6 +59,26 @@ def test_a_click_looks_closer_and_shift_click_switches_off(page: Page, address: 
     expect(page.get_by_role("textbox", name="Sites")).to_have_value("0.4")
     page.get_by_role("button", name="Clear").click()
     expect(page.get_by_role("button", name="L0H4", exact=True)).to_be_visible()
+
+
+def test_the_bar_outlines_the_heads_of_the_highest_score_and_rows_do_the_same(
+    page: Page, address: str
+) -> None:
+    open_page(page, address, QUERY + "&score=induction")
+    scores = engine.attention_overview(
+        engine.Experiment("seq-gpt2", "1 2 3 1 2 3")
+    ).clean_scores.induction
+    first = sorted(np.ndindex(*scores.shape), key=lambda at: -scores[at])[:5]
+    page.get_by_role("button", name="5", exact=True).click()
+    for rank, (layer, head) in enumerate(first, 1):
+        expect(thumbnail(page, f"L{layer}H{head}")).to_have_attribute(
+            "aria-description", f"{scores[layer, head]:.2f} ({rank} of 48)"
+        )
+    page.locator("[data-testid=stDataFrame]").click(position={"x": 18, "y": 35 + 18})
+    expect(page.get_by_text(re.compile("^1 outlined: L0H0 "))).to_be_visible()
+    page.get_by_role("button", name="Keep only", exact=True).click()
+    expect(page).to_have_url(re.compile(r"ablations=keep\+0\.0&"))
+    expect(page.get_by_role("button", name="L0H1, off", exact=True)).to_be_visible()
 
 
 def test_the_keyboard_reaches_and_switches_heads(page: Page, address: str) -> None:

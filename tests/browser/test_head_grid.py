@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from benchmarks.driving import serving, wait_until_up
+from tests.support.some import some
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,45 @@ def test_a_value_tints_its_cell_by_sign_and_size(page: Page, grid: str) -> None:
     bare = page.get_by_role("checkbox", name="L0H1", exact=True)
     assert bare.evaluate("e => e.style.getPropertyValue('--tint')") == ""
     page.get_by_role("checkbox", name="L0H0", exact=True).hover()
-    expect(page.get_by_text("L0H0 · on · effect −1.000 (1 of 1056)")).to_be_visible()
+    expect(page.get_by_text("L0H0 · on · effect −1.000 (1 of 1023)")).to_be_visible()
+
+
+def test_the_bar_outlines_what_comes_first_and_tells_python_only_what_is_asked(
+    page: Page, grid: str
+) -> None:
+    page.goto(f"{grid}/?layers=4&heads=8")  # from −1, L0H0, by 1/32 a cell; L0H1 is not known
+    bar = page.get_by_role("slider", name="How many are outlined")
+    expect(bar).to_have_attribute("aria-valuenow", "5", timeout=60_000)
+    first = page.get_by_role("checkbox", name="L0H0", exact=True)
+    expect(first).to_have_attribute("aria-description", "−1.000 (1 of 31)")
+    expect(page.get_by_text(re.compile("^5 outlined: L0H0 −1.000 .1 of 31"))).to_be_visible()
+    bar.focus()
+    for key, text in (
+        ("ArrowRight", "6 of 31, to −0.813"),
+        ("PageUp", "16 of 31, to −0.438"),
+        ("End", "30 of 31, to +0.031"),
+        ("Home", "none"),
+    ):
+        page.keyboard.press(key)
+        expect(bar).to_have_attribute("aria-valuetext", text)
+    expect(page.get_by_role("button", name="Switch off")).to_be_disabled()
+    box = some(bar.bounding_box())
+    bar.hover(position={"x": 1, "y": 9})
+    page.mouse.down()
+    for share in (0.3, 0.55):
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + 60)  # off the bar, held
+    expect(bar).to_have_attribute("aria-valuenow", "9")  # 0.55² of the 30 that are not 0
+    page.mouse.up()
+    expect(page.get_by_text("got None")).to_be_visible()
+    page.get_by_role("combobox", name="Which come first").select_option("above 0")
+    page.get_by_role("checkbox", name="MLPs", exact=True).check()
+    page.get_by_role("button", name="5", exact=True).click()
+    last = page.get_by_role("checkbox", name="MLP3", exact=True)  # +3/32
+    expect(last).to_have_attribute("aria-description", "+0.094 (1 of 35)")
+    assert first.get_attribute("aria-description") is None
+    page.get_by_role("button", name="Keep only").click()
+    told = "{'what': 'keep', 'cells': [35, 34, 33], 'mlps': True}"  # no more are above 0
+    expect(page.get_by_text(f"got {told}")).to_be_visible()
 
 
 def test_a_large_grid_fits_and_tells_what_was_dragged(page: Page, grid: str) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
+import engine
 from benchmarks.toggle import save_gpt2_small
 
 SLOW = 180_000
 QUERY = "?model=seq-gpt2&over=family&task=months&n_pairs=6&method=mean_by_position"
+PAIRS = engine.task("months", "seq-gpt2", 6).pairs
 MAP = ".sb-figure .heatmaplayer"
 
 
@@ -29,12 +31,42 @@ def test_the_map_is_the_selector_and_tells_what_all_that_is_off_does(
 ) -> None:
     open_page(page, address)
     cell(page, "L0H0").hover()
-    expect(page.get_by_text(re.compile(r"L0H0 · on · logit difference.* of 54\)"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"L0H0 · on · logit difference.* of 48\)"))).to_be_visible()
     cell(page, "L0H0").click()
     cell(page, "MLP2").click()
     expect(page).to_have_url(re.compile(r"ablations=0\.0\+m2"))
     expect(page.get_by_text("All that is off, together")).to_be_visible()
     expect(page.locator(MAP)).to_be_visible()
+
+
+def test_the_first_heads_are_off_kept_or_a_circuit_by_one_click_and_rows_do_the_same(
+    page: Page, address: str
+) -> None:
+    open_page(page, address)
+    result = engine.sweep(engine.Experiment("seq-gpt2", method="mean_by_position"), PAIRS)
+    change = result.grid()
+    heads = [site for site in change.sites if isinstance(site, engine.Head)]
+    first = sorted(heads, key=lambda head: -abs(change[head]))[:5]
+    named = re.escape("+".join(map(str, sorted(first))))
+    page.get_by_role("button", name="Switch off", exact=True).click()
+    expect(page).to_have_url(re.compile(rf"ablations={named}&"))
+    best = cell(page, f"L{first[0].layer}H{first[0].head}")
+    expect(best).to_have_attribute("aria-description", re.compile(r"^−.*\(1 of 48\)$"))
+    expect(best).not_to_be_checked()
+    page.get_by_role("button", name="Keep only", exact=True).click()
+    expect(page).to_have_url(re.compile(rf"ablations=keep\+{named}&"))
+    expect(page.get_by_text("MLPs not named are off too")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page).to_have_url(re.compile(rf"ablations={named}&"))
+    expect(page.get_by_text("MLPs not named are off too")).to_have_count(0)
+    table = page.locator(".st-key-swept_sites [data-testid=stDataFrame]")
+    for row in (1, 2):  # of all sites, those that change most: MLP0 and a head
+        table.click(position={"x": 18, "y": 35 * row + 18})
+        expect(page.get_by_text(re.compile(f"^{row} outlined: .*MLP0 "))).to_be_visible()
+    page.get_by_role("button", name="Make a circuit").click()
+    expect(page).to_have_url(re.compile("/circuits.*do=evaluate.*circuit=2\\+by"), timeout=SLOW)
+    circuit = page.get_by_role("combobox", name="Circuit")
+    expect(circuit).to_have_value(re.compile("^2 by logit difference.* · 1 head, 1 MLP"))
 
 
 def test_another_metric_is_shown_at_once_and_stays_in_the_link(page: Page, address: str) -> None:

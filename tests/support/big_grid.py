@@ -21,6 +21,10 @@ def _picked() -> None:
     st.session_state["got"] = st.session_state["grid"]["picked"]
 
 
+def _acted() -> None:
+    st.session_state["got"] = st.session_state["grid"]["acted"]
+
+
 left, right = beside_switches(HEADS)
 with left:
     components.head_grid(
@@ -28,17 +32,21 @@ with left:
             "layers": LAYERS,
             "heads": HEADS,
             "picked": [],
+            "absent": [],
             "rev": 0,
             "verb": "ablate",
             "mlps": False,
             "values": values,
             "value_name": "effect",
+            "orders": ["size", "below", "above"],
+            "marked": [],
             "chips": [],
             "hint": "hint",
         },
         key="grid",
         on_picked=_picked,
         on_removed=lambda: None,
+        on_acted=_acted,
     )
 with right:
     st.text(f"got {st.session_state.get('got')}")

@@ -11,12 +11,13 @@ import engine
 from pages._parts import components
 from pages._parts.attention.fields import HEADS
 from pages._parts.figure import python_of
-from pages._parts.switches import set_heads
+from pages._parts.switches import act_on, open_circuit, set_heads
+from pages._parts.table import table_of_sites, ticked
 from pages._parts.text import plain
 
 RUNS = {"clean": "Clean", "ablated": "Ablated", "difference": "Difference"}
 WEIGHTS = {"pattern": "Attention", "value": "× length of the value"}
-_GRID = "attention_grid"
+_GRID, _TABLE = "attention_grid", "attention_heads"
 _HINT = (
     "Rows ask, columns are looked at. Click heads to look closer; shift-click, or x, switches one "
     "off. A head that is off (crossed) still shows where it would look."
@@ -36,16 +37,27 @@ def scores_of(seen: engine.AttentionOverview, run: str) -> dict[str, np.ndarray]
     return {name: (ablated if run == "ablated" else clean)[name] for name in engine.SCORES}
 
 
+def score_grid(seen: engine.AttentionOverview, run: str, shape: engine.Shape) -> engine.SiteGrid:
+    """The score chosen of every head in one run, or ablated − clean."""
+    score, signed = st.session_state["score"], run == "difference"
+    name = f"{score.replace('_', ' ')}, {'ablated − clean' if signed else run}"
+    no_mlps = np.full(shape.n_layers, np.nan)
+    return engine.SiteGrid(scores_of(seen, run)[score], no_mlps, name, signed)
+
+
 def attention_grid(
     e: engine.Experiment,
     shape: engine.Shape,
     seen: engine.AttentionOverview,
     chosen: Sequence[engine.Head],
 ) -> None:
-    """Draw the thumbnails of the run and weights that the page's widgets say."""
+    """Draw the thumbnails of the run and weights that the page's widgets say, with the bar that
+    outlines the heads whose score comes first."""
+    open_circuit()
     ss = st.session_state
     run, weight = ss["run"], ss["weight"]
     shown: engine.Thumbnails = getattr(seen, run)
+    tint = score_grid(seen, run, shape)
     sets = {"picked": _cells(_named_heads(e, shape), shape), "chosen": _cells(chosen, shape)}
     if sets != ss.get("_attention_told"):
         ss["_attention_rev"] = ss.get("_attention_rev", 0) + 1
@@ -64,6 +76,8 @@ def attention_grid(
         "run": run,
         "scores": {name: _plain(values) for name, values in scores_of(seen, run).items()},
         "score": ss["score"],
+        "orders": list(tint.orders),
+        "marked": _cells(ticked(_TABLE, seen.heads), shape),
         "hint": f"{_HINT} The numbers: {ss['score'].replace('_', ' ')}.",
         "name": f"attention-{run}",
         "title": title(e, run, weight),
@@ -75,6 +89,7 @@ def attention_grid(
         key=_GRID,
         on_picked=lambda: _on_picked(shape),
         on_chosen=lambda: _on_chosen(shape),
+        on_acted=lambda: _on_acted(shape, tint),
     )
     if seen.notes:
         st.caption(plain(" ".join(seen.notes)))
@@ -143,6 +158,12 @@ def _on_chosen(shape: engine.Shape) -> None:
     st.session_state["heads"] = engine.print_sites(heads)
 
 
+def _on_acted(shape: engine.Shape, tint: engine.SiteGrid) -> None:
+    asked = st.session_state[_GRID]["acted"]
+    if isinstance(asked, dict):
+        act_on(_heads(asked.get("cells"), shape), asked, tint, shape)
+
+
 def _told(name: str, heads: list[engine.Head], shape: engine.Shape) -> None:
     """Note what the grid already shows, so that it is not sent back to it."""
     sent = st.session_state.get("_attention_told", {})
@@ -175,23 +196,26 @@ def score_table(seen: engine.AttentionOverview, e: engine.Experiment, shape: eng
     every = seen.heads
     at = [head.layer for head in every], [head.head for head in every]
     scores = scores_of(seen, run)
-    st.dataframe(
+    table_of_sites(
         {
             "layer": [head.layer for head in every],
             "head": [head.head for head in every],
             "off": [(head in named) != keeps for head in every],
             **{name: values[at] for name, values in scores.items()},
         },
+        _TABLE,
         column_config={
             name: st.column_config.NumberColumn(
                 name.replace("_", " "), format="%.3f", help=f"{about}."
             )
             for name, about in engine.SCORES.items()
         },
-        hide_index=True,
         height=320,
     )
-    st.caption("The CSV and the Python of the grid above hold these scores, clean and ablated.")
+    st.caption(
+        "Rows that are ticked are outlined in the grid above. Its CSV and Python hold these "
+        "scores, clean and ablated."
+    )
 
 
 def default_heads(shape: engine.Shape) -> None:

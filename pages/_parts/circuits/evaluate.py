@@ -16,7 +16,7 @@ from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.layout import beside_switches
 from pages._parts.pairs_form import Chosen
-from pages._parts.switches import switches
+from pages._parts.switches import not_known, switches
 from pages._parts.table import as_csv
 from pages._parts.text import plain
 
@@ -40,7 +40,7 @@ def evaluate(reading: state.Reading, chosen: Chosen) -> None:
         if question is not None and not reading.errors:
             result = put_to_the_test("_evaluation", question)
     with left:
-        switches(e.ablations, shape, result.grid() if result else None)
+        switches(e.ablations, shape, result.grid() if result else not_known(shape))
         on_now(e, chosen)
     if result is not None and question is not None:
         figures(result, "evaluation", python(question, chosen))
@@ -221,10 +221,9 @@ def _switch(circuit: engine.Circuit, key: str) -> None:
 
 
 def switch(ablations: engine.Ablations) -> None:
-    """Set what is switched; in a callback. The whole page follows, the sidebar too."""
+    """Set what is switched; in a callback."""
     folded = engine.fold_sites(ablations.sites, model_shape())
     state.set_ablations(replace(ablations, sites=folded))
-    st.session_state["_whole"] = True
 
 
 def _from_anywhere() -> None:

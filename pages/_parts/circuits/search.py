@@ -17,7 +17,7 @@ from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure, python_of
 from pages._parts.layout import beside_switches
 from pages._parts.pairs_form import Chosen
-from pages._parts.switches import switches
+from pages._parts.switches import not_known, switches
 from pages._parts.table import as_csv
 from pages._parts.text import plain
 
@@ -43,7 +43,7 @@ def search(reading: state.Reading, chosen: Chosen) -> None:
     result: engine.Discovery | None = one.result if one is not None else None
     left, right = beside_switches(shape.n_heads)
     with left:
-        switches(e.ablations, shape, None if result is None else result.grid())
+        switches(e.ablations, shape, not_known(shape) if result is None else result.grid())
         on_now(e, chosen)
     with right:
         if one is None:

@@ -12,14 +12,14 @@ from pages._parts.boxes import choice
 from pages._parts.figure import figure
 from pages._parts.pairs_form import Chosen
 from pages._parts.sweep.fields import ASPECT, METRIC
-from pages._parts.table import as_csv
+from pages._parts.table import Rows, as_csv, table_of_sites, ticked
 from pages._parts.text import visible
 
 KEY = "_sweep"
 """Where a session keeps its sweep."""
 BASELINES = {"clean": "the clean model", "given": "what is off now"}
 PER = {"site": "everywhere", "position": "at each position"}
-_MOST_ROWS = 100
+_MOST_ROWS, _TABLE = 100, "swept_sites"
 
 
 def options(e: engine.Experiment, chosen: Chosen) -> engine.Sweep:
@@ -149,14 +149,24 @@ def explanation(result: engine.SweepResult) -> str:
     return text
 
 
-def sites(result: engine.SweepResult) -> None:
-    """The sites that change most, with their numbers."""
+def most_changed(result: engine.SweepResult) -> Rows:
+    """The rows of the sites (and positions) that change most, of those known."""
+    metric, _ = seen(result)
+    known = result.table(by=metric, most=_MOST_ROWS)
+    return [row for row in known if row[f"{metric}_change"] != ""]
+
+
+def ticked_sites(rows: Rows) -> list[engine.Site]:
+    """The sites that are ticked in the table of these rows."""
+    return ticked(_TABLE, [engine.parse_sites(row["site"])[0] for row in rows])
+
+
+def sites(result: engine.SweepResult, rows: Rows) -> None:
+    """The sites that change most, with their numbers, to be ticked."""
     metric, _ = seen(result)
     guess = result.estimate is not None and result.estimate.metric == metric
-    shown = []
-    for row in result.table(by=metric, most=_MOST_ROWS):
-        if row[f"{metric}_change"] == "":
-            continue
+    shown: Rows = []
+    for row in rows:
         line: dict[str, object] = {"site": row["site"]}
         if "position" in row:
             line["at"] = f"{row['position']} {visible(str(row['piece']))}"
@@ -166,7 +176,7 @@ def sites(result: engine.SweepResult) -> None:
         line |= {name: _rounded(row[f"{metric}{end}"]) for name, end in numbers.items()}
         shown.append(line)
     if shown:
-        st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
+        table_of_sites(shown, _TABLE, height=min(420, 38 + 35 * len(shown)))
 
 
 def _rounded(value: object) -> float | None:
