@@ -1,6 +1,7 @@
 """The dashboard as a server that reads its libraries and first model while the browser opens.
 
-`streamlit run serve.py` serves app.py; `streamlit run app.py` does the same without the head start.
+`streamlit run serve.py` serves app.py; `streamlit run app.py` does the same without the head start,
+and with a page that is blank until Streamlit draws it.
 """
 
 import threading
@@ -9,6 +10,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import streamlit as st
+from starlette.middleware import Middleware
+
+from pages._parts.opening import Opening
 
 
 def _warm_up() -> None:
@@ -24,4 +28,4 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     yield
 
 
-app = st.App("app.py", lifespan=lifespan)
+app = st.App("app.py", lifespan=lifespan, middleware=[Middleware(Opening)])

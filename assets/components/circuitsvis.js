@@ -11,13 +11,15 @@ const whenCircuitsVis = () => new Promise(done => {
 class View {
   constructor(root) {
     this.host = root.querySelector(".sb-circuitsvis");
-    new MutationObserver(() => this.name()).observe(this.host, { childList: true, subtree: true });
+    new MutationObserver(() => this.drew()).observe(this.host, { childList: true, subtree: true });
     offerDownloads(root, this);
   }
 
   // What it draws on says that it is a picture, but not of what.
-  name() {
-    this.host.querySelectorAll("canvas:not([aria-label])").forEach(e => e.setAttribute("aria-label", this.data.title));
+  drew() {
+    const drawn = this.host.querySelectorAll("canvas:not([aria-label])");
+    drawn.forEach(e => e.setAttribute("aria-label", this.data.title));
+    if (drawn.length) requestAnimationFrame(() => { this.host.removeAttribute("aria-busy"); this.host.style.minHeight = ""; });
   }
 
   csv() {
@@ -54,6 +56,8 @@ class View {
     this.host.classList.toggle("dark", isDark(this.host.parentElement));
     if (says === this.says) return;
     this.says = says;
+    this.host.setAttribute("aria-busy", "true");
+    this.host.style.minHeight = `${this.host.offsetHeight}px`; // its place, until it is drawn anew
     const CircuitsVis = await whenCircuitsVis();
     if (says !== this.says || !this.host.isConnected) return; // newer ones are on their way, or the page is left
     const place = document.createElement("div");

@@ -52,6 +52,7 @@ class Drawn {
     const grid = style.getPropertyValue("--st-border-color") || PALETTE.line;
     if (says + text === this.says) return;
     this.says = says + text;
+    this.host.style.minHeight = `${data.figure.layout.height ?? 0}px`; // its place, until it is there
     const Plotly = await whenPlotly();
     if (says + text !== this.says) return; // a newer one is on its way
     const { width: _, ...layout } = themed(data.figure.layout, text, grid);
