@@ -11,6 +11,7 @@ from .circuits.results import Evaluation
 from .circuits.shelf import shelf
 from .errors import (
     Cancelled,
+    EmptyPrompt,
     EngineError,
     ExperimentError,
     LinkError,
@@ -70,6 +71,7 @@ from .paths.results import Edge, PathMatrix, PathPatch
 from .picking import certificate, models
 from .ranking.ranking import next_token
 from .registry import load, release
+from .remedies import Remedy, remedies
 from .scoring.metrics import METRIC_NAMES, METRICS
 from .search.discover import Discover, discover
 from .search.results import Discovery
@@ -112,23 +114,24 @@ __all__ = [
     "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore", "Attention",
     "AttentionOverview", "AttentionRun", "Cancelled", "Candidate", "Certificate", "Change", "Check",
     "Circuit", "Continuation", "Controls", "Discover", "Discovery", "DrawFresh", "DrawTask", "Edge",
-    "EdgeCircuit", "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment",
-    "ExperimentError", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
-    "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "Lens", "LensRun", "LinkError",
-    "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo", "Neuron",
-    "NextToken", "Node", "NumberLengths", "Overlap", "Overlaps", "Pair", "PairScores", "PatchPaths",
-    "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers", "RankedAnswer",
-    "RankedAnswers", "Ranking", "Receiver", "Run", "RunTotals", "Score", "ScoreTask", "Search",
-    "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "Step", "StepRun", "Stream",
-    "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenView",
-    "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights", "Work", "ablations",
-    "activations", "attention", "attention_overview", "begin", "certificate", "changes",
-    "circuit_left", "compare_sentencepiece", "compare_tokenizers", "discover", "evaluate",
-    "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_scores", "load",
-    "logit_lens", "models", "next_token", "number_lengths", "overlap", "overlaps", "pair_families",
-    "parse_sites", "path_matrix", "path_patch", "percent", "print_receivers", "print_sites",
-    "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples",
-    "read_task", "release", "resolve_sites", "score_task", "search_path", "shelf", "signed",
-    "sweep", "task", "task_families", "token_view", "token_views", "tokenize", "twins", "visible",
-    "weight", "weights", "would_change", "write_circuits", "write_task",
+    "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate", "Evaluation", "Example",
+    "Experiment", "ExperimentError", "Generate", "GenerateMany", "Generated", "GeneratedMany",
+    "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "Lens", "LensRun",
+    "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo",
+    "Neuron", "NextToken", "Node", "NumberLengths", "Overlap", "Overlaps", "Pair", "PairScores",
+    "PatchPaths", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers",
+    "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score",
+    "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "Step",
+    "StepRun", "Stream", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError",
+    "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights", "Work",
+    "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
+    "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "discover",
+    "evaluate", "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_scores",
+    "load", "logit_lens", "models", "next_token", "number_lengths", "overlap", "overlaps",
+    "pair_families", "parse_sites", "path_matrix", "path_patch", "percent", "print_receivers",
+    "print_sites", "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv",
+    "read_examples", "read_task", "release", "remedies", "resolve_sites", "score_task",
+    "search_path", "shelf", "signed", "sweep", "task", "task_families", "token_view", "token_views",
+    "tokenize", "twins", "visible", "weight", "weights", "would_change", "write_circuits",
+    "write_task",
 ]  # fmt: skip

@@ -25,5 +25,9 @@ class TokenError(EngineError):
     """A text that cannot be turned into tokens this model reads."""
 
 
+class EmptyPrompt(TokenError):
+    """A prompt without any token: nothing is asked yet."""
+
+
 class Cancelled(EngineError):
     """Work that was called off, or replaced by a newer request from the same view."""

@@ -15,10 +15,11 @@ from pages._parts.boxes import choice
 from pages._parts.experiment_form import model_shape
 from pages._parts.layout import beside, errors_shown
 from pages._parts.prompt_tokens import prompt_tokens
+from pages._parts.refusals import answered
 from pages._parts.switches import sites_box
 
 components.library("circuitsvis")
-e, errors = (reading := state.read()).experiment, reading.errors
+e = (reading := state.read()).experiment
 shape = model_shape()
 prompt_tokens(e)
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -39,17 +40,19 @@ with right:
     st.text_input("Heads to look at", key="heads", help="2.1 is head 1 of layer 2, a2 all of it.")
 with errors_shown():
     chosen = grid.chosen_heads(shape)
-seen = None
-if not errors:
-    with errors_shown():
-        seen = engine.attention_overview(
-            e, grid.pixels(shape), st.session_state["weight"] == "value", view=state.view()
-        )
+seen, weighted = None, st.session_state["weight"] == "value"
 with left:
-    if seen is not None:
-        grid.attention_grid(e, shape, seen, chosen)
+    if not reading.errors:
+        with errors_shown():
+            seen = answered(
+                reading,
+                lambda e: engine.attention_overview(
+                    e, grid.pixels(shape), weighted, view=state.view()
+                ),
+            )
+            grid.attention_grid(e, shape, seen, chosen)
     sites_box(e.ablations)
 if seen is not None:
     with right, errors_shown():
-        attention_patterns(e, len(seen.tokens), chosen)
-    grid.score_table(seen, e, shape)
+        attention_patterns(seen, chosen)
+    grid.score_table(seen, shape)

@@ -27,7 +27,7 @@ def switched(reading: state.Reading) -> None:
         choice("Rank the token", "at", NAMES)
         if not reading.errors:
             with errors_shown():
-                rankings(reading.experiment, st.session_state["at"])
+                rankings(reading, st.session_state["at"])
 
 
 with st.container():

@@ -21,7 +21,7 @@ VIEWS = {
     "answers": ("Whole answers", answers),
 }
 
-e, errors = (reading := state.read()).experiment, reading.errors
+e = (reading := state.read()).experiment
 shape = model_shape()
 if st.session_state["generate"] == "many":
     st.empty()  # which keeps the place, as what follows is known by its own
@@ -36,10 +36,10 @@ places = {name: st.container() if name == chosen else st.empty() for name in VIE
 
 def view(reading: state.Reading) -> None:
     with errors_shown():
-        VIEWS[chosen][1](reading.experiment, shape)
+        VIEWS[chosen][1](reading, shape)
 
 
-if not errors:
+if not reading.errors:
     with places[chosen]:
         if chosen == "text":  # which its own script reads, token by token
             view(reading)

@@ -10,21 +10,22 @@ from pages._parts.experiment_form import model_shape
 from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.lens.views import grid, last_position, options, traces
 from pages._parts.prompt_tokens import prompt_tokens
+from pages._parts.refusals import answered
 from pages._parts.switches import switches
 
 components.library("plotly")
-e, errors = (reading := state.read()).experiment, reading.errors
+e = (reading := state.read()).experiment
 shape = model_shape()
 prompt_tokens(e)
 question, seen = options(shape), None
-if not errors:
+if not reading.errors:
     with errors_shown():
-        seen = engine.logit_lens(e, **question, view=state.view())
-        grid(e, seen, question)
+        seen = answered(reading, lambda e: engine.logit_lens(e, **question, view=state.view()))
+        grid(seen, question)
 left, right = beside_switches(shape.n_heads, 5 / 9)
 with left:
     switches(e.ablations, shape)
 if seen is not None:
     with right:
-        traces(e, seen, question)
+        traces(seen, question)
         last_position(seen)

@@ -27,7 +27,7 @@ def swept(reading: state.Reading) -> None:
         chosen = pairs_form(e)
         if chosen is not None:
             question = sweep_views.options(e, chosen)
-            if not reading.errors:
+            if reading.whole:
                 result = work.ask(sweep_views.KEY, question).result
     left, right = beside_switches(shape.n_heads)
     rows = sweep_views.most_changed(result) if result else []
@@ -36,7 +36,7 @@ def swept(reading: state.Reading) -> None:
         switches(e.ablations, shape, tint, sweep_views.ticked_sites(rows))
     with right:
         if question is not None and chosen is not None:
-            sweep_views.progress(result)
+            sweep_views.progress(result, question, chosen)
             if result is not None:
                 _told(e, result, chosen, rows)
     if result is not None and result.done and question is not None and chosen is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from ..errors import ExperimentError, LinkError
+from ..errors import EngineError, ExperimentError, LinkError
 from .ablations import Ablations, AsAblations, ablations
 from .change import AsChanges, Change, changes
 from .method import AsMethod, Method
@@ -186,6 +186,24 @@ class Experiment:
                     raise LinkError(f"The link gives “{name}” twice; keep one.")
                 plain[name] = value
         return Experiment.from_dict(plain)
+
+    @staticmethod
+    def readable(pairs: list[tuple[str, str]]) -> tuple[Experiment, tuple[str, ...]]:
+        """What can be read of the name-value pairs of a link's query, and what cannot, in a
+        sentence for each name."""
+        kept: list[tuple[str, str]] = []
+        wrong = []
+        for name in dict.fromkeys(name for name, _ in pairs):
+            own = [pair for pair in pairs if pair[0] == name]
+            if len(own) > 1 and name in _NAMES.difference(_REPEATED):
+                wrong.append(f"The link gives “{name}” more than once; the first is taken.")
+                own = own[:1]
+            try:
+                Experiment.from_pairs([*kept, *own])
+                kept += own
+            except EngineError as error:
+                wrong.append(f"The link's “{name}” is left out: {error}")
+        return Experiment.from_pairs(kept), tuple(wrong)
 
     def to_python(self) -> str:
         """The Python that makes this experiment, for `import engine`."""

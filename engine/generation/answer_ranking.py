@@ -22,10 +22,10 @@ from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import INTERACTIVE, Steps
 from ..passes import forward
+from ..passes.overflow import overflow
 from ..passes.prepare import prepare
 from .results import RankedAnswers
 from .runs import AnswerScore, RankedAnswer
-from .step_numbers import overflow
 
 MOST_ANSWERS = 10_000
 _ROWS = 16
@@ -154,7 +154,7 @@ def _score(
                 continue
             results = log_probs[n, here].cpu().double().numpy()
             if np.isnan(results).any():
-                raise overflow(model)
+                raise overflow(model, "generate from")
             scores.update(zip([(text[:n], token) for token in here], results, strict=True))
 
 

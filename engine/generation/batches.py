@@ -16,12 +16,12 @@ from ..model.model import Model
 from ..passes import forward
 from ..passes.decoding import Changes, Decoding, OutOfMemory, row_bytes
 from ..passes.hooks import Edit
+from ..passes.overflow import overflow
 from ..passes.prepare import prepare
 from .many_rows import RawRow
 from .runs import Run
 from .sampling import Sampling
 from .schedule import Schedule, Span
-from .step_numbers import overflow
 
 _MOST_ROWS = 256
 """Rows in a batch: more are no quicker, and what is done would come later."""
@@ -158,7 +158,7 @@ def _batch(
         taken = _taken(plan.sampling, going, logits, step)
         own = logits.log_softmax(-1).gather(1, taken[:, None])[:, 0]
         if not own.isfinite().all():
-            raise overflow(model)
+            raise overflow(model, "generate from")
         ended = []
         for row, token, log_prob in zip(going, taken.tolist(), own.tolist(), strict=True):
             if not (row.taken and row.taken[-1] in model.ends):

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import EngineError
 from ..model.model import Model
 from ..passes.ordering import best, ranks
+from ..passes.overflow import overflow
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def summarize(model: Model, logits: Tensor, taken: Tensor, k: int, against: int 
     # one transfer; float32 holds every id and rank there is, up to 2 ** 24
     numbers = torch.cat([part.float() for part in (*columns, *wide)], dim=1).cpu().numpy()
     if not np.isfinite(numbers[:, 1]).all():
-        raise overflow(model)
+        raise overflow(model, "generate from")
     singles, rest = numbers[:, :5], np.split(numbers[:, 5:], 4, axis=1)
     return StepNumbers(
         taken=singles[:, 0].astype(np.int64),
@@ -66,12 +66,4 @@ def summarize(model: Model, logits: Tensor, taken: Tensor, k: int, against: int 
         log_probs=rest[2],
         moves=rest[3].astype(np.int64),
         kl=max(0.0, float(singles[0, 4])),
-    )
-
-
-def overflow(model: Model) -> EngineError:
-    """What to tell where a run's numbers are no numbers any more."""
-    return EngineError(
-        f"The model's numbers overflow in this run ({model.dtype}), so there is nothing to "
-        "generate from. Scale or set by less, or load it in another dtype."
     )

@@ -34,6 +34,7 @@ from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.hooks import Edit
+from ..passes.overflow import check_numbers
 from ..passes.prepare import prepare
 from ..registry import model_of
 from .results import Attention, AttentionOverview, AttentionRun, HeadScores, check_values
@@ -239,10 +240,12 @@ def _by_layer(
 
 def _taken(model: Model, result: forward.RowResult, layer: int) -> _Layer:
     pattern = result.captured.pop(("pattern", layer)).float()
+    check_numbers(model, pattern, "look at")
     values = result.captured.pop(("v", layer), None)
     if values is None:
         return pattern.cpu().numpy(), np.full(pattern.shape[:2], np.nan, np.float32)
     norms = values.float().norm(dim=-1).T  # [n_key_value_heads pos]
+    check_numbers(model, norms, "look at")
     shared = model.shape.n_heads // norms.shape[0]
     return pattern.cpu().numpy(), norms.repeat_interleave(shared, 0).cpu().numpy()
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import EngineError, TokenError
+from ..errors import EmptyPrompt, EngineError, TokenError
 from ..model.kernels import as_written, written_into
 from ..model.model import Model
 from ..model.threads import fitting
@@ -28,6 +28,7 @@ from ..model.through import hidden_of
 from .beside import cut
 from .entering import joined, skipped, trimmed
 from .hooks import Edit
+from .overflow import check_numbers
 from .points import Capture as Capture
 from .points import Look, by_place, passing
 
@@ -103,18 +104,20 @@ def unembed(model: Model, vectors: Tensor, memory: Tensor | None = None) -> Tens
         if memory is not None:
             stack.enter_context(written_into(model.unembed, memory))
         logits = model(driver)[:, 0].float()
-    _check_numbers(model, logits)
+    check_numbers(model, logits)
     return logits
 
 
 def check_ids(model: Model, ids: Sequence[int], what: str = "prompt") -> None:
     """Refuse ids the model cannot read, before they reach the device; `what` names them.
 
-    Raises: TokenError with the numbers.
+    Raises: TokenError with the numbers; EmptyPrompt for a prompt without any.
     """
     n, most = len(ids), model.shape.n_ctx
+    if n == 0 and what == "prompt":
+        raise EmptyPrompt("The prompt is empty: type something, or switch BOS on.")
     if n == 0:
-        raise TokenError("The prompt is empty: type something, or switch BOS on.")
+        raise TokenError(f"The {what} has no tokens.")
     if most is not None and n > most:
         raise TokenError(f"The {what} is {n} tokens long; this model reads at most {most}.")
     bad = next((i for i in ids if not 0 <= i < model.shape.d_vocab), None)
@@ -207,7 +210,7 @@ def _pass(model: Model, rows: list[Row]) -> list[RowResult]:
         picked = [(r, p) for r, row in enumerate(rows) for p in row.logits_at]
         stack.enter_context(trimmed(model.unembed, picked))
         logits = model(torch.tensor([row.ids for row in rows], device=model.device))
-    _check_numbers(model, logits)
+    check_numbers(model, logits)
     parts = logits[0, : len(picked)].float().split([len(row.logits_at) for row in rows])
     for result, part in zip(results, parts, strict=True):
         result.logits = part
@@ -279,12 +282,3 @@ def _edited(model: Model, rows: list[Row], results: list[RowResult]) -> Any:
 
     looks = {at: looking(at) for at in keep}
     return passing(model, len(rows[0].ids), by_place([row.edits for row in rows]), looks)
-
-
-def _check_numbers(model: Model, logits: Tensor) -> None:
-    worst = logits.max() if logits.numel() else logits.new_zeros(())
-    if not worst < torch.inf:  # NaN is the largest of all
-        raise EngineError(
-            f"The model's numbers overflow in this run ({model.dtype}), so there is nothing to "
-            "rank. Scale or set by less, or load it in another dtype."
-        )

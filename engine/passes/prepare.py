@@ -76,8 +76,7 @@ def prepare(
     places, texts = [], {}
     wanted: dict[tuple[Texts, bool], set[Capture]] = {}
     for one in changes:
-        places.append(_places(model, one))
-        one.positions.at(len(prompt), len(prompt))  # says what is past the prompt's end
+        places.append(_places(model, one, prompt))
         method = one.becomes
         if method not in texts:
             texts[method] = reference_texts(model, e, method.kind, prompt)
@@ -94,11 +93,21 @@ def prepare(
     return Prepared(prompt, {m: result for m, result in texts.items() if result}, tuple(ready))
 
 
-def _places(model: Model, change: Change) -> dict[Capture, tuple[int, ...] | None]:
+def check_change(model: Model, e: Experiment, prompt: Tokens, change: Change) -> None:
+    """Say why a change cannot be made of a prompt, without running anything.
+
+    Raises: as `prepare` does.
+    """
+    _places(model, change, prompt)
+    reference_texts(model, e, change.becomes.kind, prompt)
+
+
+def _places(model: Model, change: Change, prompt: Tokens) -> dict[Capture, tuple[int, ...] | None]:
     """Where something is changed, and which heads or neurons there.
 
-    Raises: SiteError for a site the model does not have; EngineError for a place that cannot be
-    changed in this architecture, or not by this method.
+    Raises: SiteError for a site the model does not have; ExperimentError for a position that is
+    not in the prompt; EngineError for a place that cannot be changed in this architecture, or not
+    by this method.
     """
     places = grouped(ablated_sites(change.sites, model.shape), model.shape)
     for name, layer in places:
@@ -109,4 +118,5 @@ def _places(model: Model, change: Change) -> dict[Capture, tuple[int, ...] | Non
                 "A pattern has as many keys as there are tokens before it, so it has no mean over "
                 "positions: choose mean_by_position, resample, zero, scale or set."
             )
+    change.positions.at(len(prompt), len(prompt))  # says what is past the prompt's end
     return places

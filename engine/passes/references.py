@@ -52,16 +52,16 @@ def reference_texts(model: Model, e: Experiment, kind: Kind, prompt: Tokens) -> 
         case _:
             return ()
     result = []
+    what = "corrupted prompt" if kind is Kind.RESAMPLE else "reference prompt"
     for text in texts:
         ids = model.tokenizer.encode(text, e.prepend_bos).ids
         if kind.by_position and len(ids) != len(prompt):
-            what = "corrupted prompt" if kind is Kind.RESAMPLE else "reference prompt"
             raise ExperimentError(
                 f"The {what} “{text[:60]}” is {len(ids)} tokens long and the prompt "
                 f"{len(prompt)}; {kind.word} needs them equal"
                 + ("." if kind is Kind.RESAMPLE else ", mean does not.")
             )
-        forward.check_ids(model, ids)
+        forward.check_ids(model, ids, what)
         result.append(ids)
     return tuple(result)
 

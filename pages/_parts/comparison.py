@@ -6,8 +6,9 @@ import engine
 from pages._parts.text import percent, signed, visible
 
 
-def comparison(result: engine.NextToken) -> dict[str, Any]:
-    """The numbers before and after, both rankings, and the key to their colours."""
+def comparison(result: engine.NextToken, refused: bool) -> dict[str, Any]:
+    """The numbers before and after, both rankings, and the key to their colours; `refused`: there
+    is a clean run alone."""
     after = " ".join(result.after)
     return {
         "numbers": _numbers(result),
@@ -18,8 +19,8 @@ def comparison(result: engine.NextToken) -> dict[str, Any]:
         },
         "ablated": {
             "title": "Ablated",
-            "note": _sites(result.ablated_sites),
-            "rows": _rows(result, result.ablated, result.ablated_marked),
+            "note": "cannot be made" if refused else _sites(result.ablated_sites),
+            "rows": [] if refused else _rows(result, result.ablated, result.ablated_marked),
         },
         "key": [
             [mark, visible(score.text)]

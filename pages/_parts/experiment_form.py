@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 import engine
-from pages._parts import state, work
+from pages._parts import refusals, state, work
 from pages._parts.assets import ASSETS
 from pages._parts.certificate import certificate
 from pages._parts.text import plain
@@ -38,17 +38,20 @@ def shown() -> Iterator[bool]:
     reading = state.read()
     model = st.session_state["_shape"]
     missing = (str(model),) if isinstance(model, engine.EngineError) else ()
-    with st.container():  # one place whatever is sentence, so that parts that run alone keep theirs
-        for sentence in (*((wrong,) if wrong else ()), *reading.errors, *missing):
+    with st.container():  # one place whatever is said, so that parts that run alone keep theirs
+        for sentence in wrong:
+            st.warning(plain(sentence))
+        for sentence in (*reading.errors, *missing):
             st.error(plain(sentence))
+        refusals.unread(reading)
     with st.sidebar:
         _share(reading.experiment)
-    if not reading.errors:
+    if reading.whole:
         state.remember(reading.experiment)
     try:
         yield not missing
     finally:
-        if not reading.errors:
+        if reading.whole:
             state.write_link(reading.experiment)
         state.settle()
         state.carry()
@@ -60,8 +63,8 @@ def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
 
     Where what is told outside of it would no longer be true, the whole page follows.
     """
-    wrong, runs = bool(state.wrong_link() or state.read().errors), count()
-    sidebar = state.verb()
+    wrong, runs = bool(state.wrong_link()) or not state.read().whole, count()
+    aside = state.aside()
     polls = follows and work.is_going()
 
     @st.fragment(run_every=work.EVERY if polls and not wrong else None)
@@ -70,12 +73,12 @@ def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
         if alone:
             state.recall()
         reading = state.read()
-        told = sidebar == state.verb() and not st.session_state.get(_SHARE)
-        if alone and (wrong or reading.errors or not told):
+        told = aside == state.aside() and not st.session_state.get(_SHARE)
+        if alone and (wrong or not reading.whole or not told):
             st.rerun()
         if alone:
             state.remember(reading.experiment)
-        if not reading.errors:
+        if reading.whole:
             state.write_link(reading.experiment)  # a part that runs the page anew takes it along
         part(reading)
         if follows and polls != work.is_going():

@@ -33,6 +33,15 @@ class Choice:
         """Whether a value can be part of the link."""
         return value in self.values
 
+    def wrong(self, text: str) -> str:
+        """What is wrong with a link's value, in a sentence; empty where it can be read."""
+        if text in self.values:
+            return ""
+        return (
+            f"The link's “{self.name}” is left out: it is one of {', '.join(self.values)}, not "
+            f"“{text[:40]}”."
+        )
+
 
 @dataclass(frozen=True)
 class Text:
@@ -48,6 +57,15 @@ class Text:
     def fits_link(self, value: object) -> bool:
         """Whether a value can be part of the link."""
         return isinstance(value, str) and len(value) <= MOST_WRITTEN
+
+    def wrong(self, text: str) -> str:
+        """What is wrong with a link's value, in a sentence; empty where it can be read."""
+        if self.fits_link(text):
+            return ""
+        return (
+            f"The link's “{self.name}” is cut: it has {len(text):,} characters, at most "
+            f"{MOST_WRITTEN:,}."
+        )
 
 
 Field = Choice | Text

@@ -15,9 +15,12 @@ _MOST_HEADS = 16
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """Show the sentence of an EngineError where it would end the page; the rest is drawn."""
+    """Show the sentence of an EngineError where it would end the page; the rest is drawn. That
+    there is no prompt yet is told where its tokens would stand."""
     try:
         yield
+    except engine.EmptyPrompt:
+        pass
     except engine.EngineError as wrong:
         st.error(plain(wrong))
 

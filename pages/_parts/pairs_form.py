@@ -37,6 +37,7 @@ class Chosen:
     """A task, how the model does on it with nothing ablated (None where that cannot be scored, with
     the reason), the pairs of it that are asked, and the Python that makes them."""
 
+    model: str
     whole: engine.Task
     score: engine.TaskScore | None
     problem: str
@@ -66,7 +67,7 @@ def pairs_form(e: engine.Experiment) -> Chosen | None:
     if not one.answered and not one.failed:
         work.progress(_SCORED, "Scoring pairs")
         return None
-    chosen = _chosen(e, task, python, one.result, one.failed)
+    chosen = _chosen(e, task, python, one.result, str(one.failed or ""))
     if ss["over"] != "prompt":
         _shown(chosen)
     return chosen
@@ -77,7 +78,7 @@ def _task(e: engine.Experiment) -> tuple[engine.Task | None, str]:
     over = st.session_state["over"]
     if over == "prompt":
         if not e.prompt:
-            raise engine.EngineError("The prompt is empty: type something.")
+            raise engine.EmptyPrompt("The prompt is empty: type something.")
         pair = engine.Pair(e.prompt, e.corrupted, e.answer, e.distractor)
         task = engine.Task("the prompt above", (pair,))
         return task, f"task = engine.Task({task.name!r}, ({_pair(pair)},))"
@@ -85,9 +86,8 @@ def _task(e: engine.Experiment) -> tuple[engine.Task | None, str]:
         family, n = st.session_state["task"], whole("n_pairs", "Pairs")
         question = engine.DrawTask(family, e.model, n, whole("seed", "Seed"))
         one = work.ask(_DRAWN, question)
-        if one.failed:
-            raise engine.EngineError(one.failed)
-        return (one.result if one.answered else None), f"task = {question.to_python()}"
+        drawn = one.known()
+        return (drawn if one.answered else None), f"task = {question.to_python()}"
     text = _written()
     if not text.strip():
         raise engine.EngineError("Paste pairs, one a line below their columns' names.")
@@ -118,11 +118,11 @@ def _chosen(
     """The pairs that are asked of those there are. Raises: EngineError where none are left."""
     ss = st.session_state
     if ss["over"] == "prompt" or ss["which"] == "all":
-        return Chosen(task, score, problem, task, python)
+        return Chosen(e.model, task, score, problem, task, python)
     if score is None:
         raise engine.EngineError(problem)
     python += f"\ntask = task.without_wrong(engine.score_task({e.model!r}, task))"
-    return Chosen(task, score, problem, task.without_wrong(score), python)
+    return Chosen(e.model, task, score, problem, task.without_wrong(score), python)
 
 
 def _pair(pair: engine.Pair) -> str:

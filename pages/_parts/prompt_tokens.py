@@ -13,7 +13,8 @@ _FIRST, _LAST = 700, 300
 def prompt_tokens(e: engine.Experiment) -> engine.Tokens | None:
     """Draw the prompt's tokens; a click chooses positions. Warnings follow in words.
 
-    Returns: the tokens; None where the prompt has none, which is said there.
+    Returns: the tokens; None where the prompt cannot be read, which is said there, as is that it is
+    empty. Positions that are not there are told where something acts at them.
     """
     try:
         tokens = engine.tokenize(e.model, e.prompt, e.prepend_bos)
@@ -21,11 +22,13 @@ def prompt_tokens(e: engine.Experiment) -> engine.Tokens | None:
         st.error(plain(wrong))
         return None
     n = len(tokens)
+    if not n:
+        st.info("The prompt is empty: type something, or switch BOS on.")
+        return tokens
     shown = [at for at in range(n) if at < _FIRST or at >= n - _LAST]
     try:
         acts_at = set(e.positions.at(n, n))
-    except engine.EngineError as wrong:
-        st.error(plain(wrong))
+    except engine.EngineError:
         acts_at = set()
     components.token_strip(
         {

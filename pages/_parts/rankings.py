@@ -6,6 +6,7 @@ import engine
 from pages._parts import components, state
 from pages._parts.comparison import comparison
 from pages._parts.figure import python_of
+from pages._parts.refusals import answered
 from pages._parts.table import as_csv
 from pages._parts.text import plain, visible
 
@@ -14,11 +15,12 @@ _MOST_PROMPT = 300
 _COLUMNS = "run rank token_id piece text logit log_prob prob move".split()
 
 
-def rankings(e: engine.Experiment, at: str) -> None:
+def rankings(reading: state.Reading, at: str) -> None:
     """Draw both rankings, made `at` the answer or the prompt's end. Raises: EngineError."""
-    result = engine.next_token(e, k=SHOWN, at=at, view=state.view())
+    ranked = answered(reading, lambda e: engine.next_token(e, k=SHOWN, at=at, view=state.view()))
+    e, result = ranked.e, ranked.result
     downloads = {"name": "next-token", "title": title(e), "about": about(e), "csv": csv_of(result)}
-    components.rankings({**comparison(result), **downloads}, key="rankings")
+    components.rankings({**comparison(result, ranked.refused), **downloads}, key="rankings")
     for note in result.notes:
         st.caption(plain(note))
     python_of(rankings_python(e, at))

@@ -25,14 +25,29 @@ FIRST = engine.Experiment(prompt="1 2 3 4", answer=" 5", distractor=" 4", corrup
 BOS = {"auto": None, "on": True, "off": False}
 _OWN = {f.name for f in fields(engine.Experiment)}
 _TEXTS = ("model", "prompt", "corrupted", "answer", "distractor")
+_ASKED = ("model", "prompt", "answer", "distractor", "prepend_bos")
+"""Fields without which there is not even a clean run; of the others only changes are made."""
+
+
+_ASIDE = (
+    "verb", "mlps", "method", "number", "positions", "changes", "corrupted", "references",
+)  # fmt: skip
+"""Names of the widgets at the side that say what is changed, how and where."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the widgets say: an experiment, and what could not be read, in sentences."""
+    """What the widgets say: an experiment, and why fields of it could not be read, in a sentence
+    each: those of what is asked at all (`errors`), and those of what is changed (`unread`)."""
 
     experiment: engine.Experiment
     errors: tuple[str, ...]
+    unread: dict[str, str]
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything could be read."""
+        return not (self.errors or self.unread)
 
 
 def view() -> str:
@@ -40,26 +55,25 @@ def view() -> str:
     return st.session_state.setdefault("_view", uuid4().hex)
 
 
-def adopt_link() -> str | None:
+def adopt_link() -> tuple[str, ...]:
     """Take over the address where it is not what this session wrote: a link, or Back.
 
     A quick click can bring an address along that the last run has since replaced. So where a
     widget has changed, that is what the reader did, and the address is left to follow.
-    Returns: what is wrong with the link, in a sentence, until a widget changes; or None.
+    What cannot be read of a link is left out.
+    Returns: what that is, in a sentence each, until a widget changes.
     """
     ss, pairs = st.session_state, _address()
     if pairs and pairs != ss.get("_link") and not _changed():
-        ss["_wrong_link"] = None
-        try:
-            e = engine.Experiment.from_pairs(pairs)
-            fill(e, {n: value for n, value in pairs if n in declared()})
-        except engine.EngineError as wrong:
-            fill(FIRST)
-            ss["_wrong_link"] = f"The link could not be read, so this is the first example. {wrong}"
+        e, wrong = engine.Experiment.readable(pairs)
+        own = {name: value for name, value in pairs if name in declared()}
+        fill(e, own)
+        others = (declared()[name].wrong(value) for name, value in own.items())
+        ss["_wrong_link"] = (*wrong, *filter(None, others))
     elif "model" not in ss:
         fill(FIRST)
     elif _changed():
-        ss["_wrong_link"] = None
+        ss["_wrong_link"] = ()
     return wrong_link()
 
 
@@ -88,9 +102,10 @@ def _address() -> list[tuple[str, str]]:
     return [(name, value) for name in own for value in st.query_params.get_all(name)]
 
 
-def wrong_link() -> str | None:
-    """What is wrong with the link that this view came by, until a widget changes; or None."""
-    return st.session_state.get("_wrong_link")
+def wrong_link() -> tuple[str, ...]:
+    """What is wrong with the link that this view came by, until a widget changes."""
+    wrong: tuple[str, ...] = st.session_state.get("_wrong_link", ())
+    return wrong
 
 
 def settle() -> None:
@@ -146,15 +161,39 @@ def fill(e: engine.Experiment, choices: dict[str, str] | None = None) -> None:
     """Set every widget to an experiment's values; only before they are drawn, or in a callback."""
     for name, field in declared().items():
         st.session_state[name] = field.read((choices or {}).get(name))
-    for name in _TEXTS:
-        st.session_state[name] = getattr(e, name)
-    st.session_state["references"] = "\n".join(_escaped(text) for text in e.references)
-    st.session_state["bos"] = next(word for word, value in BOS.items() if value is e.prepend_bos)
-    st.session_state["method"] = e.method.kind.word
-    st.session_state["number"] = 0.0 if e.method.number is None else e.method.number
-    st.session_state["positions"] = str(e.positions)
-    set_ablations(e.ablations)
-    set_changes(e.changes)
+    fill_in(e, _OWN)
+
+
+def fill_in(e: engine.Experiment, names: Iterable[str]) -> None:
+    """Set the widgets of these fields to an experiment's; as `fill`, the others keep theirs."""
+    ss = st.session_state
+    for name in names:
+        match name:
+            case "references":
+                ss[name] = "\n".join(_escaped(text) for text in e.references)
+            case "prepend_bos":
+                ss["bos"] = next(word for word, value in BOS.items() if value is e.prepend_bos)
+            case "method":
+                ss[name] = e.method.kind.word
+                ss["number"] = 0.0 if e.method.number is None else e.method.number
+            case "positions":
+                ss[name] = str(e.positions)
+            case "ablations":
+                set_ablations(e.ablations)
+            case "changes":
+                set_changes(e.changes)
+            case _:
+                ss[name] = getattr(e, name)
+
+
+def turn_into(e: engine.Experiment, other: engine.Experiment) -> None:
+    """Set the widgets of what another experiment has otherwise; in a callback."""
+    fill_in(other, [name for name in _OWN if getattr(e, name) != getattr(other, name)])
+
+
+def aside() -> tuple[Any, ...]:
+    """What the widgets at the side say of the changes."""
+    return tuple(st.session_state.get(name) for name in _ASIDE)
 
 
 def set_ablations(ablations: engine.Ablations) -> None:
@@ -162,11 +201,6 @@ def set_ablations(ablations: engine.Ablations) -> None:
     st.session_state["verb"] = ablations.verb
     st.session_state["mlps"] = ablations.mlps
     st.session_state["sites"] = engine.print_sites(ablations.sites)
-
-
-def verb() -> tuple[str, bool]:
-    """What becomes of the sites named, and whether MLPs not named are off, as the widgets say."""
-    return st.session_state["verb"], st.session_state["mlps"]
 
 
 def set_changes(changes: Iterable[engine.Change]) -> None:
@@ -181,7 +215,7 @@ def set_sites(sites: Iterable[engine.Site]) -> None:
 
 def read() -> Reading:
     """Read the experiment from the widgets; a part that cannot be read is left at its default."""
-    ss, errors = st.session_state, []
+    ss, errors, unread = st.session_state, [], {}
     e = engine.Experiment(model=ss["model"] or "", prepend_bos=BOS[ss["bos"]])
     takes_number = ss["method"] in ("scale", "set")
     keeps = ss["verb"] == "keep"
@@ -200,8 +234,11 @@ def read() -> Reading:
         try:
             e = replace(e, **{name: value()})
         except engine.EngineError as wrong:
-            errors.append(str(wrong))
-    return Reading(e, tuple(errors))
+            if name in _ASKED:
+                errors.append(str(wrong))
+            else:
+                unread[name] = str(wrong)
+    return Reading(e, tuple(errors), unread)
 
 
 def _text(name: str) -> str:

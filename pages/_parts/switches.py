@@ -28,7 +28,7 @@ def switches(
     outlined. `ticked`: the sites of a table's rows, which are outlined instead once they change."""
     open_circuit()
     ss = st.session_state
-    folded = engine.fold_sites(_present(ablations.sites, shape), shape)
+    folded = engine.fold_sites(present_sites(ablations.sites, shape), shape)
     picked = _cells(folded, shape)
     if picked != ss.get("_grid_told"):
         ss["_grid_rev"] = ss.get("_grid_rev", 0) + 1
@@ -92,7 +92,7 @@ def sites_box(ablations: engine.Ablations) -> None:
 def set_heads(heads: Iterable[engine.Head], shape: engine.Shape) -> None:
     """Set which heads are named; MLPs, neurons and what the model does not have stay."""
     named = _named()
-    present = _present(named, shape)
+    present = present_sites(named, shape)
     others = [s for s in engine.resolve_sites(present, shape) if not isinstance(s, engine.Head)]
     absent = [site for site in named if site not in present]
     state.set_sites([*engine.fold_sites([*heads, *others], shape), *absent])
@@ -134,7 +134,7 @@ def without(
     sites: Collection[engine.Site], now: engine.Ablations, shape: engine.Shape
 ) -> engine.Ablations:
     """What is switched now, with these heads and MLPs off too; the verb stays."""
-    present = _present(now.sites, shape)
+    present = present_sites(now.sites, shape)
     absent = [site for site in now.sites if site not in present]
     if now.verb == "ablate":
         return replace(now, sites=(*engine.fold_sites([*present, *sites], shape), *absent))
@@ -179,7 +179,7 @@ def _on_picked(shape: engine.Shape) -> None:
     picked = sorted({cell for cell in given if isinstance(cell, int) and cell in there})
     sites = [there[cell] for cell in picked]
     named = _named()
-    present = _present(named, shape)
+    present = present_sites(named, shape)
     in_the_grid = (engine.Head, engine.Heads, engine.MLP)
     sites += [site for site in present if not isinstance(site, in_the_grid)]
     st.session_state["_grid_told"] = picked
@@ -198,7 +198,7 @@ def _on_acted(shape: engine.Shape, tint: engine.SiteGrid | None) -> None:
 def _on_removed(shape: engine.Shape) -> None:
     removed = st.session_state[_GRID]["removed"]
     named = _named()
-    present = _present(named, shape)
+    present = present_sites(named, shape)
     folded = engine.fold_sites(present, shape)
     others = [site for site in named if site not in present]
     state.set_sites(site for site in (*folded, *others) if str(site) != removed)
@@ -212,7 +212,7 @@ def _named() -> tuple[engine.Site, ...]:
         return ()
 
 
-def _present(sites: Sequence[engine.Site], shape: engine.Shape) -> list[engine.Site]:
+def present_sites(sites: Sequence[engine.Site], shape: engine.Shape) -> list[engine.Site]:
     """Those of the sites that the model has; the others are told where the experiment is run."""
     result = []
     for site in sites:

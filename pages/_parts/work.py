@@ -39,7 +39,7 @@ class Asked:
     question: engine.Question[Any, Any]
     going: engine.Work[Any, Any] | None
     result: Any = None
-    failed: str = ""
+    failed: engine.EngineError | None = None
     stopped: bool = False
     begun: float = field(default_factory=time.monotonic)
 
@@ -47,6 +47,12 @@ class Asked:
     def answered(self) -> bool:
         """Whether `result` is the whole result."""
         return self.going is None and not (self.failed or self.stopped)
+
+    def known(self) -> Any:
+        """What is known of the answer. Raises: EngineError where it ended without."""
+        if self.failed is not None:
+            raise self.failed.with_traceback(None)
+        return self.result
 
     def follow(self, seconds: float = 0.0) -> None:
         """Take over what has come since, and what comes within so many seconds."""
@@ -64,7 +70,7 @@ class Asked:
         except engine.Cancelled:
             self.stopped, self.going = True, None
         except engine.EngineError as wrong:
-            self.failed, self.going = str(wrong), None
+            self.failed, self.going = wrong, None
         self.result = going.so_far or self.result
 
 
@@ -84,6 +90,14 @@ def ask(key: str, question: engine.Question[Any, Any]) -> Asked:
         result.follow(AT_FIRST)
     result.follow()
     return result
+
+
+def result_of(key: str, question: engine.Question[Any, Any]) -> Any:
+    """What is known of the answer to this question, kept under that key; None while nothing is.
+
+    Raises: EngineError for a question that has none.
+    """
+    return ask(key, question).known()
 
 
 def find(key: str) -> Asked | None:
@@ -129,9 +143,11 @@ def progress(
     again: str = "Begin again",
     stopped: str = "Stopped before there was a result.",
     anew: Callable[[str], None] = forget,
+    refused: Callable[[engine.EngineError], None] | None = None,
 ) -> None:
     """Draw how far the work is, `first` in front of the share and `detail` behind, with a way to
-    stop it; once it is over without a result, how it ended, with a way to begin it `anew`."""
+    stop it; once it is over without a result, how it ended, with a way to begin it `anew`.
+    `refused` says why where nothing is known of an answer."""
     one = find(key)
     if one is None:
         return
@@ -146,8 +162,11 @@ def progress(
             icon = ":material/replay:" if anew is forget else ":material/play_arrow:"
             st.button(again, key=f"_again{key}", on_click=anew, args=(key,), icon=icon)
             st.caption(plain(stopped))
-    elif one.failed:
-        st.error(plain(one.failed))
+    elif one.failed is not None:
+        if refused is not None and one.result is None:
+            refused(one.failed)
+        else:
+            st.error(plain(one.failed))
         if anew is not forget:
             st.button("Try again", key=f"_again{key}", on_click=anew, args=(key,))
 

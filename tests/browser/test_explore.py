@@ -249,7 +249,7 @@ def test_the_rankings_download_as_drawings_and_as_the_engines_numbers(
 
 
 @pytest.mark.parametrize(
-    "query", ["?model=/no/such/place", "?ablations=13.40", "?prompt=a&prompt=b"]
+    "query", ["?model=/no/such/place", "?prompt=1&ablations=13.40", "?prompt=a&prompt=b"]
 )
 def test_a_broken_link_is_told_and_the_page_stands(page: Page, address: str, query: str) -> None:
     page.goto(f"{address}/{query}")
@@ -258,13 +258,28 @@ def test_a_broken_link_is_told_and_the_page_stands(page: Page, address: str, que
 
 
 def test_what_was_wrong_with_a_link_is_told_until_a_click(page: Page, address: str) -> None:
-    page.goto(f"{address}/?model=seq-gpt2&method=nonsense")
-    told = page.get_by_text("The link could not be read")
+    page.goto(f"{address}/?model=seq-gpt2&prompt=1+2+3&method=nonsense")
+    told = page.get_by_text("The link's “method” is left out")
     expect(told).to_be_visible(timeout=SLOW)
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("1 2 3")
     cell(page, "L0H1").click()
     off(page, "L0H1")
     expect(told).to_have_count(0)
     expect(page.get_by_text("1 site changed")).to_be_visible()
+
+
+def test_a_change_that_cannot_be_made_leaves_the_clean_run_and_goes_by_a_click(
+    page: Page, address: str
+) -> None:
+    page.goto(f"{address}/?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1&method=resample")
+    told = page.get_by_text("resample takes its values from the corrupted prompt")
+    expect(told).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("table", name="Clean")).to_contain_text("␣5")
+    page.get_by_role("button", name="Make a corrupted prompt that fits").click()
+    expect(page.get_by_text("1 site changed")).to_be_visible()
+    expect(told).to_have_count(0)
+    expect(page.get_by_role("textbox", name="Corrupted prompt")).not_to_have_value("")
+    expect(page).to_have_url(re.compile("corrupted="))
 
 
 def test_the_llama_model_decides_the_answer_after_its_bare_space(page: Page, address: str) -> None:

@@ -45,7 +45,7 @@ def closer(page: AppTest) -> dict:
 
 
 def said(page: AppTest) -> str:
-    return " ".join(e.value for e in page.error).replace("\\", "")
+    return " ".join(e.value for e in [*page.error, *page.warning, *page.info]).replace("\\", "")
 
 
 def code(page: AppTest, function: str) -> str:

@@ -15,6 +15,9 @@ from tests.test_architecture import ROOT
 TOKENIZES_ONLY = {"tokenizer"}
 """Pages that do not run the model, and so have nothing against what it could not do."""
 
+NOTHING_TO_RUN = ("a prompt past the context", "a model there is not")
+"""What leaves not even a clean run."""
+
 STRANGE = {
     "emoji": "🚀👩‍👩‍👧🇪🇺é",
     "Arabic": "مرحبا بالعالم ١ ٢ ٣",
@@ -46,7 +49,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no method": ({"method": "magic"}, "not a method"),
     "no number": ({"method": "set(1e999)"}, "must be finite"),
     "a model there is not": ({"model": "/no/such/directory"}, "no directory"),
-    "a prompt twice": ({"prompt": ["a", "b"]}, "twice"),
+    "a prompt twice": ({"prompt": ["1 2", "b"]}, "more than once"),
 }
 TOLD_EVERYWHERE = {"no site", "no position", "no method", "no number", "a model there is not",
                    "a prompt twice"}  # fmt: skip
@@ -72,6 +75,7 @@ def stands(page: AppTest) -> None:
     page.selectbox(key="method").set_value("zero")
     waited(page.selectbox(key="model").set_value("seq-gpt2").run())
     assert not page.exception and not page.error, said(page)
+    assert not [b for b in page.button if str(b.key).startswith("_mend")]
 
 
 @pytest.mark.parametrize("model", ["seq-gpt2", "seq-llama"])
@@ -100,5 +104,62 @@ def test_what_cannot_be_is_said_and_the_page_stands(name: str, kind: str) -> Non
     query, told = REFUSED[kind]
     page = page_of(name, **query)
     if name not in TOKENIZES_ONLY or kind in TOLD_EVERYWHERE:
-        assert told in unescaped(said(page))
+        shown = said(page) + " ".join(one.value for one in page.info)
+        assert told in unescaped(shown)
+        assert kind in NOTHING_TO_RUN or not page.error
     stands(page)
+
+
+UNMADE: dict[str, dict[str, Any]] = {
+    **{
+        kind: query
+        for kind, (query, _) in REFUSED.items()
+        if "ablations" in query and kind != "no site"
+    },
+    "a mean of a pattern": {"changes": ["mean 0.1.pattern"]},
+    "numbers that overflow": {
+        "ablations": "a0-5",
+        "method": "set(1e6)",
+        "changes": ["scale(1e6) a0"] * 9,
+    },
+}
+CLEAN: dict[str, tuple[str, dict[str, Any]]] = {
+    "explore": ("rankings", {}),
+    "lens": ("figure", {}),
+    "attention": ("attention_grid", {"run": "difference"}),
+    "generate": ("generation", {}),
+    "generate, answers": ("figure", {"generate": "answers"}),
+    "generate, many": ("figure", {"generate": "many", "n_prompts": "2"}),
+    "sweep": ("", {}),
+    "circuits": ("", {"do": "evaluate", "n_controls": "0", "members": "none"}),
+}
+"""What shows the clean run on each page, by the end of its component's name; else a number."""
+
+
+def mended(page: AppTest) -> list[str]:
+    """Take the first remedy that the page offers, until there is none. Returns: those taken."""
+    taken = []
+    while remedies := [b for b in page.button if str(b.key).startswith("_mend")]:
+        taken.append(remedies[0].label)
+        waited(remedies[0].click().run())
+        assert not page.exception and len(taken) < 3, taken
+    return taken
+
+
+@pytest.mark.parametrize("kind", UNMADE)
+@pytest.mark.parametrize("name", CLEAN)
+def test_a_change_that_cannot_be_made_leaves_the_clean_run_and_goes_by_a_click(
+    name: str, kind: str
+) -> None:
+    drawn, query = CLEAN[name]
+    page = page_of(name.split(",")[0], **{**query, **UNMADE[kind]})
+    assert not page.exception and not page.error, said(page)
+    shown = [c.proto.component_name for c in page.get("bidi_component")]
+    metrics = [one.label for one in page.metric]
+    assert (
+        any(each.endswith(drawn) for each in shown)
+        if drawn
+        else any(label.startswith("Clean") for label in metrics)
+    ), (shown, metrics)
+    assert mended(page), said(page)
+    assert not page.error, said(page)

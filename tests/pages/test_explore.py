@@ -27,7 +27,7 @@ def component(page: AppTest, name: str) -> dict:
 
 
 def said(page: AppTest) -> str:
-    return " ".join(e.value for e in page.error)
+    return " ".join(e.value for e in [*page.error, *page.warning])
 
 
 def unescaped(text: str) -> str:

@@ -42,7 +42,7 @@ def data(page: AppTest, name: str) -> dict:
 
 
 def said(page: AppTest) -> str:
-    return " ".join(e.value for e in [*page.error, *page.caption]).replace("\\", "")
+    return " ".join(e.value for e in [*page.error, *page.warning, *page.caption]).replace("\\", "")
 
 
 @pytest.mark.parametrize("kind", HYBRIDS)

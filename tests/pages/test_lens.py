@@ -53,7 +53,7 @@ def shown_by(page: AppTest, nth: int) -> Any:
 
 
 def said(page: AppTest) -> str:
-    parts = [*page.error, *page.info, *page.caption]
+    parts = [*page.error, *page.warning, *page.info, *page.caption]
     return " ".join(p.value for p in parts).replace("\\", "")
 
 

@@ -39,7 +39,7 @@ def sent(page: AppTest, name: str) -> dict:
 
 
 def said(page: AppTest) -> str:
-    parts = [*page.error, *page.info, *page.caption]
+    parts = [*page.error, *page.warning, *page.info, *page.caption]
     return " ".join(p.value for p in parts).replace("\\", "")
 
 

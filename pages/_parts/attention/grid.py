@@ -11,7 +11,8 @@ import engine
 from pages._parts import components
 from pages._parts.attention.fields import HEADS
 from pages._parts.figure import python_of
-from pages._parts.switches import act_on, open_circuit, set_heads
+from pages._parts.refusals import Answered
+from pages._parts.switches import act_on, open_circuit, present_sites, set_heads
 from pages._parts.table import table_of_sites, ticked
 from pages._parts.text import plain
 
@@ -48,14 +49,14 @@ def score_grid(seen: engine.AttentionOverview, run: str, shape: engine.Shape) ->
 def attention_grid(
     e: engine.Experiment,
     shape: engine.Shape,
-    seen: engine.AttentionOverview,
+    answer: Answered[engine.AttentionOverview],
     chosen: Sequence[engine.Head],
 ) -> None:
     """Draw the thumbnails of the run and weights that the page's widgets say, with the bar that
-    outlines the heads whose score comes first."""
+    outlines the heads whose score comes first; `e`: what is named as switched."""
     open_circuit()
-    ss = st.session_state
-    run, weight = ss["run"], ss["weight"]
+    ss, seen, run = st.session_state, answer.result, answer.run
+    weight = ss["weight"]
     shown: engine.Thumbnails = getattr(seen, run)
     tint = score_grid(seen, run, shape)
     sets = {"picked": _cells(_named_heads(e, shape), shape), "chosen": _cells(chosen, shape)}
@@ -93,7 +94,7 @@ def attention_grid(
     )
     if seen.notes:
         st.caption(plain(" ".join(seen.notes)))
-    python_of(overview_python(e, run, weight == "value", pixels(shape)))
+    python_of(overview_python(answer.e, run, weight == "value", pixels(shape)))
 
 
 def title(e: engine.Experiment, run: str, weight: str) -> str:
@@ -120,7 +121,7 @@ def overview_python(e: engine.Experiment, run: str, weighted: bool, size: int) -
 
 
 def _named_heads(e: engine.Experiment, shape: engine.Shape) -> list[engine.Head]:
-    sites = engine.resolve_sites(e.ablations.sites, shape)
+    sites = engine.resolve_sites(present_sites(e.ablations.sites, shape), shape)
     return [site for site in sites if isinstance(site, engine.Head)]
 
 
@@ -189,9 +190,9 @@ def _csv(seen: engine.AttentionOverview) -> str:
     return "\n".join(lines) + "\n"
 
 
-def score_table(seen: engine.AttentionOverview, e: engine.Experiment, shape: engine.Shape) -> None:
+def score_table(answer: Answered[engine.AttentionOverview], shape: engine.Shape) -> None:
     """Every head's scores in the run shown; a click on a column's name sorts by it."""
-    run = st.session_state["run"]
+    e, seen, run = answer.e, answer.result, answer.run
     named, keeps = set(_named_heads(e, shape)), e.ablations.verb == "keep"
     every = seen.heads
     at = [head.layer for head in every], [head.head for head in every]

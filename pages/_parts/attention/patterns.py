@@ -9,6 +9,7 @@ import engine
 from pages._parts import components, state
 from pages._parts.attention.grid import title
 from pages._parts.figure import python_of
+from pages._parts.refusals import Answered
 from pages._parts.text import visible
 
 MOST_TOKENS = 400
@@ -17,8 +18,11 @@ MOST_CELLS = 60_000
 """Numbers CircuitsVis is given at once, which draws each as a rectangle of its own: about 1 s."""
 
 
-def attention_patterns(e: engine.Experiment, n: int, chosen: Sequence[engine.Head]) -> None:
-    """Draw the heads chosen, for a prompt of `n` tokens, in the run the page's widgets say."""
+def attention_patterns(
+    answer: Answered[engine.AttentionOverview], chosen: Sequence[engine.Head]
+) -> None:
+    """Draw the heads chosen large, in the run that the page's widgets say."""
+    e, n = answer.e, len(answer.result.tokens)
     most = max(1, min(MOST_HEADS, MOST_CELLS // n**2)) if n <= MOST_TOKENS else 0
     heads = list(chosen)[:most]
     if not chosen:
@@ -29,7 +33,7 @@ def attention_patterns(e: engine.Experiment, n: int, chosen: Sequence[engine.Hea
             f"{len(heads)} of the {len(chosen)} heads chosen are drawn: CircuitsVis is slow, so "
             f"with {n:,} tokens it is given {most} at once. The code below gives any."
         )
-    run, weighted = st.session_state["run"], st.session_state["weight"] == "value"
+    run, weighted = answer.run, st.session_state["weight"] == "value"
     if heads:
         _draw(e, engine.attention(e, heads, view=state.view()), run, weighted)
     python_of(patterns_python(e, heads or chosen, run, weighted))

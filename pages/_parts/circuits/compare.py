@@ -131,12 +131,12 @@ def _on_a_task(reading: state.Reading, common: engine.Circuit) -> None:
     """The intersection on a task of its own, beside controls."""
     st.subheader("The intersection on a task", divider="gray")
     choice("The intersection on a task", "third", THIRD, bare=True)
-    if st.session_state["third"] == "no" or reading.errors:
+    if st.session_state["third"] == "no" or not reading.whole:
         return
     chosen = pairs_form(reading.experiment)
     if chosen is None:
         return
     question = circuit_evaluate.options(reading.experiment, common, chosen, drawn=False)
-    result = circuit_evaluate.put_to_the_test("_third", question)
+    result = circuit_evaluate.put_to_the_test("_third", question, chosen)
     if result is not None:
         circuit_evaluate.figures(result, "intersection", circuit_evaluate.python(question, chosen))

@@ -11,7 +11,7 @@ from pages._parts import state, work
 from pages._parts.boxes import choice, number
 from pages._parts.circuits import forms as circuit_forms
 from pages._parts.circuits import library as shelf
-from pages._parts.circuits.evaluate import WHOSE
+from pages._parts.circuits.evaluate import WHOSE, mended_by
 from pages._parts.circuits.now import on_now
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
@@ -33,8 +33,8 @@ def edges(reading: state.Reading, chosen: Chosen) -> None:
         _senders(reading, chosen)
         return
     circuit = circuit_forms.pick_one(e, shape)
-    on_now(e, chosen)
-    if circuit is None or reading.errors:
+    on_now(reading, chosen)
+    if circuit is None or not reading.whole:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         choice("Method", "whose", {**WHOSE, "circuit": f"its own: {circuit.method}"})
@@ -56,7 +56,7 @@ def edges(reading: state.Reading, chosen: Chosen) -> None:
     split = ss["inputs"] == "split"
     question = engine.MapPaths(_bare(e, method), circuit.sites, split, chosen.task)
     matrix = work.ask("_edges", question).result
-    work.progress("_edges")
+    work.progress("_edges", refused=mended_by(question.e, chosen, "_edges"))
     if matrix is not None:
         _pruned(circuit, matrix, question, chosen)
 
@@ -125,8 +125,8 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
         "three, m10 what an MLP reads, logits what the unembedding reads. Paths lead to all of "
         "them at once.",
     )
-    on_now(e, chosen)
-    if reading.errors:
+    on_now(reading, chosen)
+    if not reading.whole:
         return
     receivers = (ss["receivers"] or "").strip()
     if not receivers:
@@ -134,7 +134,7 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
     senders = engine.parse_sites(ss["senders"] or "") or None
     question = engine.PatchPaths(_bare(e, e.method), senders, receivers, chosen.task)
     result: engine.PathPatch | None = work.ask("_path_patch", question).result
-    work.progress("_path_patch")
+    work.progress("_path_patch", refused=mended_by(question.e, chosen, "_path_patch"))
     if result is None:
         return
     rows = result.table()

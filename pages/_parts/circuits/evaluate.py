@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.layout import beside_switches
 from pages._parts.pairs_form import Chosen
+from pages._parts.refusals import refused_of_pairs
 from pages._parts.switches import not_known, switches
 from pages._parts.table import as_csv
 from pages._parts.text import plain
@@ -37,11 +39,11 @@ def evaluate(reading: state.Reading, chosen: Chosen) -> None:
     result = None
     left, right = beside_switches(shape.n_heads)
     with right:
-        if question is not None and not reading.errors:
-            result = put_to_the_test("_evaluation", question)
+        if question is not None and reading.whole:
+            result = put_to_the_test("_evaluation", question, chosen)
     with left:
         switches(e.ablations, shape, result.grid() if result else not_known(shape))
-        on_now(e, chosen)
+        on_now(reading, chosen)
     if result is not None and question is not None:
         figures(result, "evaluation", python(question, chosen))
 
@@ -91,15 +93,32 @@ def options(
     )
 
 
-def put_to_the_test(key: str, question: engine.Evaluate) -> engine.Evaluation | None:
+def put_to_the_test(
+    key: str, question: engine.Evaluate, chosen: Chosen
+) -> engine.Evaluation | None:
     """Evaluate, and draw the numbers or how far it is. Raises: EngineError."""
     result: engine.Evaluation | None = work.ask(key, question).result
-    work.progress(key)
+    c, references = question.circuit, question.references or ()
+    kept = engine.Experiment(chosen.model, method=c.method, references=references)
+    work.progress(key, refused=mended_by(kept, chosen, key))
     if result is not None:
         numbers(result)
         st.caption(plain(" ".join((explanation(result), *result.notes))))
         _switch(result.circuit, key)
     return result
+
+
+def mended_by(
+    e: engine.Experiment, chosen: Chosen, key: str, box: str = "whose", word: str = "sidebar"
+) -> Callable[[engine.EngineError], None]:
+    """How it is told that an experiment's method cannot be used on pairs. `box`: the widget that
+    says which method is, set to that `word` where a remedy is another method."""
+
+    def further(remedy: engine.Remedy) -> None:
+        if remedy.experiment.method != e.method:
+            st.session_state[box] = word or str(remedy.experiment.method)
+
+    return lambda wrong: refused_of_pairs(wrong, e, chosen, key, further)
 
 
 def numbers(result: engine.Evaluation, offers: bool = True) -> None:

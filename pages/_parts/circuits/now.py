@@ -5,27 +5,29 @@ from __future__ import annotations
 import streamlit as st
 
 import engine
-from pages._parts import work
+from pages._parts import state, work
 from pages._parts.pairs_form import Chosen
+from pages._parts.refusals import refused_of_pairs
 from pages._parts.text import plain
 
 _KEY = "_on_now"
 
 
-def on_now(e: engine.Experiment, chosen: Chosen) -> None:
+def on_now(reading: state.Reading, chosen: Chosen) -> None:
     """What all that is changed now does on the task; or why the prompt cannot be scored."""
-    if not e.every_change:
-        if chosen.problem and st.session_state["over"] == "prompt":
-            st.error(plain(chosen.problem))
+    e = reading.experiment
+    if chosen.problem and st.session_state["over"] == "prompt":
+        st.error(plain(chosen.problem))
+    if chosen.problem or not e.every_change or not reading.whole:
         return
-    try:
-        score: engine.TaskScore | None = work.ask(
-            _KEY, engine.ScoreTask(e.model, chosen.task, e)
-        ).result
-    except engine.EngineError as wrong:
-        st.error(plain(wrong))
-        return
-    work.progress(_KEY, "what is on now")
+    score: engine.TaskScore | None = work.ask(
+        _KEY, engine.ScoreTask(e.model, chosen.task, e)
+    ).result
+    work.progress(
+        _KEY,
+        "what is on now",
+        refused=lambda wrong: refused_of_pairs(wrong, e, chosen, _KEY),
+    )
     if score is None or score.ablated is None:
         return
     clean, ablated = score.clean.mean_logit_diff, score.ablated.mean_logit_diff

@@ -10,7 +10,7 @@ import engine
 from pages._parts import state, work
 from pages._parts.boxes import choice, number, whole
 from pages._parts.circuits import library as shelf
-from pages._parts.circuits.evaluate import figures, numbers, switch
+from pages._parts.circuits.evaluate import figures, mended_by, numbers, switch
 from pages._parts.circuits.fields import SEARCH_METHOD, SEARCH_METRIC, STRATEGY
 from pages._parts.circuits.now import on_now
 from pages._parts.experiment_form import model_shape
@@ -44,12 +44,12 @@ def search(reading: state.Reading, chosen: Chosen) -> None:
     left, right = beside_switches(shape.n_heads)
     with left:
         switches(e.ablations, shape, not_known(shape) if result is None else result.grid())
-        on_now(e, chosen)
+        on_now(reading, chosen)
     with right:
         if one is None:
             _button(question)
         else:
-            _progress(result)
+            _progress(result, question, chosen)
             if result is not None:
                 _summary(result)
     if result is not None:
@@ -169,7 +169,7 @@ def _again(key: str) -> None:
     work.forget(key)
 
 
-def _progress(result: engine.Discovery | None) -> None:
+def _progress(result: engine.Discovery | None, question: engine.Discover, chosen: Chosen) -> None:
     """How far the search is, with a way to stop it; once it is over, how it ended."""
     first = "" if result is None else f"Walk {result.walk}, {result.direction}"
     left = None if result is None else result.seconds_left
@@ -181,6 +181,13 @@ def _progress(result: engine.Discovery | None) -> None:
         again="Go on",
         stopped=f"Stopped after {n:,} trials; what is left by then is no circuit yet.",
         anew=_again,
+        refused=mended_by(
+            engine.Experiment(chosen.model, method=question.search.method),
+            chosen,
+            KEY,
+            "search_method",
+            "",
+        ),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 import engine
-from pages._parts import components, work
+from pages._parts import components, state, work
 from pages._parts.figure import figure
+from pages._parts.refusals import answered
 from pages._parts.state import unescaped
 from pages._parts.switches import switches
 from pages._parts.table import as_csv, downloads
@@ -17,8 +18,9 @@ _KEY = "_answers"
 _MOST_DRAWN = 40
 
 
-def answers(e: engine.Experiment, shape: engine.Shape) -> None:
+def answers(reading: state.Reading, shape: engine.Shape) -> None:
     """The whole view. Raises: EngineError."""
+    e = reading.experiment
     left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
     with left:
         st.text_area(
@@ -40,18 +42,30 @@ def answers(e: engine.Experiment, shape: engine.Shape) -> None:
         if not candidates:
             st.info("Type candidate answers, one a line, or an answer beside the prompt.")
             return
-        question = engine.RankAnswers(e, tuple(candidates))
-        result: engine.RankedAnswers | None = work.ask(_KEY, question).result
-        work.progress(_KEY)
+
+        def ask(e: engine.Experiment) -> engine.RankedAnswers | None:
+            result: engine.RankedAnswers | None = work.result_of(
+                _key(e), engine.RankAnswers(e, tuple(candidates))
+            )
+            return result
+
+        ranked = answered(reading, ask)
+        work.progress(_key(ranked.e))
+        question, result = engine.RankAnswers(ranked.e, tuple(candidates)), ranked.result
         if result is None:
             return
         _drawn(result)
     python = (
-        f"import switchboard as engine\n\ne = {e.to_python()}\n"
+        f"import switchboard as engine\n\ne = {ranked.e.to_python()}\n"
         f"result = {question.to_python(e='e')}\n"
         "for row in result.table():\n    print(row)\n"
     )
     _every_answer(result, python)
+
+
+def _key(e: engine.Experiment) -> str:
+    """Where the answer is kept; of the clean run beside what may be refused."""
+    return _KEY if e.every_change else f"{_KEY} clean"
 
 
 def _drawn(result: engine.RankedAnswers) -> None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 import engine
-from pages._parts import components, work
+from pages._parts import components, state, work
 from pages._parts.figure import figure
 from pages._parts.generate import settings
 from pages._parts.generate.many_form import prompts_form, python, question_of, sets_form
+from pages._parts.refusals import answered, remedies
 from pages._parts.switches import switches
 from pages._parts.table import Rows, as_csv, downloads
 from pages._parts.text import plain, visible
@@ -30,8 +31,9 @@ class Stopped:
     rows: tuple[engine.ManyRow, ...]
 
 
-def many(e: engine.Experiment, shape: engine.Shape) -> None:
+def many(reading: state.Reading, shape: engine.Shape) -> None:
     """The whole view. Raises: EngineError."""
+    e = reading.experiment
     settings.sampling_row()
     sides = [4, 5] if shape.n_heads <= 16 else [3, 2]
     left, right = st.columns(sides, gap="medium")
@@ -49,35 +51,42 @@ def many(e: engine.Experiment, shape: engine.Shape) -> None:
         if not prompts:
             st.info("Paste prompts or choose a file.")
             return
-        question = question_of(e, prompts)
-        result = _asked(question)
+        ran = answered(reading, lambda e: _asked(question_of(e, prompts), _key(e)))
+        question, key, result = question_of(ran.e, prompts), _key(ran.e), ran.result
         n, total = len(result.rows) if result else 0, len(prompts)
         work.progress(
-            KEY,
-            f"{n:,} of {total:,} prompts{_left()}",
+            key,
+            f"{n:,} of {total:,} prompts{_left(key)}",
             again="Go on",
             stopped=f"Stopped: {n:,} of {total:,} prompts are done.",
             anew=_go_on,
         )
         if result is not None:
-            _results(question, result, written)
+            _results(question, result, written, ran.e, key)
     if result is not None and result.rows:
-        _every_prompt(question, result, written)
+        _every_prompt(question, result, written, key)
 
 
-def _left() -> str:
-    left = work.seconds_left(KEY)
+def _key(e: engine.Experiment) -> str:
+    """Where the rows are kept; of the clean run beside what may be refused."""
+    return KEY if e.every_change else f"{KEY} clean"
+
+
+def _left(key: str) -> str:
+    left = work.seconds_left(key)
     return "" if left is None else f", {left:.0f} s left"
 
 
-def _asked(question: engine.GenerateMany) -> engine.GeneratedMany | None:
+def _asked(question: engine.GenerateMany, key: str) -> engine.GeneratedMany | None:
     """What there is of this question: the rows from before it was stopped, and those of now."""
     before = st.session_state.get(_STOPPED)
     rows: tuple[engine.ManyRow, ...] = ()
     if isinstance(before, Stopped) and before.question == question:
         rows = before.rows
     rest = replace(question, done=tuple(row.index for row in rows))
-    result: engine.GeneratedMany | None = work.ask(KEY, rest).result
+    one = work.ask(key, rest)
+    known = rows or (one.result is not None and one.result.rows)
+    result: engine.GeneratedMany | None = one.result if known else one.known()
     if result is None or not rows:
         return result
     rows = tuple(sorted((*rows, *result.rows), key=lambda row: row.index))
@@ -88,15 +97,21 @@ def _go_on(key: str) -> None:
     one = work.find(key)
     if one is not None and isinstance(one.question, engine.GenerateMany):
         question = replace(one.question, done=())
-        result = _asked(question)
+        result = _asked(question, key)
         if result is not None:
             st.session_state[_STOPPED] = Stopped(question, result.rows)
     work.forget(key)
 
 
-def _results(question: engine.GenerateMany, result: engine.GeneratedMany, written: str) -> None:
+def _results(
+    question: engine.GenerateMany,
+    result: engine.GeneratedMany,
+    written: str,
+    e: engine.Experiment,
+    key: str,
+) -> None:
     totals, rows = result.totals, result.rows
-    if rows and work.is_over(KEY):
+    if rows and work.is_over(key):
         components.library("plotly")
         figure(
             result.figure(),
@@ -111,12 +126,15 @@ def _results(question: engine.GenerateMany, result: engine.GeneratedMany, writte
     for error, n in wrong.most_common(_MOST_ERRORS):
         whose = "1 prompt is" if n == 1 else f"{n:,} prompts are"
         st.warning(plain(f"{whose} not run, or not in every run. {error}"))
+    refused = next((row for row in rows if any(row.errors) and not row.errors[0]), None)
+    if refused is not None:  # its clean run is made, so that a change is the reason
+        remedies(replace(e, prompt=refused.prompt))
     if len(wrong) > _MOST_ERRORS:
         st.caption(f"{len(wrong) - _MOST_ERRORS} other reasons stand in the table.")
 
 
 def _every_prompt(
-    question: engine.GenerateMany, result: engine.GeneratedMany, written: str
+    question: engine.GenerateMany, result: engine.GeneratedMany, written: str, key: str
 ) -> None:
     rows = result.rows
     answers = any(one.answer for one in question.prompts)
@@ -125,7 +143,7 @@ def _every_prompt(
     st.dataframe(shown, hide_index=True, height="content" if len(shown) <= 14 else 500)
     if len(rows) > _MOST_SHOWN:
         st.caption(f"The first {_MOST_SHOWN} of {len(rows):,}; the CSV holds them all.")
-    if work.is_over(KEY):
+    if work.is_over(key):
         downloads(
             result.prompts_table(),
             "generation-prompts",

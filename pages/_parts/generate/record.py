@@ -30,7 +30,7 @@ class Record:
     prompt: engine.Tokens | None = None
     ended: str = ""
     held: bool = False
-    failed: tuple[int, str] | None = None
+    failed: tuple[int, engine.EngineError] | None = None
 
     def lacks(self, total: int) -> bool:
         """Whether a text of `total` steps needs more than there are."""
@@ -38,9 +38,9 @@ class Record:
 
     wanted: int = 0
 
-    def failure(self, total: int) -> str:
+    def failure(self, total: int) -> engine.EngineError | None:
         """What went wrong where a text of `total` steps was asked for, if anything did."""
-        return self.failed[1] if self.failed is not None and self.failed[0] == total else ""
+        return self.failed[1] if self.failed is not None and self.failed[0] == total else None
 
 
 class Feed:

@@ -62,6 +62,11 @@ class Asked:
         return shown
 
     @property
+    def changes(self) -> bool:
+        """Whether anything is changed, at any step."""
+        return bool(self.e.every_change or self.earlier)
+
+    @property
     def switches(self) -> dict[int, str]:
         """Step → what acts from there on, in the place of what did before."""
         sets = [*(own for _, own in self.earlier), str(self.e.ablations)]

@@ -20,7 +20,9 @@ from pages._parts.generate.numbers import RUNS, numbers
 from pages._parts.generate.record import Feed, Record, resume_of, streams
 from pages._parts.generate.settings import Asked
 from pages._parts.generate.steps import shown_steps
+from pages._parts.layout import errors_shown
 from pages._parts.rankings import about, title
+from pages._parts.refusals import refused
 from pages._parts.switches import switches
 from pages._parts.text import plain
 
@@ -30,19 +32,23 @@ _EVERY = 0.05
 """Seconds between what the browser is told while tokens come."""
 
 
-def text(e: engine.Experiment, shape: engine.Shape) -> None:
+def text(reading: state.Reading, shape: engine.Shape) -> None:
     """The whole view. Raises: EngineError."""
-    ss = st.session_state
+    ss, e, refusal = st.session_state, reading.experiment, None
     _switch_here(e)
     problem, n, question = "", 0, None
     try:
         question, n = settings.question(e), settings.n_tokens()
     except engine.EngineError as wrong:
         problem = str(wrong)
+    if question is not None:
+        refusal = _refusal(question, n)
+        if reading.unread or refusal is not None:
+            question = replace(question, e=e.clean, earlier=())
     record = _record(question) if question is not None else None
     total = n + (len(question.prefix) if question is not None else 0)
     nothing = question is not None and n < (0 if question.prefix else 1)  # which the engine tells
-    failed = record.failure(total) if record is not None else ""
+    failed = record.failure(total) if record is not None else None
     running = (
         record is not None and not (record.held or failed) and (nothing or record.lacks(total))
     )
@@ -55,21 +61,35 @@ def text(e: engine.Experiment, shape: engine.Shape) -> None:
         if record is None or question is None:
             st.error(plain(problem))
             return
+        if refusal is not None and failed is None:
+            with errors_shown():
+                refused(refusal, e)
         stream = f"{state.view()}-{next(streams)}"
         if running or record.steps:
-            _draw(record, total, stream if running else "")
-        if failed:
-            st.error(plain(failed))
+            made = not reading.unread and refusal is None
+            _draw(record, total, stream if running else "", made)
+        if failed is not None:
+            with errors_shown():
+                raise failed.with_traceback(None)
         if running:
-            state.write_link(e)  # the script is long here, and the address must not wait
+            if reading.whole:
+                state.write_link(e)  # the script is long here, and the address must not wait
             try:
                 _read_on(record, n, total, stream)
             except engine.EngineError as wrong:
                 st.container()  # goes no further where another run has taken this one's place
-                record.failed = (total, str(wrong))
+                if question.changes and not isinstance(wrong, engine.Cancelled):
+                    ss["_text_refused"] = (question, n, wrong)
+                record.failed = (total, wrong)
             st.rerun()
     numbers(record, total)
     ss["_text"] = record
+
+
+def _refusal(question: Asked, n: int) -> engine.EngineError | None:
+    """Why the changes of this generation of `n` tokens could not be made, if that is known."""
+    last = st.session_state.get("_text_refused")
+    return last[2] if last is not None and last[:2] == (question, n) else None
 
 
 def _record(question: Asked) -> Record:
@@ -171,8 +191,9 @@ def _reseed() -> None:
     st.session_state["seed"] = "0" if seed is None else str(seed + 1)
 
 
-def _draw(record: Record, total: int, stream: str) -> None:
-    """The component, with all steps there are; `stream` names where more will come from."""
+def _draw(record: Record, total: int, stream: str, made: bool) -> None:
+    """The component, with all steps there are; `stream` names where more will come from; `made`:
+    whether the changes could be."""
     steps, question = record.steps[:total], record.question
     e = question.e
     name = "generation"
@@ -187,7 +208,7 @@ def _draw(record: Record, total: int, stream: str) -> None:
             "name": name,
             "title": title(e),
             "about": f"{about(e)} {_how(question)}",
-            "acts": _acts(question, e.ablations),
+            "acts": _acts(question, e.ablations) if made else "cannot be made; this is clean",
             "unswitched": _acts(question, question.earlier[-1][1], "still ")
             if question.earlier
             else "",

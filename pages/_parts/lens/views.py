@@ -8,6 +8,7 @@ import engine
 from pages._parts.boxes import choice
 from pages._parts.figure import figure
 from pages._parts.lens.fields import BY, TOP
+from pages._parts.refusals import Answered
 from pages._parts.table import as_csv
 from pages._parts.text import plain, visible
 
@@ -48,9 +49,9 @@ def options(shape: engine.Shape) -> dict[str, Any]:
     }
 
 
-def grid(e: engine.Experiment, seen: engine.Lens, question: dict[str, Any]) -> None:
+def grid(answer: Answered[engine.Lens], question: dict[str, Any]) -> None:
     """Layers down, positions across, in the run and colours that the widgets say."""
-    run, measure = st.session_state["run"], st.session_state["by"]
+    e, seen, run, measure = answer.e, answer.result, answer.run, st.session_state["by"]
     if measure == "rank" and seen.clean.answer is None:
         st.info("There is no answer whose rank could be shown; type one above.")
         measure = "prob"
@@ -72,8 +73,9 @@ def grid(e: engine.Experiment, seen: engine.Lens, question: dict[str, Any]) -> N
     st.caption(plain(" ".join((*notes, *seen.notes))))
 
 
-def traces(e: engine.Experiment, seen: engine.Lens, question: dict[str, Any]) -> None:
+def traces(answer: Answered[engine.Lens], question: dict[str, Any]) -> None:
     """The answer and the distractor followed through the layers at the last position."""
+    e, seen = answer.e, answer.result
     if seen.clean.answer is None and seen.clean.distractor is None:
         st.caption("With an answer or a distractor, their way through the layers is drawn here.")
         return
@@ -109,9 +111,9 @@ def _leads(layer: int | None) -> str:
     return "after no layer" if layer is None else f"after layer {layer}"
 
 
-def last_position(seen: engine.Lens) -> None:
+def last_position(answer: Answered[engine.Lens]) -> None:
     """The plain table of the last position's best tokens, to copy."""
-    run = st.session_state["run"]
+    seen, run = answer.result, answer.run
     names = ("clean", "ablated") if run == "difference" else (run,)
     with st.expander("The last position as text"):
         for name in names:

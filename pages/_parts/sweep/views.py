@@ -11,12 +11,14 @@ from pages._parts import work
 from pages._parts.boxes import choice
 from pages._parts.figure import figure
 from pages._parts.pairs_form import Chosen
+from pages._parts.refusals import refused_of_pairs
 from pages._parts.sweep.fields import ASPECT, METRIC
 from pages._parts.table import Rows, as_csv, table_of_sites, ticked
 from pages._parts.text import visible
 
 KEY = "_sweep"
 """Where a session keeps its sweep."""
+_TOGETHER = "_together"
 BASELINES = {"clean": "the clean model", "given": "what is off now"}
 PER = {"site": "everywhere", "position": "at each position"}
 _MOST_ROWS, _TABLE = 100, "swept_sites"
@@ -53,11 +55,16 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Sweep:
     return engine.Sweep(own, chosen.task.pairs, per_position, estimate=True, at="answer")
 
 
-def progress(result: engine.SweepResult | None) -> None:
+def progress(result: engine.SweepResult | None, question: engine.Sweep, chosen: Chosen) -> None:
     """How far the sweep is, with a way to stop it; once it is over, how it ended."""
     left = result.seconds_left if result is not None else None
     known = "" if result is None else f" at {result.progress:.0%}; what is not known is blank"
-    work.progress(KEY, f"{left:.0f} s left" if left else "", stopped=f"Stopped{known}.")
+    work.progress(
+        KEY,
+        f"{left:.0f} s left" if left else "",
+        stopped=f"Stopped{known}.",
+        refused=lambda wrong: refused_of_pairs(wrong, question.e, chosen, KEY),
+    )
 
 
 def seen(result: engine.SweepResult) -> tuple[str, str]:
@@ -123,10 +130,14 @@ def together(
     if not e.every_change or result.experiment.every_change or not result.done:
         return None
     own = replace(result.experiment, ablations=e.ablations, changes=e.changes)
-    one = work.ask("_together", engine.ScoreTask(e.model, chosen.task, own))
-    if one.failed:
-        raise engine.EngineError(one.failed)
-    together: engine.TaskScore | None = one.result
+    together: engine.TaskScore | None = work.ask(
+        _TOGETHER, engine.ScoreTask(e.model, chosen.task, own)
+    ).result
+    work.progress(
+        _TOGETHER,
+        "all that is off, together",
+        refused=lambda wrong: refused_of_pairs(wrong, own, chosen, _TOGETHER),
+    )
     return together
 
 
