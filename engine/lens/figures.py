@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -33,63 +34,99 @@ _LEAST_ROWS = 5
 """Room for the legend, where fewer layers are read."""
 
 
-def grid_figure(
-    values: np.ndarray,
-    measure: str,
-    signed: bool,
-    scaled: Sequence[np.ndarray],
-    layers: Sequence[int],
-    reading: Mapping[int, str],
-    texts: np.ndarray | None,
-    hover: np.ndarray,
-) -> go.Figure:
-    """Layers down, positions across.
+@dataclass(frozen=True)
+class LensGrid:
+    """The lens as cells: layers down, positions across.
 
     `values` [layer pos] of one of MEASURES, with the sign of a difference where `signed`; `scaled`:
-    all the numbers its colours are to span. `reading`: the token read at each position. `texts` is
-    written into the cells, which are small without; `hover` is read at a pointer.
+    all the numbers its colours are to span. `layers`: the rows. `reading`: the token read at each
+    position. `texts` [layer pos]: what is written in the cells; `leads` [layer pos]: whether that
+    is the answer. `told` [layer pos]: what a pointer reads, as lines.
     """
-    import plotly.graph_objects as go
 
-    n_layers, n = values.shape
-    written = texts is not None
-    wide, high = (max(68, min(110, 780 // n)), 26) if written else (15, 17)
-    positions = list(reading)
-    rows = max(n_layers, _LEAST_ROWS)
-    figure = go.Figure(
-        cell_heatmap(
-            _shade(values, measure, signed),
-            hover,
-            x=positions,
-            text=texts,
-            texttemplate="%{text}" if written else None,
-            textfont={"size": 11},
-            hoverlabel={"align": "left"},
-            **_scale(scaled, measure, signed),
+    values: np.ndarray
+    measure: str
+    signed: bool
+    scaled: Sequence[np.ndarray]
+    layers: Sequence[int]
+    reading: Mapping[int, str]
+    texts: np.ndarray
+    leads: np.ndarray
+    told: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """What the colours stand for, with its unit."""
+        return MEASURES[self.measure] + (", ablated − clean" if self.signed else "")
+
+    @property
+    def shares(self) -> np.ndarray:
+        """How strong the colour of each cell is, [layer pos]: 0 to 1, and where signed −1 to 1; of
+        ranks the lower are the stronger."""
+        most = _most(self.scaled, self.measure, self.signed)
+        shares = _shade(self.values, self.measure, self.signed) / most
+        if self.measure == "rank":
+            shares = -shares if self.signed else 1 - shares
+        return shares
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The numbers at which the colours end: the palest, or the reddest, and the strongest."""
+        most = _most(self.scaled, self.measure, self.signed)
+        if self.measure == "rank":
+            last = f"{10**most - 1 if self.signed else 10**most:,.0f}"
+            return (f"+{last}", f"−{last}") if self.signed else (last, "1")
+        return (f"−{most:.3g}", f"+{most:.3g}") if self.signed else ("0", f"{most:.3g}")
+
+    def figure(self) -> go.Figure:
+        """The grid as a heatmap; with more than MOST_WRITTEN positions, of small cells without
+        texts."""
+        import plotly.graph_objects as go
+
+        n_layers, n = self.values.shape
+        written = n <= MOST_WRITTEN
+        wide, high = (max(68, min(110, 780 // n)), 26) if written else (15, 17)
+        positions = list(self.reading)
+        rows = max(n_layers, _LEAST_ROWS)
+        figure = go.Figure(
+            cell_heatmap(
+                _shade(self.values, self.measure, self.signed),
+                _each(lambda lines: "<br>".join(map(escape, lines)), self.told),
+                x=positions,
+                text=self._bold() if written else None,
+                texttemplate="%{text}" if written else None,
+                textfont={"size": 11},
+                hoverlabel={"align": "left"},
+                **_scale(self.scaled, self.measure, self.signed),
+            )
         )
-    )
-    figure.update_layout(
-        autosize=False,
-        width=wide * n + 140,
-        height=high * rows + (60 if written else 100),
-        margin={"l": 10, "r": 130, "t": 10, "b": 50 if written else 90},
-        xaxis={
-            "tickvals": positions,
-            "ticktext": [short(escape(text)) for text in reading.values()],
-            "tickangle": 0 if written else -90,
-            "title": {"text": "reading", "standoff": 8},
-            **BARE,
-        },
-        yaxis={
-            "title": {"text": "after layer", "standoff": 6},
-            "range": [rows - 0.5, -0.5],
-            "side": "right",
-            "tickvals": list(range(n_layers)),
-            "ticktext": list(map(str, layers)),
-            **BARE,
-        },
-    )
-    return figure
+        figure.update_layout(
+            autosize=False,
+            width=wide * n + 140,
+            height=high * rows + (60 if written else 100),
+            margin={"l": 10, "r": 130, "t": 10, "b": 50 if written else 90},
+            xaxis={
+                "tickvals": positions,
+                "ticktext": [short(escape(text)) for text in self.reading.values()],
+                "tickangle": 0 if written else -90,
+                "title": {"text": "reading", "standoff": 8},
+                **BARE,
+            },
+            yaxis={
+                "title": {"text": "after layer", "standoff": 6},
+                "range": [rows - 0.5, -0.5],
+                "side": "right",
+                "tickvals": list(range(n_layers)),
+                "ticktext": list(map(str, self.layers)),
+                **BARE,
+            },
+        )
+        return figure
+
+    def _bold(self) -> np.ndarray:
+        texts = _each(escape, self.texts)
+        texts[self.leads] = [f"<b>{text}</b>" if text else "" for text in texts[self.leads]]
+        return texts
 
 
 def traces_figure(layers: Sequence[int], runs: Mapping[str, LensRun], quantity: str) -> go.Figure:
@@ -138,6 +175,21 @@ def short(text: str, most: int = 9) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def _each(write: Callable[[Any], str], cells: np.ndarray) -> np.ndarray:
+    """Each of many cells as it is written."""
+    written = np.empty(cells.shape, dtype=object)
+    for at in np.ndindex(cells.shape):
+        written[at] = write(cells[at])
+    return written
+
+
+def _most(scaled: Sequence[np.ndarray], measure: str, signed: bool) -> float:
+    """Where the colours end, as they are shaded."""
+    if measure == "prob" and not signed:
+        return 1.0
+    return max(float(abs(_shade(values, measure, signed)).max()) for values in scaled) or 1.0
+
+
 def _shade(values: np.ndarray, measure: str, signed: bool) -> np.ndarray:
     """The numbers coloured: ranks by their logarithm."""
     if measure != "rank":
@@ -147,10 +199,7 @@ def _shade(values: np.ndarray, measure: str, signed: bool) -> np.ndarray:
 
 def _scale(scaled: Sequence[np.ndarray], measure: str, signed: bool) -> dict[str, Any]:
     """The colours, where they end, and their legend."""
-    most = max(float(abs(_shade(values, measure, signed)).max()) for values in scaled)
-    if measure == "prob" and not signed:
-        most = 1.0
-    most = most or 1.0
+    most = _most(scaled, measure, signed)
     colours = SIGNED if signed else MORE
     if measure == "rank":  # the lower, the better
         colours = turned(colours)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..experiment.results import Tokens
 from ..showing.writing import Rows, percent, visible
-from .figures import MOST_WRITTEN, grid_figure, short, traces_figure
+from .figures import LensGrid, short, traces_figure
 from .runs import LensRun
 
 if TYPE_CHECKING:
@@ -94,26 +93,31 @@ class Lens:
     def _run(self, name: str) -> LensRun:
         return {"clean": self.clean, "ablated": self.ablated}[name]
 
-    def figure(self, run: str = "clean", measure: str = "prob") -> go.Figure:
-        """Layers down, positions across; the best token in each cell, bold where it is the answer.
+    def grid(self, run: str = "clean", measure: str = "prob") -> LensGrid:
+        """Layers down, positions across; the best token in each cell.
 
         `run`: "clean", "ablated" or "difference" (coloured by ablated − clean; a token is written
         where the ablated run has another). Both runs are coloured on one scale.
         """
         values = self.values(run, measure).astype(float)
-        n = values.shape[1]
         signed = run == "difference"
-        both = [self.values(one, measure) for one in ("clean", "ablated")]
-        return grid_figure(
+        shown = self._run("clean" if run == "clean" else "ablated")
+        leads = np.zeros(values.shape, bool) if shown.answer is None else shown.answer.ranks == 1
+        return LensGrid(
             values,
             measure,
             signed,
-            [values] if signed else both,
+            [values] if signed else [self.values(one, measure) for one in ("clean", "ablated")],
             self.layers,
-            {at: self._reading(at) for at in range(self.first, self.first + n)},
-            self._best_texts(run) if n <= MOST_WRITTEN else None,
+            {at: self._reading(at) for at in range(self.first, self.first + values.shape[1])},
+            self._best_texts(run),
+            leads,
             self._told(run),
         )
+
+    def figure(self, run: str = "clean", measure: str = "prob") -> go.Figure:
+        """The grid as a plotly figure, tokens bold where they are the answer."""
+        return self.grid(run, measure).figure()
 
     def traces_figure(
         self, quantity: str = "log_probs", runs: tuple[str, ...] = ("clean",)
@@ -136,26 +140,24 @@ class Lens:
         ids, clean = shown.ids[..., 0], self.clean.ids[..., 0]
         texts = np.empty(ids.shape, dtype=object)
         for at in np.ndindex(ids.shape):
-            text = escape(short(self.token(int(ids[at]))))
-            if shown.answer is not None and shown.answer.ranks[at] == 1:
-                text = f"<b>{text}</b>"
+            text = short(self.token(int(ids[at])))
             texts[at] = "" if run == "difference" and clean[at] == ids[at] else text
         return texts
 
     def _told(self, run: str) -> np.ndarray:
-        """What a pointer over each cell reads."""
+        """What a pointer over each cell reads, as lines."""
         hover = np.empty(self.clean.entropy.shape, dtype=object)
         runs = ("clean", "ablated") if run == "difference" else (run,)
         for at in np.ndindex(hover.shape):
             position = self.first + at[1]
             lines = [
-                f"after layer {self.layers[at[0]]}, reading {escape(self._reading(position))} "
+                f"after layer {self.layers[at[0]]}, reading {self._reading(position)} "
                 f"(position {position})"
             ]
             for name in runs:
                 shown = self._run(name)
                 lines.append(
-                    f"<b>{name}</b>: entropy {shown.entropy[at]:.2f} nats, divergence from the "
+                    f"{name}: entropy {shown.entropy[at]:.2f} nats, divergence from the "
                     f"output {shown.divergence[at]:.2f}"
                     + ("" if shown.answer is None else f", answer ranks {shown.answer.ranks[at]:,}")
                 )
@@ -163,12 +165,12 @@ class Lens:
                 best = [self._place(shown, (*at, place)) for place in range(k)]
                 rows = max(1, min(5, k))
                 lines += ["  ·  ".join(best[i::rows]) for i in range(rows)]
-            hover[at] = "<br>".join(lines)
+            hover[at] = tuple(lines)
         return hover
 
     def _place(self, shown: LensRun, at: tuple[int, ...]) -> str:
         """One of a cell's best tokens, with how far it rose since the layer above."""
         move = int(shown.moves[at])
         risen = "" if not move else f" {'▲' if move > 0 else '▼'}{abs(move):,}"
-        token = escape(short(self.token(int(shown.ids[at])), 24))
+        token = short(self.token(int(shown.ids[at])), 24)
         return f"{at[2] + 1}  {token}  {percent(float(shown.probs[at]))}{risen}"

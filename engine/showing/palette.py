@@ -36,6 +36,8 @@ PALETTE = {
     "down": "#c03d32",
     "same": "#9a9eae",
     "odd": _AMBER,
+    "on_pale": "#000000",
+    "on_deep": "#ffffff",
     "ink": "#1f2333",
     "quiet": "#5b6072",
     "paper": "#ffffff",
@@ -43,7 +45,8 @@ PALETTE = {
     "frame": "#c9ccd8",
 }
 """What stands for what. `ink`, `quiet`, `paper`, `line` and `frame` are those of a download, which
-is drawn dark on white whatever theme the page has."""
+is drawn dark on white whatever theme the page has. On any colour one of `on_pale` and `on_deep` is
+read at 4.58:1 or more."""
 
 MORE: Scale = ((0.0, "#eef2ff"), (0.35, _MIST), (0.7, _VIOLET), (1.0, _NAVY))
 """Numbers from nothing up."""

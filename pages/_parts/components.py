@@ -52,6 +52,7 @@ _token_strip = _mounted("token_strip", "elements")
 _rankings = _mounted("rankings", "elements", "drawing", "downloads")
 _token_rows = _mounted("token_rows", "elements")
 _figure = _mounted("figure", "downloads", isolate_styles=False)
+_lens_grid = _mounted("lens_grid", "elements", "heat", "drawing", "downloads")
 _attention_grid = _mounted("attention_grid", "threshold", "heat", "drawing", "downloads")
 _circuitsvis = _mounted("circuitsvis", "heat", "drawing", "downloads", isolate_styles=False)
 _generation = _mounted("generation", "elements", "drawing", "downloads")
@@ -95,6 +96,11 @@ def token_rows(data: dict[str, Any], *, key: str) -> None:
 def figure(data: dict[str, Any], *, key: str) -> None:
     """A plotly figure and its downloads; the page must have the library "plotly"."""
     _figure(key=key, data=data)
+
+
+def lens_grid(data: dict[str, Any], *, key: str) -> None:
+    """The best token after each layer at each position, tinted, and its downloads."""
+    _lens_grid(key=key, data=data)
 
 
 def attention_grid(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,19 @@ def opened(**query: str) -> AppTest:
     return page.run().switch_page("pages/lens.py").run()
 
 
-def figures(page: AppTest) -> list[dict]:
-    sent = [c.proto for c in page.get("bidi_component")]
-    return [json.loads(p.json) for p in sent if p.component_name.split(".")[-1] == "figure"]
+def sent(page: AppTest, widget: str) -> list[dict]:
+    protos = [c.proto for c in page.get("bidi_component")]
+    return [json.loads(p.json) for p in protos if p.component_name.split(".")[-1] == widget]
+
+
+def grid(page: AppTest) -> dict:
+    (one,) = sent(page, "lens_grid")
+    return one
+
+
+def lines(page: AppTest) -> dict:
+    (one,) = sent(page, "figure")
+    return one
 
 
 def numbers(z: object) -> np.ndarray:
@@ -63,11 +74,11 @@ def test_the_grid_its_csv_and_its_python_are_the_engines_numbers(run: str, by: s
     page = opened(ablations="a0", run=run, by=by)
     assert not page.exception and not page.error
     meant = engine.logit_lens(E, at="answer").values(run, by)
-    drawn = figures(page)[0]
-    z = numbers(drawn["figure"]["data"][0]["z"])
-    if by == "rank":
-        z = np.sign(z) * (10 ** abs(z) - 1) if run == "difference" else 10**z
-    np.testing.assert_allclose(z, meant, atol=1e-5, rtol=1e-5)
+    drawn = grid(page)
+    order = np.argsort(-meant if by == "rank" else meant, axis=None, kind="stable")
+    shares = np.array(drawn["shares"]).ravel()[order]
+    assert (np.diff(shares) >= 0).all() and abs(shares).max() <= 1
+    assert (shares.min() < 0) == (run == "difference" and bool((shares < 0).any()))
     np.testing.assert_allclose(shown_by(page, 0), meant, atol=1e-6)
     rows = list(csv.DictReader(io.StringIO(drawn["csv"])))
     assert list(rows[0])[:4] == ["layer", "position", "read", by]
@@ -84,11 +95,13 @@ def test_the_python_of_both_figures_gives_their_csv_in_a_fresh_interpreter() -> 
 grid = shown.ravel().tolist()
 {codes[1]}
 print(json.dumps([grid, {{name: values.tolist() for name, values in shown.items()}}]))"""
-    grid, lines = json.loads(printed(script))
-    drawn, followed = (list(csv.DictReader(io.StringIO(f["csv"]))) for f in figures(page))
-    np.testing.assert_allclose(grid, [float(row["divergence"]) for row in drawn], atol=1e-5)
-    assert list(lines) == list(followed[0])[1:]
-    for name, values in lines.items():
+    shown, traced = json.loads(printed(script))
+    drawn, followed = (
+        list(csv.DictReader(io.StringIO(each["csv"]))) for each in (grid(page), lines(page))
+    )
+    np.testing.assert_allclose(shown, [float(row["divergence"]) for row in drawn], atol=1e-5)
+    assert list(traced) == list(followed[0])[1:]
+    for name, values in traced.items():
         np.testing.assert_allclose(values, [float(row[name]) for row in followed], atol=1e-5)
 
 
@@ -96,14 +109,14 @@ print(json.dumps([grid, {{name: values.tolist() for name, values in shown.items(
 def test_answer_and_distractor_are_followed(follow: str) -> None:
     page = opened(ablations="a0", follow=follow)
     lens = engine.logit_lens(E, at="answer")
-    drawn = figures(page)[1]
-    lines = [line for line in drawn["figure"]["data"] if line["mode"] == "lines+markers"]
+    drawn = lines(page)
+    traces = [line for line in drawn["figure"]["data"] if line["mode"] == "lines+markers"]
     meant = [
         getattr(getattr(run, name), follow)[:, -1]
         for run in (lens.clean, lens.ablated)
         for name in ("answer", "distractor")
     ]
-    for line, values in zip(lines, meant, strict=True):
+    for line, values in zip(traces, meant, strict=True):
         np.testing.assert_allclose(numbers(line["y"]), values, rtol=1e-5)
     shown = shown_by(page, 1)
     assert isinstance(shown, dict)
@@ -116,8 +129,8 @@ def test_answer_and_distractor_are_followed(follow: str) -> None:
 
 def test_nothing_ablated_is_one_pair_of_lines() -> None:
     page = opened()
-    assert len(figures(page)[1]["figure"]["data"]) == 2
-    assert "ablated" not in figures(page)[1]["csv"]
+    assert len(lines(page)["figure"]["data"]) == 2
+    assert "ablated" not in lines(page)["csv"]
 
 
 def test_the_plain_table_is_there_to_copy() -> None:
@@ -147,40 +160,47 @@ def test_the_choices_are_in_the_link_and_stay_between_pages() -> None:
 def test_a_long_prompt_shows_its_end_and_all_of_it_when_asked() -> None:
     prompt = " ".join(str(n) for n in range(1, 61))
     page = opened(prompt=prompt, answer=" 61", distractor="")
-    assert len(figures(page)[0]["figure"]["data"][0]["x"]) == 32 or "32" in said(page)
+    assert [position for position, _ in grid(page)["reading"]] == list(range(28, 60))
+    assert grid(page)["before"] == 28
     assert "The last 32 of 60 positions" in said(page)
     page.button_group(key="span").set_value("all").run()
-    assert numbers(figures(page)[0]["figure"]["data"][0]["z"]).shape == (6, 60)
+    assert np.array(grid(page)["texts"]).shape == (6, 60) and not grid(page)["before"]
     assert "positions." not in said(page)
 
 
 def test_more_cells_than_a_browser_can_draw_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lens_views, "MOST_CELLS", 60)
     page = opened(prompt=" ".join(["1"] * 40), span="all")
-    assert numbers(figures(page)[0]["figure"]["data"][0]["z"]).shape == (6, 10)
+    assert np.array(grid(page)["texts"]).shape == (6, 10) and grid(page)["before"] == 30
     assert "The last 10 of 40 positions" in said(page)
 
 
 def test_without_an_answer_there_is_no_rank_and_no_line() -> None:
     page = opened(answer="", distractor="", by="rank")
     assert not page.exception and "no answer whose rank" in said(page)
-    assert len(figures(page)) == 1
+    assert not sent(page, "figure")
     meant = engine.logit_lens(engine.Experiment(E.model, E.prompt)).values("clean", "prob")
-    np.testing.assert_allclose(numbers(figures(page)[0]["figure"]["data"][0]["z"]), meant)
+    np.testing.assert_allclose(grid(page)["shares"], meant, atol=1e-4)
 
 
 def test_llamas_space_before_the_answer_is_told() -> None:
     page = opened(model="seq-llama")
     assert "part after ▁" in said(page) and not page.exception
-    z = figures(page)[0]["figure"]["data"][0]["z"]
-    assert numbers(z).shape == (6, len(engine.tokenize("seq-llama", E.prompt)) + 1)
+    n = len(engine.tokenize("seq-llama", E.prompt))
+    assert np.array(grid(page)["texts"]).shape == (6, n + 1)
 
 
 def test_markup_in_tokens_stays_text() -> None:
     page = opened(prompt="<b>1</b> & <script>", answer=" <i>", distractor="")
     assert not page.exception
-    drawn = json.dumps(figures(page)[0]["figure"])
+    assert "<" in dict(grid(page)["reading"]).values()  # which the browser sets as text
+    drawn = json.dumps([lines(page)["figure"], figure_of("<b>1</b> & <script>")])
     assert "<script" not in drawn and "<i>" not in drawn and "&lt;" in drawn
+
+
+def figure_of(prompt: str) -> dict:
+    """The grid as a notebook has it."""
+    return json.loads(engine.logit_lens(replace(E, prompt=prompt)).figure().to_json())
 
 
 @pytest.mark.parametrize(

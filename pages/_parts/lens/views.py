@@ -5,9 +5,11 @@ from typing import Any
 import streamlit as st
 
 import engine
+from pages._parts import components
 from pages._parts.boxes import choice
-from pages._parts.figure import figure
+from pages._parts.figure import figure, python_of
 from pages._parts.lens.fields import BY, TOP
+from pages._parts.rankings import title
 from pages._parts.refusals import Answered
 from pages._parts.table import as_csv
 from pages._parts.text import plain, visible
@@ -21,7 +23,7 @@ MEASURES = {
 }
 SPANS = {"last": "last 32", "all": "all"}
 MOST_CELLS = 6_000
-"""Cells drawn at once, each a rectangle of its own in the browser."""
+"""Cells drawn at once, each a cell of a table in the browser."""
 _LAST = 32
 
 
@@ -55,14 +57,28 @@ def grid(answer: Answered[engine.Lens], question: dict[str, Any]) -> None:
     if measure == "rank" and seen.clean.answer is None:
         st.info("There is no answer whose rank could be shown; type one above.")
         measure = "prob"
-    figure(
-        seen.figure(run, measure),
-        f"lens-{run}-{measure}",
-        csv=as_csv(seen.table(run, measure)),
-        python=lens_python(e, question, f'lens.values("{run}", "{measure}")  # [layer pos]'),
+    drawn = seen.grid(run, measure)
+    components.lens_grid(
+        {
+            "layers": list(drawn.layers),
+            "reading": list(drawn.reading.items()),
+            "before": seen.first,
+            "texts": drawn.texts.tolist(),
+            "leads": drawn.leads.tolist(),
+            "shares": drawn.shares.round(4).tolist(),
+            "told": drawn.told.tolist(),
+            "signed": drawn.signed,
+            "ends": drawn.ends,
+            "colours": drawn.name,
+            "hint": "Hover a cell for its best tokens; underlined where it is the answer.",
+            "title": f"{title(e)}: {RUNS[run].lower()}",
+            "name": f"lens-{run}-{measure}",
+            "csv": as_csv(seen.table(run, measure)),
+        },
         key="lens_grid",
     )
-    notes = ["Hover a cell for its best tokens; ▲▼ places risen or fallen against the layer above."]
+    python_of(lens_python(e, question, f'lens.values("{run}", "{measure}")  # [layer pos]'))
+    notes = ["▲▼ places risen or fallen against the layer above."]
     if run == "difference":
         notes.append("A token is written where the ablated run's best is another than the clean's.")
     if seen.first:
