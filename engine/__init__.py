@@ -79,7 +79,7 @@ from .search.saved import search_path
 from .search.search import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
 from .showing.palette import PALETTE
 from .showing.site_grid import SiteGrid
-from .showing.writing import percent, signed, visible
+from .showing.writing import percent, points, signed, visible
 from .sweeps.estimates import Agreement, Estimate
 from .sweeps.figures import ASPECTS
 from .sweeps.results import SweepResult
@@ -128,10 +128,10 @@ __all__ = [
     "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "discover",
     "evaluate", "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_scores",
     "load", "logit_lens", "models", "next_token", "number_lengths", "overlap", "overlaps",
-    "pair_families", "parse_sites", "path_matrix", "path_patch", "percent", "print_receivers",
-    "print_sites", "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv",
-    "read_examples", "read_task", "release", "remedies", "resolve_sites", "score_task",
-    "search_path", "shelf", "signed", "sweep", "task", "task_families", "token_view", "token_views",
-    "tokenize", "twins", "visible", "weight", "weights", "would_change", "write_circuits",
-    "write_task",
+    "pair_families", "parse_sites", "path_matrix", "path_patch", "percent", "points",
+    "print_receivers", "print_sites", "prune_edges", "random_controls", "rank_answers",
+    "read_circuits", "read_csv", "read_examples", "read_task", "release", "remedies",
+    "resolve_sites", "score_task", "search_path", "shelf", "signed", "sweep", "task",
+    "task_families", "token_view", "token_views", "tokenize", "twins", "visible", "weight",
+    "weights", "would_change", "write_circuits", "write_task",
 ]  # fmt: skip

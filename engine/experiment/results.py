@@ -92,9 +92,11 @@ class NextToken:
     `after`: the pieces appended to the prompt before ranking (empty at the prompt's end; the
     tokens answer and distractor share when ranking at the answer). `clean_marked` and
     `ablated_marked` are the lines of the answer's and the distractor's token at that place,
-    however low they rank. `clean_logit_diff` and
-    `ablated_logit_diff`: logit(answer) − logit(distractor) at the first token where they differ,
-    positive is right; None without both or where one begins with the whole of the other.
+    however low they rank. `clean_union` and `ablated_union` are those, in each run, of every token
+    that is among the best of either, and of answer and distractor, best clean first.
+    `clean_logit_diff` and `ablated_logit_diff`: logit(answer) − logit(distractor) at the first
+    token where they differ, positive is right; None without both or where one begins with the whole
+    of the other.
     `kl`: divergence of the ablated distribution from the clean one, KL(clean ‖ ablated) in nats.
     `notes`: what a reader must know, in sentences. `ablated_sites`: how many heads, MLPs and
     neurons were changed.
@@ -106,6 +108,8 @@ class NextToken:
     ablated: Ranking
     clean_marked: Ranking
     ablated_marked: Ranking
+    clean_union: Ranking
+    ablated_union: Ranking
     answer: Candidate | None
     distractor: Candidate | None
     clean_logit_diff: float | None
@@ -113,6 +117,37 @@ class NextToken:
     kl: float
     notes: tuple[str, ...]
     ablated_sites: int
+
+    @property
+    def marks(self) -> dict[int, str]:
+        """Which of the ids that are ranked is the "answer", which the "distractor"."""
+        place = len(self.after)
+        named = (("distractor", self.distractor), ("answer", self.answer))
+        return {one.ids[place]: name for name, one in named if one is not None and one.ids[place:]}
+
+    def table(self) -> list[dict[str, object]]:
+        """Every token of the union, a row each, best clean first: its figures in both runs, and its
+        changes, ablated − clean; `moves`: the places it rose."""
+        clean, ablated, marks = self.clean_union, self.ablated_union, self.marks
+        return [
+            {
+                "token_id": int(clean.ids[i]),
+                "piece": clean.tokens[i],
+                "text": clean.texts[i],
+                "mark": marks.get(int(clean.ids[i]), ""),
+                "clean_rank": int(clean.ranks[i]),
+                "ablated_rank": int(ablated.ranks[i]),
+                "moves": int(ablated.moves[i]),
+                **{
+                    f"{run}_{name}": float(getattr(ranking, f"{name}s")[i])
+                    for name in ("prob", "log_prob", "logit")
+                    for run, ranking in (("clean", clean), ("ablated", ablated))
+                },
+                "prob_change": float(ablated.probs[i]) - float(clean.probs[i]),
+                "log_prob_change": float(ablated.log_probs[i]) - float(clean.log_probs[i]),
+            }
+            for i in range(len(clean.ids))
+        ]
 
 
 @dataclass(frozen=True)

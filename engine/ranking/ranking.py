@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,6 +96,8 @@ def _next_token(
         ablated=rankings[1],
         clean_marked=rankings[2],
         ablated_marked=rankings[3],
+        clean_union=rankings[4],
+        ablated_union=rankings[5],
         answer=both[0],
         distractor=both[1],
         clean_logit_diff=diffs[0],
@@ -117,28 +120,37 @@ def _rankings(
     k: int | None,
     marked: list[int],
 ) -> list[Ranking]:
-    """The k best of both runs, then the lines of the marked ids in both.
+    """The k best of both runs, the lines of the marked ids in both, then those of all of these.
 
     `before`: the ids they come after. `logits` and `log_probs`: [2 d_vocab], clean and ablated.
     """
     best = ordering.best(logits, k)
     chosen = torch.tensor(marked, dtype=torch.long, device=logits.device)
     n = best.shape[1]
-    ranks = ordering.ranks(logits, torch.cat([*best, chosen]).expand(2, -1))
+    every = torch.cat([*best, chosen])
+    ranks = ordering.ranks(logits, every.expand(2, -1))
+    at = torch.arange(len(every), device=every.device)
+    once = np.unique(every.cpu().numpy(), return_index=True)[1]
+    union = torch.from_numpy(once).to(every.device)
+    union = union[ranks[0, union].argsort()]
+    plain = every[union].tolist()
+    pieces = dict(zip(plain, model.tokenizer.pieces(plain), strict=True))
+    texts = dict(zip(plain, model.tokenizer.each_text(plain, before), strict=True))
     result = []
-    for run, ids, part in (
-        (0, best[0], slice(n)),
-        (1, best[1], slice(n, 2 * n)),
-        (0, chosen, slice(2 * n, None)),
-        (1, chosen, slice(2 * n, None)),
+    for run, part in (
+        (0, at[:n]),
+        (1, at[n : 2 * n]),
+        (0, at[2 * n :]),
+        (1, at[2 * n :]),
+        (0, union),
+        (1, union),
     ):
-        plain = ids.tolist()
-        own, other = ranks[run, part], ranks[1 - run, part]
+        ids, own, other = every[part], ranks[run, part], ranks[1 - run, part]
         result.append(
             Ranking(
                 ids=ids.cpu().numpy(),
-                tokens=model.tokenizer.pieces(plain),
-                texts=model.tokenizer.each_text(plain, before),
+                tokens=tuple(pieces[i] for i in ids.tolist()),
+                texts=tuple(texts[i] for i in ids.tolist()),
                 logits=logits[run][ids].cpu().numpy(),
                 log_probs=log_probs[run][ids].cpu().numpy(),
                 probs=log_probs[run][ids].exp().cpu().numpy(),

@@ -21,6 +21,14 @@ def percent(p: float) -> str:
     return f"{100 * p:.{2 if p >= 0.00095 else 3 if p >= 0.000095 else 4}f}%"
 
 
+def points(change: float) -> str:
+    """A change of a probability in percentage points, with its sign and a real minus."""
+    x = 100 * change
+    if abs(x) < 0.0005:
+        return "0"
+    return f"{x:+.{1 if abs(x) >= 9.95 else 2 if abs(x) >= 0.095 else 3}f}".replace("-", "−")
+
+
 def signed(x: float) -> str:
     """A number with its sign and two decimals, with a real minus."""
     return f"{x:+.2f}".replace("-", "−")

@@ -3,31 +3,25 @@
 from typing import Any
 
 import engine
-from pages._parts.text import percent, signed, visible
+from pages._parts.text import percent, points, signed, visible
 
 
 def comparison(result: engine.NextToken, refused: bool) -> dict[str, Any]:
-    """The numbers before and after, both rankings, and the key to their colours; `refused`: there
-    is a clean run alone."""
+    """The numbers before and after, every token among the best of either run, and the key to
+    their colours; `refused`: there is a clean run alone."""
     after = " ".join(result.after)
+    sites = "the change cannot be made" if refused else _sites(result.ablated_sites)
     return {
-        "numbers": _numbers(result),
-        "clean": {
-            "title": "Clean",
-            "note": f"after {after}" if after else "",
-            "rows": _rows(result, result.clean, result.clean_marked),
-        },
-        "ablated": {
-            "title": "Ablated",
-            "note": "cannot be made" if refused else _sites(result.ablated_sites),
-            "rows": [] if refused else _rows(result, result.ablated, result.ablated_marked),
-        },
+        "numbers": _numbers(result, not refused),
+        "after": f"after {after}" if after else "",
+        "sites": sites,
+        "rows": [_row(line, not refused) for line in result.table()],
         "key": [
             [mark, visible(score.text)]
             for mark, score in (("answer", result.answer), ("distractor", result.distractor))
             if score is not None
         ],
-        "says": "▲▼ places risen or fallen against the clean run.",
+        "says": "The best of either run; ▲▼ places risen or fallen, change is ablated − clean.",
     }
 
 
@@ -35,7 +29,7 @@ def _sites(n: int) -> str:
     return "nothing is switched off" if n == 0 else f"{n} site{'s' if n > 1 else ''} changed"
 
 
-def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
+def _numbers(result: engine.NextToken, made: bool) -> list[dict[str, str]]:
     notes = []
     if result.clean_logit_diff is not None and result.ablated_logit_diff is not None:
         notes.append(
@@ -45,6 +39,7 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
                 result.ablated_logit_diff,
                 signed,
                 "logit(answer) − logit(distractor) where they first differ; positive is right",
+                made,
             )
         )
     for name, score in (("answer", result.answer), ("distractor", result.distractor)):
@@ -65,6 +60,7 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
                 )
                 + f"; log-probability {score.clean.log_prob:.3f} clean, "
                 f"{score.ablated.log_prob:.3f} ablated",
+                made,
                 good=1 if name == "answer" else -1,
             )
         )
@@ -76,59 +72,57 @@ def _numbers(result: engine.NextToken) -> list[dict[str, str]]:
                     score.ablated.rank,
                     lambda rank: f"{rank:,}",
                     "1 is best; of the answer's token at the place that is compared",
+                    made,
                     good=-1,
                 )
             )
-    notes.append(
-        {
-            "name": "KL divergence",
-            "now": f"{result.kl:.3f}",
-            "was": "nats",
-            "trend": "",
-            "help": "KL(clean ‖ ablated) of the ranking below, in nats; 0 is no change",
-        }
-    )
+    if made:
+        notes.append(
+            {
+                "name": "KL divergence",
+                "now": f"{result.kl:.3f}",
+                "was": "nats",
+                "trend": "",
+                "help": "KL(clean ‖ ablated) of the ranking below, in nats; 0 is no change",
+            }
+        )
     return notes
 
 
-def _number(name: str, clean: Any, ablated: Any, write: Any, about: str, good: int = 1) -> dict:
+def _number(
+    name: str, clean: Any, ablated: Any, write: Any, about: str, made: bool, good: int = 1
+) -> dict[str, str]:
     now, was = write(ablated), write(clean)
     better = good * (ablated - clean) > 0
     return {
         "name": name,
         "now": now,
-        "was": f"clean {was}",
+        "was": f"clean {was}" if made else "clean",
         "trend": "" if now == was else "better" if better else "worse",
         "help": about,
     }
 
 
-def _rows(result: engine.NextToken, best: engine.Ranking, marked: engine.Ranking) -> list[dict]:
-    """The best, then answer and distractor where they are not among them."""
-    place, marks = len(result.after), {}
-    for mark, score in (("distractor", result.distractor), ("answer", result.answer)):
-        if score is not None and score.ids[place : place + 1]:
-            marks[score.ids[place]] = mark
-    lines = [(best, i) for i in range(len(best.ids))]
-    lines += [
-        (marked, i)
-        for i in sorted(range(len(marked.ids)), key=lambda i: marked.ranks[i])
-        if marked.ids[i] not in best.ids
-    ]
-    return [_row(ranking, i, marks, gap=ranking is marked) for ranking, i in lines]
-
-
-def _row(ranking: engine.Ranking, i: int, marks: dict[int, str], gap: bool) -> dict[str, Any]:
+def _row(line: dict[str, Any], made: bool) -> dict[str, Any]:
+    """A token's line, from `NextToken.table`; without an ablated half where none is made."""
     return {
-        "id": int(ranking.ids[i]),
-        "piece": ranking.tokens[i],
-        "rank": f"{ranking.ranks[i]:,}",
-        "token": visible(ranking.texts[i]),
-        "prob": float(ranking.probs[i]),
-        "percent": percent(float(ranking.probs[i])),
-        "logit": f"{ranking.logits[i]:.3f}",
-        "log_prob": f"{ranking.log_probs[i]:.3f}",
-        "move": int(ranking.moves[i]),
-        "mark": marks.get(int(ranking.ids[i]), ""),
-        "gap": gap,
+        "id": line["token_id"],
+        "piece": line["piece"],
+        "token": visible(line["text"]),
+        "mark": line["mark"],
+        "clean": _half(line, "clean"),
+        "ablated": _half(line, "ablated") if made else None,
+        "move": line["moves"],
+        "change": [line["prob_change"], points(line["prob_change"])],
+        "log_change": [line["log_prob_change"], signed(line["log_prob_change"])],
+    }
+
+
+def _half(line: dict[str, Any], run: str) -> dict[str, Any]:
+    return {
+        "rank": line[f"{run}_rank"],
+        "prob": line[f"{run}_prob"],
+        "percent": percent(line[f"{run}_prob"]),
+        "logit": f"{line[f'{run}_logit']:.3f}",
+        "log_prob": f"{line[f'{run}_log_prob']:.3f}",
     }

@@ -84,7 +84,7 @@ def token_strip(data: dict[str, Any], *, key: str, on_clicked: Callable) -> None
 
 
 def rankings(data: dict[str, Any], *, key: str) -> None:
-    """Clean and ablated rankings with what moved, the numbers above them, and their downloads."""
+    """The best tokens of both runs in one table, the numbers above it, and their downloads."""
     _rankings(key=key, data=data)
 
 

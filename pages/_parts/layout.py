@@ -27,9 +27,10 @@ def errors_shown() -> Iterator[None]:
 
 def beside_switches(n_heads: int, share: float = 0.5) -> Sequence[DeltaGenerator]:
     """The place of the switches, and one at its right of that `share` of the page, or of less
-    where so many heads need the width."""
+    where so many heads need the width; it stays in view while a deep grid is scrolled."""
     share = share if n_heads <= _MOST_HEADS else 0.4
-    return st.columns([1 - share, share], gap="medium")
+    with st.container(key="beside_switches"):
+        return st.columns([1 - share, share], gap="medium")
 
 
 def beside(n_heads: int) -> Sequence[DeltaGenerator]:

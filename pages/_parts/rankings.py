@@ -12,14 +12,21 @@ from pages._parts.text import plain, visible
 
 SHOWN = 10
 _MOST_PROMPT = 300
-_COLUMNS = "run rank token_id piece text logit log_prob prob move".split()
 
 
 def rankings(reading: state.Reading, at: str) -> None:
-    """Draw both rankings, made `at` the answer or the prompt's end. Raises: EngineError."""
+    """Draw the best tokens of both runs, `at` the answer or the prompt's end.
+
+    Raises: EngineError.
+    """
     ranked = answered(reading, lambda e: engine.next_token(e, k=SHOWN, at=at, view=state.view()))
     e, result = ranked.e, ranked.result
-    downloads = {"name": "next-token", "title": title(e), "about": about(e), "csv": csv_of(result)}
+    downloads = {
+        "name": "next-token",
+        "title": title(e),
+        "about": about(e),
+        "csv": as_csv(result.table()),
+    }
     components.rankings({**comparison(result, ranked.refused), **downloads}, key="rankings")
     for note in result.notes:
         st.caption(plain(note))
@@ -42,26 +49,6 @@ def about(e: engine.Experiment) -> str:
     return ". ".join(short + further)
 
 
-def csv_of(result: engine.NextToken) -> str:
-    """A line a token: the best of each run, then answer and distractor if not among them."""
-    rows: list[dict[str, object]] = []
-    for run, best, marked in (
-        ("clean", result.clean, result.clean_marked),
-        ("ablated", result.ablated, result.ablated_marked),
-    ):
-        for ranking, among in ((best, ()), (marked, best.ids)):
-            columns = (
-                ranking.ranks, ranking.ids, ranking.tokens, ranking.texts,
-                ranking.logits, ranking.log_probs, ranking.probs, ranking.moves,
-            )  # fmt: skip
-            rows += [
-                dict(zip(_COLUMNS, (run, *line), strict=True))
-                for line in zip(*columns, strict=True)
-                if line[1] not in among
-            ]
-    return as_csv(rows)
-
-
 def rankings_python(e: engine.Experiment, at: str) -> str:
     """Code that prints the numbers above the rankings, clean and ablated, and then their CSV."""
     return f"""import csv
@@ -77,13 +64,7 @@ for each in filter(None, (result.answer, result.distractor)):
     print("rank of", repr(each.text), each.clean.rank, each.ablated.rank)
 print("KL divergence", result.kl)
 
-rows = csv.writer(sys.stdout, lineterminator="\\n")
-rows.writerow({_COLUMNS!r})
-for run, best, marked in (
-    ("clean", result.clean, result.clean_marked),
-    ("ablated", result.ablated, result.ablated_marked),
-):
-    for r, among in ((best, ()), (marked, best.ids)):
-        columns = r.ranks, r.ids, r.tokens, r.texts, r.logits, r.log_probs, r.probs, r.moves
-        rows.writerows((run, *line) for line in zip(*columns) if line[1] not in among)
+rows = csv.DictWriter(sys.stdout, list(result.table()[0]), lineterminator="\\n")
+rows.writeheader()
+rows.writerows(result.table())
 """

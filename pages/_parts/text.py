@@ -3,9 +3,9 @@
 import re
 from typing import Protocol
 
-from engine import EngineError, percent, signed, visible
+from engine import EngineError, percent, points, signed, visible
 
-__all__ = ["File", "percent", "plain", "signed", "uploaded", "visible"]
+__all__ = ["File", "percent", "plain", "points", "signed", "uploaded", "visible"]
 
 
 class File(Protocol):

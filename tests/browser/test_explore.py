@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -20,7 +19,7 @@ SLOW = 180_000
 
 def open_page(page: Page, address: str, query: str = "") -> None:
     page.goto(f"{address}/{query}")
-    expect(page.get_by_role("table", name="Ablated")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("table", name="Clean and ablated")).to_be_visible(timeout=SLOW)
 
 
 def cell(page: Page, name: str) -> Any:
@@ -43,7 +42,7 @@ def on(page: Page, *names: str) -> None:
 
 def test_a_click_switches_a_head_off_and_the_ranking_follows(page: Page, address: str) -> None:
     open_page(page, address)
-    ablated = page.get_by_role("table", name="Ablated")
+    ablated = page.get_by_role("table", name="Clean and ablated")
     before = ablated.inner_text()
     cell(page, "L0H3").click()
     off(page, "L0H3")
@@ -65,9 +64,22 @@ def test_switching_heads_of_the_first_layer_off_costs_the_answer_its_place(
     for name in ("MLP0", "L0H4", "L0H5", "L0H6", "L0H7"):
         cell(page, name).click()
     expect(page.get_by_text("4 sites changed")).to_be_visible()
-    first = page.get_by_role("table", name="Ablated").get_by_role("row").first
+    first = page.get_by_role("table", name="Clean and ablated").get_by_role("row").nth(1)
+    clean, ablated = (page.get_by_role("columnheader", name=n) for n in ("Clean", "Ablated"))
+    expect(first).to_contain_text("␣5")
+    expect(clean).to_have_attribute("aria-sort", "ascending")
+    ablated.get_by_role("button").click()
     expect(first).to_contain_text("13")
-    expect(page.get_by_role("table", name="Clean").get_by_role("row").first).to_contain_text("␣5")
+    expect(clean).to_have_attribute("aria-sort", "none")
+    expect(ablated).to_have_attribute("aria-sort", "ascending")
+    change = page.get_by_role("columnheader", name="Change")
+    change.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    expect(change).to_have_attribute("aria-sort", "descending")
+    expect(first).to_contain_text("␣5")
+    cell(page, "MLP0").click()
+    expect(page.get_by_text("5 sites changed")).to_be_visible()
+    expect(change).to_have_attribute("aria-sort", "descending")  # a click leaves it sorted
 
 
 def test_a_drag_switches_every_cell_it_crosses(page: Page, address: str) -> None:
@@ -122,7 +134,7 @@ def test_a_deep_link_on_a_cold_server_enters_through_the_app(page: Page) -> None
     with serving() as fresh:
         wait_until_up(fresh)
         page.goto(f"{fresh}/explore?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1")
-        expect(page.get_by_role("table", name="Ablated")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_role("table", name="Clean and ablated")).to_be_visible(timeout=SLOW)
         off(page, "L0H1")
 
 
@@ -233,19 +245,18 @@ def test_the_rankings_download_as_drawings_and_as_the_engines_numbers(
     assert got["PNG"].startswith(b"\x89PNG") and len(got["PNG"]) > 20_000
     drawn = got["SVG"].decode()
     assert drawn.startswith("<svg") and drawn.endswith("</svg>")
-    for text in ("seq-gpt2 after “1 2 3 4”", "Ablated: a0 m1 (zero)", "Clean", "KL divergence",
+    for text in ("seq-gpt2 after “1 2 3 4”", "Ablated: a0 m1 (zero)", "Change", "KL divergence",
                  "9 sites changed", "answer ␣5"):  # fmt: skip
         assert f">{text}</text>" in drawn
     rows = list(csv.DictReader(got["CSV"].decode().splitlines()))
     found = engine.next_token(e, k=10, at="answer")
-    for run in ("clean", "ablated"):
-        best, lines = vars(found)[run], [row for row in rows if row["run"] == run]
-        assert {"5", "4"} <= {line["text"].strip() for line in lines}
-        for name, values in (("rank", best.ranks), ("token_id", best.ids), ("logit", best.logits),
-                             ("log_prob", best.log_probs), ("prob", best.probs),
-                             ("move", best.moves)):  # fmt: skip
-            told_values = [float(line[name]) for line in lines[:10]]
-            np.testing.assert_allclose(told_values, values, rtol=1e-5, atol=1e-5)
+    assert {"answer", "distractor"} <= {row["mark"] for row in rows}
+    for row, meant in zip(rows, found.table(), strict=True):
+        for name, value in meant.items():
+            if isinstance(value, str):
+                assert row[name] == value
+            else:
+                assert float(row[name]) == pytest.approx(value, rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +285,7 @@ def test_a_change_that_cannot_be_made_leaves_the_clean_run_and_goes_by_a_click(
     page.goto(f"{address}/?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1&method=resample")
     told = page.get_by_text("resample takes its values from the corrupted prompt")
     expect(told).to_be_visible(timeout=SLOW)
-    expect(page.get_by_role("table", name="Clean")).to_contain_text("␣5")
+    expect(page.get_by_role("table", name="Clean and ablated")).to_contain_text("␣5")
     page.get_by_role("button", name="Make a corrupted prompt that fits").click()
     expect(page.get_by_text("1 site changed")).to_be_visible()
     expect(told).to_have_count(0)
@@ -285,4 +296,6 @@ def test_a_change_that_cannot_be_made_leaves_the_clean_run_and_goes_by_a_click(
 def test_the_llama_model_decides_the_answer_after_its_bare_space(page: Page, address: str) -> None:
     open_page(page, address, "?model=seq-llama&prompt=1+2+3+4&answer=+5&distractor=+4")
     expect(page.get_by_text("after ▁")).to_be_visible()
-    expect(page.get_by_role("table", name="Clean").get_by_role("row").first).to_contain_text("5")
+    expect(
+        page.get_by_role("table", name="Clean and ablated").get_by_role("row").nth(1)
+    ).to_contain_text("5")

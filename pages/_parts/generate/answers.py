@@ -7,6 +7,7 @@ import streamlit as st
 import engine
 from pages._parts import components, state, work
 from pages._parts.figure import figure
+from pages._parts.layout import beside_switches
 from pages._parts.refusals import answered
 from pages._parts.state import unescaped
 from pages._parts.switches import switches
@@ -21,7 +22,7 @@ _MOST_DRAWN = 40
 def answers(reading: state.Reading, shape: engine.Shape) -> None:
     """The whole view. Raises: EngineError."""
     e = reading.experiment
-    left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    left, right = beside_switches(shape.n_heads, 5 / 9)
     with left:
         st.text_area(
             "Candidate answers, one a line",

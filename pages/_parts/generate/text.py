@@ -20,7 +20,7 @@ from pages._parts.generate.numbers import RUNS, numbers
 from pages._parts.generate.record import Feed, Record, resume_of, streams
 from pages._parts.generate.settings import Asked
 from pages._parts.generate.steps import shown_steps
-from pages._parts.layout import errors_shown
+from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.rankings import about, title
 from pages._parts.refusals import refused
 from pages._parts.switches import switches
@@ -54,7 +54,7 @@ def text(reading: state.Reading, shape: engine.Shape) -> None:
     )
     settings.sampling_row(lambda: _buttons(running, bool(failed), record, total))
     settings.when_and_where(question)
-    left, right = st.columns([4, 5] if shape.n_heads <= 16 else [3, 2], gap="medium")
+    left, right = beside_switches(shape.n_heads, 5 / 9)
     with left:
         switches(e.ablations, shape)
     with right:
