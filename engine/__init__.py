@@ -91,6 +91,7 @@ from .tasks.pairs import Pair, Task, read_task, write_task
 from .tasks.results import PairScores, TaskScore
 from .tasks.scores import ScoreTask, score_task
 from .text.csv_text import read_csv
+from .text.shown import token_text
 from .tokenizers.alignment import compare_sentencepiece, compare_tokenizers
 from .tokenizers.counting import number_lengths
 from .tokenizers.reading import token_view, token_views, tokenize, would_change
@@ -132,6 +133,6 @@ __all__ = [
     "print_receivers", "print_sites", "prune_edges", "random_controls", "rank_answers",
     "read_circuits", "read_csv", "read_examples", "read_task", "release", "remedies",
     "resolve_sites", "score_task", "search_path", "shelf", "signed", "sweep", "task",
-    "task_families", "token_view", "token_views", "tokenize", "twins", "visible", "weight",
-    "weights", "would_change", "write_circuits", "write_task",
+    "task_families", "token_text", "token_view", "token_views", "tokenize", "twins", "visible",
+    "weight", "weights", "would_change", "write_circuits", "write_task",
 ]  # fmt: skip

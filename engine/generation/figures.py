@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..showing.charts import TOLD, chart_layout, line
 from ..showing.palette import PALETTE
 from ..showing.writing import percent, visible
+from ..text.shown import token_text
 from .runs import RankedAnswer, RunTotals, Step
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def steps_figure(steps: Sequence[Step], number: str) -> go.Figure:
             x.append(step.index)
             y.append(float(value))
             hover.append(
-                f"step {step.index}, {name}: {escape(visible(run.text))} {percent(run.prob)}<br>"
+                f"step {step.index}, {name}: {escape(token_text(run.text, run.token))} "
+                f"{percent(run.prob)}<br>"
                 f"{STEP_NUMBERS[number]}: {float(value):,.3f}".removesuffix(".000")
             )
         look = {"color": PALETTE[name], "width": 2, "dash": _DASHES[name]}

@@ -135,6 +135,7 @@ def _lens(
         clean=runs[0],
         ablated=runs[1],
         texts=dict(zip(shown, model.tokenizer.each_text(tuple(shown), ids), strict=True)),
+        names=dict(zip(shown, model.tokenizer.pieces(tuple(shown)), strict=True)),
         notes=(*answers.notes, *_left_out(model, stream, layers)),
         layers=layers,
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..experiment.results import Tokens
 from ..showing.writing import Rows, percent, visible
+from ..text.shown import token_text
 from .figures import LensGrid, short, traces_figure
 from .runs import LensRun
 
@@ -26,8 +27,8 @@ class Lens:
     `tokens`: the prompt. `read`: the ids run, the prompt's and, when asked at the answer, those
     that come before it; `pieces` of them. `first`: the position of the first column, for the last
     positions alone may have been asked for. `stream`: whose layers are read. `texts`: the text of
-    every token id that appears in either run. `layers`: the model's layers that the rows are, in
-    order; of a part that some layers lack, those that have it.
+    every token id that appears in either run; `names`: its piece. `layers`: the model's layers that
+    the rows are, in order; of a part that some layers lack, those that have it.
     """
 
     tokens: Tokens
@@ -38,6 +39,7 @@ class Lens:
     clean: LensRun
     ablated: LensRun
     texts: dict[int, str]
+    names: dict[int, str]
     notes: tuple[str, ...]
     layers: tuple[int, ...]
 
@@ -81,8 +83,8 @@ class Lens:
         return rows
 
     def token(self, token_id: int) -> str:
-        """The text of a token id, its white space made visible."""
-        return visible(self.texts[int(token_id)]) or "∅"
+        """The text of a token id as people read it."""
+        return token_text(self.texts[int(token_id)], self.names[int(token_id)])
 
     def _best(self, run: str) -> list[tuple[str, LensRun, int]]:
         if run == "difference":
@@ -132,7 +134,8 @@ class Lens:
     def _reading(self, position: int) -> str:
         """The text of the token at a position; its piece where it stands after the prompt."""
         texts = self.tokens.texts
-        return visible(texts[position] if position < len(texts) else self.pieces[position])
+        piece = self.pieces[position]
+        return token_text(texts[position], piece) if position < len(texts) else visible(piece)
 
     def _best_texts(self, run: str) -> np.ndarray:
         """What is written in each cell."""

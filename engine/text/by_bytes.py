@@ -95,8 +95,8 @@ def _reads(data: bytes) -> bool:
 def bytes_of_piece(piece: str, decoder: Decoder) -> tuple[bytes, bool]:
     """The bytes a vocabulary's name stands for, and whether it is one byte of SentencePiece's."""
     if decoder.byte_level:
-        if all(c in _BYTES for c in piece):
-            return bytes(_BYTES[c] for c in piece), False
+        if all(c in GPT2_BYTES for c in piece):
+            return bytes(GPT2_BYTES[c] for c in piece), False
         return piece.encode(), False
     if _BYTE_PIECE.fullmatch(piece) and "ByteFallback" in decoder.kinds:
         return bytes([int(piece[3:5], 16)]), True
@@ -117,4 +117,5 @@ def _byte_table() -> dict[str, int]:
     return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(others)}
 
 
-_BYTES = _byte_table()
+GPT2_BYTES = _byte_table()
+"""The byte that each letter of a name in a byte-level vocabulary stands for."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 import engine
-from pages._parts.text import percent, points, signed, visible
+from pages._parts.text import percent, points, signed, token_text, visible
 
 
 def comparison(result: engine.NextToken, refused: bool) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _row(line: dict[str, Any], made: bool) -> dict[str, Any]:
     return {
         "id": line["token_id"],
         "piece": line["piece"],
-        "token": visible(line["text"]),
+        "token": token_text(line["text"], line["piece"]),
         "mark": line["mark"],
         "clean": _half(line, "clean"),
         "ablated": _half(line, "ablated") if made else None,

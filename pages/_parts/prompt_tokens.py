@@ -4,7 +4,7 @@ import streamlit as st
 
 import engine
 from pages._parts import components
-from pages._parts.text import plain, visible
+from pages._parts.text import plain, token_text
 
 _STRIP = "token_strip"
 _FIRST, _LAST = 700, 300
@@ -35,7 +35,7 @@ def prompt_tokens(e: engine.Experiment) -> engine.Tokens | None:
             "tokens": [
                 [
                     at,
-                    visible(tokens.texts[at]) or "∅",
+                    token_text(tokens.texts[at], tokens.pieces[at]),
                     tokens.pieces[at],
                     tokens.ids[at],
                     tokens.bos and at == 0,

@@ -3,9 +3,9 @@
 import re
 from typing import Protocol
 
-from engine import EngineError, percent, points, signed, visible
+from engine import EngineError, percent, points, signed, token_text, visible
 
-__all__ = ["File", "percent", "plain", "points", "signed", "uploaded", "visible"]
+__all__ = ["File", "percent", "plain", "points", "signed", "token_text", "uploaded", "visible"]
 
 
 class File(Protocol):

@@ -10,7 +10,7 @@ from pages._parts import components, state
 from pages._parts.attention.grid import title
 from pages._parts.figure import python_of
 from pages._parts.refusals import Answered
-from pages._parts.text import visible
+from pages._parts.text import token_text
 
 MOST_TOKENS = 400
 MOST_HEADS = 24
@@ -44,7 +44,7 @@ def _draw(e: engine.Experiment, result: engine.Attention, run: str, weighted: bo
     most = float(np.abs(values).max()) if weighted or run == "difference" else 1.0
     components.circuitsvis(
         {
-            "tokens": [visible(text) or "∅" for text in result.tokens.texts],
+            "tokens": list(map(token_text, result.tokens.texts, result.tokens.pieces)),
             "heads": [[head.layer, head.head] for head in result.heads],
             "values": values.astype(float).round(4).tolist(),
             "most": most or 1.0,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import engine
-from pages._parts.text import percent, visible
+from pages._parts.text import percent, token_text
 
 MOST_STEPS = 1_000
 """Steps the browser is given, the last ones; the CSV holds them all."""
@@ -39,7 +39,7 @@ def _run(run: engine.StepRun | None) -> dict[str, Any] | None:
         "id": run.token_id,
         "piece": run.token,
         "text": run.text,
-        "token": visible(run.text) or run.token if not run.ends else run.token,
+        "token": run.token if run.ends or not run.text else token_text(run.text, run.token),
         "prob": round(run.prob, 6),
         "percent": percent(run.prob),
         "log_prob": round(run.log_prob, 4),
@@ -53,7 +53,7 @@ def _run(run: engine.StepRun | None) -> dict[str, Any] | None:
             [
                 int(top.ids[i]),
                 top.tokens[i],
-                visible(top.texts[i]) or "∅",
+                token_text(top.texts[i], top.tokens[i]),
                 round(float(top.probs[i]), 6),
                 percent(float(top.probs[i])),
                 int(top.moves[i]),

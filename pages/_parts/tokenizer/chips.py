@@ -3,7 +3,7 @@
 from typing import Any
 
 import engine
-from pages._parts.text import visible
+from pages._parts.text import token_text
 
 _MOST = 14
 """Tokens of a text shown in a row where rows are compared at their ends."""
@@ -15,7 +15,12 @@ def chips(
     """The tokens [first, last); those from `odd_from` on are marked."""
     ends = range(*slice(first, last).indices(len(tokens)))
     return [
-        [visible(tokens.texts[i]) or "∅", tokens.pieces[i], tokens.ids[i], 0 <= odd_from <= i]
+        [
+            token_text(tokens.texts[i], tokens.pieces[i]),
+            tokens.pieces[i],
+            tokens.ids[i],
+            0 <= odd_from <= i,
+        ]
         for i in ends
     ]
 

@@ -5,7 +5,7 @@ import streamlit as st
 import engine
 from pages._parts.experiment_form import model_shape
 from pages._parts.table import python_for, table
-from pages._parts.text import plain, visible
+from pages._parts.text import plain, token_text, visible
 from pages._parts.tokenizer.chips import count
 
 
@@ -35,7 +35,7 @@ def lossless(e: engine.Experiment) -> None:
             "position": row["position"],
             "id": row["id"],
             "raw piece": visible(str(row["piece"])),
-            "text": visible(str(row["text"])),
+            "text": token_text(str(row["text"]), str(row["piece"])),
             "characters": f"{row['start']}–{row['end']}" if row["end"] else "none",
             "bytes": row["bytes"],
             "holds only part of": _named(str(row["part_of"])),

@@ -5,7 +5,7 @@ import streamlit as st
 import engine
 from pages._parts import components, state
 from pages._parts.table import downloads, python_for
-from pages._parts.text import percent, plain, visible
+from pages._parts.text import percent, plain, token_text, visible
 from pages._parts.tokenizer.chips import block, chips, clipped, count, row
 
 
@@ -46,7 +46,10 @@ def _facts(result: engine.NextToken, runs: tuple[str, ...], answer: bool) -> lis
     for run in runs:
         best = getattr(result, run)
         facts.append(
-            [(visible(t), percent(float(p))) for t, p in zip(best.texts, best.probs, strict=True)]
+            [
+                (token_text(text, piece), percent(float(prob)))
+                for text, piece, prob in zip(best.texts, best.tokens, best.probs, strict=True)
+            ]
         )
     for run in runs if answer else ():
         score = result.answer
