@@ -48,13 +48,17 @@ _WHOLE: Answer[Any, Any] = Answer(lambda _: no_steps())
 
 
 def begin(
-    question: Question[P, T], view: Hashable | None = None, patience: float | None = None
+    question: Question[P, T],
+    view: Hashable | None = None,
+    patience: float | None = None,
+    so_far: P | None = None,
 ) -> Work[P, T]:
     """Begin to answer a question, and go on.
 
     `view`: whose question this is; what it asked before and has no answer yet is called off, and
     so is this when for `patience` seconds (30 by itself) nobody has looked at it. Without a view
-    it goes on for as long as the Work is held, unless there is a patience.
+    it goes on for as long as the Work is held, unless there is a patience. `so_far`: what an
+    earlier Work of the same question knew when it was stopped; a sweep goes on from there.
     Returns: Work, with `progress`, what is known by and by, `cancel()` and `result()`.
     Raises: EngineError in words for a question that cannot be asked of a loaded model; of one that
     is not loaded yet, where the Work is waited for.
@@ -67,7 +71,7 @@ def begin(
     work: Work[P, T] = (question.work_kind or Work)(run)
     older = _remember(view, run)
     try:
-        _begin(question, work, run, view)
+        _begin(question, work, run, view, so_far)
     finally:
         if older is not None:
             older.cancel()  # behind the new one, which may share its load
@@ -83,27 +87,36 @@ def ask(question: Question[Any, T], view: Hashable | None = None) -> T:
 
 
 def _begin(
-    question: Question[P, T], work: Work[P, T], run: Execution, view: Hashable | None
+    question: Question[P, T],
+    work: Work[P, T],
+    run: Execution,
+    view: Hashable | None,
+    so_far: P | None,
 ) -> None:
     name = question.model_name
+
+    def put_to(work: Work[P, T], model: Model | None) -> None:
+        if so_far is None:
+            work.answer = question.answered(model)
+        else:
+            work.answer = question.answered_after(model, so_far)
+        run.submit(_beside() if model is None else model.worker, work.answer, view)
+
     if isinstance(question, Load):
         work.answer = _WHOLE
         wish = (question.name, question.device, question.dtype)
         run.follow(loading(*wish, wanted=run.wanted), run.end)
     elif name is None:
-        work.answer = question.answered(None)
-        run.submit(_beside(), work.answer, view)
+        put_to(work, None)
     elif (model := loaded(name)) is not None:
-        work.answer = question.answered(model)
-        run.submit(model.worker, work.answer, view)
+        put_to(work, model)
     else:
         asker = weakref.ref(work)
 
         def then(model: Model) -> None:
             work = asker()
             if work is not None:
-                work.answer = question.answered(model)
-                run.submit(model.worker, work.answer, view)
+                put_to(work, model)
 
         run.follow(loading(name, wanted=run.wanted), then)
 

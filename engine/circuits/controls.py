@@ -6,9 +6,10 @@ does not show: that the set is the circuit; only that its effect is not that of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from itertools import combinations, product
+from math import comb, prod
 from random import Random
 
 import numpy as np
@@ -18,7 +19,9 @@ from ..errors import ExperimentError
 from ..experiment.sites import MLP, Head, Neuron, Shape, Site, resolve_sites
 
 MOST_CONTROLS = 1_000
-_TRIES = 50
+ENOUGH = 19
+"""So many different controls are needed for a verdict: to be the best of fewer is chance more often
+than once in twenty."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,11 @@ class Controls:
 def random_controls(
     sites: Iterable[Site], shape: Shape, n: int, seed: int = 0, layer_matched: bool = True
 ) -> tuple[tuple[Site, ...], ...]:
-    """Draw n sets with as many heads, MLPs and neurons as `sites`, and none of its own.
+    """Draw n different sets with as many heads, MLPs and neurons as `sites`, and none of its own;
+    all there are, where these are fewer.
 
     `layer_matched`: as many heads and neurons in each layer; MLPs, of which a layer has one, come
-    from the other layers. Sets differ from each other while there are so many.
+    from the other layers.
     Raises: ExperimentError where too few sites are left to draw from, naming the layer.
     """
     if not 0 <= n <= MOST_CONTROLS:
@@ -64,31 +68,28 @@ def random_controls(
             f"Controls are drawn for heads, MLPs and neurons, not for {other}: leave it out, or "
             "ask for no controls."
         )
-    draws = [draw for kind in kinds for draw in _draws(kind, named, shape, layer_matched)]
+    pools = [pool for kind in kinds for pool in _pools(kind, named, shape, layer_matched)]
+    if prod(comb(len(pool), size) for pool, size in pools) <= n:
+        every = product(*(combinations(pool, size) for pool, size in pools))
+        return tuple(tuple(site for part in parts for site in part) for parts in every)
     rng = Random(seed)
-    result: dict[tuple[Site, ...], None] = {}
-    drawn: list[tuple[Site, ...]] = []
+    drawn: dict[tuple[Site, ...], None] = {}
     while len(drawn) < n:
-        one: tuple[Site, ...] = ()
-        for _ in range(_TRIES):
-            one = tuple(site for draw in draws for site in draw(rng))
-            if one not in result:
-                break
-        result[one] = None
-        drawn.append(one)
+        parts = [_sample(pool, size, rng) for pool, size in pools]
+        drawn[tuple(site for part in parts for site in part)] = None
     return tuple(drawn)
 
 
-def _draws(
+def _pools(
     kind: type, named: tuple[Site, ...], shape: Shape, layer_matched: bool
-) -> list[Callable[[Random], list[Site]]]:
-    """One way to draw for each layer, or for all of them together."""
+) -> list[tuple[list[Site], int]]:
+    """What is drawn from, and how many of it: for each layer, or for all of them together."""
     wanted = [site for site in named if isinstance(site, kind)]
     if not wanted:
         return []
     everywhere = kind is MLP or not layer_matched
     layers = [range(shape.n_layers)] if everywhere else sorted({(s.layer,) for s in wanted})
-    draws: list[Callable[[Random], list[Site]]] = []
+    pools: list[tuple[list[Site], int]] = []
     for group in layers:
         taken = {site for site in wanted if site.layer in group}
         pool = [s for layer in group for s in _sites_of(kind, layer, shape) if s not in taken]
@@ -100,8 +101,8 @@ def _draws(
                 "there to draw a control from"
                 + ("." if everywhere else ": draw controls that are not layer-matched.")
             )
-        draws.append(partial(_sample, pool, len(taken)))
-    return draws
+        pools.append((pool, len(taken)))
+    return pools
 
 
 def _sample(pool: list[Site], n: int, rng: Random) -> list[Site]:

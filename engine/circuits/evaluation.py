@@ -219,8 +219,9 @@ def _controls(
     else:
         notes.append(sentence)
         return (), False, False
-    if len(set(drawn)) < n:
-        notes.append(f"There are only {len(set(drawn))} different controls; some come again.")
+    if len(drawn) < n:
+        several = "s" if len(drawn) > 1 else ""
+        notes.append(f"Only {len(drawn)} different control{several} can be drawn, not {n}.")
     return tuple((*one, *(mlps if same else ())) for one in drawn), matched, same
 
 

@@ -51,6 +51,10 @@ class Question(Generic[P, T]):
         """
         raise NotImplementedError
 
+    def answered_after(self, model: Any, so_far: P) -> Any:
+        """How it is answered by one who knows that much already; by itself, all of it anew."""
+        return self.answered(model)
+
     def to_dict(self) -> dict[str, Any]:
         """What is asked and every option that differs from its default, as plain JSON values."""
         return {"asks": self.asks, **to_plain(self)}

@@ -141,7 +141,7 @@ class GenerateMany(Sampled, Question[ManyRow, GeneratedMany]):
         plan = ManyPlan(
             tokens, runs, experiments, self.max_new_tokens, self.sampling, frozenset(self.done)
         )
-        notes = tuple(_notes(model, plan, self.prompts))
+        notes = tuple(_notes(model, plan, self.prompts, self.controls))
 
         def gather(some: list[ManyRow], _: object) -> GeneratedMany:
             rows = tuple(sorted(some, key=lambda row: row.index))
@@ -226,7 +226,7 @@ def _tokens(model: Model, example: Example, prepend_bos: bool | None) -> Tokens 
         return str(wrong)
 
 
-def _notes(model: Model, plan: ManyPlan, prompts: Sequence[Example]) -> list[str]:
+def _notes(model: Model, plan: ManyPlan, prompts: Sequence[Example], controls: int) -> list[str]:
     notes = []
     held = [t for t in plan.prompts if not isinstance(t, str)]
     cut = [t for t in held if room(model, len(t), plan.n_new) < plan.n_new]
@@ -248,7 +248,11 @@ def _notes(model: Model, plan: ManyPlan, prompts: Sequence[Example]) -> list[str
             "out right; ask for more."
         )
     if any(run.control_of for run in plan.runs):
+        sets = [run.control_of for run in plan.runs if run.control_of]
+        few = [f"only {sets.count(name)} of “{name[:40]}”" for name in dict.fromkeys(sets)
+               if sets.count(name) < controls]  # fmt: skip
         notes.append(
-            f"Controls are drawn without overlap with their set, with seed {plan.sampling.seed}."
+            f"Controls are drawn without overlap with their set, with seed {plan.sampling.seed}"
+            + (f"; of different ones there are {', '.join(few)}." if few else ".")
         )
     return notes

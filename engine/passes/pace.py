@@ -30,6 +30,7 @@ class Pace:
     def __init__(self, model: Model, total: float = 0.0) -> None:
         self.model = model
         self.total, self.done = total, 0.0
+        self._skipped = 0.0
         self._most = _FIRST
         self._began = time.monotonic()
         n = [sum(p.numel() for p in block.parameters()) for block in model.blocks]
@@ -50,7 +51,13 @@ class Pace:
     @property
     def seconds_left(self) -> float | None:
         """What the rest takes if it goes on as it did; None before anything is done."""
-        return self.seconds * (1 / self.share - 1) if self.share else None
+        own = self.done - self._skipped
+        return self.seconds * max(0.0, self.total - self.done) / own if own else None
+
+    def skip(self, cost: float) -> None:
+        """So many operations need not be done: what they would give is known."""
+        self.done += cost
+        self._skipped += cost
 
     def steps(
         self, n: int, cost: float, nbytes: int, work: Callable[[int, int], None]

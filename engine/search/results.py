@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..circuits.circuit import Circuit
+from ..circuits.controls import ENOUGH
 from ..circuits.results import Evaluation
 from ..errors import ExperimentError
 from ..experiment.sites import Head
@@ -178,17 +179,29 @@ class Discovery:
     @property
     def beats_controls(self) -> bool | None:
         """Whether, on fresh pairs, the model does the task and the circuit alone keeps more of it
-        than 95% of random circuits of its size, and than no circuit; None where that is not known.
+        than 95% of random circuits of its size, and than no circuit; None where that is not known,
+        as of fewer than `controls.ENOUGH` of them.
         """
         result = self.evaluation
         if self.does_task is None or not self.does_task or result is None:
             return self.does_task
         if not self.circuit.sites:
             return False
-        if result.kept_beats is None:
+        if result.kept_beats is None or self._few_controls:
             return None
         gained = result.kept.logit_diff - result.empty.logit_diff
         return _clearly(gained) and result.kept_beats >= 0.95
+
+    @property
+    def _few_controls(self) -> str:
+        """Why the controls allow no verdict; empty where they do."""
+        controls = None if self.evaluation is None else self.evaluation.controls
+        if controls is None or (n := len(controls.sites)) >= ENOUGH:
+            return ""
+        return (
+            f"{n} control{'s' if n > 1 else ''} could be drawn: no verdict, which takes at least "
+            f"{ENOUGH} different ones."
+        )
 
     @property
     def verdict(self) -> str:
@@ -214,15 +227,19 @@ class Discovery:
         sentence = f"Alone it keeps {result.faithfulness:.0%} of the clean logit difference"
         if result.controls is None:
             return f"{sentence}. {' '.join(result.notes)}"
+        n = len(result.controls.sites)
         sentence += (
-            f"; {len(result.controls.sites)} random circuits of its size keep "
-            f"{_span(result, result.controls.kept)}"
+            f"; {n} random circuits of its size keep {_span(result, result.controls.kept)}"
+            if n > 1
+            else f"; 1 random circuit of its size keeps {result.share(result.controls.kept[0]):.0%}"
         )
         if not self.fresh:
             return (
                 f"{sentence}. This is on the very pairs it was found on, which any search fits: "
                 "judge it on fresh pairs."
             )
+        if few := self._few_controls:
+            return f"{sentence}, on pairs the search did not see. {few}"
         if self.beats_controls:
             return f"{sentence}, on pairs the search did not see: it beats {result.kept_beats:.0%}."
         return f"Nothing beats its controls. {sentence}, on pairs the search did not see."

@@ -55,7 +55,8 @@ class SiteGrid:
     `name`: what the number is, with its unit. `signed`: whether it lies on both sides of 0, which
     is then the middle of the colours. `less_is_better`: whether red, which is always the worse for
     the answer, is above 0 and blue below. `least_first`: whether the site with the least number is
-    the one that matters most.
+    the one that matters most. `inexact`: the sites whose number is an estimate, or not yet over
+    all prompts; they are hatched.
     """
 
     heads: Float[np.ndarray, "layer head_index"]
@@ -64,6 +65,7 @@ class SiteGrid:
     signed: bool = False
     less_is_better: bool = False
     least_first: bool = False
+    inexact: frozenset[Site] = frozenset()
 
     @classmethod
     def of(
@@ -110,10 +112,11 @@ class SiteGrid:
         return np.concatenate([self.heads, gap, self.mlps[:, None]], axis=1)
 
     def filled(self, other: SiteGrid) -> SiteGrid:
-        """With the numbers of another grid where this one knows none."""
+        """With the numbers of another grid where this one knows none; these are inexact."""
         heads = np.where(np.isnan(self.heads), other.heads, self.heads)
         mlps = np.where(np.isnan(self.mlps), other.mlps, self.mlps)
-        return replace(self, heads=heads, mlps=mlps)
+        guesses = self.inexact | set(other.sites).difference(self.sites)
+        return replace(self, heads=heads, mlps=mlps, inexact=guesses)
 
     def tint(self) -> list[float | None]:
         """The numbers by which switches are tinted, layer by layer, the MLP last in each; None for

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.method import prompt_only
 from ..experiment.sites import Head, Site
@@ -20,6 +22,9 @@ from .estimates import Estimate
 from .plan import Wave
 from .results import SweepResult
 
+_RANK = STORED.index("rank")
+"""A number that every row has."""
+
 
 class SweepArrays:
     """What is known so far, on the worker's thread."""
@@ -31,7 +36,14 @@ class SweepArrays:
         self.per_position, self.estimate = per_position, estimate
         self._estimate: Estimate | None = None
 
-    def begin(self, model: Model, prompts: list[Prompt], references: tuple[str, ...]) -> None:
+    def begin(
+        self,
+        model: Model,
+        prompts: list[Prompt],
+        references: tuple[str, ...],
+        so_far: SweepResult | None = None,
+    ) -> None:
+        """Room for everything; what is known so far stands in it."""
         s, n = model.shape, len(prompts)
         self.positions = prompts[0].positions if self.per_position else None
         places = () if self.positions is None else (len(self.positions),)
@@ -41,14 +53,41 @@ class SweepArrays:
         self.sites = tuple(cells(s))
         self.pieces = prompts[0].target.prompt.pieces
         self.references, self.notes = references, _notes(self.e, prompts)
+        if so_far is None:
+            return
+        if so_far.sites != self.sites or so_far.head_numbers.shape != self.heads.shape:
+            raise ExperimentError("What is known so far is of a model of another shape.")
+        self.heads, self.mlps = so_far.head_numbers.copy(), so_far.mlp_numbers.copy()
+        self.clean, self.given = so_far.clean_numbers.copy(), so_far.given_numbers.copy()
+        self._estimate = so_far.estimate
+
+    @property
+    def has_estimate(self) -> bool:
+        """Whether all has been estimated."""
+        return self._estimate is not None
+
+    def left(self, planned: Mapping[tuple[int, ...], list[Wave]]) -> dict[Any, list[Wave]]:
+        """The waves of each group whose numbers are not known; without groups of which all is."""
+        result = {}
+        for group, waves in planned.items():
+            rest = [wave for wave in waves if not self._has(wave)]
+            if rest or np.isnan(self.given[_RANK, list(group)]).any():
+                result[group] = rest
+        return result
+
+    def _has(self, wave: Wave) -> bool:
+        return not any(np.isnan(self._at(*cell)[_RANK]) for cell in wave.cells)
+
+    def _at(self, prompt: int, k: int | None, site: Site) -> np.ndarray:
+        """The numbers [metric] of a site on a prompt, as they stand in the arrays."""
+        where = (slice(None), prompt, *(() if k is None else (k,)), site.layer)
+        if isinstance(site, Head):
+            return self.heads[(*where, site.head)]
+        return self.mlps[where]
 
     def fill(self, wave: Wave, numbers: np.ndarray) -> None:
-        for row, (prompt, k, site) in enumerate(wave.cells):
-            where = (slice(None), prompt, *(() if k is None else (k,)), site.layer)
-            if isinstance(site, Head):
-                self.heads[(*where, site.head)] = numbers[:, row]
-            else:
-                self.mlps[where] = numbers[:, row]
+        for row, cell in enumerate(wave.cells):
+            self._at(*cell)[:] = numbers[:, row]
 
     def fill_runs(
         self, group: Sequence[int], clean: np.ndarray, given: np.ndarray, idle: Sequence[Site]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
@@ -90,10 +90,15 @@ class SweepResult:
 
     @property
     def n_done(self) -> int:
-        """How many heads and MLPs are known on every prompt (at every position)."""
-        axes, rank = (0,) if self.positions is None else (0, 1), STORED.index("rank")
-        both = (self.head_numbers, self.mlp_numbers)
-        return sum(int(np.isfinite(one[rank]).all(axis=axes).sum()) for one in both)
+        """How many heads and MLPs are known exactly."""
+        return sum(int(one.sum()) for one in self.exact)
+
+    @property
+    def exact(self) -> tuple[Bool[np.ndarray, "layer head_index"], Bool[np.ndarray, " layer"]]:
+        """Which heads and MLPs are known on every prompt (at every position)."""
+        axes = (0,) if self.positions is None else (0, 1)
+        heads, mlps = (np.isfinite(self.values(of, "rank")).all(axis=axes) for of in _PARTS)
+        return heads, mlps
 
     @property
     def wrong(self) -> tuple[int, ...]:
@@ -160,13 +165,16 @@ class SweepResult:
         self, metric: str | None = None, show: str = "change", position: int | None = None
     ) -> SiteGrid:
         """What ASPECTS names, of each head and MLP; of a sweep position by position without a
-        `position`, at the one where each site changes most.
+        `position`, at the one where each site changes most. Not exact is an estimate, and what is
+        not known on every prompt yet.
 
         Raises: ExperimentError for what the sweep does not have.
         """
         metric = self._checked(metric, show)
         heads, mlps = (self._map(of, metric, show, position) for of in _PARTS)
-        return SiteGrid(heads, mlps, *sense(metric, show))
+        grid, exact = SiteGrid(heads, mlps, *sense(metric, show)), self.exact
+        guesses = [s for s in grid.sites if show == "estimate" or not at(exact, s)]
+        return replace(grid, inexact=frozenset(guesses))
 
     def _map(self, of: str, metric: str, show: str, position: int | None) -> np.ndarray:
         values = self.shown(of, metric, show)
@@ -223,8 +231,7 @@ class SweepResult:
         runs = {"baseline": float(self.mean("given", metric))}
         if self.experiment.every_change:
             runs["clean"] = float(self.mean("clean", metric))
-        texts = site_texts(self.sites, metric, grids, runs, len(self.pairs))
-        return self.grid(metric, show, position).figure(texts)
+        return grids[show].figure(site_texts(self.sites, metric, grids, runs, len(self.pairs)))
 
     def positions_figure(
         self, metric: str | None = None, show: str = "change", most: int = 20
@@ -252,9 +259,9 @@ class SweepResult:
         MLPs; or, `by` a metric, those it changes most first, `most` of them.
 
         Of each metric: its mean over prompts with the site ablated, `*_std` its standard deviation
-        over prompts, `*_change` the mean of ablated − baseline; empty where it is not known. `n`:
-        prompts. Beside them the clean run's and the baseline's means, and the estimate where there
-        is one.
+        over prompts, `*_change` the mean of ablated − baseline; empty where it is not known.
+        `exact`: 1 where it is known on every prompt, else 0. `n`: prompts. Beside them the runs'
+        means, clean and baseline, and the estimate where there is one.
         """
         columns = {
             f"{metric}{ending}": self._both(metric, show)
@@ -265,6 +272,8 @@ class SweepResult:
             name = f"{estimate.metric}_estimated_change"
             columns[name] = self._both(estimate.metric, "estimate")
         places = [{"position": p, "piece": piece} for p, piece in self._pieces()]
+        ranks = (self.values(of, "rank") for of in _PARTS)
+        columns["exact"] = tuple(np.isfinite(of).all(0).astype(float) for of in ranks)
         order = None if by is None else self._both(by, "change")
         rows = positions_table(self.sites, columns, places or [{}], order, most)
         same = {**self._runs(), "n": len(self.pairs)}

@@ -8,7 +8,7 @@ residual stream, and every number is what `next_token` gives with that one site 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..asking import ask
@@ -69,13 +69,29 @@ class Sweep(Question[SweepResult, SweepResult]):
 
     def answered(self, model: Model) -> Answer[SweepResult, SweepResult]:
         """Snapshots of the sweep, each with all that is known by then; the last has everything."""
+        return self._answer(model, None)
+
+    def answered_after(self, model: Model, so_far: SweepResult) -> Answer[SweepResult, SweepResult]:
+        """The same, without what is known of it so far. Raises: ExperimentError for what is known
+        of another sweep."""
+        asked = (self.e, self.per_position, self.at)
+        known = (so_far.experiment, so_far.positions is not None, so_far.at)
+        if asked != known or so_far.pairs != self._pairs:
+            raise ExperimentError("What is known so far is of another sweep.")
+        return self._answer(model, so_far)
+
+    @property
+    def _pairs(self) -> tuple[Pair, ...]:
+        if self.pairs is not None:
+            return self.pairs
+        return (Pair(self.e.prompt, self.e.corrupted, self.e.answer, self.e.distractor),)
+
+    def _answer(self, model: Model, so_far: SweepResult | None) -> Answer[SweepResult, SweepResult]:
         e, pairs = self.e, self.pairs
         each = experiments(e, pairs)
-        if pairs is None:
-            pairs = (Pair(e.prompt, e.corrupted, e.answer, e.distractor),)
         model.check_way("block by block", "sweep")
-        empty = SweepArrays(e, pairs, self.at, self.per_position, self.estimate)
-        return Answer(lambda put: _steps(model, empty, each, put))
+        empty = SweepArrays(e, self._pairs, self.at, self.per_position, self.estimate)
+        return Answer(lambda put: _steps(model, empty, each, so_far, put))
 
 
 def sweep(
@@ -95,27 +111,32 @@ def _steps(
     model: Model,
     result: SweepArrays,
     each: Sequence[Experiment],
+    so_far: SweepResult | None,
     put: Callable[[SweepResult], None],
 ) -> Steps[SweepResult]:
     pace = Pace(model)
     yield 0.0
     prompts = yield from read_prompts(model, each, result.at, result.per_position)
-    result.begin(model, prompts, references_of(each))
+    result.begin(model, prompts, references_of(each), so_far)
     held = list(batches(model, prompts))
     planned = {
         tuple(group): waves(model, prompts, group, result.per_position)
         for groups in held
         for group in groups
     }
-    pace.total = _total(pace, prompts, planned, result.estimate)
-    if result.estimate:
-        for group in planned:
+    left = result.left(planned)
+    pace.total = _total(pace, prompts, planned, planned if result.estimate else ())
+    guessed = planned if result.estimate and not result.has_estimate else {}
+    pace.skip(pace.total - _total(pace, prompts, left, guessed))
+    if guessed:
+        for group in guessed:
             some = [prompts[i] for i in group]
             heads, mlps = yield from estimated(model, pace, some, estimated_metric(prompts))
             result.fill_estimate(prompts, list(group), heads, mlps)
         put(result.snapshot(pace, pace.share))
     for groups in held:
-        yield from _batch(model, pace, result, prompts, groups, planned, put)
+        rest = [group for group in groups if tuple(group) in left]
+        yield from _batch(model, pace, result, prompts, rest, left, put)
     whole = result.snapshot(pace, 1.0)
     put(whole)
     return whole
@@ -127,7 +148,7 @@ def _batch(
     result: SweepArrays,
     prompts: list[Prompt],
     groups: list[list[int]],
-    planned: dict[tuple[int, ...], list[Wave]],
+    planned: Mapping[tuple[int, ...], list[Wave]],
     put: Callable[[SweepResult], None],
 ) -> Steps[None]:
     """Prompts that are held together: their runs, then their rows, the last layers' first."""
@@ -171,18 +192,17 @@ def _runs(
 def _total(
     pace: Pace,
     prompts: list[Prompt],
-    planned: dict[tuple[int, ...], list[Wave]],
-    estimate: bool,
+    planned: Mapping[tuple[int, ...], list[Wave]],
+    guessed: Iterable[tuple[int, ...]],
 ) -> float:
-    """Operations of the whole sweep."""
-    total = 0.0
+    """Operations of the runs and waves of these groups, and of estimates for those."""
+    total = sum(estimate_cost(pace, [prompts[i] for i in group]) for group in guessed)
     for group, each in planned.items():
         some = [prompts[i] for i in group]
         question = some[0].target
         runs = 1 + any(p.given for p in some)
         total += runs * base_cost(pace, [p.target.ids for p in some])
         total += runs * len(some) * score_cost(pace, question)
-        total += estimate_cost(pace, some) if estimate else 0.0
         for wave in each:
             for branch in wave.branches:
                 total += grown_cost(pace, branch.layer, len(question.ids)) + score_cost(

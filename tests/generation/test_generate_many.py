@@ -167,6 +167,8 @@ def test_controls_are_drawn_without_overlap() -> None:
     assert engine.random_controls(sites, SHAPE, 12, seed=3) == drawn
     anywhere = engine.random_controls(sites, SHAPE, 30, layer_matched=False)
     assert len({tuple(s.layer for s in one) for one in anywhere}) > 5
+    every = engine.random_controls(engine.parse_sites("0.1 3.0 m1"), SHAPE, 1000)
+    assert len(set(every)) == len(every) == 5 * 5 * 3
     with pytest.raises(engine.ExperimentError, match="4 heads of layer 1, and only 2 others"):
         engine.random_controls(engine.parse_sites("1.0-3"), SHAPE, 1)
     with pytest.raises(engine.ExperimentError, match="without sites"):
@@ -222,7 +224,11 @@ def test_what_cannot_be_asked_is_told(tiny: Tiny) -> None:
         ([], {}, "no prompts"),
         (["t1"], {"max_new_tokens": 0}, "at least 1"),
         (["t1"] * 10_001, {}, "at most 10,000"),
-        (["t1"] * 1000, {"controls": 200}, "at most 100,000"),
+        (
+            ["t1"] * 1000,
+            {"controls": 200, "sets": {"x": "n0.1 n0.2 n0.3"}},
+            "at most 100,000",
+        ),
         (["t1"], {"sets": {"x": "9.1"}}, "layer 9"),
         (["t1"], {"temperature": -1.0}, "temperature"),
     ):
