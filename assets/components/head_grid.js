@@ -18,6 +18,7 @@ class Grid {
     this.grid = root.querySelector(".grid");
     this.says = root.querySelector(".says");
     this.chips = root.querySelector(".chips");
+    this.legend = root.querySelector(".legend");
     this.root = root;
     this.picked = new Set();
     this.anchor = null;
@@ -128,7 +129,8 @@ class Grid {
     if (i === null) { this.says.textContent = this.bar.says() || this.hint; return; }
     const state = this.off(i) ? (this.keep ? "not kept, off" : "off") : (this.keep && this.picked.has(i) ? "kept" : "on");
     const told = this.bar.told(i);
-    this.says.textContent = `${this.name(i)} · ${state}` + (told ? ` · ${this.valueName} ${told}` : "");
+    const guess = this.guesses.has(i) ? ", an estimate" : "";
+    this.says.textContent = `${this.name(i)} · ${state}` + (told ? ` · ${this.valueName} ${told}${guess}` : "");
   }
 
   outline(told, ranks) { // the bar's: a cell -> its number and rank
@@ -238,6 +240,10 @@ class Grid {
       color ? cell.style.setProperty("--tint", color) : cell.style.removeProperty("--tint");
     });
     this.chips.replaceChildren(...d.chips.map(c => this.chip(c)));
+    this.guesses = new Set(d.guesses.filter(i => d.values[i] !== null));
+    this.cells.forEach((cell, i) => cell.classList.toggle("guess", this.guesses.has(i)));
+    this.legend.hidden = !this.guesses.size;
+    this.legend.lastElementChild.textContent = `${known.length - this.guesses.size} of ${known.length} exact; hatched: an estimate`;
     this.bar.update(d.values, d.orders, d.marked);
   }
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from ..experiment.sites import MLP, Head, Site
 from .charts import BARE, TOLD
-from .palette import MORE, SIGNED, Scale, turned
+from .palette import MORE, PALETTE, SIGNED, Scale, turned
 from .writing import Rows
 
 if TYPE_CHECKING:
@@ -153,7 +153,27 @@ class SiteGrid:
             colorbar=colour_bar(self.name, **bar),
         )
         rows = max(n_layers, _LEAST_ROWS)
-        return go.Figure(heatmap, layout=grid_layout(n_layers, n_heads, right=130, rows=rows))
+        layout = grid_layout(n_layers, n_heads, right=130, rows=rows)
+        if not self.inexact:
+            return go.Figure(heatmap, layout=layout)
+        layout["xaxis"]["title"]["text"] = "head (hatched: an estimate)"
+        return go.Figure([heatmap, _hatches(self.inexact, n_heads)], layout=layout)
+
+
+def _hatches(sites: Iterable[Site], n_heads: int) -> go.Scatter:
+    """A stroke over each of these cells."""
+    import plotly.graph_objects as go
+
+    rows, columns = zip(*(cell(site, n_heads) for site in sites), strict=True)
+    marker = {
+        "symbol": "line-ne-open",
+        "size": 9,
+        "line": {"width": 1.5},
+        "color": PALETTE["frame"],
+    }
+    return go.Scatter(
+        {"x": columns, "y": rows, "mode": "markers", "marker": marker, "hoverinfo": "skip"}
+    )
 
 
 def site_columns(site: Site) -> dict[str, object]:

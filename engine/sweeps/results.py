@@ -97,7 +97,7 @@ class SweepResult:
     def exact(self) -> tuple[Bool[np.ndarray, "layer head_index"], Bool[np.ndarray, " layer"]]:
         """Which heads and MLPs are known on every prompt (at every position)."""
         axes = (0,) if self.positions is None else (0, 1)
-        heads, mlps = (np.isfinite(self.values(of, "rank")).all(axis=axes) for of in _PARTS)
+        heads, mlps = (np.isfinite(self.values(of, "rank")).all(axes) for of in _PARTS)
         return heads, mlps
 
     @property
@@ -165,15 +165,14 @@ class SweepResult:
         self, metric: str | None = None, show: str = "change", position: int | None = None
     ) -> SiteGrid:
         """What ASPECTS names, of each head and MLP; of a sweep position by position without a
-        `position`, at the one where each site changes most. Not exact is an estimate, and what is
-        not known on every prompt yet.
+        `position`, at the one where each site changes most. Inexact: what not all prompts know.
 
         Raises: ExperimentError for what the sweep does not have.
         """
         metric = self._checked(metric, show)
         heads, mlps = (self._map(of, metric, show, position) for of in _PARTS)
         grid, exact = SiteGrid(heads, mlps, *sense(metric, show)), self.exact
-        guesses = [s for s in grid.sites if show == "estimate" or not at(exact, s)]
+        guesses = {s for s in grid.sites if show == "estimate" or not at(exact, s)}
         return replace(grid, inexact=frozenset(guesses))
 
     def _map(self, of: str, metric: str, show: str, position: int | None) -> np.ndarray:

@@ -46,6 +46,7 @@ def switches(
             "values": tint and tint.tint(),
             "value_name": _told(tint) if tint else "",
             "orders": list(tint.orders) if tint else [],
+            "guesses": _cells([*tint.inexact], shape) if tint else [],
             "marked": _cells([*ticked], shape),
             "flipped": bool(tint and tint.less_is_better),
             "chips": chips,

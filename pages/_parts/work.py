@@ -79,17 +79,29 @@ def ask(key: str, question: engine.Question[Any, Any]) -> Asked:
 
     Raises: EngineError for a question that cannot be asked.
     """
-    ss = st.session_state
     result = find(key)
     if result is None or result.question != question:
         if result is not None and result.going is not None:
             result.going.cancel()
-        ss[key] = None
-        result = ss[key] = Asked(question, engine.begin(question, f"{state.view()} {key}"))
-        _keep_open(result.going)
+        result = _begun(key, question)
         result.follow(AT_FIRST)
     result.follow()
     return result
+
+
+def go_on(key: str) -> None:
+    """Begin again what was stopped, from what is known of its answer."""
+    one = find(key)
+    if one is not None and one.going is None:
+        _begun(key, one.question, one.result)
+
+
+def _begun(key: str, question: engine.Question[Any, Any], so_far: Any = None) -> Asked:
+    st.session_state[key] = None
+    work = engine.begin(question, f"{state.view()} {key}", so_far=so_far)
+    _keep_open(work)
+    asked = st.session_state[key] = Asked(question, work, so_far)
+    return asked
 
 
 def result_of(key: str, question: engine.Question[Any, Any]) -> Any:

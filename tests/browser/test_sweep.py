@@ -75,7 +75,7 @@ def test_another_metric_is_shown_at_once_and_stays_in_the_link(page: Page, addre
     expect(page).to_have_url(re.compile("metric=kl"))
 
 
-def test_a_long_sweep_shows_estimates_goes_on_beside_clicks_and_stops(
+def test_a_long_sweep_shows_estimates_stops_says_how_much_is_exact_and_goes_on(
     page: Page, address: str, tmp_path: Path
 ) -> None:
     save_gpt2_small(tmp_path)
@@ -89,9 +89,22 @@ def test_a_long_sweep_shows_estimates_goes_on_beside_clicks_and_stops(
     cell(page, "L3H3").click()
     expect(page).to_have_url(re.compile(r"ablations=3\.3"), timeout=SLOW)
     expect(stop).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^\d+%, [1-9]\d* of 156 exact"))).to_be_visible(
+        timeout=SLOW
+    )
     stop.click()
-    expect(page.get_by_text(re.compile("Stopped at"))).to_be_visible(timeout=SLOW)
-    expect(page.get_by_role("button", name="Begin again")).to_be_visible()
+    bar = page.get_by_text(re.compile(r"^Stopped: \d+ of 156 exact\.$"))
+    expect(bar).to_be_visible(timeout=SLOW)
+    n = int(re.findall(r"\d+", bar.inner_text())[0])
+    expect(page.get_by_text(f"{n} of 156 exact; hatched: an estimate")).to_be_visible()
+    expect(page.locator(".grid .cell.guess")).to_have_count(156 - n)
+    expect(page.get_by_text(f" {n} of 156 are exact; hatched is an estimate.")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    on = page.get_by_text(re.compile(r"^\d+%, \d+ of 156 exact"))
+    expect(on).to_be_visible(timeout=SLOW)
+    assert int(re.findall(r"\d+", on.inner_text())[1]) >= n > 0
+    stop.click()
+    expect(bar).to_be_visible(timeout=SLOW)
 
 
 def test_the_map_downloads(page: Page, address: str) -> None:

@@ -39,6 +39,7 @@ with left:
             "values": values,
             "value_name": "effect",
             "orders": ["size", "below", "above"],
+            "guesses": [],
             "marked": [],
             "chips": [],
             "hint": "hint",

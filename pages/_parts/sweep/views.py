@@ -57,12 +57,15 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Sweep:
 
 def progress(result: engine.SweepResult | None, question: engine.Sweep, chosen: Chosen) -> None:
     """How far the sweep is, with a way to stop it; once it is over, how it ended."""
-    left = result.seconds_left if result is not None else None
-    known = "" if result is None else f" at {result.progress:.0%}; what is not known is blank"
+    known, left = "", work.seconds_left(KEY)
+    if result is not None:
+        known, left = f"{result.n_done:,} of {len(result.sites):,} exact", result.seconds_left
     work.progress(
         KEY,
-        f"{left:.0f} s left" if left else "",
-        stopped=f"Stopped{known}.",
+        ", ".join(filter(None, (known, f"{left:.0f} s left" if left else ""))),
+        again="Go on" if known else "Begin again",
+        stopped=f"Stopped: {known}." if known else "Stopped before anything was known.",
+        anew=work.go_on,
         refused=lambda wrong: refused_of_pairs(wrong, question.e, chosen, KEY),
     )
 
@@ -151,6 +154,12 @@ def explanation(result: engine.SweepResult) -> str:
     )
     if result.references:
         text += f" Averages are over {len(result.references)} reference prompts."
+    shown = tint(result)
+    if shown.inexact:
+        text += (
+            f" {len(shown.sites) - len(shown.inexact):,} of {len(result.sites):,} are exact; "
+            "hatched is an estimate."
+        )
     if e.ablations:
         text += f" The baseline is the run without {e.ablations}."
     if e.changes:
