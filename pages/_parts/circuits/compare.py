@@ -23,7 +23,7 @@ THIRD = {"no": "Off", "yes": "Evaluate the intersection"}
 def compare(reading: state.Reading) -> None:
     """The whole view. Raises: EngineError."""
     e, shape = reading.experiment, model_shape()
-    some = shelf.pick_some()
+    some = shelf.pick_some(e, shape)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         choice("Chance level of random circuits", "matched", MATCHED)
         circuit_forms.toggle()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import streamlit as st
@@ -95,23 +95,49 @@ def pick_one(shape: engine.Shape) -> engine.Circuit | None:
     return fitting[ss["_circuit"]]
 
 
-def pick_some() -> list[engine.Circuit]:
-    """Draw which circuits are compared. Returns: them, in the order chosen."""
+def pick_some(e: engine.Experiment, shape: engine.Shape) -> list[engine.Circuit]:
+    """Draw which circuits are compared, those of the model by a click each, others by name.
+    Returns: them, in the order chosen."""
     ss, there = st.session_state, library()
     if there.problem:
         st.error(plain(there.problem))
     every = there.every
-    question = [name for name in ss["compared"].split("\n") if name in every][:MOST_COMPARED]
-    ss["_compared"] = question or list(every)[:2]
+    of_it = {name: c for name, c in every.items() if c.model == e.model and not why_not(c, shape)}
+    named = [name for name in ss["compared"].split("\n") if name in every][:MOST_COMPARED]
+    chosen = named or _two(of_it, there.own) or list(every)[:2]
+    ss["_compared"] = [name for name in chosen if name in of_it]
+    ss["_compared_others"] = [name for name in chosen if name not in of_it]
+    if of_it:
+        st.pills(
+            f"Circuits of {e.model}",
+            list(of_it),
+            selection_mode="multi",
+            key="_compared",
+            on_change=_on_compared,
+            format_func=lambda name: f"{name} · {size(every[name])}",
+        )
     st.multiselect(
-        "Circuits",
-        list(every),
-        key="_compared",
+        "Other circuits",
+        [name for name in every if name not in of_it],
+        key="_compared_others",
         on_change=_on_compared,
         max_selections=MOST_COMPARED,
         format_func=lambda name: f"{name} · {size(every[name])}",
     )
-    return [every[name] for name in ss["_compared"]]
+    return [every[name] for name in chosen]
+
+
+def _two(circuits: dict[str, engine.Circuit], own: Collection[str]) -> list[str]:
+    """Which two of a model's circuits are compared by themselves: one's own, where there are two;
+    else the one chosen, or that of the task at hand, and the next of another task."""
+    ss = st.session_state
+    mine = [name for name in circuits if name in own]
+    if len(mine) > 1:
+        return mine[:2]
+    of_the_task = [name for name, c in circuits.items() if c.task == ss["task"]]
+    first = next((n for n in (ss["circuit"], *mine, *of_the_task, *circuits) if n in circuits), "")
+    others = [name for name in circuits if circuits[name].task != circuits[first].task]
+    return [first, *others[:1]] if first else []
 
 
 def size(circuit: engine.Circuit) -> str:
@@ -135,7 +161,11 @@ def _on_circuit() -> None:
 
 
 def _on_compared() -> None:
-    st.session_state["compared"] = "\n".join(st.session_state["_compared"])
+    ss = st.session_state
+    before = ss["compared"].split("\n")
+    named = [*ss["_compared"], *ss["_compared_others"]]
+    ordered = sorted(named, key=lambda n: before.index(n) if n in before else len(before))
+    ss["compared"] = "\n".join(ordered[:MOST_COMPARED])
 
 
 def fits_link() -> bool:
