@@ -7,12 +7,6 @@ const MOST = 34, LEAST = 11; // pixels of a cell
 
 const RANKED = 18; // pixels of a cell that has room for its rank
 
-function tint(value, most) {
-  if (value === null || value === undefined || !most) return null;
-  const share = Math.max(-1, Math.min(1, value / most));
-  return `rgba(${channels(PALETTE[share >= 0 ? "more" : "less"])},${(0.06 + 0.9 * Math.abs(share) ** 0.75).toFixed(3)})`;
-}
-
 class Grid {
   constructor(root) {
     this.grid = root.querySelector(".grid");
@@ -232,12 +226,13 @@ class Grid {
     if (rebuilt || this.rev !== d.rev) this.picked = new Set(d.picked);
     this.rev = d.rev;
     if (fresh) this.cells.forEach((_, i) => this.show(i));
-    const known = (d.values ?? []).filter(v => v !== null), most = Math.max(0, ...known.map(Math.abs));
     this.signed = d.orders[0] === "size";
+    const known = (d.values ?? []).filter(v => v !== null);
     this.grid.classList.toggle("tinted", known.length > 0);
     this.cells.forEach((cell, i) => {
-      const value = d.values?.[i], color = tint(d.flipped && value ? -value : value, most);
-      color ? cell.style.setProperty("--tint", color) : cell.style.removeProperty("--tint");
+      const value = d.values?.[i] ?? null;
+      value === null ? cell.style.removeProperty("--tint") : cell.style.setProperty("--tint", colourOn(d.colours, value));
+      cell.classList.toggle("bright", value !== null && !(d.colours.zero && !value));
     });
     this.chips.replaceChildren(...d.chips.map(c => this.chip(c)));
     this.guesses = new Set(d.guesses.filter(i => d.values[i] !== null));

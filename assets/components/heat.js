@@ -6,6 +6,17 @@ function shadeOf(share, dark) {
   return [...channels(colour), Math.round(255 * Math.min(1, Math.abs(share)) ** 0.7)];
 }
 
+// The colour of a value on a scale as plotly has it: colorscale from zmin to zmax; `zero` of what is
+// exactly 0, where that stands apart.
+function colourOn({ colorscale, zmin, zmax, zero }, value) {
+  if (zero && !value) return zero;
+  const share = Math.max(0, Math.min(1, (value - zmin) / (zmax - zmin)));
+  const next = Math.max(1, colorscale.findIndex(([at]) => share <= at));
+  const [[from, less], [to, more]] = colorscale.slice(next - 1, next + 1);
+  const way = (share - from) / (to - from), end = channels(more);
+  return `rgb(${channels(less).map((c, i) => Math.round(c + way * (end[i] - c)))})`;
+}
+
 // A canvas of one pixel a value, for values scaled by `most`.
 function heat(values, rows, columns, most, dark) {
   const canvas = document.createElement("canvas");

@@ -7,7 +7,7 @@ const ORDERS = { // which numbers come first: the greatest of `by`, of those tha
   size: { says: "either way", by: Math.abs, counts: v => v !== 0 },
   below: { says: "below 0", by: v => -v, counts: v => v < 0 },
   above: { says: "above 0", by: v => v, counts: v => v > 0 },
-  greatest: { says: "greatest", by: v => v, counts: () => true },
+  greatest: { says: "greatest", by: v => v, counts: v => v !== 0 },
   least: { says: "least", by: v => -v, counts: () => true },
 };
 const TOPS = [5, 10, 20];

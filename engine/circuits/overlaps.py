@@ -145,9 +145,8 @@ class Overlaps:
             for site, some in by.items()
         }
         counts = {site: float(len(some)) for site, some in by.items()}
-        return SiteGrid.of(model, counts, "circuits that keep it").figure(
-            sentence, COUNTED, float(n), dtick=max(1, n // 6)
-        )
+        grid = SiteGrid.of(model, counts, "circuits that keep it", scale=COUNTED, most=float(n))
+        return grid.figure(sentence, dtick=max(1, n // 6))
 
     def sites_table(self) -> Rows:
         """One row for each site that a circuit keeps: by how many, and by which."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from ..experiment.sites import Site
 from ..showing.charts import chart_layout, line
-from ..showing.palette import KEPT, PALETTE
-from ..showing.site_grid import Sided, SiteGrid, cell_heatmap, placed
+from ..showing.palette import PALETTE
 from ..showing.writing import visible
 from .search import Trial
 
@@ -19,21 +18,14 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def nodes_figure(
-    model: Sided,
-    costs: Mapping[Site, float],
-    gone: Sequence[Site],
-    unit: str,
-    least: float,
-    without: str = "without it",
-) -> go.Figure:
-    """Layers down, heads across, the MLPs at the right: grey what has gone, blue by its cost what
-    was tried and stays, blank what was not tried yet.
+def nodes_texts(
+    costs: Mapping[Site, float], gone: Collection[Site], unit: str, without: str
+) -> dict[Site, str]:
+    """What a pointer over each node reads: whether it has gone, stays or was not tried yet.
 
-    `costs`: of every node, in `unit`; NaN where it was not tried. The colours end at the greatest
-    of them, or at `least`. `without`: of which loss a pointer reads.
+    `costs`: of every node, in `unit`; NaN where it was not tried. `without`: of which loss.
     """
-    hover = {
+    return {
         site: f"<b>{site}</b> not tried yet"
         if np.isnan(cost)
         else f"<b>{site}</b> has gone"
@@ -41,20 +33,6 @@ def nodes_figure(
         else f"<b>{site}</b> stays<br>{without}: {unit} {cost:.3f}"
         for site, cost in costs.items()
     }
-    kept = {site: cost for site, cost in costs.items() if site not in gone}
-    most = max([least, *(cost for cost in kept.values() if np.isfinite(cost))])
-    figure = SiteGrid.of(model, kept, f"kept: {unit}\nwithout it").figure(hover, KEPT, most)
-    went = SiteGrid.of(model, dict.fromkeys(gone, 0.0), "gone").drawn
-    return figure.add_trace(
-        cell_heatmap(
-            went,
-            placed(hover, went.shape),
-            colorscale=[(end, PALETTE["gone"]) for end in (0.0, 1.0)],
-            zmin=0,
-            zmax=1,
-            showscale=False,
-        )
-    )
 
 
 def trials_figure(

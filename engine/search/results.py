@@ -13,11 +13,11 @@ from ..circuits.controls import ENOUGH
 from ..circuits.results import Evaluation
 from ..errors import ExperimentError
 from ..experiment.sites import Head
-from ..showing.palette import KEPT
+from ..showing.palette import KEPT, PALETTE
 from ..showing.site_grid import SiteGrid, cells, site_columns
 from ..showing.site_positions import at, positions_figure
 from ..showing.writing import Rows
-from .figures import nodes_figure, trials_figure
+from .figures import nodes_texts, trials_figure
 from .search import Node, Search, Trial
 
 if TYPE_CHECKING:
@@ -93,9 +93,13 @@ class Discovery:
         return np.where(np.isinf(tried), np.nan, tried)
 
     def grid(self) -> SiteGrid:
-        """`site_losses` of every head and MLP."""
-        heads, mlps = self.site_losses("heads"), self.site_losses("mlps")
-        return SiteGrid(heads, mlps, "lost without it", less_is_better=True)
+        """`site_losses` of every head and MLP: grey what has gone, blue by its cost what was tried
+        and stays. The colours end at the greatest cost, or at the threshold."""
+        both = self.site_losses("heads"), self.site_losses("mlps")
+        most = max([self.search.threshold, *(float(np.nanmax(one, initial=0.0)) for one in both)])
+        return SiteGrid(
+            *both, f"{self.unit}\nwithout it", scale=KEPT, most=most, zero=PALETTE["gone"]
+        )
 
     @property
     def unit(self) -> str:
@@ -116,9 +120,7 @@ class Discovery:
         }
         gone = [s for s, cost in nodes.items() if not (at(kept, s).any() or np.isnan(cost))]
         most = "" if self.positions is None else ", where that costs most"
-        return nodes_figure(
-            self.circuit, nodes, gone, self.unit, self.search.threshold, f"without it{most}"
-        )
+        return costs.figure(nodes_texts(nodes, gone, self.unit, f"without it{most}"))
 
     def positions_figure(self, most: int = 40) -> go.Figure:
         """The sites that are kept anywhere down, those that cost most first and `most` of them,

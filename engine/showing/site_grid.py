@@ -56,7 +56,9 @@ class SiteGrid:
     is then the middle of the colours. `less_is_better`: whether red, which is always the worse for
     the answer, is above 0 and blue below. `least_first`: whether the site with the least number is
     the one that matters most. `inexact`: the sites whose number is an estimate, or not yet over
-    all prompts; they are hatched.
+    all prompts; they are hatched. `scale`: its colours, where they are not those by which signed
+    and other numbers are drawn; `most`: the number at which they end, by itself the greatest there
+    is; `zero`: the colour of what is exactly 0, where that stands apart.
     """
 
     heads: Float[np.ndarray, "layer head_index"]
@@ -66,12 +68,13 @@ class SiteGrid:
     less_is_better: bool = False
     least_first: bool = False
     inexact: frozenset[Site] = frozenset()
+    scale: Scale | None = None
+    most: float | None = None
+    zero: str = ""
 
     @classmethod
-    def of(
-        cls, model: Sided, values: Mapping[Site, float], name: str, signed: bool = False
-    ) -> SiteGrid:
-        """The grid of some sites' numbers; NaN for the others."""
+    def of(cls, model: Sided, values: Mapping[Site, float], name: str, **look: Any) -> SiteGrid:
+        """The grid of some sites' numbers; NaN for the others. `look`: further fields."""
         heads = np.full((model.n_layers, model.n_heads), np.nan)
         mlps = np.full(model.n_layers, np.nan)
         for site, value in values.items():
@@ -79,7 +82,7 @@ class SiteGrid:
                 heads[site.layer, site.head] = value
             else:
                 mlps[site.layer] = value
-        return cls(heads, mlps, name, signed)
+        return cls(heads, mlps, name, **look)
 
     def __getitem__(self, site: Site) -> float:
         """A head's or MLP's number."""
@@ -124,21 +127,20 @@ class SiteGrid:
         rows = np.concatenate([self.heads, self.mlps[:, None]], axis=1)
         return [None if np.isnan(value) else value for value in rows.ravel().tolist()]
 
+    @property
+    def colours(self) -> dict[str, Any]:
+        """What a number's colour is, in the switches as in the figure: plotly's `colorscale`,
+        `zmin` and `zmax`."""
+        return colours(self.drawn, self.signed, self.less_is_better, self.scale, self.most)
+
     def table(self) -> Rows:
         """One row a site that has a number, layer by layer."""
         return [{**site_columns(site), self.name: self[site]} for site in self.sites]
 
-    def figure(
-        self,
-        hover: Mapping[Site, str] | None = None,
-        scale: Scale | None = None,
-        most: float | None = None,
-        **bar: Any,
-    ) -> go.Figure:
+    def figure(self, hover: Mapping[Site, str] | None = None, **bar: Any) -> go.Figure:
         """Layers down, heads across, the MLP of each layer at the right; NaN is blank.
 
-        `hover`: what a pointer over a site reads, as plotly writes it. `scale`: its colours;
-        `most`: the number at which they end, by itself the greatest there is.
+        `hover`: what a pointer over a site reads, as plotly writes it; `bar`: of its legend.
         """
         import plotly.graph_objects as go
 
@@ -146,18 +148,21 @@ class SiteGrid:
             hover = {s: f"<b>{s}</b> {escape(self.name)} {self[s]:.3f}" for s in self.sites}
         n_layers, n_heads = self.heads.shape
         values = self.drawn
-        heatmap = cell_heatmap(
-            values,
-            placed(hover, values.shape),
-            **colours(values, self.signed, self.less_is_better, scale, most),
-            colorbar=colour_bar(self.name, **bar),
-        )
+        words = placed(hover, values.shape)
+        apart = np.where((values == 0) & bool(self.zero), values, np.nan)
+        values = np.where(np.isnan(apart), values, np.nan)
+        heatmaps = [
+            cell_heatmap(values, words, **self.colours, colorbar=colour_bar(self.name, **bar))
+        ]
+        if self.zero:
+            alone = {"colorscale": [(end, self.zero) for end in (0.0, 1.0)], "showscale": False}
+            heatmaps.append(cell_heatmap(apart, words, zmin=0, zmax=1, **alone))
         rows = max(n_layers, _LEAST_ROWS)
         layout = grid_layout(n_layers, n_heads, right=130, rows=rows)
         if not self.inexact:
-            return go.Figure(heatmap, layout=layout)
+            return go.Figure(heatmaps, layout=layout)
         layout["xaxis"]["title"]["text"] = "head (hatched: an estimate)"
-        return go.Figure([heatmap, _hatches(self.inexact, n_heads)], layout=layout)
+        return go.Figure([*heatmaps, _hatches(self.inexact, n_heads)], layout=layout)
 
 
 def _hatches(sites: Iterable[Site], n_heads: int) -> go.Scatter:

@@ -47,7 +47,7 @@ def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:
     )
 
 
-_head_grid = _mounted("head_grid", "threshold")
+_head_grid = _mounted("head_grid", "threshold", "heat")
 _token_strip = _mounted("token_strip", "elements")
 _rankings = _mounted("rankings", "elements", "drawing", "downloads")
 _token_rows = _mounted("token_rows", "elements")

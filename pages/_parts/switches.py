@@ -23,9 +23,9 @@ def switches(
     tint: engine.SiteGrid | None = None,
     ticked: Iterable[engine.Site] = (),
 ) -> None:
-    """Draw the switches. `tint` colours the cells: blue what is above 0, red what is below; the
-    other way round where less is better; and gives them the bar by which those that come first are
-    outlined. `ticked`: the sites of a table's rows, which are outlined instead once they change."""
+    """Draw the switches. `tint` colours the cells, as its figure does, and gives them the bar by
+    which those that come first are outlined. `ticked`: the sites of a table's rows, which are
+    outlined instead once they change."""
     open_circuit()
     ss = st.session_state
     folded = engine.fold_sites(present_sites(ablations.sites, shape), shape)
@@ -48,7 +48,7 @@ def switches(
             "orders": list(tint.orders) if tint else [],
             "guesses": _cells([*tint.inexact], shape) if tint else [],
             "marked": _cells([*ticked], shape),
-            "flipped": bool(tint and tint.less_is_better),
+            "colours": {**tint.colours, "zero": tint.zero} if tint else None,
             "chips": chips,
             "hint": "Click, drag or shift-click cells; row and column names switch them all.",
         },

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from benchmarks.driving import serving, wait_until_up
+from engine.showing.palette import SIGNED
 from tests.support.some import some
 
 
@@ -20,24 +21,24 @@ def grid() -> Iterator[str]:
         yield address
 
 
-def tint(page: Page, name: str) -> tuple[int, int, int, float]:
-    style = page.get_by_role("checkbox", name=name, exact=True).evaluate(
-        "e => e.style.getPropertyValue('--tint')"
-    )
-    found = re.fullmatch(r"rgba\((\d+),(\d+),(\d+),([\d.]+)\)", style)
-    assert found, style
-    return int(found[1]), int(found[2]), int(found[3]), float(found[4])
+def tint(page: Page, name: str) -> str:
+    cell = page.get_by_role("checkbox", name=name, exact=True)
+    return str(cell.evaluate("e => e.style.getPropertyValue('--tint')"))
 
 
-def test_a_value_tints_its_cell_by_sign_and_size(page: Page, grid: str) -> None:
+def rgb(colour: str) -> str:
+    return f"rgb({','.join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))})"
+
+
+def test_a_value_has_its_colour_on_the_scale_of_the_figures(page: Page, grid: str) -> None:
     page.goto(grid)
     expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_visible(timeout=60_000)
-    most, least = tint(page, "L0H0"), tint(page, "L0H31")  # −1 and −1/32
-    assert most[:3] == least[:3] and most[3] > least[3]
-    assert tint(page, "L1H31")[2] > tint(page, "L1H31")[0]  # +1: blue
-    assert most[0] > most[2]  # −1: red
-    bare = page.get_by_role("checkbox", name="L0H1", exact=True)
-    assert bare.evaluate("e => e.style.getPropertyValue('--tint')") == ""
+    (_, less), (_, middle), (_, more) = SIGNED
+    assert tint(page, "L0H0") == rgb(less)  # −1
+    assert tint(page, "MLP0") == rgb(middle)  # 0
+    assert tint(page, "L1H31") == rgb(more)  # +1
+    assert tint(page, "L0H16") == "rgb(232,156,151)"  # −1/2, half the way from red to the middle
+    assert tint(page, "L0H1") == ""  # not known
     page.get_by_role("checkbox", name="L0H0", exact=True).hover()
     expect(page.get_by_text("L0H0 · on · effect −1.000 (1 of 1023)")).to_be_visible()
 

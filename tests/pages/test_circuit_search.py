@@ -69,6 +69,10 @@ def test_the_switches_and_the_csv_are_the_engines_numbers(rule: dict[str, Any]) 
     np.testing.assert_allclose(values[:, :8], found.site_losses("heads"), atol=1e-4)
     if search.mlps:
         np.testing.assert_allclose(values[:, 8], found.site_losses("mlps"), atol=1e-4)
+    colours, drawn = sent(page, "head_grid")["colours"], sent(page, "figure")["figure"]["data"]
+    for what in ("colorscale", "zmin", "zmax"):  # one colour for one result, in grid and map
+        assert colours[what] == drawn[0][what]
+    assert colours["zero"] == drawn[1]["colorscale"][0][1]
     rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
     assert [row["site"] for row in rows] == [str(t.node.site) for t in found.trials]
     assert [row["removed"] == "True" for row in rows] == [t.removed for t in found.trials]

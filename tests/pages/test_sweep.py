@@ -49,11 +49,15 @@ def cells(heads: np.ndarray, mlps: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("metric", engine.METRICS)
 def test_the_switches_are_tinted_by_the_engines_numbers(metric: str) -> None:
-    grid = sent(opened(metric=metric), "head_grid")
+    page = opened(metric=metric)
+    grid, drawn = sent(page, "head_grid"), sent(page, "figure")["figure"]["data"][0]
     found = engine.sweep(E, TASK.pairs, at="answer")
     heads, mlps = (found.shown(of, metric, "change") for of in ("heads", "mlps"))
     np.testing.assert_allclose(grid["values"], cells(heads, mlps), atol=1e-4)
-    assert grid["flipped"] == (metric in ("rank", "kl"))
+    for what in ("colorscale", "zmin", "zmax"):  # one colour for one result, in grid and map
+        assert grid["colours"][what] == drawn[what]
+    blue_is_less = grid["colours"]["colorscale"][0][1] == engine.PALETTE["more"]
+    assert blue_is_less == (metric in ("rank", "kl"))
 
 
 def test_the_csv_and_the_python_are_the_same_numbers() -> None:

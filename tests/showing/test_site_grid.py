@@ -1,6 +1,6 @@
 """A number for every head and MLP is tabulated, tinted and drawn in one way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ def grid(signed: Any = True) -> Any:
         engine.MLP(1): 0.25,
         engine.Head(2, 0): 0.0,
     }
-    return SiteGrid.of(Model(), values, "change <of> it", signed)
+    return SiteGrid.of(Model(), values, "change <of> it", signed=signed)
 
 
 def test_a_grid_has_the_numbers_of_its_sites_and_nan_elsewhere() -> None:
@@ -60,6 +60,20 @@ def test_signed_numbers_have_zero_in_the_middle_and_red_for_the_worse() -> None:
     assert tuple(map(tuple, worse.data[0].colorscale)) == turned(SIGNED)
     sizes = SiteGrid(abs(one.heads), abs(one.mlps), one.name).figure().data[0]
     assert (sizes.zmin, sizes.zmax) == (0.0, 0.5)
+
+
+def test_what_is_exactly_0_stands_apart_where_it_has_a_colour() -> None:
+    one = replace(grid(signed=False), zero="grey", most=2.0)
+    costs, gone = (np.array(trace.z, float) for trace in one.figure().data)
+    assert np.isnan(costs[2, 0]) and gone[2, 0] == 0.0
+    assert np.isfinite(costs).sum() == 2 and np.isfinite(gone).sum() == 1
+    assert one.figure().data[0].zmax == one.colours["zmax"] == 2.0
+
+
+def test_which_numbers_come_first_follows_from_what_they_are() -> None:
+    assert grid().orders[0] == "size"
+    assert grid(signed=False).orders[0] == "greatest"
+    assert replace(grid(signed=False), least_first=True).orders[0] == "least"
 
 
 def test_a_grid_of_which_nothing_is_known_is_drawn() -> None:

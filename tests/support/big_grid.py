@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import streamlit as st
 
+from engine.showing.palette import SIGNED
 from pages._parts import components
 from pages._parts.layout import beside_switches
 
@@ -40,6 +41,7 @@ with left:
             "value_name": "effect",
             "orders": ["size", "below", "above"],
             "guesses": [],
+            "colours": {"colorscale": SIGNED, "zmin": -1, "zmax": 1, "zero": ""},
             "marked": [],
             "chips": [],
             "hint": "hint",
