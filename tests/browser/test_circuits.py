@@ -33,6 +33,13 @@ def test_a_circuit_is_evaluated_switched_in_the_grid_and_seen_on_other_pages(
     open_page(page, address)
     expect(page.get_by_text("faithfulness")).to_be_visible(timeout=SLOW)
     expect(page.get_by_text(re.compile("5 layer-matched random circuits"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^5 outlined: .* \(5 of 6\)$"))).to_be_visible()  # heads
+    page.get_by_role("checkbox", name="MLPs", exact=True).check()
+    page.get_by_role("slider", name="How many are outlined").press("End")
+    page.get_by_role("button", name="Switch off", exact=True).click()
+    expect(page).to_have_url(re.compile(r"ablations=0\.0\+0\.1\+0\.2\+0\.6\+4\.0\+5\.1\+m0\+m2&"))
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("checkbox", name="L0H6", exact=True)).to_be_checked()
     page.get_by_role("button", name="Ablate it in the grid").click()
     expect(page.get_by_role("checkbox", name="L0H6", exact=True)).not_to_be_checked()
     expect(page).to_have_url(re.compile(r"ablations=0\.0\+0\.1"))
@@ -61,6 +68,22 @@ def test_boxes_of_a_mode_come_up_filled_and_a_threshold_prunes_at_once(
     page.get_by_text("from senders to receivers").click()
     expect(page.get_by_label("Receivers", exact=True)).to_have_value("logits")
     expect(page.get_by_text(re.compile("^Paths into logits"))).to_be_visible(timeout=SLOW)
+
+
+def test_two_tasks_circuits_are_compared_by_two_clicks_and_another_by_two_more(
+    page: Page, address: str
+) -> None:
+    page.goto(f"{address}/?model=seq-gpt2")
+    expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_visible(timeout=SLOW)
+    page.get_by_role("link", name="Circuits").click()
+    page.get_by_role("radio", name="Compare").click()
+    for name in ("numerals", "months"):
+        expect(page.get_by_text(re.compile(f"^only “seq-gpt2, {name}”: "))).to_be_visible()
+    page.get_by_role("button", name="seq-gpt2, months").click()
+    expect(page.get_by_text("Choose two circuits or more.")).to_be_visible()
+    page.get_by_role("button", name="seq-gpt2, number words").click()
+    expect(page.get_by_text(re.compile("^only “seq-gpt2, number words”: "))).to_be_visible()
+    expect(page).to_have_url(re.compile("compared=seq-gpt2%2C\\+numerals%0A"))
 
 
 def test_two_circuits_are_compared_and_their_union_is_in_the_link(page: Page, address: str) -> None:
@@ -127,6 +150,19 @@ def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(
         kept.replace("\n", ""), timeout=SLOW
     )
     expect(page.get_by_role("button", name="Search", exact=True)).to_have_count(0)
+
+
+def test_the_heads_that_cost_most_in_a_search_become_a_circuit_by_one_click(
+    page: Page, address: str
+) -> None:
+    short = {"strategy": "gradient", "judged": "same", "n_controls": "0"}
+    open_page(page, address, do="search", **short)
+    page.get_by_role("button", name="Search", exact=True).click(timeout=SLOW)
+    expect(page.get_by_text("Keep it in the library")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(re.compile(r"^5 outlined: .* \(5 of 48\)$"))).to_be_visible()
+    page.get_by_role("button", name="Make a circuit").click()
+    circuit = page.get_by_role("combobox", name="Circuit")
+    expect(circuit).to_have_value(re.compile("^5 by share of the score lost.* · 5 heads, all MLPs"))
 
 
 def test_a_map_of_sites_is_drawn_no_wider_than_its_place(page: Page, address: str) -> None:
