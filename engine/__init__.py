@@ -77,7 +77,7 @@ from .search.discover import Discover, discover
 from .search.results import Discovery
 from .search.saved import search_path
 from .search.search import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
-from .showing.palette import PALETTE
+from .showing.palette import ON_DARK, PALETTE
 from .showing.site_grid import SiteGrid
 from .showing.writing import percent, points, signed, visible
 from .sweeps.estimates import Agreement, Estimate
@@ -110,8 +110,9 @@ from .tokenizers.twins import twins
 from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
-    "ASPECTS", "DIRECTIONS", "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "PALETTE",
-    "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "TRACES", "Ablations",
+    "ASPECTS", "DIRECTIONS", "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK",
+    "PALETTE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "TRACES",
+    "Ablations",
     "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore", "Attention",
     "AttentionOverview", "AttentionRun", "Cancelled", "Candidate", "Certificate", "Change", "Check",
     "Circuit", "Continuation", "Controls", "Discover", "Discovery", "DrawFresh", "DrawTask", "Edge",

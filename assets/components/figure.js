@@ -55,9 +55,10 @@ class Drawn {
     this.host.style.minHeight = `${data.figure.layout.height ?? 0}px`; // its place, until it is there
     const Plotly = await whenPlotly();
     if (says + text !== this.says) return; // a newer one is on its way
-    const { width: _, ...layout } = themed(data.figure.layout, text, grid);
+    const shown = isDark(this.host) ? onDark(data.figure) : data.figure;
+    const { width: _, ...layout } = themed(shown.layout, text, grid);
     this.fixed = layout.autosize === false; // scrolled where the page is narrower
-    await Plotly.react(this.host, data.figure.data,
+    await Plotly.react(this.host, shown.data,
       this.fixed ? { ...layout, width: this.width() } : { ...layout, autosize: true },
       { displayModeBar: false, responsive: false });
     if (this.fixed && !layout.meta?.least && !this.shown) this.host.scrollLeft = this.host.scrollWidth; // where it is decided

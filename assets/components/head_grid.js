@@ -229,10 +229,12 @@ class Grid {
     this.signed = d.orders[0] === "size";
     const known = (d.values ?? []).filter(v => v !== null);
     this.grid.classList.toggle("tinted", known.length > 0);
+    const colours = d.values && isDark(this.grid) ? onDark(d.colours) : d.colours;
     this.cells.forEach((cell, i) => {
-      const value = d.values?.[i] ?? null;
-      value === null ? cell.style.removeProperty("--tint") : cell.style.setProperty("--tint", colourOn(d.colours, value));
-      cell.classList.toggle("bright", value !== null && !(d.colours.zero && !value));
+      const value = d.values?.[i] ?? null, colour = value === null ? "" : colourOn(colours, value);
+      const cross = colour.startsWith("rgb(") ? readOn(colour.match(/\d+/g).map(Number)) : "";
+      for (const [name, is] of [["--tint", colour], ["--cross", cross]])
+        is ? cell.style.setProperty(name, is) : cell.style.removeProperty(name);
     });
     this.chips.replaceChildren(...d.chips.map(c => this.chip(c)));
     this.guesses = new Set(d.guesses.filter(i => d.values[i] !== null));

@@ -6,6 +6,9 @@ function shadeOf(share, dark) {
   return [...channels(colour), Math.round(255 * Math.min(1, Math.abs(share)) ** 0.7)];
 }
 
+// A figure, or a scale, in the colours of a dark page.
+const onDark = plain => JSON.parse(JSON.stringify(plain).replace(/#[0-9a-f]{6}(?=")/gi, c => ON_DARK[c] ?? c));
+
 // The colour of a value on a scale as plotly has it: colorscale from zmin to zmax; `zero` of what is
 // exactly 0, where that stands apart.
 function colourOn({ colorscale, zmin, zmax, zero }, value) {
@@ -16,6 +19,14 @@ function colourOn({ colorscale, zmin, zmax, zero }, value) {
   const way = (share - from) / (to - from), end = channels(more);
   return `rgb(${channels(less).map((c, i) => Math.round(c + way * (end[i] - c)))})`;
 }
+
+const light = ([r, g, b]) => {
+  const [x, y, z] = [r, g, b].map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+  return .2126 * x + .7152 * y + .0722 * z;
+};
+
+// The text that is read best on a colour: at worst at 4.58:1.
+const readOn = colour => PALETTE[light(colour) > .179 ? "on_pale" : "on_deep"];
 
 // A canvas of one pixel a value, for values scaled by `most`.
 function heat(values, rows, columns, most, dark) {

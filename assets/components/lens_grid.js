@@ -2,16 +2,11 @@
 // both stay in view, and what is scrolled out at an end is counted there.
 const GRIDS = new WeakMap(); // parentElement -> Lens (the module is shared by every instance)
 
-const light = ([r, g, b]) => {
-  const [x, y, z] = [r, g, b].map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-  return .2126 * x + .7152 * y + .0722 * z;
-};
-
 // A share's colour on that paper, and which text is read on it best: at worst at 4.58:1.
 function painted(share, paper, dark) {
   const [r, g, b, a] = shadeOf(share, dark);
   const colour = [r, g, b].map((v, i) => Math.round(v * a / 255 + paper[i] * (1 - a / 255)));
-  return [`rgb(${colour.join()})`, PALETTE[light(colour) > .179 ? "on_pale" : "on_deep"]];
+  return [`rgb(${colour.join()})`, readOn(colour)];
 }
 
 class Lens {

@@ -52,10 +52,22 @@ MORE: Scale = ((0.0, "#eef2ff"), (0.35, _MIST), (0.7, _VIOLET), (1.0, _NAVY))
 """Numbers from nothing up."""
 KEPT: Scale = ((0.0, "#dbe1ff"), (0.3, _MIST), (0.65, _VIOLET), (1.0, _NAVY))
 """The same where nothing must still be told from what has gone."""
-COUNTED: Scale = ((0.0, PALETTE["rest"]), (1e-9, "#c7d2fe"), *MORE[2:])
+COUNTED: Scale = ((0.0, PALETTE["rest"]), (1e-9, "#c6d0fd"), *MORE[2:])
 """Counts, of which 0 stands apart."""
 SIGNED: Scale = ((0.0, _RED), (0.5, "#f4f4f6"), (1.0, _BLUE))
 """Numbers below and above 0, which is in the middle: red is less, blue is more."""
+ON_DARK = {
+    "#eef2ff": "#1e2139",
+    "#dbe1ff": "#2a2d52",
+    "#c6d0fd": "#373a7c",
+    _MIST: "#4744a3",
+    _NAVY: "#dfe3ff",
+    "#f4f4f6": "#262a3d",
+    PALETTE["rest"]: "#2b2f42",
+    _BLUE: PALETTE["more_on_dark"],
+    _RED: PALETTE["less_on_dark"],
+}
+"""What these colours are on a dark page: what is nothing is dark there, what is most bright."""
 STEPS = ("#c7d2fe", _VIOLET, _AMBER, "#b91c1c", "#581c87")
 """Counts from few to many, told apart on white and on black."""
 

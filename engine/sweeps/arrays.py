@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,8 @@ class SweepArrays:
         self.mlps = np.full((len(STORED), n, *places, s.n_layers), np.nan)
         self.clean, self.given = np.full((2, len(STORED), n), np.nan)
         self.sites = tuple(cells(s))
-        self.pieces = prompts[0].target.prompt.pieces
+        each = zip_longest(*(p.target.prompt.pieces for p in prompts))
+        self.pieces = tuple(some[0] if len({*some}) == 1 else "" for some in each)
         self.references, self.notes = references, _notes(self.e, prompts)
         if so_far is None:
             return

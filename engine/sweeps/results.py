@@ -38,8 +38,8 @@ class SweepResult:
     has no such site. `sites`: those it has, layer by layer. `clean_numbers`
     and `given_numbers` [metric prompt]: with nothing ablated, and with the given ablations alone,
     which is the baseline. `references`: the prompts whose averages were used (of `resample`, the
-    corrupted prompts). `pieces`: the first prompt's tokens. `estimate`: None unless asked for.
-    `progress`: 0 to 1. `seconds`, and `seconds_left` if it goes on like this.
+    corrupted prompts). `pieces`: the tokens, empty where prompts differ. `estimate`: None unless
+    asked for. `progress`: 0 to 1. `seconds`, and `seconds_left` if it goes on like this.
 
     Ablated − baseline is negative where the site helps the answer. What it does not show: sites
     that stand in for each other, of which each alone can be missed.
@@ -249,7 +249,7 @@ class SweepResult:
         return positions_figure(rows, labels, name, most, **tint)
 
     def _pieces(self) -> list[tuple[int, str]]:
-        """The positions swept, with the first prompt's token at each; empty past its end."""
+        """The positions swept, with the token at each; empty where prompts differ."""
         last = len(self.pieces)
         return [(p, self.pieces[p] if p < last else "") for p in self.positions or ()]
 

@@ -24,7 +24,7 @@ PALETTE_CSS = "".join(
     )
 )
 PALETTE_JS = (
-    f"const PALETTE = {json.dumps(engine.PALETTE)};\n"
+    f"const PALETTE = {json.dumps(engine.PALETTE)}, ON_DARK = {json.dumps(engine.ON_DARK)};\n"
     "const channels = hex => [1, 3, 5].map(at => parseInt(hex.slice(at, at + 2), 16));\n"
 )
 
@@ -51,7 +51,7 @@ _head_grid = _mounted("head_grid", "threshold", "heat")
 _token_strip = _mounted("token_strip", "elements")
 _rankings = _mounted("rankings", "elements", "drawing", "downloads")
 _token_rows = _mounted("token_rows", "elements")
-_figure = _mounted("figure", "downloads", isolate_styles=False)
+_figure = _mounted("figure", "heat", "downloads", isolate_styles=False)
 _lens_grid = _mounted("lens_grid", "elements", "heat", "drawing", "downloads")
 _attention_grid = _mounted("attention_grid", "threshold", "heat", "drawing", "downloads")
 _circuitsvis = _mounted("circuitsvis", "heat", "drawing", "downloads", isolate_styles=False)
