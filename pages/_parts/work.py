@@ -167,7 +167,8 @@ def progress(
         share = min(1.0, one.going.progress)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button("Stop", key=f"_stop{key}", on_click=one.going.cancel, icon=":material/stop:")
-            says = f"{first}: {share:.0%}" if first else f"{share:.0%}"
+            done = f"{share:.0%}" if share >= 0.005 else "begun"
+            says = f"{first}: {done}" if first else done
             st.progress(share, plain(f"{says}, {detail}" if detail else says))
     elif one.stopped:
         with st.container(horizontal=True, vertical_alignment="center"):

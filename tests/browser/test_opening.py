@@ -27,13 +27,19 @@ def settled(page: Page) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_moves_while_a_page_opens_or_a_head_is_switched(
+def test_nothing_moves_while_a_page_opens_or_a_head_is_switched_and_its_grid_is_two_keys_away(
     page: Page, address: str, name: str
 ) -> None:
     page.add_init_script(WATCHED)
     open_page(page, address, name)
     settled(page)
     assert page.evaluate("shift") < MOST
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # past the menus
+    if page.get_by_role("checkbox", name="L0H0", exact=True).count():
+        expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_focused()
+    page.keyboard.press("Alt+p")
+    expect(page.get_by_role("textbox", name="Prompt", exact=True)).to_be_focused()
     switch = page.get_by_role("checkbox", name="L1H1", exact=True)
     if switch.count():
         switch.click()
