@@ -270,8 +270,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, at: Any, how: Any) -> Any:
     Returns: the questions that are begun, as they come."""
     begin, begun = engine.begin, []
 
-    def beginning(question: Any, *place: Any) -> Any:
-        work = begin(question, *place)
+    def beginning(question: Any, *place: Any, **options: Any) -> Any:
+        work = begin(question, *place, **options)
         if not isinstance(question, engine.GenerateMany):
             return work
         begun.append(question)
