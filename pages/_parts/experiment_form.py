@@ -48,13 +48,16 @@ def shown() -> Iterator[bool]:
         _share(reading.experiment)
     if reading.whole:
         state.remember(reading.experiment)
+    cut_off = True
     try:
         yield not missing
+        cut_off = False
     finally:
         if reading.whole:
             state.write_link(reading.experiment)
         state.settle()
         state.carry()
+        state.end(cut_off)
 
 
 def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
@@ -75,14 +78,14 @@ def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
         reading = state.read()
         told = aside == state.aside() and not st.session_state.get(_SHARE)
         if alone and (wrong or not reading.whole or not told):
-            st.rerun()
+            state.run_anew()
         if alone:
             state.remember(reading.experiment)
         if reading.whole:
             state.write_link(reading.experiment)  # a part that runs the page anew takes it along
         part(reading)
         if follows and polls != work.is_going():
-            st.rerun()
+            state.run_anew()
         if alone:
             state.settle()
             state.carry(alone=True)

@@ -131,6 +131,20 @@ def carry(alone: bool = False) -> None:
     ss["_undrawn"] = undrawn
 
 
+def run_anew() -> None:
+    """Run the whole page anew."""
+    st.session_state["_anew"] = True
+    st.rerun()
+
+
+def end(cut_off: bool) -> None:
+    """Note how a run of the whole page ended. The last widgets of one that was `cut_off` by another
+    may not have come to the browser, which then shows them empty: the next run sets all of them."""
+    ss = st.session_state
+    if cut_off and not ss.get("_anew"):
+        ss["_undrawn"] = [*ss["_values"]]
+
+
 def turn_to(page: str) -> None:
     """Set the values anew of widgets that the last run did not draw, and, where the reader turned
     to another page, of all: Streamlit takes one that comes up again for a new one, and the browser
@@ -139,7 +153,7 @@ def turn_to(page: str) -> None:
     if ss.get("_page") != page:
         ss["_undrawn"] = [*ss.get("_values", ())]
     recall()
-    ss["_page"] = page
+    ss["_page"], ss["_anew"] = page, False
 
 
 def recall() -> None:

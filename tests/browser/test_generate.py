@@ -78,7 +78,9 @@ def test_a_head_switched_while_the_text_comes_acts_from_there_on(page: Page, wat
     expect(tokens(page).nth(3)).to_be_visible()
     page.get_by_role("button", name="Switch layer 0").click()
     expect(page).to_have_url(re.compile(r"earlier=until"))
-    expect(page.get_by_role("listitem", name=re.compile("Here the texts part")).first).to_be_visible()
+    expect(
+        page.get_by_role("listitem", name=re.compile("Here the texts part")).first
+    ).to_be_visible()
     at = int(re.findall(r"until\+(\d+)", page.url)[0])
     assert at >= 3
     same = [tokens(page, run).all_inner_texts()[:at] for run in ("Clean", "Ablated")]

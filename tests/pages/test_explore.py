@@ -7,8 +7,13 @@ import io
 import json
 
 import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
+from streamlit.runtime.scriptrunner_utils.exceptions import RerunException
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 from streamlit.testing.v1 import AppTest
 
+import engine
+from pages._parts import prompt_tokens
 from tests.support.alone import printed
 from tests.test_architecture import ROOT
 
@@ -192,3 +197,25 @@ def test_markup_in_a_prompt_stays_text() -> None:
     page = opened(model="seq-gpt2", prompt="<script>alert(1)</script> 1 2")
     assert not page.exception
     assert any("<" in token[1] for token in component(page, "token_strip")["tokens"])
+
+
+def test_what_a_run_that_was_cut_off_drew_last_comes_up_with_its_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, runs = prompt_tokens.prompt_tokens, []
+
+    def cut_off(e: engine.Experiment) -> None:
+        runs.append(e)
+        if len(runs) == 1:
+            raise RerunException(
+                RerunData(widget_states=WidgetStates())
+            )  # as where the browser asks for another run
+        own(e)
+
+    monkeypatch.setattr(prompt_tokens, "prompt_tokens", cut_off)
+    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    assert len(runs) == 2 and not page.exception
+    box = page.text_input(key="positions")
+    assert (box.value, box.proto.value, box.proto.set_value) == ("all", "all", True)
+    page.run()
+    assert not page.text_input(key="positions").proto.set_value  # what is typed meanwhile stands

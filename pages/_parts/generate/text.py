@@ -81,7 +81,7 @@ def text(reading: state.Reading, shape: engine.Shape) -> None:
                 if question.changes and not isinstance(wrong, engine.Cancelled):
                     ss["_text_refused"] = (question, n, wrong)
                 record.failed = (total, wrong)
-            st.rerun()
+            state.run_anew()
     numbers(record, total)
     ss["_text"] = record
 
