@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import EngineError
+from ..model.kernels import as_written
 from ..model.model import Model
 from . import forward
 from .hooks import Edit
@@ -23,6 +24,10 @@ from .points import by_place, passing
 Changes = Callable[[int, int], Sequence[tuple[Edit, ...]]]
 """The edits of each row for reading positions from the first to before the second. Their own
 positions count from the first."""
+
+
+_A_PAIR = 2
+"""A text and its clean twin, whose prompt is read as its family wrote it; many go faster."""
 
 
 def _no_changes(first: int, stop: int) -> Sequence[tuple[Edit, ...]]:
@@ -76,8 +81,9 @@ class Decoding:
     def _read(self, ids: Tensor, changes: Changes, last: int) -> Tensor:
         model, first = self._model, self.n_read
         edits = by_place(changes(first, first + ids.shape[1]))
+        prompt = as_written(ids.shape[1] > 1 and ids.shape[0] <= _A_PAIR)
         try:
-            with passing(model, ids.shape[1], edits), _trimmed(model.unembed, last):
+            with prompt, passing(model, ids.shape[1], edits), _trimmed(model.unembed, last):
                 logits, self._cache = model.go_on(ids, self._cache)
         except (torch.OutOfMemoryError, RuntimeError) as wrong:
             if not forward.is_out_of_memory(wrong):
