@@ -44,7 +44,8 @@ def measure() -> None:
 
 
 def beside_a_pass(named: str, folder: str, claimed: float) -> None:
-    """The same for a model in a directory, whose ratio is claimed to be at most that."""
+    """The same for a model in a directory, whose ratio of any head is claimed to be at most that,
+    and of the first layer, behind which all is done anew, about a pass."""
     plain = AutoModelForCausalLM.from_pretrained(folder).eval()
     prompt = " ".join(str(n) for n in range(1, TOKENS + 1))
     ids = torch.tensor([engine.tokenize(folder, prompt).ids])
@@ -54,7 +55,10 @@ def beside_a_pass(named: str, folder: str, claimed: float) -> None:
         f"{rng.randrange(shape.n_layers)}.{rng.randrange(shape.n_heads)}" for _ in range(ROUNDS)
     ]
     worst = [f"0.{i % shape.n_heads}" for i in range(ROUNDS // 2)]
-    for title, chosen in (("any head", sites), ("a head of layer 0, the worst case", worst)):
+    for title, chosen, most in (
+        ("any head", sites, claimed),
+        ("a head of layer 0, the worst case", worst, 1.15),
+    ):
         toggles, passes = [], []
         for i, site in enumerate(["6.0", *chosen]):
             e = engine.Experiment(folder, prompt, answer=" 11", distractor=" 10", ablations=site)
@@ -68,6 +72,4 @@ def beside_a_pass(named: str, folder: str, claimed: float) -> None:
         print(f"{named}, {ids.shape[1]} tokens, {title}:")
         print(told("  one toggle", toggles))
         print(told("  one plain forward pass (transformers, SDPA)", passes))
-        print(
-            f"  ratio, pair by pair: median {percentile(ratios, 50):.2f}, claimed at most {claimed}"
-        )
+        print(f"  ratio, pair by pair: median {percentile(ratios, 50):.2f}, claimed at most {most}")

@@ -292,6 +292,5 @@ def test_the_reading_of_a_gguf_file_is_called_off_too(
     assert len(told) == after + 1
     read(good)
     assert not capfd.readouterr().err  # no progress bar of others
-    assert set(threading.enumerate()) <= before or not [
-        t for t in threading.enumerate() if "Monitor" in type(t).__name__
-    ]
+    new = set(threading.enumerate()) - before  # pools of others may come and go
+    assert not [t for t in new if "Monitor" in type(t).__name__]
