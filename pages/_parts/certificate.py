@@ -41,7 +41,6 @@ COSTS = {
     "block by block": "Sweep and search are",
 }
 """What is refused where a check fails."""
-_ROW = 27
 
 
 def certificate(result: engine.Certificate) -> None:
@@ -59,8 +58,8 @@ def certificate(result: engine.Certificate) -> None:
         )
         for reason in _refused(result):
             st.warning(plain(reason))
-        st.dataframe(_places(result), hide_index=True, height="content", row_height=_ROW)
-        st.dataframe(_checks(result), hide_index=True, height="content", row_height=_ROW)
+        st.markdown(_table(_places(result)))
+        st.markdown(_table(_checks(result)))
         st.caption(plain(_told(result)))
 
 
@@ -76,6 +75,13 @@ def _refused(result: engine.Certificate) -> list[str]:
             what = COSTS.get(check.name, f"What needs “{check.name}” is")
             notes.append(f"{what} refused: {check.why.rstrip('.')}.")
     return notes
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    """Rows as Markdown, which is drawn only once the popover is open; a data frame is sent with
+    every click."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(map(plain, row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _places(result: engine.Certificate) -> list[dict[str, str]]:
