@@ -1,9 +1,11 @@
 // Shared: the shades of numbers above and below zero, and how a download shows them.
 
-// The colour of a share from −1 to 1, as red, green, blue and alpha: blue is more, red is less.
+// Blue is more and red is less, as red, green and blue on a light page and on a dark one.
+const [MORE, LESS] = ["more", "less"].map(way => [way, way + "_on_dark"].map(name => channels(PALETTE[name])));
+
+// The colour of a share from −1 to 1, as red, green, blue and alpha.
 function shadeOf(share, dark) {
-  const colour = PALETTE[(share >= 0 ? "more" : "less") + (dark ? "_on_dark" : "")];
-  return [...channels(colour), Math.round(255 * Math.min(1, Math.abs(share)) ** 0.7)];
+  return [...(share >= 0 ? MORE : LESS)[+dark], Math.round(255 * Math.min(1, Math.abs(share)) ** 0.7)];
 }
 
 // A figure, or a scale, in the colours of a dark page.
