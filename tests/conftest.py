@@ -7,6 +7,7 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # each worker is one core's; torch reads this once
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections import deque
 from importlib import import_module
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tests.support.tiny_models import Tiny, save_model
 
 model.HANDS = 2  # whatever the machine has, so that rows are shared out wherever tests run
 
+BROWSER = Path(__file__).parent / "browser"
 IN_CI = bool(os.environ.get("CI"))
 SHARED = Path(os.environ.get("SWITCHBOARD_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -48,6 +50,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--fast"):
         config.hook.pytest_deselected(items=[item for item in items if fast.left_out(item)])
         items[:] = [item for item in items if not fast.left_out(item)]
+    items[:] = shared_out(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def shared_out(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The tests in an order in which each worker's run of them, all being as long, begins with its
+    share of the browser's files: one that waits for a page leaves its core to the others."""
+    files: dict[Path, list[pytest.Item]] = {}
+    rest: deque[pytest.Item] = deque()
+    for item in items:
+        (files.setdefault(item.path, []) if item.path.parent == BROWSER else rest).append(item)
+    order: list[pytest.Item] = []
+    for worker in range(workers):
+        for of_file in [*files.values()][worker::workers]:
+            order += of_file
+        while rest and len(order) < len(items) * (worker + 1) // workers:
+            order.append(rest.popleft())
+    return [*order, *rest]
 
 
 def real(name: str) -> Path:

@@ -2,13 +2,12 @@
 // The data is bytes: the length of a JSON header (4 bytes, little-endian), the header, one signed
 // byte a pixel. As in the head grid, clicks act here at once and Python's own sets are adopted only
 // when its `rev` changes.
-const GRIDS = new WeakMap(); // parentElement -> Thumbnails (the module is shared by every instance)
 const NAMES = 34, HEADINGS = 14, GAP = 3;
 
 function unpacked(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), n = view.getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + n)));
-  return [header, new Int8Array(bytes.buffer, bytes.byteOffset + 4 + n, bytes.byteLength - 4 - n)];
+  return { ...header, shades: new Int8Array(bytes.buffer, bytes.byteOffset + 4 + n, bytes.byteLength - 4 - n) };
 }
 
 class Thumbnails {
@@ -139,8 +138,8 @@ class Thumbnails {
   }
 
   head(i, dark) {
-    const { size } = this.data, from = i * size * size;
-    return heat(this.shades.subarray(from, from + size * size), size, size, 127, dark);
+    const { size, shades } = this.data, from = i * size * size;
+    return heat(shades.subarray(from, from + size * size), size, size, 127, dark);
   }
 
   paint() {
@@ -185,9 +184,9 @@ class Thumbnails {
     await saveDrawing(svgOf(width, height, parts), width, height, name, format);
   }
 
-  update(api) {
-    const [d, shades] = unpacked(api.data), was = this.data;
-    this.api = api; this.data = d; this.shades = shades;
+  update(d, api) {
+    const was = this.data;
+    this.api = api; this.data = d;
     if (was?.rev !== d.rev) { this.picked = new Set(d.picked); this.chosen = new Set(d.chosen); }
     const other = was?.layers !== d.layers || was?.heads !== d.heads || String(was?.absent) !== String(d.absent);
     if (other || this.fits() !== this.cell) this.build();
@@ -196,8 +195,4 @@ class Thumbnails {
   }
 }
 
-export default function (component) {
-  const root = component.parentElement;
-  if (!GRIDS.has(root)) GRIDS.set(root, new Thumbnails(root));
-  GRIDS.get(root).update(component);
-}
+export default standing(Thumbnails, unpacked);

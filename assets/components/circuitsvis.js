@@ -1,6 +1,5 @@
 // Chosen heads drawn by CircuitsVis, which the page has as the library "circuitsvis". Tokens reach
 // it as data. The downloads are drawn here, as its own canvas has no SVG.
-const VIEWS = new WeakMap();
 let drawn = 0;
 
 const whenCircuitsVis = () => new Promise(done => {
@@ -71,8 +70,4 @@ class View {
   }
 }
 
-export default function (component) {
-  const root = component.parentElement;
-  if (!VIEWS.has(root)) VIEWS.set(root, new View(root));
-  VIEWS.get(root).update(component.data);
-}
+export default standing(View);

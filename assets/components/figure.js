@@ -1,6 +1,5 @@
 // A plotly figure in the page's colours, and its downloads made here: nothing leaves the machine.
 // Downloads are drawn anew on white with dark text, at the figure's own size.
-const FIGURES = new WeakMap();
 
 const whenPlotly = () => new Promise(done => {
   if (globalThis.Plotly) done(globalThis.Plotly);
@@ -73,8 +72,4 @@ class Drawn {
   }
 }
 
-export default function (component) {
-  const root = component.parentElement;
-  if (!FIGURES.has(root)) FIGURES.set(root, new Drawn(root));
-  FIGURES.get(root).update(component.data);
-}
+export default standing(Drawn);

@@ -1,6 +1,5 @@
 // A text as the model makes it, clean beside ablated: its tokens to hover, scrub and hold, and both
 // runs' best tokens at the step looked at, each a way to branch. More steps come through the feed.
-const VIEWS = new WeakMap();
 const RUNS = ["clean", "ablated", "unswitched"];
 const NAMES = { clean: "Clean", ablated: "Ablated", unswitched: "Unswitched" };
 const HINT = "Hover, scrub or use the arrow keys to look at a step; click a token to hold it. " +
@@ -250,8 +249,7 @@ class Generation {
     this.says.textContent = this.data.says ? `${this.data.says} ${HINT}` : HINT;
   }
 
-  update(api) {
-    const d = api.data;
+  update(d, api) {
     this.api = api; this.data = d;
     const streams = globalThis.switchboardSteps;
     for (const name of [...(streams?.keys() ?? [])]) if (name !== d.stream) streams.delete(name);
@@ -272,8 +270,4 @@ class Generation {
   }
 }
 
-export default function (component) {
-  const root = component.parentElement;
-  if (!VIEWS.has(root)) VIEWS.set(root, new Generation(root));
-  VIEWS.get(root).update(component);
-}
+export default standing(Generation);

@@ -1,7 +1,6 @@
 // A grid of switches: layers down, heads across, one MLP a layer at the right.
 // Clicks act here at once and are told to Python on pointer-up; Python's own set is adopted only
 // when its `rev` changes, so a late echo never undoes a newer click.
-const GRIDS = new WeakMap(); // parentElement -> Grid (the module is shared by every instance)
 
 const MOST = 34, LEAST = 11; // pixels of a cell
 
@@ -212,8 +211,7 @@ class Grid {
     return chip;
   }
 
-  update(api) {
-    const d = api.data;
+  update(d, api) {
     this.api = api;
     this.hint = d.hint;
     this.valueName = d.value_name;
@@ -245,8 +243,4 @@ class Grid {
   }
 }
 
-export default function (component) {
-  const root = component.parentElement;
-  if (!GRIDS.has(root)) GRIDS.set(root, new Grid(root));
-  GRIDS.get(root).update(component);
-}
+export default standing(Grid);

@@ -1,6 +1,5 @@
 // The logit lens as a table: layers down, positions across, the best token in each cell. The names of
 // both stay in view, and what is scrolled out at an end is counted there.
-const GRIDS = new WeakMap(); // parentElement -> Lens (the module is shared by every instance)
 
 // A share's colour on that paper, and which text is read on it best: at worst at 4.58:1.
 function painted(share, paper, dark) {
@@ -149,8 +148,4 @@ class Lens {
   }
 }
 
-export default function (component) {
-  const root = component.parentElement;
-  if (!GRIDS.has(root)) GRIDS.set(root, new Lens(root));
-  GRIDS.get(root).update(component.data);
-}
+export default standing(Lens);

@@ -102,7 +102,6 @@ function drawing(d, rows) {
   return [svgOf(WIDTH, y + EDGE, parts), WIDTH, y + EDGE];
 }
 
-const VIEWS = new WeakMap();
 
 class Rankings {
   constructor(root) {
@@ -154,8 +153,4 @@ class Rankings {
   }
 }
 
-export default function (component) {
-  const root = component.parentElement;
-  if (!VIEWS.has(root)) VIEWS.set(root, new Rankings(root));
-  VIEWS.get(root).update(component.data);
-}
+export default standing(Rankings);

@@ -1,6 +1,5 @@
 // Rows of tokens to compare: a name, facts, then the tokens, in blocks that stand under each other.
 // Rows without facts that are too wide go on in further tables below, as lines of a text do.
-const ROWS = new WeakMap();
 
 function chip(given) {
   if (given === null) return make("span", "gap", "…");
@@ -102,8 +101,4 @@ class Rows {
   }
 }
 
-export default function (component) {
-  const root = component.parentElement;
-  if (!ROWS.has(root)) ROWS.set(root, new Rows(root));
-  ROWS.get(root).update(component.data);
-}
+export default standing(Rows);

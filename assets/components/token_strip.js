@@ -1,6 +1,5 @@
 // The prompt as the tokens the model sees. Hover tells id and raw piece; a click chooses the
 // positions at which the ablation acts.
-const STRIPS = new WeakMap();
 
 class Strip {
   constructor(root) {
@@ -46,8 +45,8 @@ class Strip {
     this.strip.replaceChildren(...parts);
   }
 
-  update(api) {
-    const d = api.data, drawn = JSON.stringify(d.tokens);
+  update(d, api) {
+    const drawn = JSON.stringify(d.tokens);
     this.api = api; this.hint = d.hint; this.tokens = d.tokens;
     if (this.drawn !== drawn) {
       this.drawn = drawn;
@@ -63,8 +62,4 @@ class Strip {
   }
 }
 
-export default function (component) {
-  const root = component.parentElement;
-  if (!STRIPS.has(root)) STRIPS.set(root, new Strip(root));
-  STRIPS.get(root).update(component);
-}
+export default standing(Strip);

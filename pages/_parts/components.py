@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
+from itertools import count
+from time import time
 from typing import Any
 
 import streamlit as st
@@ -27,12 +29,13 @@ PALETTE_JS = (
     f"const PALETTE = {json.dumps(engine.PALETTE)}, ON_DARK = {json.dumps(engine.ON_DARK)};\n"
     "const channels = hex => [1, 3, 5].map(at => parseInt(hex.slice(at, at + 2), 16));\n"
 )
+_numbers = count(int(1000 * time()))  # they grow from one start of the server to the next, too
 
 
 def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:
     """A component of the files of that name and those it shares with others: their HTML stands
     below its own, their JavaScript and styles come before, after the palette: PALETTE in
-    JavaScript, --sb-… in styles."""
+    JavaScript, --sb-… in styles, and what they all do in JavaScript."""
 
     def joined(kind: str, *names: str) -> str:
         paths = [ASSETS / "components" / f"{each}.{kind}" for each in names]
@@ -42,7 +45,7 @@ def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:
         name,
         html=joined("html", name, *shared),
         css=PALETTE_CSS + joined("css", *shared, name),
-        js=PALETTE_JS + joined("js", *shared, name),
+        js=PALETTE_JS + joined("js", "standing", *shared, name),
         isolate_styles=isolate_styles,
     )
 
@@ -63,6 +66,17 @@ _LIBRARIES = {
 }
 
 
+def _numbered(key: str, data: dict[str, Any]) -> dict[str, Any]:
+    """The data with `sent`, a number that grows: what a view is given late it knows to be old by
+    it. Data that are those sent last keep theirs, and so are not drawn anew."""
+    sent = st.session_state.setdefault("_sent", {})
+    last, number = sent.get(key, (None, 0))
+    if data != last:
+        number = next(_numbers)
+        sent[key] = (data, number)
+    return {**data, "sent": number}
+
+
 def head_grid(
     data: dict[str, Any], *, key: str, on_picked: Callable, on_removed: Callable, on_acted: Callable
 ) -> None:
@@ -70,7 +84,7 @@ def head_grid(
     asked of the cells outlined) are in its state."""
     _head_grid(
         key=key,
-        data=data,
+        data=_numbered(key, data),
         default={"picked": data["picked"]},
         on_picked_change=on_picked,
         on_removed_change=on_removed,
@@ -80,27 +94,27 @@ def head_grid(
 
 def token_strip(data: dict[str, Any], *, key: str, on_clicked: Callable) -> None:
     """A prompt's tokens; `clicked` (a position) is in its state for one run."""
-    _token_strip(key=key, data=data, on_clicked_change=on_clicked)
+    _token_strip(key=key, data=_numbered(key, data), on_clicked_change=on_clicked)
 
 
 def rankings(data: dict[str, Any], *, key: str) -> None:
     """The best tokens of both runs in one table, the numbers above it, and their downloads."""
-    _rankings(key=key, data=data)
+    _rankings(key=key, data=_numbered(key, data))
 
 
 def token_rows(data: dict[str, Any], *, key: str) -> None:
     """Rows of tokens to compare: names, facts, and tokens in blocks under each other."""
-    _token_rows(key=key, data=data)
+    _token_rows(key=key, data=_numbered(key, data))
 
 
 def figure(data: dict[str, Any], *, key: str) -> None:
     """A plotly figure and its downloads; the page must have the library "plotly"."""
-    _figure(key=key, data=data)
+    _figure(key=key, data=_numbered(key, data))
 
 
 def lens_grid(data: dict[str, Any], *, key: str) -> None:
     """The best token after each layer at each position, tinted, and its downloads."""
-    _lens_grid(key=key, data=data)
+    _lens_grid(key=key, data=_numbered(key, data))
 
 
 def attention_grid(
@@ -115,7 +129,9 @@ def attention_grid(
     """Every head's pattern as a thumbnail, one signed byte a pixel; `picked` (the heads named as
     switched), `chosen` (those to look at) and `acted` (what is asked of those outlined) are in its
     state, as cells counted layer by layer."""
-    written = json.dumps(header).encode()
+    numbered = _numbered(key, {**header, "shades": shades})
+    del numbered["shades"]
+    written = json.dumps(numbered).encode()
     _attention_grid(
         key=key,
         data=len(written).to_bytes(4, "little") + written + shades,
@@ -128,13 +144,15 @@ def attention_grid(
 
 def circuitsvis(data: dict[str, Any], *, key: str) -> None:
     """Heads drawn by CircuitsVis; the page must have the library "circuitsvis"."""
-    _circuitsvis(key=key, data=data)
+    _circuitsvis(key=key, data=_numbered(key, data))
 
 
 def generation(data: dict[str, Any], *, key: str, on_held: Callable, on_branched: Callable) -> None:
     """A text token by token, clean and ablated, with each step's best tokens; `held` (the step
     clicked, −1 to let go) and `branched` (a token clicked: run, step, id) are in its state."""
-    _generation(key=key, data=data, on_held_change=on_held, on_branched_change=on_branched)
+    _generation(
+        key=key, data=_numbered(key, data), on_held_change=on_held, on_branched_change=on_branched
+    )
 
 
 def steps_feed(data: dict[str, Any], *, key: str) -> None:
