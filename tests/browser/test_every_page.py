@@ -1,94 +1,189 @@
-"""What must hold of every page there is, in a browser without any network."""
+"""What must hold of every page there is: whole without a network, still while it opens, within its
+edges, and readable by all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from tests.support.navigation import PAGES
+from tests.support.navigation import PAGES, Named
 from tests.support.some import some
 
 SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4&ablations=a0"
 PROBED = "/_stcore/"  # Streamlit looks for its server below a page's address, then above it
 DRAWN = "canvas, table, svg.main-svg, .grid [role=checkbox]"
+WIDTHS = (1920, 1280, 420)
+GRAVE = ("serious", "critical")
+MOST = 0.1
+"""Of the layout shift that Web Vitals call good."""
+WATCHED = """
+window.shift = 0;
+new PerformanceObserver(list => list.getEntries().forEach(e => {
+  if (!e.hadRecentInput) window.shift += e.value;
+})).observe({ type: "layout-shift", buffered: true });
+"""
 
 
-@pytest.fixture
-def cut_off(browser: Browser, address: str) -> Iterator[Page]:
-    """A page that reaches the dashboard's server and nothing else, and logs no error."""
+@dataclass(frozen=True)
+class Opened:
+    """One of the pages, opened by its link where only the dashboard can be reached, and the fonts
+    it asked for."""
+
+    page: Page
+    named: Named
+    fonts: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def opened(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Opened]:
+    """Each page there is, which must log no error in any of its tests."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    one, errors = context.new_page(), []
-    one.set_default_timeout(SLOW)
+    it, errors = Opened(context.new_page(), PAGES[request.param]), []
+    it.page.set_default_timeout(SLOW)
+    it.page.add_init_script(WATCHED)
     context.route(
         lambda url: not url.startswith((address, "data:", "blob:")), lambda route: route.abort()
     )
-    one.on("pageerror", lambda e: errors.append(str(e)))
+    it.page.on("pageerror", lambda e: errors.append(str(e)))
+    it.page.on("request", lambda r: it.fonts.append(r.url) if r.resource_type == "font" else None)
 
     def note(message: ConsoleMessage) -> None:
         if message.type == "error" and PROBED not in message.location["url"]:
             errors.append(message.text)
 
-    one.on("console", note)
-    yield one
+    it.page.on("console", note)
+    it.page.goto(f"{address}/{it.named.path}{QUERY}")
+    settle(it.page)
+    yield it
     context.close()
     assert not errors, errors
 
 
-def open_page(page: Page, address: str, name: str) -> None:
-    """Open a page by its link and wait until it is drawn and at rest."""
-    page.goto(f"{address}/{PAGES[name].path}{QUERY}")
+def settle(page: Page) -> None:
+    """Wait until a page is drawn and at rest, and no work of it goes on."""
     main = page.get_by_test_id("stMain")
     expect(main.locator(DRAWN).filter(visible=True).first).to_be_visible(timeout=SLOW)
     app = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
     expect(app).to_be_visible(timeout=SLOW)
+    for busy in (
+        "html.sb-opening, html.sb-turning",
+        "[data-stale=true]",
+        "[data-testid=stProgress]",
+        "[data-testid=stSkeleton]",
+    ):
+        expect(page.locator(busy)).to_have_count(0, timeout=SLOW)
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_whole_without_a_network(cut_off: Page, address: str, name: str) -> None:
-    fonts: list[str] = []
-    cut_off.on("request", lambda r: fonts.append(r.url) if r.resource_type == "font" else None)
-    open_page(cut_off, address, name)
-    expect(cut_off.get_by_role("link", name=PAGES[name].title)).to_have_attribute(
-        "aria-current", "page"
-    )
-    expect(cut_off.get_by_test_id("stException")).to_have_count(0)
-    expect(cut_off.get_by_test_id("stAlertContentError")).to_have_count(0)
-    for canvas in cut_off.get_by_test_id("stMain").locator("canvas").filter(visible=True).all():
-        cut_off.wait_for_function(
+def findings(page: Page) -> list[str]:
+    """What axe-core finds grave: the rule, where, and in which words."""
+    given = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{rule['id']} at {node['target']}: {node['failureSummary']}"
+        for rule in given
+        if rule["impact"] in GRAVE
+        for node in rule["nodes"]
+    ]
+
+
+def test_a_page_is_whole_without_a_network_and_nothing_moves_while_it_opens(
+    opened: Opened,
+) -> None:
+    page = opened.page
+    assert page.evaluate("shift") < MOST
+    link = page.get_by_role("link", name=opened.named.title)
+    expect(link).to_have_attribute("aria-current", "page")
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
+    for canvas in page.get_by_test_id("stMain").locator("canvas").filter(visible=True).all():
+        page.wait_for_function(
             "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v)",
             arg=canvas.element_handle(),
         )
-    assert fonts and all(url.startswith(address) for url in fonts)
-    loaded = cut_off.evaluate(
+    loaded = page.evaluate(
         """async () => { await document.fonts.ready;
         return [...document.fonts].filter(f => f.status !== "unloaded")
           .map(f => [f.family, f.status]); }"""
     )
-    assert {status for _, status in loaded} == {"loaded"}
+    assert opened.fonts and {status for _, status in loaded} == {"loaded"}
     assert any("Material Symbols" in family for family, _ in loaded)
-    icons = cut_off.get_by_test_id("stIconMaterial").filter(visible=True).all()
+    icons = page.get_by_test_id("stIconMaterial").filter(visible=True).all()
     boxes = [some(icon.bounding_box()) for icon in icons]
     assert boxes and all(box["width"] < 32 for box in boxes)  # signs, not words
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_nothing_runs_past_the_edge(page: Page, address: str, name: str) -> None:
-    open_page(page, address, name)
-    scheme: Any
-    for scheme, dark in (("light", False), ("dark", True)):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_runs_past_the_edge_and_axe_finds_nothing_grave(
+    opened: Opened, scheme: Any
+) -> None:
+    page = opened.page
+    if scheme == "dark":
         page.emulate_media(color_scheme=scheme)
-        page.wait_for_function(
-            """dark => { const app = document.querySelector("[data-testid=stApp]");
-            const [r, g, b] = getComputedStyle(app).backgroundColor.match(/\\d+/g).map(Number);
-            return (r + g + b < 384) === dark; }""",
-            arg=dark,
-        )
-        for width in (1280, 1920):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_function(
-                "w => innerWidth === w && document.documentElement.scrollWidth <= w", arg=width
-            )
+        page.reload()
+        settle(page)
+    page.wait_for_function(
+        """dark => { const app = document.querySelector("[data-testid=stApp]");
+        const [r, g, b] = getComputedStyle(app).backgroundColor.match(/\\d+/g).map(Number);
+        return (r + g + b < 384) === dark; }""",
+        arg=scheme == "dark",
+    )
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("w => innerWidth === w", arg=width)
+        if width >= 1280:
+            page.wait_for_function("w => document.documentElement.scrollWidth <= w", arg=width)
+        page.wait_for_function("document.getAnimations().every(e => e.playState !== 'running')")
+        if width <= 1280:
+            assert not findings(page)
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_nothing_moves_while_a_head_is_switched_and_its_grid_is_two_keys_away(
+    opened: Opened,
+) -> None:
+    page = opened.page
+    page.evaluate("window.shift = 0; document.activeElement.blur()")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # past the menus
+    if page.get_by_role("checkbox", name="L0H0", exact=True).count():
+        expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_focused()
+    page.keyboard.press("Alt+p")
+    expect(page.get_by_role("textbox", name="Prompt", exact=True)).to_be_focused()
+    switch = page.get_by_role("checkbox", name="L1H1", exact=True)
+    if switch.count():
+        switch.click()
+        expect(page.get_by_role("button", name="Remove 1.1")).to_be_visible()
+        settle(page)
+        assert page.evaluate("shift") < MOST
+    other = PAGES["lens" if opened.named.path != "lens" else "explore"]
+    page.get_by_role("link", name=other.title).click()
+    expect(page.get_by_role("link", name=other.title)).to_have_attribute("aria-current", "page")
+    settle(page)
+    assert page.evaluate("shift") < MOST
+
+
+def test_axe_would_find_a_text_that_is_too_pale(page: Page) -> None:
+    page.set_content("<html lang=en><title>T</title><main><h1 style='opacity:.3'>Pale</h1></main>")
+    assert ["color-contrast" in each for each in findings(page)] == [True]
+
+
+def test_what_moves_would_be_seen(page: Page) -> None:
+    page.set_content("<h1>Here</h1><p style='height: 300px'>below</p>")
+    page.evaluate(WATCHED)
+    page.evaluate("new Promise(done => setTimeout(done, 600))")  # none of it is the reader's doing
+    page.evaluate("document.querySelector('h1').style.marginTop = '400px'")
+    page.wait_for_function("shift > 0.1")
+
+
+def test_a_place_is_held_before_anything_is_drawn(page: Page, address: str) -> None:
+    page.route("**/static/js/*", lambda route: route.abort())
+    page.goto(address)
+    expect(page.get_by_role("status")).to_have_text("Opening…")
+    box = page.locator("#sb-opening").bounding_box()
+    assert box and (box["width"], box["height"]) == (1280, 900)
