@@ -33,7 +33,7 @@ def measure() -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_gpt2_small(Path(folder))
         plain = AutoModelForCausalLM.from_pretrained(folder).eval()
-        task = _task(folder)
+        task = better_of_two(folder)
         ids, corrupted = (
             torch.tensor([engine.tokenize(folder, text).ids for text in texts])
             for texts in zip(*((p.prompt, p.corrupted) for p in task.pairs), strict=True)
@@ -75,14 +75,15 @@ def _searched(search: engine.Search) -> engine.Discovery:
     return last
 
 
-def _task(folder: str) -> engine.Task:
+def better_of_two(folder: str, n: int = PAIRS) -> engine.Task:
+    """Pairs of prompts of digits; answer and distractor are the model's two best numerals."""
     rng = random.Random(0)
 
     def prompt() -> str:
         return " ".join(str(rng.randrange(10)) for _ in range(TOKENS))
 
     pairs = []
-    for _ in range(PAIRS):
+    for _ in range(n):
         text = prompt()
         ranked = engine.next_token(engine.Experiment(folder, text)).clean.tokens
         first, second = [_NUMERALS[token] for token in ranked if token in _NUMERALS][:2]

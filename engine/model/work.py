@@ -25,6 +25,8 @@ Put = Callable[[Any], None]
 
 PATIENCE = 30.0
 """Seconds for which the work of a view goes on while nobody looks at it."""
+_TELLING = 0.03
+"""The share that must be done before work tells how long the rest takes."""
 _OVER = object()
 
 
@@ -154,6 +156,7 @@ class Work(Generic[P, T]):
         self._all: list[P] = []
         self._read = False
         self._given: Any = None
+        self._begun = monotonic()
         self.stopped = False
         """Whether it was called off by its own `cancel()`."""
         weakref.finalize(self, run.cancel)
@@ -168,6 +171,13 @@ class Work(Generic[P, T]):
         if going is not None:
             return going.progress
         return 1.0 if self._run.future.done() else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes if it goes on as it has gone; None before enough is done to tell.
+        Of an answer gone on with, what its own parts say is nearer."""
+        share = self.progress
+        return None if share < _TELLING else (monotonic() - self._begun) * (1 / share - 1)
 
     @property
     def doing(self) -> str:

@@ -32,7 +32,7 @@ class SearchArrays:
         places = () if positions is None else (len(positions),)
         self.heads = np.full((*places, shape.n_layers, shape.n_heads), np.nan)
         self.mlps = np.full((*places, shape.n_layers), np.nan)
-        self._seen, self._walk = 0, 0
+        self._seen, self._walk, self._walk_tried = 0, 0, 0
         self._began = self._walk_began = time.monotonic()
 
     def snapshot(
@@ -54,7 +54,8 @@ class SearchArrays:
         for node in account.removed:
             self._array(node, stays_heads, stays_mlps)[self._at(node)] = False
         share = account.n_tried / account.n if account.n else 1.0
-        spent = time.monotonic() - self._walk_began
+        own, spent = account.n_tried - self._walk_tried, time.monotonic() - self._walk_began
+        left = spent * (account.n - account.n_tried) / own if own else None
         return Discovery(
             search=self.search,
             circuit=self._circuit(account, kept),
@@ -71,7 +72,7 @@ class SearchArrays:
             direction=account.direction,
             progress=1.0 if done else share,
             seconds=time.monotonic() - self._began,
-            seconds_left=0.0 if done else spent * (1 / share - 1) if share else None,
+            seconds_left=0.0 if done else left,
             done=done,
             references=self.references,
             notes=(*self.notes, *notes),
@@ -83,6 +84,7 @@ class SearchArrays:
     def _follow(self, account: Account) -> None:
         if account.walk != self._walk:
             self._walk, self._walk_began = account.walk, time.monotonic()
+            self._walk_tried = account.n_tried  # of a search gone on with, what it had tried before
         for trial in account.trials[self._seen :]:
             self._array(trial.node, self.heads, self.mlps)[self._at(trial.node)] = trial.score
         self._seen = len(account.trials)

@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -22,8 +22,6 @@ EVERY = 0.4
 """Seconds between what the browser is told while work goes on."""
 AT_FIRST = 0.6
 """Seconds that a page waits for work it has begun: most on small models ends in that."""
-_TELLING = 0.03
-"""The share that must be done before it tells how long the rest takes."""
 _LOOK = 5.0
 """Seconds between looks at whose browser is still there."""
 _open: weakref.WeakKeyDictionary[engine.Work[Any, Any], str] = weakref.WeakKeyDictionary()
@@ -33,15 +31,13 @@ _watch = threading.Lock()
 @dataclass
 class Asked:
     """A question and what is known of its answer by now: the newest of what is known while it
-    goes on, then the result. `failed`: why there is none; `stopped`: it was called off; `begun`:
-    when, in seconds of the clock that never goes back."""
+    goes on, then the result. `failed`: why there is none; `stopped`: it was called off."""
 
     question: engine.Question[Any, Any]
     going: engine.Work[Any, Any] | None
     result: Any = None
     failed: engine.EngineError | None = None
     stopped: bool = False
-    begun: float = field(default_factory=time.monotonic)
 
     @property
     def answered(self) -> bool:
@@ -133,12 +129,9 @@ def is_over(key: str) -> bool:
 
 
 def seconds_left(key: str) -> float | None:
-    """How long the rest takes if it goes on as it has gone; None before enough is done to tell."""
+    """How long the rest of the answer kept under that key takes, where that can be told."""
     one = find(key)
-    share = one.going.progress if one is not None and one.going is not None else 0.0
-    if one is None or share < _TELLING:
-        return None
-    return (time.monotonic() - one.begun) * (1 / share - 1)
+    return None if one is None or one.going is None else one.going.seconds_left
 
 
 def is_going() -> bool:
