@@ -7,9 +7,9 @@ from where it was begun.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ PAIRS = 40
 def measure() -> None:
     """Print, for each kind of work, what was told over what came at each of the times."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as searches:
-        os.environ["SWITCHBOARD_SEARCHES"] = searches
         save_gpt2_small(Path(folder))
         engine.load(folder)
         task = better_of_two(folder, PAIRS)
         e = engine.Experiment(folder, ablations="0.1")
         sweep = engine.Sweep(engine.Experiment(folder), task.pairs, estimate=True)
-        search = engine.Discover(engine.Search(folder, task, threshold=THRESHOLD), controls=0)
+        search = engine.Discover(
+            engine.Search(folder, task, threshold=THRESHOLD), 0, save=f"{searches}/search.json"
+        )
         many = engine.GenerateMany(
             e, tuple(map(engine.Example, (p.prompt for p in task.pairs))), 20
         )
@@ -39,10 +40,11 @@ def measure() -> None:
         )
         _told("a sweep of every head and MLP", sweep)
         _told("  gone on with from its middle", sweep, _half_of(sweep))
-        _half_of(search)  # which is saved
-        _told("a walk of a search, gone on with", search)
+        half_saved = replace(search, save=f"{searches}/half.json")
+        _told("a walk of a search", search)
+        _half_of(half_saved)
+        _told("  gone on with from its middle", half_saved)
         _told("texts of 20 tokens", many)
-        del os.environ["SWITCHBOARD_SEARCHES"]
         engine.release(folder)
 
 
@@ -72,5 +74,6 @@ def _half_of(question: Any) -> Any:
     for known in work:
         if known.progress > 0.5:
             work.cancel()
+            time.sleep(1)  # in which a search is saved
             return known
     raise AssertionError("It ended before anything was told of it.")

@@ -32,7 +32,7 @@ class SearchArrays:
         places = () if positions is None else (len(positions),)
         self.heads = np.full((*places, shape.n_layers, shape.n_heads), np.nan)
         self.mlps = np.full((*places, shape.n_layers), np.nan)
-        self._seen, self._walk, self._walk_tried = 0, 0, 0
+        self._seen, self._walk, self._walk_from = 0, 0, 0.0
         self._began = self._walk_began = time.monotonic()
 
     def snapshot(
@@ -53,9 +53,8 @@ class SearchArrays:
         stays_mlps[..., list(self.shape.without_mlp)] = False
         for node in account.removed:
             self._array(node, stays_heads, stays_mlps)[self._at(node)] = False
-        share = account.n_tried / account.n if account.n else 1.0
-        own, spent = account.n_tried - self._walk_tried, time.monotonic() - self._walk_began
-        left = spent * (account.n - account.n_tried) / own if own else None
+        share = account.share
+        own, spent = share - self._walk_from, time.monotonic() - self._walk_began
         return Discovery(
             search=self.search,
             circuit=self._circuit(account, kept),
@@ -72,7 +71,7 @@ class SearchArrays:
             direction=account.direction,
             progress=1.0 if done else share,
             seconds=time.monotonic() - self._began,
-            seconds_left=0.0 if done else left,
+            seconds_left=0.0 if done else spent * (1 - share) / own if own else None,
             done=done,
             references=self.references,
             notes=(*self.notes, *notes),
@@ -84,7 +83,7 @@ class SearchArrays:
     def _follow(self, account: Account) -> None:
         if account.walk != self._walk:
             self._walk, self._walk_began = account.walk, time.monotonic()
-            self._walk_tried = account.n_tried  # of a search gone on with, what it had tried before
+            self._walk_from = account.share  # of a search gone on with, what was done before
         for trial in account.trials[self._seen :]:
             self._array(trial.node, self.heads, self.mlps)[self._at(trial.node)] = trial.score
         self._seen = len(account.trials)

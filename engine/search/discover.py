@@ -204,7 +204,7 @@ def _searched(
             scores = file.scores(account, ask)
             if not scores:
                 work = pruned.score(account.removed, ask.nodes)
-                scores = yield from _telling(work, lambda: account.n_tried / account.n)
+                scores = yield from _telling(work, lambda: account.share)
                 now = time.monotonic()
                 if now - shown > _SHOW_SECONDS:
                     put(arrays.snapshot(account, notes=file.notes))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, groupby
 
 from .search import DIRECTIONS, Node, Search, Trial
 
@@ -34,8 +35,8 @@ Strategy = Generator[Ask, Sequence[float], None]
 @dataclass
 class Account:
     """What a search has tried and removed. `clean`: the whole model's score; `kept`: that of what
-    is left; `walk` and `direction`: which walk over the nodes is under way, of `n` nodes of which
-    `n_tried` are done."""
+    is left; `walk` and `direction`: which walk over the nodes is under way; `costs`: what it will
+    have cost behind each of its nodes, of which `n_tried` are done."""
 
     search: Search
     clean: float
@@ -44,13 +45,19 @@ class Account:
     removed: frozenset[Node] = frozenset()
     walk: int = 0
     direction: str = ""
-    n: int = 0
+    costs: tuple[int, ...] = ()
     n_tried: int = 0
 
-    def begin(self, direction: str, n: int) -> None:
-        """A walk over n nodes begins."""
+    def begin(self, direction: str, nodes: Sequence[Node], n_layers: int) -> None:
+        """A walk over these nodes begins. A trial costs the layers from its node's to the last."""
         self.walk += 1
-        self.direction, self.n, self.n_tried = direction, n, 0
+        self.direction, self.n_tried = direction, 0
+        self.costs = tuple(accumulate(n_layers - node.site.layer for node in nodes))
+
+    @property
+    def share(self) -> float:
+        """How much of the walk is done, 0 to 1, by what its trials cost."""
+        return self.costs[self.n_tried - 1] / self.costs[-1] if self.n_tried else 0.0
 
     def tried(self, node: Node, score: float) -> None:
         """Note a node's score."""
@@ -72,25 +79,25 @@ def strategy(account: Account, nodes: Sequence[Node], ahead: int = 1) -> Strateg
     """The strategy a search asks for. `nodes`: in the order of the layers, heads before the MLP, or
     for `gradient` the least first. `ahead`: how many nodes of a layer may be asked about at once;
     what is asked in vain, because one before it went, is asked again."""
+    n_layers = 1 + max((node.site.layer for node in nodes), default=0)
     match account.search.by:
         case "gradient":
-            return _ranked(account, nodes)
+            return _ranked(account, nodes, n_layers)
         case "greedy":
-            return _greedy(account, nodes)
-    return _pruning(account, nodes, ahead)
+            return _greedy(account, nodes, n_layers)
+    return _pruning(account, nodes, n_layers, ahead)
 
 
-def _pruning(account: Account, nodes: Sequence[Node], ahead: int) -> Strategy:
+def _pruning(account: Account, nodes: Sequence[Node], n_layers: int, ahead: int) -> Strategy:
     first = DIRECTIONS.index(account.search.direction)
     while True:
         direction = DIRECTIONS[(first + account.walk) % 2]
         left = [node for node in nodes if node not in account.removed]
-        layers = sorted({node.site.layer for node in left}, reverse=direction == "backward")
-        account.begin(direction, len(left))
+        left.sort(key=lambda node: node.site.layer, reverse=direction == "backward")
+        account.begin(direction, left, n_layers)
         before = account.removed
-        for layer in layers:
-            here = [node for node in left if node.site.layer == layer]
-            yield from _one_by_one(account, here, ahead)
+        for _, here in groupby(left, lambda node: node.site.layer):
+            yield from _one_by_one(account, [*here], ahead)
         if account.removed == before:
             return
 
@@ -109,16 +116,16 @@ def _one_by_one(account: Account, nodes: Sequence[Node], ahead: int) -> Strategy
         wide = 1 if went else min(2 * wide, ahead)
 
 
-def _ranked(account: Account, nodes: Sequence[Node]) -> Strategy:
-    account.begin("least estimated effect first", len(nodes))
+def _ranked(account: Account, nodes: Sequence[Node], n_layers: int) -> Strategy:
+    account.begin("least estimated effect first", nodes, n_layers)
     yield from _one_by_one(account, nodes, 1)
 
 
-def _greedy(account: Account, nodes: Sequence[Node]) -> Strategy:
+def _greedy(account: Account, nodes: Sequence[Node], n_layers: int) -> Strategy:
     """Of equally cheap nodes the first in the order given goes."""
     left = list(nodes)
     while left:
-        account.begin("least loss first", len(left))
+        account.begin("least loss first", left, n_layers)
         scores: list[float] = []
         while len(scores) < len(left):
             for score in (yield Ask(account.removed, tuple(left[len(scores) :]))):
