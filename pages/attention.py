@@ -33,7 +33,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         width=180,
         help="\n\n".join(f"**{n.replace('_', ' ')}**: {t}." for n, t in engine.SCORES.items()),
     )
-left, right = beside(shape.n_heads)
+left, right = beside(shape.n_heads, "patterns")
 chosen: list[engine.Head] = []
 grid.default_heads(shape)
 with right:

@@ -33,9 +33,8 @@ def beside_switches(n_heads: int, share: float = 0.5) -> Sequence[DeltaGenerator
         return st.columns([1 - share, share], gap="medium")
 
 
-def beside(n_heads: int) -> Sequence[DeltaGenerator]:
-    """Two places side by side, or, where a grid of so many heads needs the width, one below the
-    other."""
-    if n_heads > _MOST_HEADS:
-        return [st.container(), st.container()]
-    return st.columns(2, gap="medium")
+def beside(n_heads: int, key: str) -> Sequence[DeltaGenerator]:
+    """Two places side by side, or, where a grid of so many heads needs the width there is, one
+    below the other; the right one stays in view while a deep grid is scrolled."""
+    with st.container(key=f"beside_{'wide_' if n_heads > _MOST_HEADS else ''}{key}"):
+        return st.columns(2, gap="medium")

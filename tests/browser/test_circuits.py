@@ -134,7 +134,7 @@ def test_the_library_gives_a_circuit_as_json(page: Page, address: str) -> None:
 def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(
     page: Page, address: str
 ) -> None:
-    long = {"strategy": "greedy", "n_pairs": "24"}  # many times what a click takes
+    long = {"strategy": "greedy", "n_pairs": "80"}  # many times what a click takes
     open_page(page, address, do="search", which="right", task="numerals", **long)
     page.get_by_role("button", name="Search", exact=True).click(timeout=SLOW)
     expect(page.get_by_text(re.compile("Walk [0-9]+, least loss first"))).to_be_visible()

@@ -46,6 +46,27 @@ def test_a_deep_grids_last_layer_and_what_it_does_are_seen_at_once(
         assert box["y"] > 0 and box["y"] + box["height"] < 800, one
 
 
+def test_what_is_looked_at_stays_in_view_beside_a_deep_grid(
+    page: Page, address: str, deep: str
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{address}/attention?model={deep}&prompt={'+'.join(WORDS[:4])}&heads=2.1")
+    beside = page.get_by_role("textbox", name="Heads to look at")
+    first = page.locator(".grid [data-i]").first
+    expect(first).to_be_visible(timeout=SLOW)
+    settled = page.locator("[data-testid=stApp][data-test-script-state=notRunning]")
+    expect(settled).to_be_visible(timeout=SLOW)
+
+    def apart() -> float:
+        return some(beside.bounding_box())["y"] - some(first.bounding_box())["y"]
+
+    before = apart()
+    page.locator(".grid [data-i]").last.scroll_into_view_if_needed()
+    assert some(first.bounding_box())["y"] < 0  # the grid is deeper than the page
+    assert apart() > before + 200  # and what is beside it does not go with it
+    expect(page.locator(".sb-circuitsvis")).to_be_in_viewport(ratio=0.5)
+
+
 def test_what_is_old_is_dimmed_and_a_lost_connection_is_told(page: Page, address: str) -> None:
     waiting: list[tuple[WebSocketRoute, bytes | str]] = []
     sockets: list[WebSocketRoute] = []

@@ -44,7 +44,7 @@ def compare(reading: state.Reading) -> None:
 
 def _two(result: engine.Overlaps) -> None:
     one = result.pairs[0]
-    left, right = beside(one.a.n_heads)
+    left, right = beside(one.a.n_heads, "both")
     with left:
         figure(
             one.figure(),
@@ -72,7 +72,7 @@ def _two(result: engine.Overlaps) -> None:
 
 
 def _many(result: engine.Overlaps, common: engine.Circuit) -> None:
-    left, right = beside(common.n_heads)
+    left, right = beside(common.n_heads, "scores")
     with left:
         figure(
             result.sites_figure(),

@@ -138,7 +138,7 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
     if result is None:
         return
     rows = result.table()
-    sides = beside(shape.n_heads)
+    sides = beside(shape.n_heads, "paths")
     with sides[0]:
         figure(
             result.figure(shape),

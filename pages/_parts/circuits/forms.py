@@ -166,7 +166,7 @@ def joined(some: list[engine.Circuit], verb: str) -> engine.Circuit:
 
 
 def _save(there: shelf.Library, chosen: engine.Circuit) -> None:
-    left, right = beside(chosen.n_heads)
+    left, right = beside(chosen.n_heads, "form")
     with left:
         figure(chosen.figure(), "circuit", csv=chosen.to_csv(), key="circuit_figure")
     with right:
