@@ -102,7 +102,6 @@ function drawing(d, rows) {
   return [svgOf(WIDTH, y + EDGE, parts), WIDTH, y + EDGE];
 }
 
-
 class Rankings {
   constructor(root) {
     this.root = root;
