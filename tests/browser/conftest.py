@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
@@ -31,6 +32,14 @@ def browser() -> Iterator[Browser]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ["SWITCHBOARD_SEARCHES"] = str(tmp_path_factory.mktemp("searches"))
     with serving() as address:
+        wait_until_up(address)
+        yield address
+
+
+@pytest.fixture(scope="session")
+def watched() -> Iterator[str]:
+    """The dashboard with a slow model, whose work is counted and can be held."""
+    with serving(Path(__file__).parents[1] / "support" / "watched_server.py") as address:
         wait_until_up(address)
         yield address
 

@@ -132,14 +132,20 @@ def test_the_library_gives_a_circuit_as_json(page: Page, address: str) -> None:
 
 
 def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(
-    page: Page, address: str
+    page: Page, watched: str
 ) -> None:
-    long = {"strategy": "greedy", "n_pairs": "80"}  # many times what a click takes
-    open_page(page, address, do="search", which="right", task="numerals", **long)
-    page.get_by_role("button", name="Search", exact=True).click(timeout=SLOW)
+    short = {"strategy": "greedy", "n_pairs": "8"}
+    open_page(page, watched, do="search", which="right", task="numerals", **short)
+    search = page.get_by_role("button", name="Search", exact=True)
+    expect(search).to_be_visible(timeout=SLOW)
+    page.request.get(f"{watched}/hold")
+    search.click()
     expect(page.get_by_text(re.compile("Walk [0-9]+, least loss first"))).to_be_visible()
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Go on").click()
+    again = page.get_by_role("button", name="Go on")
+    expect(again).to_be_visible()
+    page.request.get(f"{watched}/go")
+    again.click()
     expect(page.get_by_text("Keep it in the library")).to_be_visible(timeout=SLOW)
     kept = page.get_by_test_id("stMetric").filter(has_text="Nodes kept").inner_text()
     expect(figures(page).first).to_be_visible()

@@ -5,25 +5,14 @@ from __future__ import annotations
 import re
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from benchmarks.driving import serving, wait_until_up
-
 SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4"
-
-
-@pytest.fixture(scope="module")
-def watched() -> Iterator[str]:
-    """The dashboard with a slow model, that tells how many tokens it has read."""
-    with serving(Path(__file__).parents[1] / "support" / "watched_server.py") as address:
-        wait_until_up(address)
-        yield address
 
 
 def read(address: str) -> tuple[int, int]:
