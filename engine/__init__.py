@@ -57,7 +57,7 @@ from .generation.runs import (
 )
 from .heads.attention import attention, attention_overview
 from .heads.results import Attention, AttentionOverview, AttentionRun, HeadScores, Thumbnails
-from .heads.scores import SCORES, head_scores
+from .heads.scores import ROLE_SHARE, SCORES, head_roles, head_scores
 from .lens.figures import MEASURES, TRACES
 from .lens.logit_lens import STREAMS, logit_lens
 from .lens.results import Lens
@@ -111,8 +111,8 @@ from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
     "ASPECTS", "DIRECTIONS", "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK",
-    "PALETTE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "TRACES",
-    "Ablations",
+    "PALETTE", "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS",
+    "TRACES", "Ablations",
     "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore", "Attention",
     "AttentionOverview", "AttentionRun", "Cancelled", "Candidate", "Certificate", "Change", "Check",
     "Circuit", "Continuation", "Controls", "Discover", "Discovery", "DrawFresh", "DrawTask", "Edge",
@@ -128,9 +128,9 @@ __all__ = [
     "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights", "Work",
     "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
     "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "discover",
-    "evaluate", "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_scores",
-    "load", "logit_lens", "models", "next_token", "number_lengths", "overlap", "overlaps",
-    "pair_families", "parse_sites", "path_matrix", "path_patch", "percent", "points",
+    "evaluate", "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_roles",
+    "head_scores", "load", "logit_lens", "models", "next_token", "number_lengths", "overlap",
+    "overlaps", "pair_families", "parse_sites", "path_matrix", "path_patch", "percent", "points",
     "print_receivers", "print_sites", "prune_edges", "random_controls", "rank_answers",
     "read_circuits", "read_csv", "read_examples", "read_task", "release", "remedies",
     "resolve_sites", "score_task", "search_path", "shelf", "signed", "sweep", "task",

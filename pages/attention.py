@@ -11,6 +11,7 @@ from pages._parts import components, state
 from pages._parts.attention import grid
 from pages._parts.attention.fields import SCORE
 from pages._parts.attention.patterns import attention_patterns
+from pages._parts.attention.roles import role_chips
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import model_shape
 from pages._parts.layout import beside, errors_shown
@@ -50,6 +51,7 @@ with left:
                     e, grid.pixels(shape), weighted, view=state.view()
                 ),
             )
+            role_chips(seen)
             grid.attention_grid(e, shape, seen, chosen)
     sites_box(e.ablations)
 if seen is not None:

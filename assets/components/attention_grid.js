@@ -192,6 +192,7 @@ class Thumbnails {
     if (other || this.fits() !== this.cell) this.build();
     else this.paint();
     this.threshold.update(d.scores[d.score], d.orders, d.marked);
+    if (d.first[0] && String(was?.first) !== String(d.first)) this.threshold.outlineFirst(d.first[1]);
   }
 }
 

@@ -74,6 +74,12 @@ class Threshold {
     this.show();
   }
 
+  outlineFirst(count) { // of the order that is the numbers' own
+    this.select.selectedIndex = 0;
+    this.rank();
+    this.set(count);
+  }
+
   withMlps() { return this.mlps.checked || this.outlined.some(i => this.grid.isMlp(i)); }
 
   rank() {

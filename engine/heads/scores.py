@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ..experiment.sites import Head
 from .results import HeadScores
 
 SCORES = {
@@ -33,6 +34,10 @@ SCORES = {
     "token, ln n at n alike (Clark et al. 2019)",
 }
 """Each score's definition, by its name in HeadScores."""
+
+ROLES = tuple(name for name in SCORES if name != "entropy")
+ROLE_SHARE = 0.5
+"""Of a head's attention: what rests on keys of one kind for it to be called by their name."""
 
 
 def head_scores(pattern: Float[np.ndarray, "*head pos pos"], ids: Sequence[int]) -> HeadScores:
@@ -55,6 +60,22 @@ def head_scores(pattern: Float[np.ndarray, "*head pos pos"], ids: Sequence[int])
         induction=_resting(pattern, follows & earlier),
         entropy=_entropy(pattern),
     )
+
+
+def head_roles(scores: HeadScores) -> dict[str, tuple[Head, ...]]:
+    """What heads do on one prompt, by their scores [layer head_index]: for each name of ROLES those
+    that rest at least half of their attention so, the most first.
+
+    A head can be in several, as where the token before is the first one too. None where the prompt
+    has no token to ask. On another prompt the same head may do something else.
+    """
+    result = {}
+    for name in ROLES:
+        values = np.nan_to_num(getattr(scores, name))
+        order = np.argsort(-values, axis=None, kind="stable")
+        heads = (Head(*map(int, np.unravel_index(i, values.shape))) for i in order)
+        result[name] = tuple(h for h in heads if values[h.layer, h.head] >= ROLE_SHARE)
+    return result
 
 
 def _resting(

@@ -74,6 +74,14 @@ def test_the_bar_outlines_the_heads_of_the_highest_score_and_rows_do_the_same(
         expect(thumbnail(page, f"L{layer}H{head}")).to_have_attribute(
             "aria-description", f"{scores[layer, head]:.2f} ({rank} of 48)"
         )
+    page.get_by_role("combobox", name="Which come first").select_option("least")
+    page.get_by_text(re.compile("^first token [0-9]+$")).click()
+    resting = engine.head_roles(
+        engine.attention_overview(engine.Experiment("seq-gpt2", "1 2 3 1 2 3")).clean_scores
+    )["first_token"]
+    expect(page.get_by_text(re.compile(f"^{len(resting)} outlined: "))).to_be_visible()
+    named = engine.print_sites(resting)
+    expect(page.get_by_role("textbox", name="Heads to look at")).to_have_value(named)
     page.locator("[data-testid=stDataFrame]").click(position={"x": 18, "y": 35 + 18})
     expect(page.get_by_text(re.compile("^1 outlined: L0H0 "))).to_be_visible()
     page.get_by_role("button", name="Keep only", exact=True).click()

@@ -214,6 +214,26 @@ def test_entropy_of_even_attention_is_the_logarithm_of_how_many() -> None:
     close(engine.head_scores(even, [1, 2, 3, 4]).entropy, np.log([2, 3, 4]).mean(), 1e-6)
 
 
+def test_a_heads_role_is_where_half_of_its_attention_rests() -> None:
+    def layers(*numbers: float) -> np.ndarray:
+        return np.array(numbers).reshape(2, 3)
+
+    none = layers(*[NAN] * 6)
+    scores = engine.HeadScores(
+        previous_token=layers(0.49, 0.5, 0.9, NAN, NAN, NAN),
+        first_token=layers(0, 0, 0.9, NAN, NAN, NAN),
+        same_token=layers(0, 0.2, 0.1, NAN, NAN, NAN),
+        duplicate_token=none,
+        induction=none,
+        entropy=layers(2, 2, 2, NAN, NAN, NAN),
+    )
+    roles = engine.head_roles(scores)
+    assert list(roles) == [name for name in engine.SCORES if name != "entropy"]
+    assert roles["previous_token"] == (engine.Head(0, 2), engine.Head(0, 1))
+    assert roles["first_token"] == (engine.Head(0, 2),)
+    assert roles["same_token"] == roles["duplicate_token"] == roles["induction"] == ()
+
+
 def test_what_does_not_fit_is_said_with_the_numbers(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:

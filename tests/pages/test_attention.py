@@ -197,3 +197,23 @@ def test_a_head_switched_off_by_resampling_itself_changes_nothing() -> None:
     e = replace(E, corrupted=E.prompt, method=engine.Method.parse("resample"))
     seen = engine.attention_overview(e)
     assert seen.difference.most < 1e-5
+
+
+def test_a_chip_tells_how_many_heads_have_a_role_and_a_click_looks_at_them() -> None:
+    page = opened(ablations=str(E.ablations))
+    seen = engine.attention_overview(E)
+    clean, ablated = map(engine.head_roles, (seen.clean_scores, seen.ablated_scores))
+    there = [name for name, heads in clean.items() if heads]
+    assert len(there) > 1 and there != list(clean)
+    (chips,) = (one for one in page.pills if one.key == "_roles")
+    assert chips.options == [f"{n.replace('_', ' ')} {len(clean[n])}" for n in there]
+    page = chips.set_value(there[1]).run()
+    assert page.session_state["score"] == there[1]
+    assert page.session_state["heads"] == engine.print_sites(clean[there[1]])
+    header, _ = overview(page)
+    assert header["first"] == [1, len(clean[there[1]])] and header["score"] == there[1]
+    page.session_state["run"] = "difference"
+    (chips,) = (one for one in page.run().pills if one.key == "_roles")
+    assert f"first token {len(clean['first_token'])} → {len(ablated['first_token'])}" in (
+        chips.options
+    )

@@ -8,3 +8,5 @@ WEIGHT = Choice("weight", ("pattern", "value"))
 SCORE = Choice("score", tuple(engine.SCORES))
 HEADS = Text("heads", "0.0")
 FIELDS = (RUN, WEIGHT, SCORE, HEADS)
+ROLE = "_role"
+"""Where a session keeps which chip was clicked last: how many were, and its number of heads."""

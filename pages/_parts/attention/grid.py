@@ -9,7 +9,7 @@ import streamlit as st
 
 import engine
 from pages._parts import components
-from pages._parts.attention.fields import HEADS
+from pages._parts.attention.fields import HEADS, ROLE
 from pages._parts.figure import python_of
 from pages._parts.refusals import Answered
 from pages._parts.switches import act_on, open_circuit, present_sites, set_heads
@@ -79,6 +79,7 @@ def attention_grid(
         "score": ss["score"],
         "orders": list(tint.orders),
         "marked": _cells(ticked(_TABLE, seen.heads), shape),
+        "first": ss.get(ROLE, (0, 0)),
         "hint": f"{_HINT} The numbers: {ss['score'].replace('_', ' ')}.",
         "name": f"attention-{run}",
         "title": title(e, run, weight),
