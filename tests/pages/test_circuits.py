@@ -334,3 +334,12 @@ def test_the_pairs_and_whose_means_are_two_choices_and_both_are_said() -> None:
         assert says in said(page) and not page.exception
         spread = found.spread(found.kept)
         assert f"{found.faithfulness:.1%} ± {spread:.1%} of clean" in [m.delta for m in page.metric]
+
+
+def test_the_sidebars_references_where_there_are_none_give_way_to_these_pairs_by_a_click() -> None:
+    page = opened(means="sidebar")
+    assert "reference" in said(page) and not page.exception
+    (button,) = (b for b in page.button if b.label == "Average over these pairs'")
+    page = waited(button.click().run()).run()
+    assert page.session_state["means"] == "these" and not page.warning, said(page)
+    assert "faithfulness" in said(page)

@@ -98,14 +98,22 @@ def put_to_the_test(
 ) -> engine.Evaluation | None:
     """Evaluate, and draw the numbers or how far it is. Raises: EngineError."""
     result: engine.Evaluation | None = work.ask(key, question).result
-    c, references = question.circuit, question.references or ()
-    kept = engine.Experiment(chosen.model, method=c.method, references=references)
-    work.progress(key, refused=mended_by(kept, chosen, key))
+    method, references = question.circuit.method, question.references
+    kept = engine.Experiment(chosen.model, method=method, references=references or ())
+    without = references == () and method.kind.takes == "references"
+    work.progress(key, refused=_without_references if without else mended_by(kept, chosen, key))
     if result is not None:
         numbers(result)
         st.caption(plain(" ".join((explanation(result), *result.notes))))
         _switch(result.circuit, key)
     return result
+
+
+def _without_references(wrong: engine.EngineError) -> None:
+    """Say that the sidebar has no reference prompts, with what can be averaged over instead."""
+    st.warning(plain(wrong))
+    these = {"means": "these"}
+    st.button("Average over these pairs'", on_click=st.session_state.update, args=(these,))
 
 
 def mended_by(
