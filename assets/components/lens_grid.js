@@ -20,7 +20,6 @@ class Lens {
     this.box.addEventListener("scroll", () => this.count(), { passive: true });
     for (const [name, button] of Object.entries(this.ends)) button.addEventListener("click", () => this.scroll(name));
     new ResizeObserver(() => { if (this.data) this.count(); }).observe(this.box);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTimeout(() => this.paint(), 300));
     offerDownloads(root, this);
   }
 

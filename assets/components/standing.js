@@ -1,11 +1,25 @@
 // What every component exports: its view, made once for its place (the module is shared by every
 // instance) and given each of its data. Streamlit imports the module anew for each, and imports that
 // overlap end in any order: data sent before those that are drawn are passed over.
-const VIEWS = new WeakMap(); // parentElement -> [view, the number of the data drawn]
+const VIEWS = new WeakMap(); // parentElement -> [view, its last data, as what they came]
+const DARK = matchMedia("(prefers-color-scheme: dark)");
 const standing = (View, read = data => data) => component => {
   const root = component.parentElement, data = read(component.data);
-  const [view, drawn] = VIEWS.get(root) ?? [new View(root), 0];
-  if (data.sent < drawn) return;
-  VIEWS.set(root, [view, data.sent]);
+  if (!VIEWS.has(root)) followTheme(root);
+  const [view, drawn] = VIEWS.get(root) ?? [new View(root)];
+  if (data.sent < drawn?.sent) return;
+  VIEWS.set(root, [view, data, component]);
   view.update(data, component);
+};
+
+// The page takes over another theme of the system's a moment later; what is drawn is then drawn anew.
+const followTheme = root => {
+  const colour = () => getComputedStyle(root.host ?? root).color;
+  const redraw = (before, tries) => {
+    if (colour() === before && tries) return setTimeout(redraw, 50, before, tries - 1);
+    const [view, data, component] = VIEWS.get(root);
+    view.update(data, component);
+  };
+  const follow = () => root.isConnected ? redraw(colour(), 60) : DARK.removeEventListener("change", follow);
+  DARK.addEventListener("change", follow);
 };

@@ -69,10 +69,16 @@ def test_the_first_heads_are_off_kept_or_a_circuit_by_one_click_and_rows_do_the_
     expect(circuit).to_have_value(re.compile("^2 by logit difference.* · 1 head, 1 MLP"))
 
 
-def test_another_metric_is_shown_at_once_and_stays_in_the_link(page: Page, address: str) -> None:
+def test_another_metric_is_shown_at_once_and_stays_in_the_link_and_another_theme_is_followed(
+    page: Page, address: str
+) -> None:
     open_page(page, address, QUERY + "&metric=kl")
     expect(page.get_by_text("Clean divergence, nats")).to_be_visible()
     expect(page).to_have_url(re.compile("metric=kl"))
+    written = page.locator(".sb-figure .xtick text").first
+    expect(written).to_have_css("fill", "rgb(31, 35, 51)")
+    page.emulate_media(color_scheme="dark")
+    expect(written).to_have_css("fill", "rgb(230, 232, 242)")
 
 
 def test_a_long_sweep_shows_estimates_stops_says_how_much_is_exact_and_goes_on(
