@@ -11,6 +11,7 @@ class View {
   constructor(root) {
     this.host = root.querySelector(".sb-circuitsvis");
     new MutationObserver(() => this.drew()).observe(this.host, { childList: true, subtree: true });
+    new ResizeObserver(() => this.data && reachable(this.host, this.data.title)).observe(this.host);
     offerDownloads(root, this);
   }
 
@@ -18,7 +19,7 @@ class View {
   drew() {
     const drawn = this.host.querySelectorAll("canvas:not([aria-label])");
     drawn.forEach(e => e.setAttribute("aria-label", this.data.title));
-    if (drawn.length) requestAnimationFrame(() => { this.host.removeAttribute("aria-busy"); this.host.style.minHeight = ""; });
+    if (drawn.length) requestAnimationFrame(() => { this.host.removeAttribute("aria-busy"); this.host.style.minHeight = ""; reachable(this.host, this.data.title); });
   }
 
   csv() {

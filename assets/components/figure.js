@@ -23,7 +23,7 @@ class Drawn {
       if (!this.shown || !this.host.clientWidth) return;
       if (!this.fixed) globalThis.Plotly.Plots.resize(this.host);
       else if (this.width() !== this.host.layout.width) globalThis.Plotly.relayout(this.host, { width: this.width() });
-      this.reach();
+      reachable(this.host, this.data.name);
     }).observe(this.host);
   }
 
@@ -62,13 +62,7 @@ class Drawn {
       { displayModeBar: false, responsive: false });
     if (this.fixed && !layout.meta?.least && !this.shown) this.host.scrollLeft = this.host.scrollWidth; // where it is decided
     this.shown = true;
-    this.reach();
-  }
-
-  reach() { // by the keyboard, where there is more to scroll to
-    const more = this.host.scrollWidth > this.host.clientWidth + 1;
-    for (const [name, value] of Object.entries({ tabindex: "0", role: "region", "aria-label": this.data.name }))
-      more ? this.host.setAttribute(name, value) : this.host.removeAttribute(name);
+    reachable(this.host, this.data.name);
   }
 }
 

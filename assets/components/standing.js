@@ -15,11 +15,12 @@ const standing = (View, read = data => data) => component => {
 // The page takes over another theme of the system's a moment later; what is drawn is then drawn anew.
 const followTheme = root => {
   const colour = () => getComputedStyle(root.host ?? root).color;
-  const redraw = (before, tries) => {
-    if (colour() === before && tries) return setTimeout(redraw, 50, before, tries - 1);
+  const follow = (before = colour(), tries = 60) => {
+    if (!root.isConnected) return DARK.removeEventListener("change", changed);
+    if (colour() === before && tries) return setTimeout(follow, 50, before, tries - 1);
     const [view, data, component] = VIEWS.get(root);
     view.update(data, component);
   };
-  const follow = () => root.isConnected ? redraw(colour(), 60) : DARK.removeEventListener("change", follow);
-  DARK.addEventListener("change", follow);
+  const changed = () => follow();
+  DARK.addEventListener("change", changed);
 };

@@ -26,6 +26,7 @@ def choice(
         key=key,
         format_func=names.__getitem__,
         required=True,
+        wrap=True,
         label_visibility="collapsed" if bare else "visible",
         help=help,
     )

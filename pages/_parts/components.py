@@ -54,10 +54,12 @@ _head_grid = _mounted("head_grid", "threshold", "heat")
 _token_strip = _mounted("token_strip", "elements")
 _rankings = _mounted("rankings", "elements", "drawing", "downloads")
 _token_rows = _mounted("token_rows", "elements")
-_figure = _mounted("figure", "heat", "downloads", isolate_styles=False)
+_figure = _mounted("figure", "reach", "heat", "downloads", isolate_styles=False)
 _lens_grid = _mounted("lens_grid", "elements", "heat", "drawing", "downloads")
 _attention_grid = _mounted("attention_grid", "threshold", "heat", "drawing", "downloads")
-_circuitsvis = _mounted("circuitsvis", "heat", "drawing", "downloads", isolate_styles=False)
+_circuitsvis = _mounted(
+    "circuitsvis", "reach", "heat", "drawing", "downloads", isolate_styles=False
+)
 _generation = _mounted("generation", "elements", "drawing", "downloads")
 _steps_feed = _mounted("steps_feed")
 _LIBRARIES = {

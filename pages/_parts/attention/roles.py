@@ -31,6 +31,7 @@ def role_chips(answer: Answered[engine.AttentionOverview]) -> None:
         list(there),
         format_func=written,
         key=_CHIPS,
+        wrap=True,
         on_change=_look,
         args=(there,),
         help="\n\n".join(f"**{n.replace('_', ' ')}**: {engine.SCORES[n]}." for n in there),
