@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ..errors import EngineError
 from ..experiment.sites import Head
 from .results import HeadScores
 
@@ -68,7 +69,13 @@ def head_roles(scores: HeadScores) -> dict[str, tuple[Head, ...]]:
 
     A head can be in several, as where the token before is the first one too. None where the prompt
     has no token to ask. On another prompt the same head may do something else.
+    Raises: EngineError for scores that are not of every head.
     """
+    if scores.entropy.ndim != 2:
+        raise EngineError(
+            "Roles are told of the scores of every head, [layer head_index]: those of "
+            "attention_overview(e), or of attention(e) without a list of heads."
+        )
     result = {}
     for name in ROLES:
         values = np.nan_to_num(getattr(scores, name))

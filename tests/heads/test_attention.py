@@ -232,6 +232,9 @@ def test_a_heads_role_is_where_half_of_its_attention_rests() -> None:
     assert roles["previous_token"] == (engine.Head(0, 2), engine.Head(0, 1))
     assert roles["first_token"] == (engine.Head(0, 2),)
     assert roles["same_token"] == roles["duplicate_token"] == roles["induction"] == ()
+    some = engine.head_scores(WORKED[None], [7, 8, 7, 7])
+    with pytest.raises(engine.EngineError, match="every head"):
+        engine.head_roles(some)
 
 
 def test_what_does_not_fit_is_said_with_the_numbers(
