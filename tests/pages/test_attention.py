@@ -217,3 +217,6 @@ def test_a_chip_tells_how_many_heads_have_a_role_and_a_click_looks_at_them() -> 
     assert f"first token {len(clean['first_token'])} → {len(ablated['first_token'])}" in (
         chips.options
     )
+    before = header["first"]
+    header, _ = overview(chips.set_value("first_token").run())
+    assert header["score"] == "first_token" and header["first"] == before

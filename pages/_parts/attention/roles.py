@@ -11,7 +11,8 @@ _CHIPS = "_roles"
 
 def role_chips(answer: Answered[engine.AttentionOverview]) -> None:
     """A chip for each role that any head has in the run shown; of the difference, in either run.
-    A click scores the grid by it, looks at those heads and outlines them."""
+    A click scores the grid by it and looks at those heads; in one run, whose highest scores they
+    have, it outlines them too."""
     result, run = answer.result, answer.run
     clean, ablated = map(engine.head_roles, (result.clean_scores, result.ablated_scores))
     shown = {"clean": clean, "ablated": ablated}.get(
@@ -33,15 +34,16 @@ def role_chips(answer: Answered[engine.AttentionOverview]) -> None:
         key=_CHIPS,
         wrap=True,
         on_change=_look,
-        args=(there,),
+        args=(there, run != "difference"),
         help="\n\n".join(f"**{n.replace('_', ' ')}**: {engine.SCORES[n]}." for n in there),
     )
 
 
-def _look(there: dict[str, tuple[engine.Head, ...]]) -> None:
+def _look(there: dict[str, tuple[engine.Head, ...]], outlined: bool) -> None:
     ss = st.session_state
     name = ss[_CHIPS]
     if name in there:
         ss["score"], ss["heads"] = name, engine.print_sites(there[name])
-        ss[ROLE] = (ss.get(ROLE, (0, 0))[0] + 1, len(there[name]))
+        if outlined:
+            ss[ROLE] = (ss.get(ROLE, (0, 0))[0] + 1, len(there[name]))
     ss[_CHIPS] = None  # it can be clicked again
