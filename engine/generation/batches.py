@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,9 +19,12 @@ from ..passes.hooks import Edit
 from ..passes.overflow import overflow
 from ..passes.prepare import prepare
 from .many_rows import RawRow
+from .rest import Rest
 from .runs import Run
 from .sampling import Sampling
 from .schedule import Schedule, Span
+
+T = TypeVar("T")
 
 _MOST_ROWS = 256
 """Rows in a batch: more are no quicker, and what is done would come later."""
@@ -55,18 +58,22 @@ class _Row:
 def work(model: Model, plan: ManyPlan, put: Callable[[Any], None]) -> Generator[float, None, str]:
     """The job: hands over each prompt once all of its runs are done."""
     n_runs = len(plan.runs)
-    done, total = n_runs * len(plan.done), n_runs * len(plan.prompts)
     by_length: dict[int, list[int]] = {}
     for index, tokens in enumerate(plan.prompts):
         if index in plan.done:
             continue
         if isinstance(tokens, str):
             put(RawRow(index, (None,) * n_runs, (tokens,) * n_runs))
-            done += n_runs
         else:
             by_length.setdefault(len(tokens), []).append(index)
+
+    def cost(n_rows: int, length: int) -> tuple[int, int]:
+        return n_rows * length, n_rows * (room(model, length, plan.n_new) - 1)
+
+    every = [cost(n_runs * len(indices), length) for length, indices in by_length.items()]
+    rest = Rest(sum(tokens for tokens, _ in every), sum(singles for _, singles in every))
     for length, indices in sorted(by_length.items()):
-        schedules, errors = yield from _schedules(model, plan, indices[0])
+        schedules, errors = yield from _schedules(model, plan, indices[0], rest)
         results: dict[int, dict[int, _Row | str]] = {i: {} for i in indices}
         rows = [
             _Row(i, run, plan.prompts[i].ids, [])  # type: ignore[union-attr]
@@ -76,20 +83,24 @@ def work(model: Model, plan: ManyPlan, put: Callable[[Any], None]) -> Generator[
         ]
         for i in indices:
             results[i] |= {run: why for run, why in enumerate(errors) if why}
+        rest.left = _less(rest.left, cost(n_runs * len(indices) - len(rows), length))
         n_new = room(model, length, plan.n_new)
         waiting = _batches(rows, model, length, n_new)
         while waiting:
-            batch = waiting.pop(0)
+            batch, before = waiting.pop(0), rest.left
             try:
-                for part in _batch(model, plan, batch, schedules, n_new):
-                    yield (done + part * len(batch)) / total
+                for step, n_read in enumerate(_batch(model, plan, batch, schedules, n_new)):
+                    rest.read(n_read, one_by_one=step > 0)
+                    yield rest.share
+                rest.left = _less(before, cost(len(batch), length))
             except OutOfMemory as wrong:
+                rest.left = before
                 if len(batch) > 1:
                     half = len(batch) // 2
                     waiting = [_again(batch[:half]), _again(batch[half:]), *waiting]
                     continue
                 results[batch[0].index][batch[0].run] = str(wrong)
-            done += len(batch)
+                rest.left = _less(before, cost(1, length))
             for row in batch:
                 results[row.index].setdefault(row.run, row)
             for i in [i for i, result in results.items() if len(result) == n_runs]:
@@ -99,8 +110,12 @@ def work(model: Model, plan: ManyPlan, put: Callable[[Any], None]) -> Generator[
     return f"All {len(plan.prompts)} prompts are done."
 
 
+def _less(left: tuple[int, int], done: tuple[int, int]) -> tuple[int, int]:
+    return left[0] - done[0], left[1] - done[1]
+
+
 def _schedules(
-    model: Model, plan: ManyPlan, index: int
+    model: Model, plan: ManyPlan, index: int, rest: Rest
 ) -> Generator[float, None, tuple[list[Schedule], list[str]]]:
     """How each run acts on prompts of one length, or why it cannot: values by position depend on
     a prompt's length and on nothing else of it."""
@@ -110,13 +125,27 @@ def _schedules(
     for e in plan.experiments:
         spans, why = [], ""
         try:
-            prepared = yield from prepare(model, replace(e, prompt=tokens.text), tokens)
+            prepared = yield from _beside(
+                prepare(model, replace(e, prompt=tokens.text), tokens), rest
+            )
             spans = [(Span(e), prepared)]
         except EngineError as wrong:
             why = str(wrong)
         schedules.append(Schedule(len(tokens), spans))
         errors.append(why)
     return schedules, errors
+
+
+def _beside(preparing: Generator[float, None, T], rest: Rest) -> Generator[float, None, T]:
+    """The same with how far all of it is in the place of how far this is."""
+    while True:
+        try:
+            next(preparing)
+        except StopIteration as over:
+            return over.value
+        finally:
+            rest.wait()
+        yield rest.share
 
 
 def room(model: Model, length: int, wanted: int) -> int:
@@ -146,14 +175,15 @@ def _done(index: int, results: Mapping[int, _Row | str]) -> RawRow:
 
 def _batch(
     model: Model, plan: ManyPlan, batch: list[_Row], schedules: list[Schedule], n_new: int
-) -> Generator[float, None, None]:
-    """Generate for rows of one length together. Yields: how far this batch is.
+) -> Generator[int, None, None]:
+    """Generate for rows of one length together. Yields: how many tokens each step has read.
 
     A row whose text has ended stays in the batch, unlooked at, until half of them have.
     """
     decoding, going = Decoding(model), batch
     ids = torch.tensor([row.ids for row in batch], device=model.device)
     for step in range(n_new):
+        n_read = ids.numel()
         logits = decoding.read(ids, _changes(schedules, going))[:, -1]
         taken = _taken(plan.sampling, going, logits, step)
         own = logits.log_softmax(-1).gather(1, taken[:, None])[:, 0]
@@ -172,7 +202,7 @@ def _batch(
         if 2 * len(left) <= len(going):
             decoding.keep(left)
             going, ids = [going[i] for i in left], ids[left]
-        yield (step + 1) / n_new
+        yield n_read
 
 
 def _changes(schedules: list[Schedule], rows: list[_Row]) -> Changes:

@@ -147,17 +147,19 @@ def progress(
     first: str = "",
     again: str = "Begin again",
     stopped: str = "Stopped before there was a result.",
+    before: float = 0.0,
     anew: Callable[[str], None] = forget,
     refused: Callable[[engine.EngineError], None] | None = None,
 ) -> None:
     """Draw how far the work is, `first` in front of the share and `detail` behind, with a way to
     stop it; once it is over without a result, how it ended, with a way to begin it `anew`.
+    `before`: the share that was known when it was gone on with, 0 to 1.
     `refused` says why where nothing is known of an answer."""
     one = find(key)
     if one is None:
         return
     if one.going is not None:
-        share = min(1.0, one.going.progress)
+        share = before + (1 - before) * min(1.0, one.going.progress)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button("Stop", key=f"_stop{key}", on_click=one.going.cancel, icon=":material/stop:")
             done = f"{share:.0%}" if share >= 0.005 else "begun"

@@ -59,6 +59,7 @@ def many(reading: state.Reading, shape: engine.Shape) -> None:
             f"{n:,} of {total:,} prompts{_left(key)}",
             again="Go on",
             stopped=f"Stopped: {n:,} of {total:,} prompts are done.",
+            before=len(_rows_before(question)) / total,
             anew=_go_on,
         )
         if result is not None:
@@ -79,10 +80,7 @@ def _left(key: str) -> str:
 
 def _asked(question: engine.GenerateMany, key: str) -> engine.GeneratedMany | None:
     """What there is of this question: the rows from before it was stopped, and those of now."""
-    before = st.session_state.get(_STOPPED)
-    rows: tuple[engine.ManyRow, ...] = ()
-    if isinstance(before, Stopped) and before.question == question:
-        rows = before.rows
+    rows = _rows_before(question)
     rest = replace(question, done=tuple(row.index for row in rows))
     one = work.ask(key, rest)
     known = rows or (one.result is not None and one.result.rows)
@@ -91,6 +89,13 @@ def _asked(question: engine.GenerateMany, key: str) -> engine.GeneratedMany | No
         return result
     rows = tuple(sorted((*rows, *result.rows), key=lambda row: row.index))
     return replace(result, rows=rows)
+
+
+def _rows_before(question: engine.GenerateMany) -> tuple[engine.ManyRow, ...]:
+    before = st.session_state.get(_STOPPED)
+    if isinstance(before, Stopped) and before.question == question:
+        return before.rows
+    return ()
 
 
 def _go_on(key: str) -> None:
