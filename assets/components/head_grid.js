@@ -4,6 +4,7 @@
 
 const MOST = 34, LEAST = 11; // pixels of a cell
 
+const PLAIN = 0.2; // of the strongest colour: from here on a number's sign is written on its cell
 const RANKED = 18; // pixels of a cell that has room for its rank
 
 class Grid {
@@ -233,6 +234,8 @@ class Grid {
       const cross = colour.startsWith("rgb(") ? readOn(colour.match(/\d+/g).map(Number)) : "";
       for (const [name, is] of [["--tint", colour], ["--cross", cross]])
         is ? cell.style.setProperty(name, is) : cell.style.removeProperty(name);
+      const plain = this.signed && value !== null && Math.abs(value) >= PLAIN * colours.zmax;
+      cell.dataset.sign = !plain ? "" : value < 0 ? "−" : "+";
     });
     this.chips.replaceChildren(...d.chips.map(c => this.chip(c)));
     this.guesses = new Set(d.guesses.filter(i => d.values[i] !== null));

@@ -1,9 +1,17 @@
 // Clean and ablated in one table: the numbers before and after, then the best tokens of either run.
 
+const WAYS = { better: "▲", worse: "▼" }; // for the answer, whichever way the number went
+
 function number(n) {
-  const box = make("div", "number");
+  const box = make("div", "number"), now = make("div", "now " + n.trend, n.now);
   box.title = n.help;
-  box.append(make("div", "name", n.name), make("div", "now " + n.trend, n.now), make("div", "was", n.was));
+  if (n.trend) {
+    const way = make("span", "way", WAYS[n.trend]);
+    way.setAttribute("role", "img");
+    way.setAttribute("aria-label", way.title = n.trend + " for the answer");
+    now.append(way);
+  }
+  box.append(make("div", "name", n.name), now, make("div", "was", n.was));
   return box;
 }
 
@@ -57,7 +65,7 @@ function drawnNumber(n, x, y, width) {
   const cut = (text, style) => wrapped(text, width - 8, style)[0];
   return [
     label(x, y, cut(n.name, { size: 10 }), { ...left, size: 10, fill: PALETTE.quiet }),
-    label(x, y + 19, n.now, { ...left, size: 16, weight: 600 }),
+    label(x, y + 19, [n.now, WAYS[n.trend]].filter(Boolean).join(" "), { ...left, size: 16, weight: 600 }),
     label(x, y + 33, n.was, { ...left, size: 10, fill: PALETTE.quiet }),
   ];
 }

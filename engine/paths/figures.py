@@ -22,7 +22,7 @@ from .results import Edge
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_SIGNS = {"falls": PALETTE["less"], "rises": PALETTE["more"]}
+_SIGNS = {"falls": (PALETTE["less"], "solid"), "rises": (PALETTE["more"], "dash")}
 """What the logit difference does where the path is patched: it falls where the path carries what
 makes the answer right."""
 _WIDEST, _THINNEST = 8.0, 0.75
@@ -49,13 +49,13 @@ def edges_figure(
         sign = "falls" if edge.effect < 0 else "rises"
         groups.setdefault((sign, round(4 * wide) / 4), []).append(edge)
     for (sign, width), some in sorted(groups.items()):
-        figure.add_scatter(**_lines(some, places), line={"color": _SIGNS[sign], "width": width})
-    for sign, colour in _SIGNS.items():
+        figure.add_scatter(**_lines(some, places), line=_line(sign, width))
+    for sign in _SIGNS:
         figure.add_scatter(
             x=[None],
             y=[None],
             mode="lines",
-            line={"color": colour, "width": 3},
+            line=_line(sign, 3),
             name=f"logit difference {sign} when patched",
         )
     for nodes in _nodes(edges, members, dropped, places):
@@ -112,6 +112,11 @@ def _placed(circuit: Circuit, edges: Sequence[Edge]) -> tuple[_Places, list[int]
 def _mean_x(leads: Sequence[tuple[Site | None, float]], places: _Places) -> float:
     total = sum(weight for _, weight in leads)
     return sum(places[end][0] * weight for end, weight in leads) / total if total else 0.0
+
+
+def _line(sign: str, width: float) -> dict[str, Any]:
+    colour, dash = _SIGNS[sign]
+    return {"color": colour, "dash": dash, "width": width}
 
 
 def _lines(edges: Sequence[Edge], places: _Places) -> dict[str, Any]:

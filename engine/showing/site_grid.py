@@ -18,6 +18,8 @@ from .writing import Rows
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+_PLAIN = 0.2
+"""Of the strongest colour: from here on a number's sign is written on its cell."""
 _LEAST_ROWS = 6
 """Room for the legend, where a model has fewer layers."""
 
@@ -154,6 +156,8 @@ class SiteGrid:
         heatmaps = [
             cell_heatmap(values, words, **self.colours, colorbar=colour_bar(self.name, **bar))
         ]
+        if self.signed:
+            heatmaps[0].update(text=_signs(values, self.colours["zmax"]), texttemplate="%{text}")
         if self.zero:
             alone = {"colorscale": [(end, self.zero) for end in (0.0, 1.0)], "showscale": False}
             heatmaps.append(cell_heatmap(apart, words, zmin=0, zmax=1, **alone))
@@ -163,6 +167,12 @@ class SiteGrid:
             return go.Figure(heatmaps, layout=layout)
         layout["xaxis"]["title"]["text"] = "head (hatched: an estimate)"
         return go.Figure([*heatmaps, _hatches(self.inexact, n_heads)], layout=layout)
+
+
+def _signs(values: np.ndarray, most: float) -> np.ndarray:
+    """+ or − where a number's colour is strong enough to be read as one."""
+    strong = np.abs(np.nan_to_num(values)) >= _PLAIN * most
+    return np.where(strong, np.where(values < 0, "−", "+"), "")
 
 
 def _hatches(sites: Iterable[Site], n_heads: int) -> go.Scatter:

@@ -64,16 +64,22 @@ def test_a_click_looks_closer_and_shift_click_switches_off(page: Page, address: 
 def test_the_bar_outlines_the_heads_of_the_highest_score_and_rows_do_the_same(
     page: Page, address: str
 ) -> None:
-    open_page(page, address, QUERY + "&score=induction")
+    open_page(page, address)
     scores = engine.attention_overview(
         engine.Experiment("seq-gpt2", "1 2 3 1 2 3")
     ).clean_scores.induction
     first = sorted(np.ndindex(*scores.shape), key=lambda at: -scores[at])[:5]
+    page.get_by_role("combobox", name="Score", exact=True).click()
+    page.get_by_role("option", name="induction").click()
     page.get_by_role("button", name="5", exact=True).click()
     for rank, (layer, head) in enumerate(first, 1):
         expect(thumbnail(page, f"L{layer}H{head}")).to_have_attribute(
             "aria-description", f"{scores[layer, head]:.2f} ({rank} of 48)"
         )
+    page.get_by_role("button", name="Switch off", exact=True).click()
+    named = engine.print_sites(sorted(engine.Head(*map(int, at)) for at in first)).replace(" ", "+")
+    expect(page).to_have_url(re.compile(rf"ablations={re.escape(named)}&"))
+    page.get_by_role("button", name="Undo").click()
     page.get_by_role("combobox", name="Which come first").select_option("least")
     page.get_by_text(re.compile("^first token [0-9]+$")).click()
     resting = engine.head_roles(

@@ -70,12 +70,15 @@ def test_boxes_of_a_mode_come_up_filled_and_a_threshold_prunes_at_once(
     expect(page.get_by_text(re.compile("^Paths into logits"))).to_be_visible(timeout=SLOW)
 
 
-def test_two_tasks_circuits_are_compared_by_two_clicks_and_another_by_two_more(
+def test_from_explore_two_clicks_search_a_circuit_or_compare_two_tasks(
     page: Page, address: str
 ) -> None:
-    page.goto(f"{address}/?model=seq-gpt2")
+    page.goto(f"{address}/")
     expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_visible(timeout=SLOW)
     page.get_by_role("link", name="Circuits").click()
+    page.get_by_role("button", name="Search", exact=True).click()
+    told = re.compile("Walk [0-9]+, least loss first|^Keep it in the library$")
+    expect(page.get_by_text(told).first).to_be_visible(timeout=SLOW)
     page.get_by_role("radio", name="Compare").click()
     for name in ("numerals", "months"):
         expect(page.get_by_text(re.compile(f"^only “seq-gpt2, {name}”: "))).to_be_visible()

@@ -64,6 +64,7 @@ def test_switching_heads_of_the_first_layer_off_costs_the_answer_its_place(
     for name in ("MLP0", "L0H4", "L0H5", "L0H6", "L0H7"):
         cell(page, name).click()
     expect(page.get_by_text("4 sites changed")).to_be_visible()
+    expect(page.get_by_role("img", name="worse for the answer")).not_to_have_count(0)
     first = page.get_by_role("table", name="Clean and ablated").get_by_role("row").nth(1)
     clean, ablated = (page.get_by_role("columnheader", name=n) for n in ("Clean", "Ablated"))
     expect(first).to_contain_text("␣5")

@@ -151,6 +151,8 @@ def test_edges_are_as_wide_as_their_effect_and_coloured_by_its_sign() -> None:
 
 def test_nodes_rise_by_layer_to_the_logits_and_the_dropped_are_hollow() -> None:
     figure = edges(0.25).figure(circuit("0.1 m1 2.0"))
+    dashes = {t.line.dash for t in figure.data if t.name and "when patched" in t.name}
+    assert dashes == {"solid", "dash"}  # what falls and what rises, not by colour alone
     nodes = {
         name: (y, t.marker.color)
         for t in figure.data

@@ -62,6 +62,12 @@ def test_signed_numbers_have_zero_in_the_middle_and_red_for_the_worse() -> None:
     assert (sizes.zmin, sizes.zmax) == (0.0, 0.5)
 
 
+def test_the_sign_of_a_strong_number_is_written_on_its_cell() -> None:
+    signs = [list(row) for row in grid().figure().data[0].text]
+    assert signs == [["", "−", "", ""], ["", "", "", "+"], ["", "", "", ""]]
+    assert grid(signed=False).figure().data[0].text is None
+
+
 def test_what_is_exactly_0_stands_apart_where_it_has_a_colour() -> None:
     one = replace(grid(signed=False), zero="grey", most=2.0)
     costs, gone = (np.array(trace.z, float) for trace in one.figure().data)
