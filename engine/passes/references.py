@@ -67,16 +67,19 @@ def reference_texts(model: Model, e: Experiment, kind: Kind, prompt: Tokens) -> 
 
 
 def site_values(
-    model: Model, e: Experiment, prompt: Tokens
+    model: Model, e: Experiment, prompt: Tokens, wanted: set[forward.Capture] | None = None
 ) -> Steps[dict[forward.Capture, Tensor]]:
-    """What the experiment's method puts in the place of every head's `z` and every MLP's `mlp_out`,
-    by place, as `hooks.edit` takes it; empty for methods that need no references.
+    """What the experiment's method puts at the places wanted, by themselves every head's `z` and
+    every MLP's `mlp_out`, as `hooks.edit` takes it; empty for methods that need no references.
 
     Raises: as `reference_texts` does.
     """
     kind = e.method.kind
     texts = reference_texts(model, e, kind, prompt)
-    return (yield from take(model, texts, kind.by_position, _every_site(model))) if texts else {}
+    if not texts:
+        return {}
+    wanted = _every_site(model) if wanted is None else wanted
+    return (yield from take(model, texts, kind.by_position, wanted))
 
 
 def take(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
-from ..experiment.sites import Shape, Site
+from ..experiment.sites import Shape, Site, resolve_sites
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
@@ -36,15 +36,20 @@ class Prompt:
     shape: Shape
 
     def edit(self, sites: Sequence[Site], positions: tuple[int, ...]) -> Edit:
-        """Heads of one layer, or one MLP, ablated at these positions."""
-        ((at, index),) = grouped(sites, self.shape).items()
+        """Sites of one place, as heads of one layer or one MLP, ablated at these positions."""
+        ((at, index),) = grouped(resolve_sites(sites, self.shape), self.shape).items()
         return edit(at, index, self.e.method, positions, self.values.get(at))
 
 
 def read_prompts(
-    model: Model, each: Sequence[Experiment], at: str, per_position: bool
+    model: Model,
+    each: Sequence[Experiment],
+    at: str,
+    per_position: bool,
+    wanted: set[forward.Capture] | None = None,
 ) -> Steps[list[Prompt]]:
-    """Read every prompt and take the reference means, once for all that share them.
+    """Read every prompt and take the reference means, once for all that share them: of every head
+    and MLP, or of the places `wanted`.
 
     Raises: ExperimentError, TokenError or SiteError saying what does not fit.
     """
@@ -64,7 +69,7 @@ def read_prompts(
         kind = e.method.kind
         shared = (n if kind.by_position else None, i if kind.takes == "corrupted" else None)
         if shared not in taken:
-            taken[shared] = yield from site_values(model, e, target.prompt)
+            taken[shared] = yield from site_values(model, e, target.prompt, wanted)
         acting = e.positions.at(n, n if per_position or kind.by_position else len(target.ids))
         prepared = yield from prepare(model, e, target.prompt)
         given = prepared.edits(len(target.ids))

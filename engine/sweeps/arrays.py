@@ -17,10 +17,10 @@ from ..model.model import Model
 from ..passes.pace import Pace
 from ..scoring.metrics import STORED
 from ..scoring.prompts import Prompt
+from ..scoring.waves import Wave
 from ..showing.site_grid import cells
 from ..tasks.pairs import Pair
 from .estimates import Estimate
-from .plan import Wave
 from .results import SweepResult
 
 _RANK = STORED.index("rank")

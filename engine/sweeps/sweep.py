@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..asking import ask
 from ..attribution.estimate import estimate_cost, estimated
 from ..errors import ExperimentError
@@ -19,13 +21,14 @@ from ..experiment.question import Question
 from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
-from ..passes.growing import Base, base, base_cost, grown, grown_cost
+from ..passes.growing import Base, base, base_cost, grown_cost
 from ..passes.pace import Pace
 from ..scoring.prompts import Prompt, read_prompts, references_of
 from ..scoring.scorer import Scorer, score_cost
+from ..scoring.waves import Wave, batches, run_waves
 from ..tasks.pairs import Pair, as_pairs, experiments
 from .arrays import SweepArrays, estimated_metric
-from .plan import Wave, batches, idle_sites, waves
+from .plan import idle_sites, swept
 from .results import SweepResult
 
 
@@ -120,7 +123,7 @@ def _steps(
     result.begin(model, prompts, references_of(each), so_far)
     held = list(batches(model, prompts))
     planned = {
-        tuple(group): waves(model, prompts, group, result.per_position)
+        tuple(group): swept(model, prompts, group, result.per_position)
         for groups in held
         for group in groups
     }
@@ -157,13 +160,13 @@ def _batch(
         run, scorer = yield from _runs(model, pace, result, prompts, group)
         runs[tuple(group)] = run, scorer
     put(result.snapshot(pace, min(pace.share, 0.999)))
-    order = [wave for group in groups for wave in planned[tuple(group)]]
-    for wave in sorted(order, key=lambda wave: -wave.branches[-1].layer):
-        run, scorer = runs[wave.members]
-        leaving = yield from grown(model, pace, run, wave.branches)
-        texts = [branch.text for branch in wave.branches]
-        result.fill(wave, (yield from scorer.score(pace, leaving, texts)))
+
+    def done(wave: Wave, numbers: np.ndarray) -> None:
+        result.fill(wave, numbers)
         put(result.snapshot(pace, min(pace.share, 0.999)))
+
+    some = [wave for group in groups for wave in planned[tuple(group)]]
+    yield from run_waves(model, pace, runs, some, done)
 
 
 def _runs(

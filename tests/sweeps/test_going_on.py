@@ -11,7 +11,7 @@ import pytest
 
 import engine
 from engine.passes.blockwise import Blocks
-from engine.sweeps import plan as sweep_plan
+from engine.scoring import waves as waves
 from tests.support.parts import every_part
 from tests.support.tiny_models import Tiny
 from tests.sweeps.test_sweep import PAIRS
@@ -22,7 +22,7 @@ MORE = (*PAIRS, replace(PAIRS[0], prompt="t1 t2 t3", corrupted="t4 t5 t6", answe
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The rows of every call of a block, in waves of one row."""
-    monkeypatch.setattr(sweep_plan, "WAVE_BYTES", 1)
+    monkeypatch.setattr(waves, "WAVE_BYTES", 1)
     rows, real = [], Blocks.call
 
     def counted(self: Any, layer: int, hidden: Any, *args: Any, **kwargs: Any) -> Any:

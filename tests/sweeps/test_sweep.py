@@ -14,7 +14,7 @@ import engine
 from engine.model.worker import Steps
 from engine.passes.blockwise import Blocks
 from engine.scoring.metrics import STORED
-from engine.sweeps import plan as sweep_plan
+from engine.scoring import waves as waves
 from tests.passes.test_ablation_against_hugging_face import changes_of, directory_of, ids_of
 from tests.support.parts import every_part
 from tests.support.reference import Change, Reference
@@ -199,7 +199,7 @@ def test_the_estimate_is_the_slope_of_the_exact_change(kind: str, given: str, ti
 def test_the_estimate_comes_first_and_says_how_well_it_predicts(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep_plan, "WAVE_BYTES", 1)
+    monkeypatch.setattr(waves, "WAVE_BYTES", 1)
     e = engine.Experiment(str(tiny("gpt2")), method="scale(0.9)")
     model = engine.load(e.model)
     gate = threading.Event()
@@ -234,8 +234,8 @@ def test_waves_and_steps_of_one_row_change_nothing(
     e = engine.Experiment(str(tiny("gemma2")), ablations="0.1", method="mean")
     pairs = [*PAIRS, replace(PAIRS[0], prompt="t1 t2 t3", answer="t9 t8")]
     whole = engine.sweep(e, pairs)
-    monkeypatch.setattr(sweep_plan, "WAVE_BYTES", 1)
-    monkeypatch.setattr(sweep_plan, "STREAM_BYTES", 1)
+    monkeypatch.setattr(waves, "WAVE_BYTES", 1)
+    monkeypatch.setattr(waves, "STREAM_BYTES", 1)
     monkeypatch.setattr("engine.passes.pace._FIRST", 1.0)
     monkeypatch.setattr("engine.passes.pace._LEAST", 1.0)
     monkeypatch.setattr("engine.passes.pace.STEP_SECONDS", 0.0)
@@ -266,7 +266,7 @@ def test_running_out_of_memory_halves_the_step_and_changes_nothing(
 
 
 def test_another_question_gets_in_between(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_plan, "WAVE_BYTES", 1)
+    monkeypatch.setattr(waves, "WAVE_BYTES", 1)
     e = engine.Experiment(str(tiny("gpt2")), "t1 t2", answer="t3", ablations="0.1")
     engine.sweep(e, PAIRS)
     model, order = engine.load(e.model), []
@@ -298,7 +298,7 @@ def test_another_question_gets_in_between(tiny: Tiny, monkeypatch: pytest.Monkey
 
 
 def test_cancel_ends_it_and_leaves_no_hook(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_plan, "WAVE_BYTES", 1)
+    monkeypatch.setattr(waves, "WAVE_BYTES", 1)
     e = engine.Experiment(str(tiny("gpt2")))
     engine.sweep(e, PAIRS)
     gate, calls, real = threading.Event(), [], Blocks.call
