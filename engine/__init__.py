@@ -64,6 +64,9 @@ from .lens.results import Lens
 from .lens.runs import LensRun, Trace
 from .model.work import Work
 from .parameters import Weights, weight, weights
+from .patching.patch import Patch, patch
+from .patching.places import HEAD_PLACES, PATCH_DIRECTIONS, PATCH_PLACES
+from .patching.results import PATCH_ASPECTS, PatchResult
 from .paths.edges import MOST_NODES, EdgeCircuit, prune_edges
 from .paths.paths import MapPaths, PatchPaths, path_matrix, path_patch
 from .paths.receivers import Receiver, print_receivers
@@ -110,28 +113,29 @@ from .tokenizers.twins import twins
 from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
-    "ASPECTS", "DIRECTIONS", "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK",
-    "PALETTE", "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS",
-    "TRACES", "Ablations",
-    "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore", "Attention",
-    "AttentionOverview", "AttentionRun", "Cancelled", "Candidate", "Certificate", "Change", "Check",
-    "Circuit", "Continuation", "Controls", "Discover", "Discovery", "DrawFresh", "DrawTask", "Edge",
-    "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate", "Evaluation", "Example",
-    "Experiment", "ExperimentError", "Generate", "GenerateMany", "Generated", "GeneratedMany",
-    "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "Lens", "LensRun",
-    "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo",
-    "Neuron", "NextToken", "Node", "NumberLengths", "Overlap", "Overlaps", "Pair", "PairScores",
-    "PatchPaths", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers",
-    "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score",
-    "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "Step",
-    "StepRun", "Stream", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError",
-    "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights", "Work",
-    "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
-    "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "discover",
-    "evaluate", "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_roles",
+    "ASPECTS", "DIRECTIONS", "HEAD_PLACES", "MEASURES", "METRICS", "METRIC_NAMES", "MLP",
+    "MOST_NODES", "ON_DARK", "PALETTE", "PATCH_ASPECTS", "PATCH_DIRECTIONS", "PATCH_PLACES",
+    "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "TRACES",
+    "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore",
+    "Attention", "AttentionOverview", "AttentionRun", "Cancelled", "Candidate", "Certificate",
+    "Change", "Check", "Circuit", "Continuation", "Controls", "Discover", "Discovery", "DrawFresh",
+    "DrawTask", "Edge", "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate",
+    "Evaluation", "Example", "Experiment", "ExperimentError", "Generate", "GenerateMany",
+    "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined",
+    "Kind", "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method",
+    "ModelError", "ModelInfo", "Neuron", "NextToken", "Node", "NumberLengths", "Overlap",
+    "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix",
+    "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers", "RankedAnswer",
+    "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score", "ScoreTask",
+    "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "Step", "StepRun",
+    "Stream", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenView",
+    "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights", "Work", "ablations",
+    "activations", "attention", "attention_overview", "begin", "certificate", "changes",
+    "circuit_left", "compare_sentencepiece", "compare_tokenizers", "discover", "evaluate",
+    "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_roles",
     "head_scores", "load", "logit_lens", "models", "next_token", "number_lengths", "overlap",
-    "overlaps", "pair_families", "parse_sites", "path_matrix", "path_patch", "percent", "points",
-    "print_receivers", "print_sites", "prune_edges", "random_controls", "rank_answers",
+    "overlaps", "pair_families", "parse_sites", "patch", "path_matrix", "path_patch", "percent",
+    "points", "print_receivers", "print_sites", "prune_edges", "random_controls", "rank_answers",
     "read_circuits", "read_csv", "read_examples", "read_task", "release", "remedies",
     "resolve_sites", "score_task", "search_path", "shelf", "signed", "sweep", "task",
     "task_families", "token_text", "token_view", "token_views", "tokenize", "twins", "visible",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from jaxtyping import Float
 
-from ..experiment.sites import MLP, Head, Site
+from ..experiment.sites import MLP, Head, HeadPart, Heads, Site, Stream
 from .charts import BARE, TOLD
 from .palette import MORE, PALETTE, SIGNED, Scale, turned
 from .writing import Rows
@@ -157,7 +157,7 @@ class SiteGrid:
             cell_heatmap(values, words, **self.colours, colorbar=colour_bar(self.name, **bar))
         ]
         if self.signed:
-            heatmaps[0].update(text=_signs(values, self.colours["zmax"]), texttemplate="%{text}")
+            heatmaps[0].update(text=signs(values, self.colours["zmax"]), texttemplate="%{text}")
         if self.zero:
             alone = {"colorscale": [(end, self.zero) for end in (0.0, 1.0)], "showscale": False}
             heatmaps.append(cell_heatmap(apart, words, zmin=0, zmax=1, **alone))
@@ -169,7 +169,7 @@ class SiteGrid:
         return go.Figure([*heatmaps, _hatches(self.inexact, n_heads)], layout=layout)
 
 
-def _signs(values: np.ndarray, most: float) -> np.ndarray:
+def signs(values: np.ndarray, most: float) -> np.ndarray:
     """+ or − where a number's colour is strong enough to be read as one."""
     strong = np.abs(np.nan_to_num(values)) >= _PLAIN * most
     return np.where(strong, np.where(values < 0, "−", "+"), "")
@@ -192,12 +192,23 @@ def _hatches(sites: Iterable[Site], n_heads: int) -> go.Scatter:
 
 
 def site_columns(site: Site) -> dict[str, object]:
-    """How a table names a head or MLP."""
+    """How a table names a site."""
+    match site:
+        case Head():
+            kind = "head"
+        case HeadPart():
+            kind = site.part
+        case Stream():
+            kind = "stream"
+        case Heads():
+            kind = "heads"
+        case _:
+            kind = "mlp"
     return {
         "site": str(site),
-        "kind": "head" if isinstance(site, Head) else "mlp",
+        "kind": kind,
         "layer": site.layer,
-        "head": site.head if isinstance(site, Head) else "",
+        "head": site.head if isinstance(site, Head | HeadPart) else "",
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import engine
 from engine.passes.blockwise import Blocks
-from engine.scoring import waves as waves
+from engine.scoring import waves
 from tests.support.parts import every_part
 from tests.support.tiny_models import Tiny
 from tests.sweeps.test_sweep import PAIRS

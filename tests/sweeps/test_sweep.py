@@ -13,8 +13,8 @@ import torch
 import engine
 from engine.model.worker import Steps
 from engine.passes.blockwise import Blocks
+from engine.scoring import waves
 from engine.scoring.metrics import STORED
-from engine.scoring import waves as waves
 from tests.passes.test_ablation_against_hugging_face import changes_of, directory_of, ids_of
 from tests.support.parts import every_part
 from tests.support.reference import Change, Reference

@@ -1,0 +1,1 @@
+"""What a part's value from another run does to the answer: activation patching."""
