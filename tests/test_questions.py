@@ -26,8 +26,8 @@ CIRCUIT = engine.Circuit("one", "seq-gpt2", "months", "0.0-2 m0 m2", 6, 8)
 QUESTIONS: list[Question[Any, Any]] = [
     engine.Sweep(E),
     engine.Sweep(E, TASK.pairs, per_position=True, estimate=True, at="answer"),
-    engine.Patch(E),
-    engine.Patch(E, TASK.pairs, "k", "noise", per_position=True, estimate=True),
+    engine.Patch(E.clean),
+    engine.Patch(E.clean, TASK.pairs, "k", "noise", per_position=True, estimate=True),
     engine.Discover(SEARCH),
     engine.Discover(SEARCH, controls=3, seed=2, fresh=TASK, save="12"),
     engine.Evaluate(CIRCUIT, TASK, 5, 1, layer_matched=False, references=("1 2", "3"), model="x"),

@@ -10,16 +10,9 @@ import numpy as np
 
 from ..experiment.sites import MLP, Head, Site
 from ..showing.charts import BARE
+from ..showing.heatmap import cell_heatmap, colour_bar
 from ..showing.palette import MORE, PALETTE
-from ..showing.site_grid import (
-    Sided,
-    SiteGrid,
-    cell_heatmap,
-    cells,
-    colour_bar,
-    grid_layout,
-    placed,
-)
+from ..showing.site_grid import Sided, SiteGrid, cells, grid_layout, placed
 from ..showing.writing import visible
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..showing.charts import BARE, chart_layout, line
+from ..showing.heatmap import cell_heatmap, colour_bar
 from ..showing.palette import MORE, PALETTE, SIGNED, turned
-from ..showing.site_grid import cell_heatmap, colour_bar
 from ..showing.writing import percent, visible
 from .runs import LensRun
 

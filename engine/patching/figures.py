@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ..showing.heatmap import cell_heatmap, colour_bar, colours, signs
 from ..showing.palette import PALETTE
-from ..showing.site_grid import cell_heatmap, colour_bar, colours, signs
 from ..showing.writing import visible
 
 if TYPE_CHECKING:

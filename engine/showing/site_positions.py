@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..experiment.sites import Head, Site
-from .site_grid import cell_heatmap, colour_bar, site_columns
+from .heatmap import cell_heatmap, colour_bar
+from .site_grid import site_columns
 from .writing import Rows
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.sites import Site
 from ..scoring.metrics import METRICS, STORED
-from ..showing.site_grid import SiteGrid, colours
+from ..showing.heatmap import colours
+from ..showing.site_grid import SiteGrid
 from ..showing.site_positions import at, plain, positions_figure, positions_table
 from ..showing.writing import Rows, visible
 from ..tasks.pairs import Pair
@@ -107,9 +108,7 @@ class SweepResult:
 
     def values(self, of: str, metric: str | None = None) -> np.ndarray:
         """One metric of each prompt: of "heads" [prompt *pos layer head_index], "mlps" [prompt *pos
-        layer], or of the runs "clean" and "given" [prompt].
-
-        Raises: ExperimentError for another name.
+        layer], or of the runs "clean" and "given" [prompt]. Raises: ExperimentError for another.
         """
         metric = metric or self.metric
         result = {

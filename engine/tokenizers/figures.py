@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Int
 
 from ..showing.charts import chart_layout
+from ..showing.heatmap import cell_heatmap, colour_bar
 from ..showing.palette import STEPS
-from ..showing.site_grid import cell_heatmap, colour_bar
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
