@@ -1,4 +1,5 @@
-// A grid of switches: layers down, heads across, one MLP a layer at the right.
+// A grid of switches: layers down, heads across, one MLP a layer at the right. Or one of patches:
+// layers down, and across heads, or positions under the two prompts' tokens, as `columns` has them.
 // Clicks act here at once and are told to Python on pointer-up; Python's own set is adopted only
 // when its `rev` changes, so a late echo never undoes a newer click.
 
@@ -25,6 +26,12 @@ class Grid {
       const from = this.root.elementFromPoint ? this.root : this.grid.getRootNode();
       return from.elementFromPoint(e.clientX, e.clientY)?.closest?.("[data-i]") ?? null;
     };
+    const carried = e => e.target.closest("[data-carry]")?.dataset;
+    this.grid.addEventListener("pointerdown", e => { this.from = e.button ? null : carried(e); });
+    this.grid.addEventListener("pointerup", e => { // from one strip to the other
+      const [from, to] = [this.from, carried(e)];
+      if (from && to && from.carry === to.carry && from.strip !== to.strip) this.carry(+to.carry);
+    });
     this.grid.addEventListener("pointerdown", e => {
       const cell = e.target.closest("[data-i]");
       if (!cell || e.button) return;
@@ -54,8 +61,9 @@ class Grid {
     this.grid.addEventListener("pointercancel", end);
     this.grid.addEventListener("pointerleave", () => this.tell(null));
     this.grid.addEventListener("click", e => {
-      const head = e.target.closest("[data-group]");
+      const head = e.target.closest("[data-group]"), token = carried(e);
       if (head) this.group(head.dataset.group);
+      if (token) this.carry(+token.carry);
     });
     this.grid.addEventListener("keydown", e => this.key(e));
     this.chips.addEventListener("click", e => {
@@ -67,7 +75,7 @@ class Grid {
   key(e) {
     const cell = e.target.closest("[data-i]");
     if (!cell) return;
-    const i = +cell.dataset.i, width = this.heads + 1;
+    const i = +cell.dataset.i, width = this.width;
     if (e.key === " " || e.key === "Enter") {
       e.preventDefault();
       this.anchor = i;
@@ -96,7 +104,7 @@ class Grid {
   }
 
   rectangle(a, b) {
-    const width = this.heads + 1, rows = [a, b].map(i => Math.floor(i / width)), cols = [a, b].map(i => i % width);
+    const width = this.width, rows = [a, b].map(i => Math.floor(i / width)), cols = [a, b].map(i => i % width);
     const out = [];
     for (let r = Math.min(...rows); r <= Math.max(...rows); r++)
       for (let c = Math.min(...cols); c <= Math.max(...cols); c++) out.push(r * width + c);
@@ -104,16 +112,19 @@ class Grid {
   }
 
   line(a, b) { // the cells a fast drag jumped over
-    const width = this.heads + 1, [r0, c0, r1, c1] = [Math.floor(a / width), a % width, Math.floor(b / width), b % width];
+    const width = this.width, [r0, c0, r1, c1] = [Math.floor(a / width), a % width, Math.floor(b / width), b % width];
     const n = Math.max(Math.abs(r1 - r0), Math.abs(c1 - c0), 1), out = [];
     for (let k = 0; k <= n; k++) out.push(Math.round(r0 + (r1 - r0) * k / n) * width + Math.round(c0 + (c1 - c0) * k / n));
     return out;
   }
 
   name(i) {
-    const width = this.heads + 1, layer = Math.floor(i / width), head = i % width;
+    if (this.names) return this.names[i];
+    const width = this.width, layer = Math.floor(i / width), head = i % width;
     return head === this.heads ? `MLP${layer}` : `L${layer}H${head}`;
   }
+
+  carry(column) { this.api.setTriggerValue("carried", column); }
 
   off(i) { return this.keep ? !this.picked.has(i) && (!this.isMlp(i) || this.keepMlps) : this.picked.has(i); }
 
@@ -121,7 +132,7 @@ class Grid {
 
   tell(i) {
     if (i === null) { this.says.textContent = this.bar.says() || this.hint; return; }
-    const state = this.off(i) ? (this.keep ? "not kept, off" : "off") : (this.keep && this.picked.has(i) ? "kept" : "on");
+    const state = this.names ? (this.picked.has(i) ? "patched" : "as it is") : this.off(i) ? (this.keep ? "not kept, off" : "off") : (this.keep && this.picked.has(i) ? "kept" : "on");
     const told = this.bar.told(i);
     const guess = this.guesses.has(i) ? ", an estimate" : "";
     this.says.textContent = `${this.name(i)} · ${state}` + (told ? ` · ${this.valueName} ${told}${guess}` : "");
@@ -137,7 +148,7 @@ class Grid {
     if (!this.dragging) this.tell(null);
   }
 
-  isMlp(i) { return i % (this.heads + 1) === this.heads; }
+  isMlp(i) { return !this.names && i % this.width === this.heads; }
 
   actOn(asked) { this.api.setTriggerValue("acted", asked); }
 
@@ -149,13 +160,14 @@ class Grid {
 
   show(i) {
     if (this.absent.has(i)) return;
-    const off = this.off(i), cell = this.cells[i];
+    const cell = this.cells[i], patched = this.names && this.picked.has(i), off = !this.names && this.off(i);
+    cell.classList.toggle("patched", patched ?? false);
     cell.classList.toggle("off", off);
-    cell.setAttribute("aria-checked", String(!off));
+    cell.setAttribute("aria-checked", String(this.names ? patched : !off));
   }
 
   group(which) {
-    const width = this.heads + 1, n = +which.slice(1);
+    const width = this.width, n = +which.slice(1);
     const all = this.cells.map((_, i) => i).filter(i => !this.absent.has(i) &&
       (which === "all" || (which[0] === "r" ? Math.floor(i / width) === n : i % width === n)));
     const pick = all.some(i => !this.picked.has(i));
@@ -165,9 +177,11 @@ class Grid {
 
   commit() { this.api.setStateValue("picked", [...this.picked].sort((a, b) => a - b)); }
 
-  build(layers, heads, absent) {
+  build(layers, heads, absent, columns, patches) {
+    this.width = patches ? heads : heads + 1;
     this.layers = layers; this.heads = heads; this.absent = new Set(absent); this.cells = [];
     const parts = document.createDocumentFragment();
+    this.grid.classList.toggle("patches", patches);
     for (const [name, value] of Object.entries({ layers, heads, most: MOST + "px", least: LEAST + "px" }))
       this.grid.style.setProperty("--" + name, value);
     const head = (text, group, label) => {
@@ -176,14 +190,20 @@ class Grid {
       b.title = label; b.setAttribute("aria-label", label);
       parts.append(b);
     };
-    head("all", "all", "Switch everything");
-    for (let h = 0; h < heads; h++) head(h, "c" + h, `Switch head ${h} of every layer`);
-    head("M", "c" + heads, "Switch every MLP");
+    const longest = Math.max(1, ...(columns ?? []).flatMap(c => [c.clean.length, c.corrupted.length]));
+    this.grid.style.setProperty("--strip", `${Math.min(96, 10 + 7.5 * longest)}px`);
+    const switched = patches ? "Patch" : "Switch";
+    for (const strip of columns ? ["clean", "corrupted"] : []) this.strip(parts, strip, columns);
+    if (!columns) {
+      head("all", "all", `${switched} everything`);
+      for (let h = 0; h < heads; h++) head(h, "c" + h, `${switched} head ${h} of every layer`);
+    }
+    if (!patches) head("M", "c" + heads, "Switch every MLP");
     for (let l = 0; l < layers; l++) {
-      head("L" + l, "r" + l, `Switch layer ${l}`);
-      for (let h = 0; h <= heads; h++) {
+      head("L" + l, "r" + l, `${switched} layer ${l}`);
+      for (let h = 0; h < this.width; h++) {
         const cell = document.createElement("div");
-        cell.className = h === heads ? "cell mlp" : "cell";
+        cell.className = h === heads ? "cell mlp" : "cell"; // of patches there is none
         const i = this.cells.length;
         if (this.absent.has(i)) {
           cell.classList.add("absent");
@@ -201,6 +221,21 @@ class Grid {
     this.grid.replaceChildren(parts);
   }
 
+  strip(parts, strip, columns) { // a prompt's tokens, one a column
+    const name = document.createElement("span");
+    name.className = `head strip ${strip} named`;
+    name.textContent = strip;
+    parts.append(name);
+    columns.forEach((column, at) => {
+      const b = document.createElement("button"), differs = column.clean !== column.corrupted;
+      b.type = "button"; b.className = `head column strip ${strip}` + (differs ? " differs" : "");
+      b.textContent = column[strip]; b.dataset.carry = at; b.dataset.strip = strip;
+      b.title = `${strip}, position ${column.position}: ${column[strip]}${differs ? "; the prompts differ here" : ""}. ` +
+        "Click, or drag onto the other prompt: patch what enters layer 0 here";
+      parts.append(b);
+    });
+  }
+
   chip([site, label]) {
     const chip = document.createElement("span");
     chip.className = "chip";
@@ -216,9 +251,10 @@ class Grid {
     this.api = api;
     this.hint = d.hint;
     this.valueName = d.value_name;
-    const rebuilt = this.layers !== d.layers || this.heads !== d.heads || this.lacking !== String(d.absent);
-    this.lacking = String(d.absent);
-    if (rebuilt) this.build(d.layers, d.heads, d.absent);
+    const shape = JSON.stringify([d.layers, d.heads, d.absent, d.columns, !!d.names]), rebuilt = this.shape !== shape;
+    this.shape = shape;
+    this.names = d.names;
+    if (rebuilt) this.build(d.layers, d.heads, d.absent, d.columns, !!d.names);
     const verb = d.verb + d.mlps;
     const fresh = rebuilt || this.rev !== d.rev || this.verb !== verb;
     this.keep = d.verb === "keep"; this.keepMlps = d.mlps; this.verb = verb;
@@ -242,7 +278,7 @@ class Grid {
     this.cells.forEach((cell, i) => cell.classList.toggle("guess", this.guesses.has(i)));
     this.legend.hidden = !this.guesses.size;
     this.legend.lastElementChild.textContent = `${known.length - this.guesses.size} of ${known.length} exact; hatched: an estimate`;
-    this.bar.update(d.values, d.orders, d.marked);
+    this.bar.update(d.values, d.orders, d.marked, d.acts);
   }
 }
 

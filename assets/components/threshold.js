@@ -11,7 +11,7 @@ const ORDERS = { // which numbers come first: the greatest of `by`, of those tha
   least: { says: "least", by: v => -v, counts: () => true },
 };
 const TOPS = [5, 10, 20];
-const ACTS = { off: "Switch off", keep: "Keep only", circuit: "Make a circuit" };
+const ACTS = { patch: "Patch", off: "Switch off", keep: "Keep only", circuit: "Make a circuit" };
 
 // Ranks of the numbers that count, best first, as [cell, number, rank]: 1 is best, equal ones share
 // theirs.
@@ -134,13 +134,16 @@ class Threshold {
     const mlps = this.withMlps();
     const titles = { off: "Switch off what is outlined; the rest stays as it is",
       keep: mlps ? "Switch off every head and MLP but those outlined" : "Switch off every head but those outlined; MLPs stay on",
+      patch: "Patch all that is outlined, in every view",
       circuit: mlps ? "Open what is outlined as a circuit" : "Open what is outlined as a circuit that keeps all MLPs" };
     for (const [act, title] of Object.entries(titles)) this.place.querySelector(`[data-act=${act}]`).title = title;
   }
 
   // numbers: one a cell or null; orders: which may come first, the first of them by itself; marked:
-  // the cells ticked in a table beside, which take the bar's place until it is moved.
-  update(numbers, orders, marked) {
+  // the cells ticked in a table beside, which take the bar's place until it is moved; acts: what
+  // can be done with what is outlined.
+  update(numbers, orders, marked, acts = ["off", "keep", "circuit"]) {
+    for (const b of this.place.querySelectorAll("[data-act]")) b.hidden = !acts.includes(b.dataset.act);
     this.place.hidden = !numbers;
     this.numbers = numbers ?? [];
     if (String(orders) !== this.orders) {

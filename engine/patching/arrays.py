@@ -14,6 +14,7 @@ from ..scoring.metrics import STORED
 from ..scoring.prompts import Prompt
 from ..scoring.scorer import Target
 from ..scoring.waves import Cell, Wave
+from ..text.shown import token_text
 from .places import HEAD_PLACES
 from .plan import Plan
 from .results import PatchResult
@@ -47,9 +48,7 @@ class PatchArrays:
         self._has_diff = any(prompt.target.distractor is not None for prompt in prompts)
         clean = [p.target for p in prompts] if plan.direction == "noise" else list(donors)
         corrupted = list(donors) if plan.direction == "noise" else [p.target for p in prompts]
-        self._pieces = tuple(
-            tuple(target.prompt.pieces for target in targets) for targets in (clean, corrupted)
-        )
+        self._tokens = tuple(tuple(map(_tokens, targets)) for targets in (clean, corrupted))
         ids = zip(clean, corrupted, strict=True)
         self._ids = tuple((one.prompt.ids, other.prompt.ids) for one, other in ids)
         self._where = [prompt.positions for prompt in prompts]
@@ -134,11 +133,16 @@ class PatchArrays:
             layers=self._plan.layers,
             unlike=np.asarray(self._unlike.any(0)),
             ids=self._ids,
-            clean_pieces=self._pieces[0],
-            corrupted_pieces=self._pieces[1],
+            clean_tokens=self._tokens[0],
+            corrupted_tokens=self._tokens[1],
             notes=self._notes,
             estimate=None if self._estimate is None else self._estimate.copy(),
             progress=progress,
             seconds=pace.seconds,
             seconds_left=0.0 if progress >= 1 else pace.seconds_left,
         )
+
+
+def _tokens(target: Target) -> tuple[str, ...]:
+    """A prompt's tokens as people read them."""
+    return tuple(map(token_text, target.prompt.texts, target.prompt.pieces))

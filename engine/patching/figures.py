@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float
 
 from ..showing.heatmap import cell_heatmap, colour_bar, colours, signs
 from ..showing.palette import PALETTE
-from ..showing.writing import visible
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -80,5 +79,5 @@ def patch_figure(
 
 def _label(position: int, clean: str, corrupted: str) -> str:
     """A position with its tokens."""
-    clean, corrupted = escape(visible(clean)), escape(visible(corrupted))
+    clean, corrupted = escape(clean), escape(corrupted)
     return f"{position} {clean}" if clean == corrupted else f"{position} {clean} → {corrupted}"

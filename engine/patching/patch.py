@@ -28,8 +28,10 @@ from ..experiment.question import Question
 from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
+from ..passes import forward
 from ..passes.growing import Base, base, base_cost, grown_cost
 from ..passes.pace import Pace
+from ..passes.references import reference_texts
 from ..scoring.prompts import Prompt, read_prompts
 from ..scoring.scorer import Scorer, Target, score_cost, target_of
 from ..scoring.waves import Wave, batches, run_waves
@@ -146,7 +148,7 @@ def _steps(
     layers, point = layers_with(model, asked.place), point_of(asked.place)
     wanted = {(point, layer) for layer in layers}
     plan = Plan(asked.e, asked.every_pair, asked.place, asked.direction, asked.per_position, layers)
-    _check_corrupted(each)
+    _check_corrupted(model, each)
     into, of = each, [exchanged(e) for e in each]
     if asked.direction == "denoise":
         into, of = of, into
@@ -224,8 +226,11 @@ def _total(
     return total
 
 
-def _check_corrupted(each: Sequence[Experiment]) -> None:
+def _check_corrupted(model: Model, each: Sequence[Experiment]) -> None:
+    """Refuse a pair of which the two prompts are no twins."""
     for e in each:
+        tokens = model.tokenizer.encode(e.prompt, e.prepend_bos)
+        forward.check_ids(model, tokens.ids)
         if not e.corrupted:
             raise ExperimentError(
                 f"“{e.prompt[:60]}” has no corrupted prompt, and patching is between the two. Give "
@@ -236,6 +241,7 @@ def _check_corrupted(each: Sequence[Experiment]) -> None:
                 f"The corrupted prompt is the prompt, “{e.prompt[:60]}”: both runs are the same, "
                 "so there is nothing to patch."
             )
+        reference_texts(model, e, Kind.RESAMPLE, tokens)  # says how long each is
 
 
 def _check_alike(e: Experiment, one: Target, other: Target) -> None:

@@ -47,8 +47,8 @@ class PatchResult:
     patched and the one it is patched from; divergences are from the base. `positions`: those of the
     position axis, None without it. `layers`: those that have the place. `unlike` [pos layer
     head_index]: where the two runs hold different values, in any prompt; elsewhere patching changes
-    nothing. `ids`: of each pair the clean and the corrupted prompt's; `clean_pieces` and
-    `corrupted_pieces` [prompt pos]: their tokens. `estimate` [prompt pos layer head_index]: the
+    nothing. `ids`: of each pair the clean and the corrupted prompt's; `clean_tokens` and
+    `corrupted_tokens` [prompt pos]: their tokens. `estimate` [prompt pos layer head_index]: the
     first-order estimate of the change of `metric`. `progress`: 0 to 1. `seconds`, and
     `seconds_left` if it goes on like this.
 
@@ -67,8 +67,8 @@ class PatchResult:
     layers: tuple[int, ...]
     unlike: Bool[np.ndarray, "pos layer head_index"]
     ids: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
-    clean_pieces: tuple[tuple[str, ...], ...]
-    corrupted_pieces: tuple[tuple[str, ...], ...]
+    clean_tokens: tuple[tuple[str, ...], ...]
+    corrupted_tokens: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
     estimate: Float[np.ndarray, "prompt pos layer head_index"] | None
     progress: float
@@ -205,7 +205,8 @@ class PatchResult:
     def sense(self, aspect: str) -> tuple[bool, bool]:
         """Whether the numbers lie on both sides of 0, and whether the less is the better there:
         red is always the worse for the answer."""
-        return aspect != "spread", aspect not in ("spread", "change") and self.direction == "noise"
+        down = self.run("donor") < self.run("base")
+        return aspect != "spread", down and aspect not in ("spread", "change")
 
     def figure(self, aspect: str = "share", position: int | None = None) -> go.Figure:
         """Layers down, and across the positions, each with its clean and corrupted token, or the
@@ -225,11 +226,11 @@ class PatchResult:
         """The positions patched, each with its clean and corrupted token; empty where pairs have
         others."""
 
-        def at(p: int, pieces: tuple[tuple[str, ...], ...]) -> str:
-            here = {one[p] if p < len(one) else "" for one in pieces}
+        def at(p: int, tokens: tuple[tuple[str, ...], ...]) -> str:
+            here = {one[p] if p < len(one) else "" for one in tokens}
             return here.pop() if len(here) == 1 else ""
 
-        both = self.clean_pieces, self.corrupted_pieces
+        both = self.clean_tokens, self.corrupted_tokens
         return [(p, at(p, both[0]), at(p, both[1])) for p in self.positions or ()]
 
     def table(self, by: str | None = None, most: int | None = None) -> Rows:

@@ -80,10 +80,17 @@ def _numbered(key: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def head_grid(
-    data: dict[str, Any], *, key: str, on_picked: Callable, on_removed: Callable, on_acted: Callable
+    data: dict[str, Any],
+    *,
+    key: str,
+    on_picked: Callable,
+    on_removed: Callable,
+    on_acted: Callable,
+    on_carried: Callable = lambda: None,
 ) -> None:
-    """Switches for every head and MLP; `picked` (cells), `removed` (a site) and `acted` (what is
-    asked of the cells outlined) are in its state."""
+    """Switches for every head and MLP, or patches; `picked` (cells), `removed` (a site), `acted`
+    (what is asked of the cells outlined) and `carried` (the column of a token dragged from one
+    prompt to the other) are in its state."""
     _head_grid(
         key=key,
         data=_numbered(key, data),
@@ -91,6 +98,7 @@ def head_grid(
         on_picked_change=on_picked,
         on_removed_change=on_removed,
         on_acted_change=on_acted,
+        on_carried_change=on_carried,
     )
 
 

@@ -7,11 +7,10 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-import engine
 from pages._parts.figure import python_of
 
 Rows = list[dict[str, object]]
-AnySite = TypeVar("AnySite", bound=engine.Site)
+T = TypeVar("T")
 
 
 def table(rows: Rows, name: str, python: str, *, shown: Rows) -> None:
@@ -28,12 +27,12 @@ def table_of_sites(rows: Rows | dict[str, Any], key: str, **look: Any) -> None:
     )
 
 
-def ticked(key: str, sites: Sequence[AnySite]) -> list[AnySite]:
-    """The sites of the rows that are ticked in the table of that key, of `sites` one a row; also
-    before it is drawn."""
+def ticked(key: str, of: Sequence[T]) -> list[T]:
+    """What the rows that are ticked in the table of that key are `of`, one a row; also before it is
+    drawn."""
     kept = st.session_state.get(key)
     rows = kept["selection"]["rows"] if kept else ()
-    return list(dict.fromkeys(sites[row] for row in rows if row < len(sites)))
+    return list(dict.fromkeys(of[row] for row in rows if row < len(of)))
 
 
 def downloads(rows: Rows, name: str, python: str) -> None:

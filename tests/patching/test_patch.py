@@ -263,7 +263,7 @@ def test_it_is_stopped_and_gone_on_with_to_the_same_end(monkeypatch: pytest.Monk
     [
         ({"corrupted": ""}, "has no corrupted prompt"),
         ({"corrupted": "1 2 3 4"}, "both runs are the same"),
-        ({"corrupted": "9 7 1"}, "3 tokens long and the prompt 4|4 tokens long and the prompt 3"),
+        ({"corrupted": "9 7 1"}, "“9 7 1” is 3 tokens long and the prompt 4"),
         ({"answer": ""}, "has no answer"),
         ({"ablations": "0.1"}, r"take its `\.clean`"),
         ({"changes": "zero m1"}, r"take its `\.clean`"),

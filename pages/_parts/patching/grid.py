@@ -1,0 +1,196 @@
+"""The grid of patches: layers down, and across the two prompts' tokens, or the heads; what a click,
+a drag and the bar do with its cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+import engine
+from pages._parts import components, state
+from pages._parts.patching.fields import WAY
+from pages._parts.switches import act_on, open_circuit
+
+_GRID = "patch_grid"
+_HINT = {
+    "noise": "Click cells: each is patched in every view. Drag a token onto the other prompt.",
+    "denoise": "Click cells: the prompts change places, and each is patched in every view.",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the grid: its layer and head (0 for places of a layer), and the position patched,
+    None for all of the experiment's."""
+
+    layer: int
+    head: int
+    position: int | None
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What the grid shows, cell by cell, row by row: `columns` across, with their tokens where they
+    are positions; a number each, NaN where there is none, and whether it is an estimate."""
+
+    each: tuple[Cell, ...]
+    columns: tuple[dict[str, Any], ...] | None
+    n_columns: int
+    values: np.ndarray
+    guesses: tuple[int, ...]
+
+    def index(self, layer: int, head: int, position: int | None) -> int | None:
+        """Which of the cells that is, where it is one."""
+        wanted = Cell(layer, head, position)
+        return self.each.index(wanted) if wanted in self.each else None
+
+
+def aspect_of(result: engine.PatchResult) -> str:
+    """What is shown: what is chosen, or, where that is not there, the share."""
+    aspect = str(st.session_state["patch_shows"])
+    return "share" if aspect == "estimate" and result.estimate is None else aspect
+
+
+def cells_of(result: engine.PatchResult, n_layers: int) -> Cells:
+    """The cells of a patching; of heads position by position, each head's where its change is
+    furthest from 0. Where nothing is exact yet, the estimate."""
+    aspect = aspect_of(result)
+    values, exact = result.shown(aspect), result.exact & (aspect != "estimate")
+    if aspect == "share" and result.estimate is not None:
+        values = np.where(np.isfinite(values) & exact, values, result.shown("estimate"))
+    n_pos, _, n_heads = values.shape
+    of_heads = result.place in engine.HEAD_PLACES
+    positions = result.positions
+    if of_heads:
+        best = np.nan_to_num(np.abs(result.shown("change")), nan=-1.0).argmax(0)
+        at = [(int(best[i, h]), i, h) for i in range(n_layers) for h in range(n_heads)]
+    else:
+        at = [(k, i, 0) for i in range(n_layers) for k in range(n_pos)]
+    each = tuple(Cell(i, h, None if positions is None else positions[k]) for k, i, h in at)
+    shown = np.array([values[one] for one in at])
+    guesses = tuple(n for n, one in enumerate(at) if np.isfinite(shown[n]) and not exact[one])
+    columns = None if of_heads else tuple(_columns(result))
+    return Cells(each, columns, n_heads if of_heads else n_pos, shown, guesses)
+
+
+def _columns(result: engine.PatchResult) -> list[dict[str, Any]]:
+    return [
+        {
+            "position": position,
+            "clean": clean or "·",
+            "corrupted": other or "·",
+        }
+        for position, clean, other in result.columns()
+    ]
+
+
+def patch_grid(
+    e: engine.Experiment,
+    result: engine.PatchResult,
+    shape: engine.Shape,
+    marked: list[int],
+) -> None:
+    """Draw the cells. `e`: the experiment on the page, whose changes the cells that are patched
+    are; `marked`: the cells of a table's ticked rows."""
+    open_circuit()
+    ss, cells = st.session_state, cells_of(result, shape.n_layers)
+    there = [i for i, cell in enumerate(cells.each) if cell.layer in result.layers]
+    picked = sorted(i for i in there if _change(result, cells.each[i]) in _made(e, result))
+    if picked != ss.get("_patches_told"):
+        ss["_patches_rev"] = ss.get("_patches_rev", 0) + 1
+        ss["_patches_told"] = picked
+    of_heads = cells.columns is None
+    aspect = aspect_of(result)
+    signed, less = result.sense(aspect)
+    look = engine.SiteGrid(cells.values[None], np.full(1, np.nan), "", signed, less)
+    acts = ["patch", "off", "circuit"] if result.place == "z" else ["patch"]
+    components.head_grid(
+        {
+            "layers": shape.n_layers,
+            "heads": cells.n_columns,
+            "columns": cells.columns,
+            "names": [_name(result, cell) for cell in cells.each],
+            "acts": acts if of_heads else ["patch"],
+            "absent": [i for i in range(len(cells.each)) if i not in there],
+            "picked": picked,
+            "rev": ss["_patches_rev"],
+            "verb": "ablate",
+            "mlps": False,
+            "values": [None if np.isnan(v) else float(v) for v in cells.values],
+            "value_name": result.name(aspect).replace("\n", ", "),
+            "orders": list(look.orders),
+            "guesses": list(cells.guesses),
+            "marked": marked,
+            "colours": {**look.colours, "zero": ""},
+            "chips": [],
+            "hint": _HINT[str(ss[WAY.name])],
+        },
+        key=_GRID,
+        on_picked=lambda: _on_picked(result, cells),
+        on_removed=lambda: None,
+        on_acted=lambda: _on_acted(result, cells, shape),
+        on_carried=lambda: _on_carried(result),
+    )
+
+
+def _name(result: engine.PatchResult, cell: Cell) -> str:
+    change = _change(result, cell)
+    where = "" if str(change.positions) == "all" else f" @{change.positions}"
+    return f"{change.sites}{where}"
+
+
+def _change(result: engine.PatchResult, cell: Cell) -> engine.Change:
+    return result.change_of(cell.layer, cell.position, cell.head)
+
+
+def _made(e: engine.Experiment, result: engine.PatchResult) -> set[engine.Change]:
+    """The patches made: changes of an experiment whose corrupted prompt is what is patched from."""
+    return set(e.changes) if result.direction == "noise" else set()
+
+
+def _on_picked(result: engine.PatchResult, cells: Cells) -> None:
+    ss = st.session_state
+    given = {i for i in ss[_GRID]["picked"] or () if isinstance(i, int) and i < len(cells.each)}
+    before = set(ss.get("_patches_told", ()))
+    patches = {i: _change(result, cells.each[i]) for i in given | before}
+    gone = {patches[i] for i in before - given}
+    patch(result, [patches[i] for i in sorted(given - before)], gone)
+    ss["_patches_told"] = sorted(given)
+
+
+def _on_acted(result: engine.PatchResult, cells: Cells, shape: engine.Shape) -> None:
+    asked = st.session_state[_GRID]["acted"]
+    if not isinstance(asked, dict):
+        return
+    named = asked.get("cells") if isinstance(asked.get("cells"), list) else ()
+    some = [cells.each[i] for i in named or () if isinstance(i, int) and i < len(cells.each)]
+    if asked.get("what") == "patch":
+        patch(result, [_change(result, cell) for cell in some])
+    elif result.place == "z":
+        act_on([engine.Head(c.layer, c.head) for c in some], asked, result.grid(), shape)
+
+
+def _on_carried(result: engine.PatchResult) -> None:
+    """A token was carried from one prompt to the other: what enters layer 0 there is patched."""
+    column = st.session_state[_GRID]["carried"]
+    if isinstance(column, int) and result.positions and 0 <= column < len(result.positions):
+        where = engine.Positions.parse(result.positions[column])
+        patch(result, [engine.Change("r0", "resample", where)])
+
+
+def patch(
+    result: engine.PatchResult,
+    new: list[engine.Change],
+    gone: set[engine.Change] | frozenset[engine.Change] = frozenset(),
+) -> None:
+    """Make patches changes of the experiment, and undo those that are `gone`; in a callback. Of
+    denoising the prompts change places first: what is patched is always the experiment's prompt."""
+    ss, e = st.session_state, state.read().experiment
+    if result.direction == "denoise":
+        state.turn_into(e, replace(e, prompt=e.corrupted, corrupted=e.prompt))
+        ss[WAY.name] = "noise"
+    kept = [change for change in e.changes if change not in gone]
+    state.set_changes([*kept, *(change for change in new if change not in kept)])
