@@ -2,4 +2,4 @@
 
 from pages._parts.page import Page
 
-PAGE = Page("Patching", ":material/swap_horiz:", place=55)
+PAGE = Page("Patching", ":material/swap_horiz:", place=52)
