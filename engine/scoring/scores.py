@@ -6,7 +6,8 @@ every function here takes those logits, one tensor [pos d_vocab] a text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..experiment.results import Score
-from ..passes import ordering
+from ..model.model import Model
+from ..passes import forward, ordering
 from ..passes.forward import Row
 from ..passes.hooks import Edit
 from .answers import Answers
@@ -81,3 +83,27 @@ def logit_diff(answers: Answers, answer: Score | None, distractor: Score | None)
     if answer is None or distractor is None or not is_decided(answers):
         return None
     return answer.logit - distractor.logit
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One run of one prompt: what is asked after it, and the edits of each of its texts."""
+
+    answers: Answers
+    edits: Sequence[tuple[Edit, ...]]
+
+
+def scored(model: Model, lines: Sequence[Line]) -> Iterator[tuple[Score, float]]:
+    """Run lines that have an answer, all in one pass: how each's answer fares, and its logit
+    difference, NaN where no single token tells answer and distractor apart."""
+    rows = [rows_of(line.answers, line.edits) for line in lines]
+    results = iter(forward.run(model, [row for some in rows for row in some]))
+    for line, some in zip(lines, rows, strict=True):
+        logits = [next(results).logits for _ in some]
+        answer, distractor = (
+            score(line.answers, ids, logits) if ids else None
+            for ids in (line.answers.answer, line.answers.distractor)
+        )
+        assert answer is not None
+        diff = logit_diff(line.answers, answer, distractor)
+        yield answer, np.nan if diff is None else diff

@@ -77,7 +77,7 @@ def with_twin(
     text = draft.write(draft.terms)
     key = (text, draft.answer, draft.distractor)
     if key not in known:
-        known[key] = _clean(tokenizer, draft, text)
+        known[key] = clean_half(tokenizer, *key)
     clean = known[key]
     if clean is None:
         return None
@@ -91,34 +91,31 @@ def with_twin(
     return Drawn(pair, len(prompt), (clean.places, clean.decided))
 
 
-def _clean(tokenizer: Tokenizer, draft: Draft, text: str) -> Clean | None:
+def clean_half(tokenizer: Tokenizer, text: str, answer: str, distractor: str) -> Clean | None:
     """The clean half of a pair; None where no token decides, or some character is not there."""
-    prompt = tokenizer.encode(text)
-    (answer, moved), (distractor, moves) = (
-        tokenizer.in_place(prompt, text) for text in (draft.answer, draft.distractor)
-    )
-    decided = next(
-        (i for i, (a, d) in enumerate(zip(answer, distractor, strict=False)) if a != d), None
-    )
+    prompt, texts = tokenizer.encode(text), (answer, distractor)
+    (ids, moved), (others, moves) = (tokenizer.in_place(prompt, one) for one in texts)
+    decided = next((i for i, (a, d) in enumerate(zip(ids, others, strict=False)) if a != d), None)
     if decided is None or moved or moves:
         return None
-    texts = ((answer, draft.answer), (distractor, draft.distractor))
-    if not all(tokenizer.writes(prompt, ids, text) for ids, text in texts):
+    if not all(map(tokenizer.writes, (prompt, prompt), (ids, others), texts)):
         return None  # characters this vocabulary does not have
-    shared = _shared(tokenizer, prompt, draft, answer[:decided])
+    shared = _shared(tokenizer, prompt, texts, ids[:decided])
     if shared:
         prompt, decided = tokenizer.encode(prompt.text + shared), 0
     return Clean(prompt, shared, decided, _places(prompt))
 
 
-def _shared(tokenizer: Tokenizer, prompt: Tokens, draft: Draft, ids: tuple[int, ...]) -> str:
+def _shared(
+    tokenizer: Tokenizer, prompt: Tokens, texts: tuple[str, str], ids: tuple[int, ...]
+) -> str:
     """What answer and distractor both begin with, where it can stand at the prompt's end and leave
     every token as it was; else nothing."""
     text = "".join(tokenizer.texts(ids, prompt.ids))
     whole = tokenizer.encode(prompt.text + text)
     if whole.ids != prompt.ids + ids:
         return ""
-    for one in (draft.answer, draft.distractor):
+    for one in texts:
         if not one.startswith(text):
             return ""
         before, _ = tokenizer.in_place(prompt, one)

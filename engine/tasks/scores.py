@@ -16,12 +16,11 @@ from ..experiment.question import Question
 from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
-from ..passes import forward
 from ..passes.hooks import Edit
 from ..passes.prepare import Prepared, prepare
 from ..registry import as_name
 from ..scoring.answers import Answers, answers_of
-from ..scoring.scores import logit_diff, rows_of, score, texts_of
+from ..scoring.scores import Line, scored, texts_of
 from .pairs import Task, as_task, asked_of
 from .results import PairScores, TaskScore
 
@@ -99,35 +98,28 @@ def scores(model: Model, task: Task, runs: Sequence[Experiment]) -> Steps[list[P
     logit_diffs = np.full((len(runs), len(task.pairs)), np.nan)
     probs = np.zeros((len(runs), len(task.pairs)))
     ranks = np.zeros((len(runs), len(task.pairs)), np.int64)
-    waiting: list[_Line] = []
+    waiting: list[Line] = []
+    places: list[tuple[int, int]] = []
     held = 0
     for p, pair in enumerate(task.pairs):
         answers = _question(model, task, p, asked_of(runs[0], pair))
         for r, e in enumerate(runs):
             one = asked_of(e, pair, task.references)
             edits = yield from _edits(model, task, (p, r), one, answers, sharing)
-            waiting.append(_Line((r, p), answers, edits))
+            waiting.append(Line(answers, edits))
+            places.append((r, p))
             held += sum(map(len, texts_of(answers)))
             last = p + 1 == len(task.pairs) and r + 1 == len(runs)
             if held < _TOKENS_A_STEP and not last:
                 continue
-            for at, diff, prob, rank in _run(model, waiting):
-                logit_diffs[at], probs[at], ranks[at] = diff, prob, rank
-            waiting, held = [], 0
+            for at, (answer, diff) in zip(places, scored(model, waiting), strict=True):
+                logit_diffs[at], probs[at], ranks[at] = diff, answer.prob, answer.rank
+            waiting, places, held = [], [], 0
             yield (p * len(runs) + r + 1) / (len(runs) * len(task.pairs))
     return [
         PairScores(diff, prob, rank)
         for diff, prob, rank in zip(logit_diffs, probs, ranks, strict=True)
     ]
-
-
-@dataclass
-class _Line:
-    """One run of one pair, `at` these: what is asked, and the edits of each of its texts."""
-
-    at: tuple[int, int]
-    answers: Answers
-    edits: list[tuple[Edit, ...]]
 
 
 def _question(model: Model, task: Task, p: int, e: Experiment) -> Answers:
@@ -173,21 +165,6 @@ def _named(task: Task, p: int, e: Experiment) -> Iterator[None]:
         raise type(wrong)(
             f"Pair {p + 1} of “{task.name[:60]}”, “{e.prompt[:60]}”: {wrong}"
         ) from wrong
-
-
-def _run(model: Model, lines: list[_Line]) -> Iterator[tuple[tuple[int, int], float, float, int]]:
-    """Logit difference, probability and rank of each line."""
-    rows = [rows_of(line.answers, line.edits) for line in lines]
-    results = iter(forward.run(model, [row for some in rows for row in some]))
-    for line, some in zip(lines, rows, strict=True):
-        logits = [next(results).logits for _ in some]
-        answer, distractor = (
-            score(line.answers, ids, logits) if ids else None
-            for ids in (line.answers.answer, line.answers.distractor)
-        )
-        assert answer is not None
-        diff = logit_diff(line.answers, answer, distractor)
-        yield line.at, np.nan if diff is None else diff, answer.prob, answer.rank
 
 
 def late_notes(model: Model, each: Sequence[Experiment], methods: Sequence[Method]) -> list[str]:
