@@ -16,6 +16,7 @@ from .errors import (
     ExperimentError,
     LinkError,
     ModelError,
+    NoSequence,
     SiteError,
     TokenError,
 )
@@ -58,6 +59,8 @@ from .generation.runs import (
 from .heads.attention import attention, attention_overview
 from .heads.results import Attention, AttentionOverview, AttentionRun, HeadScores, Thumbnails
 from .heads.scores import ROLE_SHARE, SCORES, head_roles, head_scores
+from .lengths.lengths import ScoreLengths, score_lengths
+from .lengths.results import LENGTH_METRICS, LengthRun, LengthScores
 from .lens.figures import MEASURES, TRACES
 from .lens.logit_lens import STREAMS, logit_lens
 from .lens.results import Lens
@@ -113,8 +116,8 @@ from .tokenizers.twins import twins
 from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
-    "ASPECTS", "DIRECTIONS", "HEAD_PLACES", "MEASURES", "METRICS", "METRIC_NAMES", "MLP",
-    "MOST_NODES", "ON_DARK", "PALETTE", "PATCH_ASPECTS", "PATCH_DIRECTIONS", "PATCH_PLACES",
+    "ASPECTS", "DIRECTIONS", "HEAD_PLACES", "LENGTH_METRICS", "MEASURES", "METRICS", "METRIC_NAMES",
+    "MLP", "MOST_NODES", "ON_DARK", "PALETTE", "PATCH_ASPECTS", "PATCH_DIRECTIONS", "PATCH_PLACES",
     "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "TRACES",
     "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore",
     "Attention", "AttentionOverview", "AttentionRun", "Cancelled", "Candidate", "Certificate",
@@ -122,22 +125,23 @@ __all__ = [
     "DrawTask", "Edge", "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate",
     "Evaluation", "Example", "Experiment", "ExperimentError", "Generate", "GenerateMany",
     "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined",
-    "Kind", "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method",
-    "ModelError", "ModelInfo", "Neuron", "NextToken", "Node", "NumberLengths", "Overlap",
-    "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix",
-    "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers", "RankedAnswer",
-    "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score", "ScoreTask",
-    "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "Step", "StepRun",
-    "Stream", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenView",
-    "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Weights", "Work", "ablations",
-    "activations", "attention", "attention_overview", "begin", "certificate", "changes",
-    "circuit_left", "compare_sentencepiece", "compare_tokenizers", "discover", "evaluate",
-    "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_roles",
-    "head_scores", "load", "logit_lens", "models", "next_token", "number_lengths", "overlap",
-    "overlaps", "pair_families", "parse_sites", "patch", "path_matrix", "path_patch", "percent",
-    "points", "print_receivers", "print_sites", "prune_edges", "random_controls", "rank_answers",
-    "read_circuits", "read_csv", "read_examples", "read_task", "release", "remedies",
-    "resolve_sites", "score_task", "search_path", "shelf", "signed", "sweep", "task",
-    "task_families", "token_text", "token_view", "token_views", "tokenize", "twins", "visible",
-    "weight", "weights", "would_change", "write_circuits", "write_task",
+    "Kind", "LengthRun", "LengthScores", "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow",
+    "MapPaths", "Method", "ModelError", "ModelInfo", "Neuron", "NextToken", "NoSequence", "Node",
+    "NumberLengths", "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths",
+    "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers",
+    "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score",
+    "ScoreLengths", "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError",
+    "SiteGrid", "Step", "StepRun", "Stream", "Sweep", "SweepResult", "Task", "TaskScore",
+    "Thumbnails", "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin",
+    "Twins", "Weights", "Work", "ablations", "activations", "attention", "attention_overview",
+    "begin", "certificate", "changes", "circuit_left", "compare_sentencepiece",
+    "compare_tokenizers", "discover", "evaluate", "examples", "fold_sites", "fresh_task",
+    "generate", "generate_many", "head_roles", "head_scores", "load", "logit_lens", "models",
+    "next_token", "number_lengths", "overlap", "overlaps", "pair_families", "parse_sites", "patch",
+    "path_matrix", "path_patch", "percent", "points", "print_receivers", "print_sites",
+    "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples",
+    "read_task", "release", "remedies", "resolve_sites", "score_lengths", "score_task",
+    "search_path", "shelf", "signed", "sweep", "task", "task_families", "token_text", "token_view",
+    "token_views", "tokenize", "twins", "visible", "weight", "weights", "would_change",
+    "write_circuits", "write_task",
 ]  # fmt: skip

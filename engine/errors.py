@@ -29,5 +29,9 @@ class EmptyPrompt(TokenError):
     """A prompt without any token: nothing is asked yet."""
 
 
+class NoSequence(EngineError):
+    """A prompt without a sequence of terms that could be shown one by one."""
+
+
 class Cancelled(EngineError):
     """Work that was called off, or replaced by a newer request from the same view."""

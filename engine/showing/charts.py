@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 TOLD = "%{customdata}<extra></extra>"
@@ -21,7 +22,9 @@ def chart_layout(width: int | None, height: int, left: int = 60, **more: Any) ->
     }
 
 
-def line(x: list[int], y: list[float] | list[int], hover: list[str], **more: Any) -> dict[str, Any]:
+def line(
+    x: Sequence[float], y: Sequence[float], hover: Sequence[str], **more: Any
+) -> dict[str, Any]:
     """The trace of a line with a dot at each number."""
     return {
         "x": x,
