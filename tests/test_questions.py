@@ -28,6 +28,8 @@ QUESTIONS: list[Question[Any, Any]] = [
     engine.Sweep(E, TASK.pairs, per_position=True, estimate=True, at="answer"),
     engine.Patch(E.clean),
     engine.Patch(E.clean, TASK.pairs, "k", "noise", per_position=True, estimate=True),
+    engine.ScoreLengths(E),
+    engine.ScoreLengths(E.clean, TASK.pairs),
     engine.Discover(SEARCH),
     engine.Discover(SEARCH, controls=3, seed=2, fresh=TASK, save="12"),
     engine.Evaluate(CIRCUIT, TASK, 5, 1, layer_matched=False, references=("1 2", "3"), model="x"),
@@ -99,6 +101,7 @@ def test_only_what_differs_from_the_defaults_is_written() -> None:
         '{"asks": "path_matrix", "e": {}, "members": "zz"}',
         '{"asks": "generate", "e": {}, "switches": [[1]]}',
         '{"asks": "evaluate", "circuit": {}, "task": {}}',
+        '{"asks": "score_lengths", "e": {}, "pairs": []}',
     ],
 )  # fmt: skip
 def test_json_that_is_no_question_is_refused_in_a_sentence(text: str) -> None:

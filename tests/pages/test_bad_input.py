@@ -131,6 +131,7 @@ CLEAN: dict[str, tuple[str, dict[str, Any]]] = {
     "generate, answers": ("figure", {"generate": "answers"}),
     "generate, many": ("figure", {"generate": "many", "n_prompts": "2"}),
     "sweep": ("", {}),
+    "length": ("figure", {}),
     "circuits": ("", {"do": "evaluate", "n_controls": "0", "members": "none"}),
 }
 """What shows the clean run on each page, by the end of its component's name; else a number."""

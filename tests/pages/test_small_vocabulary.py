@@ -9,7 +9,7 @@ from tests.conftest import real
 from tests.pages.test_explore import component, said
 from tests.test_architecture import ROOT
 
-PAGES = ("explore", "generate", "lens", "attention", "sweep", "tokenizer")
+PAGES = ("explore", "generate", "lens", "attention", "sweep", "length", "tokenizer")
 
 
 def opened(page: str, **query: str) -> AppTest:

@@ -181,6 +181,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     **{f"family {g!r}": lambda g=g: engine.task(g, M) for g in (3, None)},
     **{f"examples {g!r}": lambda g=g: engine.examples("months", g) for g in (2.5, "3")},
     **{f"sweep over {g!r}": lambda g=g: swept(g) for g in ([], [1], 5)},
+    **{f"lengths of {g!r}": lambda g=g: engine.score_lengths(E, g) for g in ([], [1], 5)},
     "threshold": lambda: engine.discover(TASK, M, threshold="0.1"),
     "a circuit that is none": lambda: engine.evaluate("0.1", TASK),
     "layers of a text": lambda: engine.Circuit("a", M, "", "0.1", "six", 8),
