@@ -75,7 +75,8 @@ def test_a_familys_mean_and_spread_are_the_engines_and_the_code_gives_them() -> 
     assert len(printed.getvalue().splitlines()) == len(rows)
     (table,) = [one.value for one in page.main.dataframe if "terms" in one.value]
     assert table["prompts"].tolist() == ["5"] * 4
-    assert list(table) == ["terms", "prompts", "clean", "± clean", "ablated", "± ablated", "change"]
+    columns = ["terms", "prompts", "clean", "± clean", "ablated", "± ablated", "change, points"]
+    assert list(table) == columns
 
 
 def test_its_choices_are_in_the_link() -> None:

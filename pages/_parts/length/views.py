@@ -108,7 +108,7 @@ def _read(result: engine.LengthScores, metric: str) -> str:
     """How the figure is read: what is asked at each length, how many prompts, sign, limits."""
     n = len(result.pairs)
     senses = {
-        "prob": "of the whole next term, 0 to 1",
+        "prob": "of the next term, 0 to 1",
         "log_prob": "nats, at most 0",
         "rank": "1, the best, on top",
         "logit_diff": "positive where the next term is ahead of the last one shown",
@@ -140,10 +140,10 @@ def _one_prompt(result: engine.LengthScores, metric: str) -> Rows:
         rows.append(
             {
                 "terms": k + 1,
-                "prompt": visible(pair.prompt).replace("␣", " "),
                 "answer": visible(pair.answer),
                 "distractor": visible(pair.distractor),
                 **_numbers(metric, values),
+                "prompt": visible(pair.prompt).replace("␣", " "),
             }
         )
     return rows
@@ -170,12 +170,16 @@ def _numbers(metric: str, values: dict[str, float]) -> dict[str, str]:
     row = {run: _number(metric, value) for run, value in values.items()}
     if "ablated" in values:
         change = values["ablated"] - values["clean"]
-        told = points(change) if metric == "prob" else f"{change:+.3f}"
-        row["change"] = "" if np.isnan(change) else told
+        told = points(change) if metric == "prob" else f"{change:+.3f}".replace("-", "−")
+        row["change, points" if metric == "prob" else "change"] = "" if np.isnan(change) else told
     return row
 
 
 def _number(metric: str, value: float) -> str:
     if np.isnan(value):
         return ""
-    return percent(value) if metric == "prob" else f"{value:.3f}".removesuffix(".000")
+    return (
+        percent(value)
+        if metric == "prob"
+        else f"{value:.3f}".removesuffix(".000").replace("-", "−")
+    )
