@@ -87,10 +87,9 @@ def score_lengths(
 
 
 def _steps(model: Model, e: Experiment, given: tuple[Pair, ...] | None) -> Steps[LengthScores]:
-    yield 0.0
     pairs = given or (Pair(e.prompt, e.corrupted, e.answer, e.distractor),)
-    sequences = _sequences(model, e, pairs)
-    each = experiments(model, e, sequences)
+    sequences = yield from _sequences(model, e, pairs)
+    each = yield from experiments(model, e, sequences)
     result = LengthArrays(e, sequences, each)
     lines: list[Line] = []
     places: list[Place] = []
@@ -107,7 +106,8 @@ def _steps(model: Model, e: Experiment, given: tuple[Pair, ...] | None) -> Steps
                     edits = [ready.edits(len(text)) for text in texts]
             except EngineError as wrong:
                 if k + 1 == len(each[i]):
-                    raise _named(wrong, each[i][k], i, len(each)) from wrong
+                    at = pairs.index(sequences[i].pair)
+                    raise _named(wrong, each[i][k], at, len(pairs)) from wrong
                 result.refuse((run, i, k), wrong)
                 continue
             lines.append(Line(answers, edits))
@@ -121,7 +121,7 @@ def _steps(model: Model, e: Experiment, given: tuple[Pair, ...] | None) -> Steps
     return result.whole(len(pairs))
 
 
-def _sequences(model: Model, e: Experiment, pairs: tuple[Pair, ...]) -> list[Sequence]:
+def _sequences(model: Model, e: Experiment, pairs: tuple[Pair, ...]) -> Steps[list[Sequence]]:
     """Of the pairs that have one. Raises: EngineError for what cannot be asked, NoSequence where
     none has."""
     result: list[Sequence] = []
@@ -135,6 +135,7 @@ def _sequences(model: Model, e: Experiment, pairs: tuple[Pair, ...]) -> list[Seq
             none.append(wrong)
         except EngineError as wrong:
             raise _named(wrong, own, i, len(pairs)) from wrong
+        yield 0.0
     if not result:
         raise none[0]
     return result

@@ -194,6 +194,9 @@ def test_of_several_pairs_the_one_refused_is_named_and_none_is_none() -> None:
     pairs = (engine.Pair("1 2 3", "", " 4", " 3"), engine.Pair("4 5 6", "", "", " 6"))
     with pytest.raises(engine.ExperimentError, match=r"Pair 2, “4 5 6”: .* has no answer"):
         engine.score_lengths(E.clean, pairs)
+    pairs = (engine.Pair("Hello", "", " x"), engine.Pair("1 2 3", "", " 4", " 3"))
+    with pytest.raises(engine.ExperimentError, match=r"Pair 2, “1 2 3”: Position 9"):
+        engine.score_lengths(replace(E, positions="9"), pairs)
     with pytest.raises(engine.EngineError, match="at least one pair"):
         engine.ScoreLengths(E, ())
     result = engine.score_lengths(E)
