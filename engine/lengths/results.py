@@ -89,7 +89,8 @@ class LengthScores:
 
     def figure(self, metric: str = "prob") -> go.Figure:
         """One of LENGTH_METRICS over the terms shown: clean solid, ablated dashed; bars are the
-        standard deviation over prompts, to each side, where there are several. Ranks are on a
+        standard deviation over prompts, to each side, where there are several, cut where no
+        prompt's number can be: at probabilities of 0 and 1 and a rank of 1. Ranks are on a
         logarithmic axis, 1 on top."""
         one = self.shown[0] if len(self.pairs) == 1 else None
         numbers = {
