@@ -182,6 +182,8 @@ class Grid {
     this.layers = layers; this.heads = heads; this.absent = new Set(absent); this.cells = [];
     const parts = document.createDocumentFragment();
     this.grid.classList.toggle("patches", patches);
+    this.grid.setAttribute("aria-label", columns ? "Patches by layer and position" :
+      patches ? "Patches by layer and head" : "Attention heads and MLPs by layer");
     for (const [name, value] of Object.entries({ layers, heads, most: MOST + "px", least: LEAST + "px" }))
       this.grid.style.setProperty("--" + name, value);
     const head = (text, group, label) => {

@@ -15,7 +15,7 @@ from tests.support.navigation import PAGES, Named
 from tests.support.some import some
 
 SLOW = 180_000
-QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4&ablations=a0"
+QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4&corrupted=8+1+6+3&ablations=a0"
 PROBED = "/_stcore/"  # Streamlit looks for its server below a page's address, then above it
 DRAWN = "canvas, table, svg.main-svg, .grid [role=checkbox]"
 WIDTHS = (1920, 1280, 420)
