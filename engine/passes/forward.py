@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..errors import EmptyPrompt, EngineError, TokenError
 from ..model.kernels import as_written, written_into
 from ..model.model import Model
+from ..model.place import SOFTMAX
 from ..model.threads import fitting
 from ..model.through import hidden_of
 from .beside import cut
@@ -40,19 +41,21 @@ CHUNK_BYTES = 512 * 2**20
 class Row:
     """Tokens with edits: one line of a batch.
 
-    `logits_at`: the positions whose logits are wanted. `captures`: the activations wanted.
+    `logits_at`: the positions whose logits are wanted. `captures`: the activations wanted, at every
+    position, or `at_end` at the last one alone (of a pattern, the last query).
     """
 
     ids: tuple[int, ...]
     edits: tuple[Edit, ...] = ()
     logits_at: tuple[int, ...] = ()
     captures: frozenset[Capture] = frozenset()
+    at_end: bool = False
 
 
 @dataclass
 class RowResult:
     """What a row gave: `logits` float32 [len(logits_at), d_vocab], and each capture without the
-    batch axis, on the model's device."""
+    batch axis (nor the position's, where it is `at_end`), on the model's device."""
 
     logits: Tensor
     captured: dict[Capture, Tensor] = field(default_factory=dict)
@@ -164,8 +167,8 @@ def row_bytes(model: Model, row: Row) -> int:
     """Activations a row holds at most at once, in bytes."""
     s, n = model.shape, len(row.ids)
     widest = 6 * s.d_model + 3 * (s.d_mlp or 8 * s.d_model) + 3 * s.n_heads * n
-    kept = len(row.captures) * (s.d_model + s.n_heads * n)
-    return (n * (widest + kept) + len(row.logits_at) * s.d_vocab * 2) * 4
+    kept = len(row.captures) * (s.d_model + s.n_heads * n) * (1 if row.at_end else n)
+    return (n * widest + kept + len(row.logits_at) * s.d_vocab * 2) * 4
 
 
 def _halving(
@@ -221,10 +224,14 @@ def _join_late(model: Model, rows: list[Row], stack: ExitStack) -> None:
     """Have each row enter at the layer where it joins, from its clean residual stream."""
     joins = [_joins(model, row) for row in rows]
     last = _last(model, rows)
-    clean = _clean_streams(model, list(dict.fromkeys(row.ids for row in rows)))
+    # rows that all set out at the first layer are the driver's own: nothing is put in
+    texts = list(dict.fromkeys(row.ids for row in rows)) if any(joins) else []
+    clean = _clean_streams(model, texts) if texts else {}
     for layer, block in enumerate(model.blocks):
         if layer < joins[0] or layer > last:
             stack.enter_context(skipped(block, model.block_gives))
+    if not texts:
+        return
     for layer in sorted(set(joins)):
         ids = [row.ids for row, at in zip(rows, joins, strict=True) if at == layer]
         new = [clean[text][layer] for text in ids]
@@ -276,7 +283,10 @@ def _edited(model: Model, rows: list[Row], results: list[RowResult]) -> Any:
     def looking(at: Capture) -> Look:
         def look(activation: Tensor) -> None:
             for r in keep[at]:
-                results[r].captured[at] = activation[r].detach().clone()
+                kept = activation[r]
+                if rows[r].at_end:
+                    kept = kept[:, -1] if at[0] in SOFTMAX else kept[-1]
+                results[r].captured[at] = kept.detach().clone()
 
         return look
 
