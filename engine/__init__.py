@@ -1,6 +1,16 @@
 """The engine's door: the only names pages and notebooks use."""
 
 from .asking import Load, begin
+from .attribution.direct import direct_attribution
+from .attribution.inside import neuron_attribution, source_attribution
+from .attribution.results import (
+    DirectAttribution,
+    DirectRun,
+    NeuronAttribution,
+    NeuronRun,
+    SourceAttribution,
+    SourceRun,
+)
 from .captures import activations
 from .circuits.circuit import Circuit
 from .circuits.controls import Controls, random_controls
@@ -19,6 +29,7 @@ from .errors import (
     NoSequence,
     SiteError,
     TokenError,
+    Undecided,
 )
 from .experiment.ablations import Ablations, ablations
 from .experiment.change import Change, changes
@@ -121,27 +132,29 @@ __all__ = [
     "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "TRACES",
     "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore",
     "Attention", "AttentionOverview", "AttentionRun", "Cancelled", "Candidate", "Certificate",
-    "Change", "Check", "Circuit", "Continuation", "Controls", "Discover", "Discovery", "DrawFresh",
-    "DrawTask", "Edge", "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate",
-    "Evaluation", "Example", "Experiment", "ExperimentError", "Generate", "GenerateMany",
-    "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined",
-    "Kind", "LengthRun", "LengthScores", "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow",
-    "MapPaths", "Method", "ModelError", "ModelInfo", "Neuron", "NextToken", "NoSequence", "Node",
-    "NumberLengths", "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths",
-    "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers",
-    "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score",
-    "ScoreLengths", "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError",
-    "SiteGrid", "Step", "StepRun", "Stream", "Sweep", "SweepResult", "Task", "TaskScore",
-    "Thumbnails", "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin",
-    "Twins", "Weights", "Work", "ablations", "activations", "attention", "attention_overview",
-    "begin", "certificate", "changes", "circuit_left", "compare_sentencepiece",
-    "compare_tokenizers", "discover", "evaluate", "examples", "fold_sites", "fresh_task",
-    "generate", "generate_many", "head_roles", "head_scores", "load", "logit_lens", "models",
-    "next_token", "number_lengths", "overlap", "overlaps", "pair_families", "parse_sites", "patch",
-    "path_matrix", "path_patch", "percent", "points", "print_receivers", "print_sites",
-    "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples",
-    "read_task", "release", "remedies", "resolve_sites", "score_lengths", "score_task",
-    "search_path", "shelf", "signed", "sweep", "task", "task_families", "token_text", "token_view",
+    "Change", "Check", "Circuit", "Continuation", "Controls", "DirectAttribution", "DirectRun",
+    "Discover", "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeCircuit", "EmptyPrompt",
+    "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError",
+    "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart",
+    "HeadScores", "Heads", "Joined", "Kind", "LengthRun", "LengthScores", "Lens", "LensRun",
+    "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo",
+    "Neuron", "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "Node", "NumberLengths",
+    "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix",
+    "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers", "RankedAnswer",
+    "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score", "ScoreLengths",
+    "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid",
+    "SourceAttribution", "SourceRun", "Step", "StepRun", "Stream", "Sweep", "SweepResult", "Task",
+    "TaskScore", "Thumbnails", "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial",
+    "Twin", "Twins", "Undecided", "Weights", "Work", "ablations", "activations", "attention",
+    "attention_overview", "begin", "certificate", "changes", "circuit_left",
+    "compare_sentencepiece", "compare_tokenizers", "direct_attribution", "discover", "evaluate",
+    "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_roles",
+    "head_scores", "load", "logit_lens", "models", "neuron_attribution", "next_token",
+    "number_lengths", "overlap", "overlaps", "pair_families", "parse_sites", "patch", "path_matrix",
+    "path_patch", "percent", "points", "print_receivers", "print_sites", "prune_edges",
+    "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples", "read_task",
+    "release", "remedies", "resolve_sites", "score_lengths", "score_task", "search_path", "shelf",
+    "signed", "source_attribution", "sweep", "task", "task_families", "token_text", "token_view",
     "token_views", "tokenize", "twins", "visible", "weight", "weights", "would_change",
     "write_circuits", "write_task",
 ]  # fmt: skip

@@ -13,6 +13,10 @@ class ExperimentError(EngineError):
     """A field of an experiment that cannot be used as it stands."""
 
 
+class Undecided(ExperimentError):
+    """An answer and a distractor that no single token tells apart, where that is what is asked."""
+
+
 class LinkError(EngineError):
     """A link or a JSON text that holds no experiment."""
 

@@ -1,1 +1,2 @@
-"""What each site does, by gradients: no run is changed."""
+"""What each site does to the answer, told from runs in which no site is switched: estimated by
+gradients, or read from what it writes itself."""
