@@ -23,12 +23,11 @@ from torch import Tensor
 from ..experiment.experiment import Experiment
 from ..model.model import Model
 from ..model.worker import Steps
-from ..passes.forward import Capture
 from ..registry import model_of
 from ..showing.site_grid import SiteGrid
 from .results import DirectAttribution, DirectRun
-from .runs import Ended, both_runs
-from .written import check_added, heads_parts
+from .runs import Ended, both_runs, there
+from .written import heads_parts
 
 
 def direct_attribution(e: Experiment, view: str | None = None) -> DirectAttribution:
@@ -43,22 +42,14 @@ def direct_attribution(e: Experiment, view: str | None = None) -> DirectAttribut
 
 
 def _direct(model: Model, e: Experiment) -> Steps[DirectAttribution]:
-    layers = range(model.shape.n_layers)
-    names = [("resid_pre", 0), *_there(model, "z", "attn_out", "mlp_out")]
-    stream = [*(("resid_pre", layer) for layer in layers), *_there(model, "resid_mid")]
-    runs = yield from both_runs(model, e, names, stream)
-    others = check_added(model, runs.clean.vectors)
-    changed = sorted({edit.layer for edit in runs.edits if edit.point.startswith("resid")})
-    clean = _attributed(model, runs.clean, bool(others))
-    ablated = clean
+    names = there(model, "z", "attn_out", "mlp_out") | {("resid_pre", 0)}
+    runs = yield from both_runs(model, e, names)
+    changed = any(edit.point.startswith("resid") for edit in runs.edits)
+    clean = ablated = _attributed(model, runs.clean, bool(runs.others))
     if runs.ablated is not runs.clean:
-        ablated = _attributed(model, runs.ablated, bool(others or changed))
-    return DirectAttribution(clean, ablated, (*_notes(model, clean, others, changed), *runs.notes))
-
-
-def _there(model: Model, *names: str) -> list[Capture]:
-    layers = range(model.shape.n_layers)
-    return [(name, layer) for layer in layers for name in names if model.reaches(name, layer)]
+        ablated = _attributed(model, runs.ablated, bool(runs.others or changed))
+    notes = _notes(model, clean, runs.others, changed)
+    return DirectAttribution(clean, ablated, (*notes, *runs.notes))
 
 
 def _attributed(model: Model, run: Ended, more: bool) -> DirectRun:
@@ -92,9 +83,7 @@ def _attributed(model: Model, run: Ended, more: bool) -> DirectRun:
     return DirectRun(grid, **named, rest=read.logit_diff - summed, logit_diff=read.logit_diff)
 
 
-def _notes(
-    model: Model, clean: DirectRun, others: tuple[int, ...], changed: list[int]
-) -> list[str]:
+def _notes(model: Model, clean: DirectRun, others: tuple[int, ...], changed: bool) -> list[str]:
     notes = []
     if not (clean.attention_biases or clean.norm_bias or clean.unembed_bias):
         notes.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from ..experiment.sites import MLP, Head
 from ..showing.charts import TOLD, chart_layout
 from ..showing.palette import PALETTE
 from ..showing.site_grid import SiteGrid
-from ..showing.writing import signed, visible
+from ..showing.writing import signed
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -66,9 +66,7 @@ def beside_figure(direct: SiteGrid, total: SiteGrid) -> go.Figure:
     )
 
 
-def sources_figure(
-    head: Head, pieces: tuple[str, ...], runs: Mapping[str, np.ndarray]
-) -> go.Figure:
+def sources_figure(head: Head, tokens: Sequence[str], runs: Mapping[str, np.ndarray]) -> go.Figure:
     """A bar a token for each run; runs that are the same are drawn once."""
     import plotly.graph_objects as go
 
@@ -78,7 +76,7 @@ def sources_figure(
     figure = go.Figure()
     for name, values in drawn.items():
         figure.add_bar(
-            x=list(range(len(pieces))),
+            x=list(range(len(tokens))),
             y=[None if np.isnan(value) else float(value) for value in values],
             name=name,
             marker={
@@ -86,18 +84,19 @@ def sources_figure(
                 "pattern": {"shape": "" if name == "clean" else "/"},
             },
             customdata=[
-                f"{i} {escape(visible(piece))}, {name}: {signed(float(value))}"
-                for i, (piece, value) in enumerate(zip(pieces, values, strict=True))
+                f"{i} {escape(token)}, {name}: {signed(float(value))}"
+                for i, (token, value) in enumerate(zip(tokens, values, strict=True))
             ],
             hovertemplate=TOLD,
         )
-    every = max(1, len(pieces) // 24)
-    shown = range(0, len(pieces), every)
+    every = max(1, len(tokens) // 24)
+    shown = range(0, len(tokens), every)
+    layout = chart_layout(None, 340, showlegend=True, barmode="group")
     return figure.update_layout(
-        **chart_layout(None, 320, showlegend=True, barmode="group"),
+        **layout | {"margin": layout["margin"] | {"b": 70}},
         xaxis={
             "tickvals": [*shown],
-            "ticktext": [f"{i}<br>{escape(visible(pieces[i])[:8])}" for i in shown],
+            "ticktext": [f"{i}<br>{escape(tokens[i][:8])}" for i in shown],
             "title": {"text": "source token"},
             "showgrid": False,
         },

@@ -27,6 +27,7 @@ from .runs import Ended, both_runs
 from .written import heads_parts, neurons_parts, refused
 
 S = TypeVar("S", Head, MLP)
+_WHOLE = "Its number as a whole stands."
 
 
 def source_attribution(e: Experiment, head: Any, view: str | None = None) -> SourceAttribution:
@@ -74,7 +75,7 @@ def _sources(model: Model, e: Experiment, head: Head) -> Steps[SourceAttribution
                 model,
                 layer,
                 f"no {name} can be seen, so what {head} writes is not split by token",
-                "Its number as a whole stands.",
+                _WHOLE,
             )
     names = [
         (name, layer) for name in ("z", "attn_out", "pattern", "v") if model.reaches(name, layer)
@@ -87,7 +88,7 @@ def _sources(model: Model, e: Experiment, head: Head) -> Steps[SourceAttribution
             layer,
             "what a head gives is not its pattern times its values (they are normed or gated on "
             f"the way), so what {head} writes is not split by token",
-            "Its number as a whole stands.",
+            _WHOLE,
         )
     ablated, notes = clean, runs.notes
     if runs.ablated is not runs.clean:
@@ -97,7 +98,8 @@ def _sources(model: Model, e: Experiment, head: Head) -> Steps[SourceAttribution
         if np.isnan(ablated.direct).any():
             notes = (f"In the ablated run what {head} gives is put in place, not brought.", *notes)
     pieces = model.tokenizer.pieces(runs.ids)
-    return SourceAttribution(head, tuple(pieces), clean, ablated, notes)
+    texts = model.tokenizer.texts(runs.ids)
+    return SourceAttribution(head, tuple(pieces), tuple(texts), clean, ablated, notes)
 
 
 def _by_source(model: Model, run: Ended, head: Head, replaced: bool = False) -> SourceRun | None:
@@ -129,6 +131,14 @@ def _is_sum(model: Model, parts: Tensor, whole: Tensor) -> bool:
 def _neurons(model: Model, e: Experiment, mlp: MLP) -> Steps[NeuronAttribution]:
     layer = mlp.layer
     W_out(model, layer)  # says why there is none
+    if not model.reaches("post", layer):
+        raise refused(
+            model,
+            layer,
+            "single neurons cannot be reached, as where some layers are mixtures of experts, so "
+            f"{mlp} is not split by neuron",
+            _WHOLE,
+        )
     runs = yield from both_runs(model, e, [("post", layer), ("mlp_out", layer)])
     clean = _by_neuron(model, runs.clean, layer)
     if clean is None:
@@ -137,7 +147,7 @@ def _neurons(model: Model, e: Experiment, mlp: MLP) -> Steps[NeuronAttribution]:
             layer,
             f"what {mlp} writes is not what its neurons' output weights make of them, so it is not "
             "split by neuron",
-            "Its number as a whole stands.",
+            _WHOLE,
         )
     ablated, notes = clean, runs.notes
     if runs.ablated is not runs.clean:

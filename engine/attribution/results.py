@@ -11,6 +11,7 @@ from jaxtyping import Float
 from ..experiment.sites import MLP, Head, Neuron, Site
 from ..showing.site_grid import SiteGrid
 from ..showing.writing import Rows
+from ..text.shown import token_text
 from .figures import beside_figure, sources_figure
 
 if TYPE_CHECKING:
@@ -127,13 +128,14 @@ class SourceRun:
 class SourceAttribution:
     """A head's direct number by the token whose value it brought, clean and ablated.
 
-    `pieces`: the tokens up to where answer and distractor part. NaN in a run in which what the head
-    gives was put in place, and not brought from a token. What it does not show: why the head looks
-    there, nor how the token's value came to be what it is.
+    `pieces`: the tokens up to where answer and distractor part, and `texts`, what each adds. NaN in
+    a run in which what the head gives was put in place, and not brought from a token. What it does
+    not show: why the head looks there, nor how the token's value came to be what it is.
     """
 
     head: Head
     pieces: tuple[str, ...]
+    texts: tuple[str, ...]
     clean: SourceRun
     ablated: SourceRun
     notes: tuple[str, ...]
@@ -141,13 +143,18 @@ class SourceAttribution:
     def figure(self) -> go.Figure:
         """Tokens across, a bar for each run; up is towards the answer."""
         runs = {"clean": self.clean.direct, "ablated": self.ablated.direct}
-        return sources_figure(self.head, self.pieces, runs)
+        tokens = [token_text(*one) for one in zip(self.texts, self.pieces, strict=True)]
+        return sources_figure(self.head, tokens, runs)
 
     def table(self) -> Rows:
         """A row a token, with the attention it gets, 0 to 1, in both runs."""
         a, b = self.clean, self.ablated
         return [
-            _row({"position": i, "piece": piece}, float(a.direct[i]), float(b.direct[i]))
+            _row(
+                {"position": i, "piece": piece, "text": self.texts[i]},
+                float(a.direct[i]),
+                float(b.direct[i]),
+            )
             | {
                 "clean_attention": float(a.pattern[i]),
                 "ablated_attention": float(b.pattern[i]),

@@ -64,10 +64,8 @@ def heads_parts(model: Model, layer: int, vectors: Vectors, toward: Tensor) -> P
 
 def neurons_parts(model: Model, layer: int, vectors: Vectors, toward: Tensor) -> tuple[Parts, bool]:
     """What an MLP's neurons write along a direction, [d_mlp], and whether together they are what
-    the MLP writes. Raises: EngineError for an MLP that has no single neurons."""
+    the MLP writes."""
     weight, bias = W_out(model, layer), b_out(model, layer)
-    if ("post", layer) not in vectors or not model.reaches("mlp_out", layer):
-        raise EngineError(model.why_not("post", layer))
     projection = model.layer(layer).parts["mlp.out"].module
     at = ("mlp_out", layer)
     parts, landed = _parts(model, at, projection, vectors["post", layer], weight, bias, toward)

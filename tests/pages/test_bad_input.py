@@ -126,6 +126,7 @@ UNMADE: dict[str, dict[str, Any]] = {
 CLEAN: dict[str, tuple[str, dict[str, Any]]] = {
     "explore": ("rankings", {}),
     "lens": ("figure", {}),
+    "attribution": ("figure", {"run": "difference"}),
     "attention": ("attention_grid", {"run": "difference"}),
     "generate": ("generation", {}),
     "generate, answers": ("figure", {"generate": "answers"}),

@@ -48,6 +48,14 @@ def patterns(heads: Any) -> np.ndarray:
     return engine.attention(E, heads=heads).ablated.pattern
 
 
+def sources(head: Any) -> np.ndarray:
+    return engine.source_attribution(E, head).clean.direct
+
+
+def neurons(mlp: Any) -> np.ndarray:
+    return engine.neuron_attribution(E, mlp).clean.direct
+
+
 def read(names: Any) -> list[tuple[str, int]]:
     return sorted(engine.activations(E, names).clean)
 
@@ -136,10 +144,14 @@ TAKEN: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
                            lambda: repr(engine.evaluate(CIRCUIT, TASK, controls=1).kept)),
     "a circuit of a list": (lambda: engine.Circuit("a", M, "", ["0.1", MLP], 6, 8),
                             lambda: CIRCUIT),
+    "an MLP's layer": (lambda: neurons(2), lambda: neurons(MLP)),
+    "a head's name": (lambda: sources("0.1"), lambda: sources([HEAD])),
     "a path": (lambda: engine.load(BUNDLED / M).name, lambda: engine.load(str(BUNDLED / M)).name),
 }  # fmt: skip
 
 
+NO_HEADS: list[Any] = ["m1", "a1", [], None, 2.5, "9.9"]
+NO_MLPS: list[Any] = ["1.1", "m1 m2", 99, -1, None, 2.5, True]
 NO_TEXTS: list[Any] = [None, 5, ["1 2"], b"1 2", {"a": 1}]
 REFUSED: dict[str, Callable[[], Any]] = {
     **{f"positions {g!r}": lambda g=g: asked(positions=g) for g in (1.5, ["a"], {0: 1}, [True])},
@@ -161,10 +173,12 @@ REFUSED: dict[str, Callable[[], Any]] = {
     **{
         f"{function.__name__} of {e!r}": lambda function=function, e=e: function(e)
         for function in (engine.next_token, engine.logit_lens, engine.attention, engine.generate,
-                         engine.attention_overview, engine.sweep)
+                         engine.attention_overview, engine.direct_attribution, engine.sweep)
         for e in ("1 2 3", None, {"prompt": "1"})
     },
     **{f"heads {g!r}": lambda g=g: patterns(g) for g in ("m1", [], "9.9", 3, [None])},
+    **{f"sources of {g!r}": lambda g=g: sources(g) for g in NO_HEADS},
+    **{f"neurons of {g!r}": lambda g=g: neurons(g) for g in NO_MLPS},
     **{f"activations {g!r}": lambda g=g: read(g) for g in ("zz", None, 3, {"z": 0})},
     **{f"prompts {g!r}": lambda g=g: grown(g) for g in ([1], [], 5, None, [()], {"1 2": 3})},
     **{f"sets {g!r}": lambda g=g: grown("1 2", sets=g) for g in ("0.1", ["0.1"])},

@@ -1,0 +1,61 @@
+"""Direct logit attribution: what each head and MLP itself writes towards the answer."""
+
+import streamlit as st
+
+from pages._parts.frame import require_app
+
+require_app()
+
+import engine
+from pages._parts import components, state
+from pages._parts.attribution import views
+from pages._parts.attribution.total import total_effect
+from pages._parts.boxes import choice
+from pages._parts.experiment_form import model_shape, quick
+from pages._parts.layout import beside_switches, errors_shown
+from pages._parts.prompt_tokens import prompt_tokens
+from pages._parts.refusals import answered
+from pages._parts.switches import not_known, switches
+from pages._parts.text import plain
+
+components.library("plotly")
+shape = model_shape()
+
+
+def attributed(reading: state.Reading) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        choice("Run", "run", views.RUNS)
+        choice("Show", "attributed", views.SHOWN)
+    seen = None
+    left, right = beside_switches(shape.n_heads)
+    with right, errors_shown():
+        if not reading.errors:
+            try:
+                seen = answered(reading, lambda e: engine.direct_attribution(e, view=state.view()))
+            except engine.Undecided as wrong:
+                st.info(plain(wrong))
+    with left:
+        tint = seen.result.sites(seen.run) if seen else not_known(shape)
+        switches(
+            reading.experiment.ablations, shape, tint, views.ticked_sites(seen) if seen else ()
+        )
+    if seen is None:
+        return
+    with right:
+        views.summary(seen)
+        with errors_shown():
+            match st.session_state["attributed"]:
+                case "sources":
+                    views.sources(seen)
+                case "neurons":
+                    views.neurons(seen)
+                case "total":
+                    total_effect(seen)
+                case _:
+                    views.parts(seen)
+    st.caption(plain(" ".join((views.told(seen), *seen.result.notes))))
+    views.picture(seen)
+
+
+prompt_tokens(state.read().experiment)
+quick(attributed, follows=True)
