@@ -17,7 +17,7 @@ from ..showing.writing import signed
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_NAMED = 12
+_NAMED = 8
 """Points whose name stands beside them; the others are named at the pointer."""
 _KINDS = (("heads", Head, "circle", "head"), ("MLPs", MLP, "diamond", "mlp"))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from ..experiment.sites import MLP, Head, Neuron, Site
+from ..experiment.sites import MLP, Head, Neuron
 from ..showing.site_grid import SiteGrid
 from ..showing.writing import Rows
 from ..text.shown import token_text
@@ -17,7 +17,6 @@ from .figures import beside_figure, sources_figure
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-RUNS = ("clean", "ablated", "difference")
 FURTHER = {
     "embedding": "embedding",
     "attention_biases": "attention biases",
@@ -200,9 +199,3 @@ class NeuronAttribution:
 
 def _row(named: dict[str, object], clean: float, ablated: float) -> dict[str, object]:
     return {**named, "clean": clean, "ablated": ablated, "change": ablated - clean}
-
-
-def greatest(grid: SiteGrid, kind: type[Site]) -> Site | None:
-    """The head, or the MLP, whose number is the greatest, up or down; None where there is none."""
-    sites = [site for site in grid.sites if isinstance(site, kind)]
-    return max(sites, key=lambda site: abs(grid[site]), default=None)

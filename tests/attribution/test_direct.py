@@ -31,8 +31,8 @@ _NOT_ADDED = "is not added to the residual stream as it is"
 _HEAD = "are not what its final norm and its unembedding make of the residual stream"
 NOT_ATTRIBUTED: dict[str, str] = {
     **dict.fromkeys(
-        ["bert", "bloom, residual after the norm", "gemma4_text", "gemma4_text, shared keys", "openai-gpt",
-         "opt, norms behind"],
+        ["bert", "bloom, residual after the norm", "gemma4_text", "gemma4_text, shared keys",
+         "openai-gpt", "opt, norms behind"],
         _NOT_ADDED,
     ),
     "modernbert-decoder": _HEAD,  # another layer stands before it
