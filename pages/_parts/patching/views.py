@@ -20,7 +20,11 @@ from pages._parts.text import plain, signed
 KEY = "_patching"
 """Where a session keeps its patching."""
 _TABLE, _MOST_ROWS = "patched_places", 100
-_WAYS = {"denoise": "Denoise: clean into corrupted", "noise": "Noise: corrupted into clean"}
+_WAYS = {"denoise": "Denoise", "noise": "Noise"}
+_WAY = (
+    "**Denoise**: clean values into the corrupted run; what is enough to bring the answer back. "
+    "**Noise**: corrupted values into the clean run; what it cannot do without."
+)
 _AT = {"whole": "everywhere", "position": "at each position"}
 
 
@@ -33,8 +37,9 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Patch:
             PLACE.values,
             key="place",
             format_func=lambda place: f"{place}: {engine.PATCH_PLACES[place]}",
-            width=290,
+            width=280,
         )
+        choice("Way", "way", _WAYS, help=_WAY)
         if ss["place"] in engine.HEAD_PLACES:
             choice("Each is patched", "patched_at", _AT)
         st.selectbox(
@@ -42,9 +47,8 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Patch:
             PATCH_SHOWS.values,
             key="patch_shows",
             format_func=engine.PATCH_ASPECTS.__getitem__,
-            width=270,
+            width=200,
         )
-        choice("Way", "way", _WAYS)
     own = replace(e.clean, positions=e.positions, prompt="", corrupted="", answer="", distractor="")
     whole = ss["patched_at"] != "position"
     return engine.Patch(own, chosen.task.pairs, ss["place"], ss["way"], not whole, estimate=True)
