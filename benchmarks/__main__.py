@@ -16,6 +16,7 @@ import torch
 
 from benchmarks import (
     attention,
+    attribution,
     busy,
     certificate,
     click,
@@ -37,6 +38,7 @@ EACH = {
     "certificate": certificate.measure,
     "lens": lens.measure,
     "attention": attention.measure,
+    "attribution": attribution.measure,
     "generation": generation.measure,
     "sweep": sweep.measure,
     "patching": patching.measure,
