@@ -11,7 +11,7 @@ const ORDERS = { // which numbers come first: the greatest of `by`, of those tha
   least: { says: "least", by: v => -v, counts: () => true },
 };
 const TOPS = [5, 10, 20];
-const ACTS = { patch: "Patch", off: "Switch off", keep: "Keep only", circuit: "Make a circuit" };
+const ACTS = { patch: "Patch", paths: "Paths from them", off: "Switch off", keep: "Keep only", circuit: "Make a circuit" };
 
 // Ranks of the numbers that count, best first, as [cell, number, rank]: 1 is best, equal ones share
 // theirs.
@@ -135,6 +135,7 @@ class Threshold {
     const titles = { off: "Switch off what is outlined; the rest stays as it is",
       keep: mlps ? "Switch off every head and MLP but those outlined" : "Switch off every head but those outlined; MLPs stay on",
       patch: "Patch all that is outlined, in every view",
+      paths: "Which of the later parts these act on directly: their paths, on the Circuits page",
       circuit: mlps ? "Open what is outlined as a circuit" : "Open what is outlined as a circuit that keeps all MLPs" };
     for (const [act, title] of Object.entries(titles)) this.place.querySelector(`[data-act=${act}]`).title = title;
   }

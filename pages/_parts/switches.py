@@ -125,8 +125,19 @@ def act_on(
             ss["do"], ss[_OPENS] = "evaluate", True
 
 
+def open_paths(senders: Iterable[engine.Site]) -> None:
+    """Have the paths from these sites opened, into what is chosen there, patched from the corrupted
+    run where nothing else is switched; in a callback."""
+    ss = st.session_state
+    if not ss["sites"]:
+        ss["method"] = "resample"
+    ss["do"], ss["paths"] = "edges", "chosen"
+    ss["senders"] = engine.print_sites(dict.fromkeys(senders))
+    ss[_OPENS] = True
+
+
 def open_circuit() -> None:
-    """Turn to the circuit that was made of what was outlined, if one was."""
+    """Turn to the circuit that was made of what was outlined, or to its paths, if asked to."""
     if st.session_state.pop(_OPENS, False):
         st.switch_page("pages/circuits.py")
 

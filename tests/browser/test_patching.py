@@ -63,6 +63,12 @@ def test_heads_are_patched_switched_off_or_made_a_circuit(page: Page, address: s
     cell(page, "0.0").focus()
     page.keyboard.press("Space")
     expect(page).to_have_url(re.compile(r"changes=resample\+0\.0&"))
-    page.get_by_role("button", name="Make a circuit").click()
+    page.get_by_role("button", name="Paths from them").click()
+    expect(page.get_by_label("Senders", exact=True)).to_have_value(
+        re.compile(r"^([0-9]\.[0-9] ?){5}$"), timeout=SLOW
+    )
+    expect(page.get_by_text(re.compile("^Paths into logits"))).to_be_visible(timeout=SLOW)
+    page.get_by_role("link", name="Patching").click()
+    page.get_by_role("button", name="Make a circuit").click(timeout=SLOW)
     circuit = page.get_by_role("combobox", name="Circuit")
     expect(circuit).to_have_value(re.compile("^5 by share"), timeout=SLOW)

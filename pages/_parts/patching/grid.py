@@ -12,13 +12,15 @@ import streamlit as st
 import engine
 from pages._parts import components, state
 from pages._parts.patching.fields import WAY
-from pages._parts.switches import act_on, open_circuit
+from pages._parts.switches import act_on, open_circuit, open_paths
 
 _GRID = "patch_grid"
 _HINT = {
     "noise": "Click cells: each is patched in every view. Drag a token onto the other prompt.",
     "denoise": "Click cells: the prompts change places, and each is patched in every view.",
 }
+_ACTS = {"z": ["patch", "paths", "off", "circuit"], "mlp_out": ["patch", "paths"]}
+"""What can be done with cells that are outlined, beside patching them."""
 
 
 @dataclass(frozen=True)
@@ -102,18 +104,17 @@ def patch_grid(
     if picked != ss.get("_patches_told"):
         ss["_patches_rev"] = ss.get("_patches_rev", 0) + 1
         ss["_patches_told"] = picked
-    of_heads = cells.columns is None
     aspect = aspect_of(result)
     signed, less = result.sense(aspect)
     look = engine.SiteGrid(cells.values[None], np.full(1, np.nan), "", signed, less)
-    acts = ["patch", "off", "circuit"] if result.place == "z" else ["patch"]
+    acts = _ACTS.get(result.place, ["patch"])
     components.head_grid(
         {
             "layers": shape.n_layers,
             "heads": cells.n_columns,
             "columns": cells.columns,
             "names": [_name(result, cell) for cell in cells.each],
-            "acts": acts if of_heads else ["patch"],
+            "acts": acts,
             "absent": [i for i in range(len(cells.each)) if i not in there],
             "picked": picked,
             "rev": ss["_patches_rev"],
@@ -169,6 +170,8 @@ def _on_acted(result: engine.PatchResult, cells: Cells, shape: engine.Shape) -> 
     some = [cells.each[i] for i in named or () if isinstance(i, int) and i < len(cells.each)]
     if asked.get("what") == "patch":
         patch(result, [_change(result, cell) for cell in some])
+    elif asked.get("what") == "paths":
+        open_paths(site for cell in some for site in _change(result, cell).sites.sites)
     elif result.place == "z":
         act_on([engine.Head(c.layer, c.head) for c in some], asked, result.grid(), shape)
 
