@@ -1,4 +1,4 @@
-"""Gradients of a metric by hand-sized pieces: blocks run forward and then backward one at a time,
+"""Gradients of a metric: blocks run forward and then backward one at a time,
 each by its own small graph, so that others' work fits in between.
 
 Gradients flow through activations; weights take none. What an activation's gradient is taken at is
@@ -46,9 +46,17 @@ class Piece:
     read: dict[str, Tensor] = field(default_factory=dict)
 
 
-Visit = Callable[[int, Piece, Tensor, Mapping[Capture, Tensor]], None]
-"""What is done with a layer on the way back: its piece, whose graph still stands, the metric's
-gradient at what leaves the block, and that at each of its places."""
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """The metric's gradients in one block: at what enters and leaves it, and at its places."""
+
+    entering: Tensor
+    leaving: Tensor
+    at: Mapping[Capture, Tensor]
+
+
+Visit = Callable[[int, Piece, Gradients], None]
+"""What is done with a layer on the way back, while the graph of its piece still stands."""
 
 
 def backward_cost(pace: Pace, n_tokens: int) -> float:
@@ -94,7 +102,7 @@ def differentiated(
                 gradient,
                 retain_graph=True,
             )
-            visit(layer, piece, gradient, dict(zip(at, slopes, strict=True)))
+            visit(layer, piece, Gradients(entering, gradient, dict(zip(at, slopes, strict=True))))
             gradient = entering
 
         yield from pace.steps(1, 2 * n * pace.block_cost[layer], 0, back)

@@ -12,7 +12,7 @@ changes and worst for the first layers and for heads that compete.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -27,7 +27,7 @@ from ..passes.hooks import ablated_sites, apply, edit
 from ..passes.pace import Pace
 from ..passes.points import Wanted, by_place
 from ..scoring.prompts import Prompt
-from .backward import TOKENS, Piece, backward_cost, differentiated
+from .backward import TOKENS, Gradients, Piece, backward_cost, differentiated
 
 OF_HEADS = ("z", "q", "k", "v", "pattern")
 """Places with a number for each head."""
@@ -85,10 +85,8 @@ def _estimated(
     def wanted(layer: int) -> Wanted:
         return by_place([[e for e in prompt.given if e.layer == layer] for prompt in prompts])
 
-    def visit(
-        layer: int, piece: Piece, _leaving: Tensor, slopes: Mapping[forward.Capture, Tensor]
-    ) -> None:
-        for at, slope in slopes.items():
+    def visit(layer: int, piece: Piece, gradients: Gradients) -> None:
+        for at, slope in gradients.at.items():
             point, off = at[0], _change(prompts, at, piece.activations[at].detach())
             effect = (off * _by_position(point, slope).float()).sum(-1).cpu().numpy()
             if point in ("k", "v"):

@@ -21,17 +21,16 @@ import numpy as np
 
 from ..asking import ask
 from ..attribution.estimate import estimate_cost, estimated_at
-from ..errors import EngineError, ExperimentError
+from ..errors import ExperimentError
 from ..experiment.experiment import Experiment, check_experiment
 from ..experiment.method import Kind, Method
 from ..experiment.question import Question
 from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
-from ..passes import forward
 from ..passes.growing import Base, base, base_cost, grown_cost
 from ..passes.pace import Pace
-from ..passes.references import reference_texts
+from ..scoring.corrupted import check_alike, check_corrupted, exchanged
 from ..scoring.prompts import Prompt, read_prompts
 from ..scoring.scorer import Scorer, Target, score_cost, target_of
 from ..scoring.waves import Wave, batches, run_waves
@@ -131,11 +130,6 @@ def patch(
     return ask(Patch(e, given, place, direction, per_position, estimate), view)
 
 
-def exchanged(e: Experiment) -> Experiment:
-    """The same with prompt and corrupted prompt in each other's place."""
-    return replace(e, prompt=e.corrupted, corrupted=e.prompt)
-
-
 def _steps(
     model: Model,
     asked: Patch,
@@ -148,14 +142,14 @@ def _steps(
     layers, point = layers_with(model, asked.place), point_of(asked.place)
     wanted = {(point, layer) for layer in layers}
     plan = Plan(asked.e, asked.every_pair, asked.place, asked.direction, asked.per_position, layers)
-    _check_corrupted(model, each)
+    check_corrupted(model, each, "patching")
     into, of = each, [exchanged(e) for e in each]
     if asked.direction == "denoise":
         into, of = of, into
     prompts = yield from read_prompts(model, into, "answer", asked.per_position, wanted)
     donors = [target_of(model, e, "answer") for e in of]
     for e, prompt, donor in zip(each, prompts, donors, strict=True):
-        _check_alike(e, prompt.target, donor)
+        check_alike(e, prompt.target, donor)
     result = PatchArrays(plan, model, prompts, donors, so_far)
     held = list(batches(model, prompts))
     planned: dict[tuple[int, ...], list[Wave]] = {}
@@ -224,32 +218,3 @@ def _total(
         rows = [branch for wave in waves for branch in wave.branches]
         total += sum(grown_cost(pace, row.layer, len(targets[0].ids)) + score for row in rows)
     return total
-
-
-def _check_corrupted(model: Model, each: Sequence[Experiment]) -> None:
-    """Refuse a pair of which the two prompts are no twins."""
-    for e in each:
-        tokens = model.tokenizer.encode(e.prompt, e.prepend_bos)
-        forward.check_ids(model, tokens.ids)
-        if not e.corrupted:
-            raise ExperimentError(
-                f"“{e.prompt[:60]}” has no corrupted prompt, and patching is between the two. Give "
-                "one with as many tokens."
-            )
-        if e.corrupted == e.prompt:
-            raise ExperimentError(
-                f"The corrupted prompt is the prompt, “{e.prompt[:60]}”: both runs are the same, "
-                "so there is nothing to patch."
-            )
-        reference_texts(model, e, Kind.RESAMPLE, tokens)  # says how long each is
-
-
-def _check_alike(e: Experiment, one: Target, other: Target) -> None:
-    """Refuse a pair in which not the same tokens are scored after both prompts."""
-    asked = [(t.answer, t.decided, t.distractor) for t in (one, other)]
-    if asked[0] != asked[1] or len(one.prompt) != len(other.prompt):
-        raise EngineError(
-            f"After “{e.corrupted[:60]}” answer and distractor have other tokens than after "
-            f"“{e.prompt[:60]}”, so the two runs cannot be scored alike. Take a corrupted prompt "
-            "that ends as the prompt does."
-        )

@@ -1,0 +1,1 @@
+"""What nodes and edges do to the answer, by gradients integrated between two runs."""
