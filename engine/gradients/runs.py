@@ -76,13 +76,12 @@ class Sums(Protocol):
 S = TypeVar("S", bound=Sums)
 
 
-def cut(prompts: Sequence[Prompt], steps: int, most: int) -> Iterator[Sequence[Prompt]]:
-    """Prompts of one token count, as many at a time as are differentiated together, `most` of
-    them."""
-    n = len(prompts[0].target.ids)
-    each = max(1, min(most, TOKENS // (n * steps)))
-    for start in range(0, len(prompts), each):
-        yield prompts[start : start + each]
+def cut(group: Sequence[int], n_tokens: int, steps: int, most: int = TOKENS) -> Iterator[list[int]]:
+    """Prompts of as many tokens, by index, as many at a time as are differentiated together, and
+    `most` of them."""
+    each = max(1, min(most, TOKENS // (n_tokens * steps)))
+    for start in range(0, len(group), each):
+        yield list(group[start : start + each])
 
 
 def integrated(

@@ -11,7 +11,8 @@ from jaxtyping import Float
 @dataclass(frozen=True)
 class Agreement:
     """How well an estimate predicted the exact changes: Pearson's and Spearman's correlation, −1 to
-    1, over the `n` heads and MLPs known exactly so far; NaN for fewer than 3 or without spread."""
+    1, over the `n` heads and MLPs, or edges, known exactly so far; NaN for fewer than 3 or without
+    spread."""
 
     pearson: float
     spearman: float
@@ -39,9 +40,14 @@ class Estimate:
         exact, own = (heads, mlps), (self.heads, self.mlps)
         known = [np.where(np.isfinite(e), o, np.nan) for e, o in zip(exact, own, strict=True)]
         a, b = (np.concatenate([mean_of(part).ravel() for part in of]) for of in (known, exact))
-        both = np.isfinite(a) & np.isfinite(b)
-        a, b = a[both], b[both]
-        return Agreement(_correlation(a, b), _correlation(_places(a), _places(b)), len(a))
+        return agreement_of(a, b)
+
+
+def agreement_of(estimate: np.ndarray, exact: np.ndarray) -> Agreement:
+    """How well numbers of any shape predicted others, over those known of both."""
+    both = np.isfinite(estimate) & np.isfinite(exact)
+    a, b = estimate[both], exact[both]
+    return Agreement(_correlation(a, b), _correlation(_places(a), _places(b)), len(a))
 
 
 def mean_of(values: np.ndarray) -> np.ndarray:
