@@ -242,5 +242,8 @@ def _checked(model: Model, result: Read, graph: Graph) -> tuple[str, ...]:
         )
     if others:
         layers = ", ".join(map(str, others))
-        notes.append(f"What layers {layers} add otherwise than by heads and MLPs sends no edges.")
+        notes.append(
+            f"What layers {layers} add otherwise than by heads and MLPs is no sender and no "
+            "receiver: the edges from a node do not add up to its score."
+        )
     return tuple(notes)
