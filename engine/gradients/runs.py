@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..attribution.backward import TOKENS, Gradients, Piece, differentiated, metric_of
+from ..attribution.backward import Gradients, Piece, differentiated, metric_of
 from ..errors import EngineError
 from ..model.model import Model
 from ..model.worker import Steps
@@ -28,6 +28,8 @@ from ..scoring.prompts import Prompt
 from ..scoring.scorer import Target
 
 CLEAN, CORRUPTED = 0, 1
+TOKENS = 128
+"""Tokens differentiated at a time: more are no faster, and keep others waiting longer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +78,13 @@ class Sums(Protocol):
 S = TypeVar("S", bound=Sums)
 
 
-def cut(group: Sequence[int], n_tokens: int, steps: int, most: int = TOKENS) -> Iterator[list[int]]:
+def cut(
+    group: Sequence[int], n_tokens: int, steps: int, most: int | None = None
+) -> Iterator[list[int]]:
     """Prompts of as many tokens, by index, as many at a time as are differentiated together, and
     `most` of them."""
-    each = max(1, min(most, TOKENS // (n_tokens * steps)))
+    fit = TOKENS // (n_tokens * steps)
+    each = max(1, fit if most is None else min(most, fit))
     for start in range(0, len(group), each):
         yield list(group[start : start + each])
 

@@ -46,7 +46,7 @@ def _of_heads(
     off = torch.einsum("pthe,hed->phtd", runs.off(z), weight)
     whole = torch.einsum("pthe,hed->ptd", z[CLEAN].float(), weight) + b_O(model, layer).float()
     landed = whole
-    if model.layer(layer).output not in place.module.modules():
+    if not any(m is model.layer(layer).output for m in place.module.modules()):
         landed = _normed(model, place.module, whole)
         off = _normed(model, place.module, whole[:, None] + off) - landed[:, None]
     clean = runs.captured["attn_out", layer][CLEAN].float()
