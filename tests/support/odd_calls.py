@@ -144,6 +144,8 @@ TAKEN: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
                            lambda: repr(engine.evaluate(CIRCUIT, TASK, controls=1).kept)),
     "a circuit of a list": (lambda: engine.Circuit("a", M, "", ["0.1", MLP], 6, 8),
                             lambda: CIRCUIT),
+    "steps 3.0": (lambda: engine.node_attribution(E.clean, PAIR, 3.0).heads,
+                  lambda: engine.node_attribution(E.clean, (PAIR,), 3).heads),
     "an MLP's layer": (lambda: neurons(2), lambda: neurons(MLP)),
     "a head's name": (lambda: sources("0.1"), lambda: sources([HEAD])),
     "a path": (lambda: engine.load(BUNDLED / M).name, lambda: engine.load(str(BUNDLED / M)).name),
@@ -173,7 +175,8 @@ REFUSED: dict[str, Callable[[], Any]] = {
     **{
         f"{function.__name__} of {e!r}": lambda function=function, e=e: function(e)
         for function in (engine.next_token, engine.logit_lens, engine.attention, engine.generate,
-                         engine.attention_overview, engine.direct_attribution, engine.sweep)
+                         engine.attention_overview, engine.direct_attribution, engine.sweep,
+                         engine.node_attribution, engine.edge_attribution)
         for e in ("1 2 3", None, {"prompt": "1"})
     },
     **{f"heads {g!r}": lambda g=g: patterns(g) for g in ("m1", [], "9.9", 3, [None])},
@@ -196,6 +199,8 @@ REFUSED: dict[str, Callable[[], Any]] = {
     **{f"examples {g!r}": lambda g=g: engine.examples("months", g) for g in (2.5, "3")},
     **{f"sweep over {g!r}": lambda g=g: swept(g) for g in ([], [1], 5)},
     **{f"lengths of {g!r}": lambda g=g: engine.score_lengths(E, g) for g in ([], [1], 5)},
+    **{f"steps {g!r}": lambda g=g: engine.node_attribution(E.clean, steps=g)
+       for g in (0, 2.5, "3", True, None)},
     "threshold": lambda: engine.discover(TASK, M, threshold="0.1"),
     "a circuit that is none": lambda: engine.evaluate("0.1", TASK),
     "layers of a text": lambda: engine.Circuit("a", M, "", "0.1", "six", 8),
