@@ -273,7 +273,8 @@ class Grid {
       for (const [name, is] of [["--tint", colour], ["--cross", cross]])
         is ? cell.style.setProperty(name, is) : cell.style.removeProperty(name);
       const plain = this.signed && value !== null && Math.abs(value) >= PLAIN * colours.zmax;
-      cell.dataset.sign = !plain ? "" : value < 0 ? "−" : "+";
+      const sign = !plain ? "" : value < 0 ? "−" : "+";
+      if (cell.dataset.sign !== sign) cell.dataset.sign = sign;
     });
     this.chips.replaceChildren(...d.chips.map(c => this.chip(c)));
     this.guesses = new Set(d.guesses.filter(i => d.values[i] !== null));
