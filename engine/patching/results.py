@@ -19,6 +19,7 @@ from ..scoring.metrics import METRIC_NAMES, STORED
 from ..showing.site_grid import SiteGrid, site_columns
 from ..showing.site_positions import plain
 from ..showing.writing import Rows
+from ..sweeps.estimates import agreement_of, mean_of
 from ..tasks.pairs import Pair
 from .figures import patch_figure
 from .places import HEAD_PLACES, PATCH_PLACES, site_of
@@ -124,13 +125,13 @@ class PatchResult:
             raise ExperimentError(f"There is no “{aspect!s:.40}” in this patching.")
         known = np.isfinite(change)
         if aspect == "change":
-            return _mean(change)
+            return mean_of(change)
         ways = self._values(self.donor_numbers) - self._values(self.base_numbers)
-        way = _mean(np.where(known, ways[:, None, None, None], np.nan))
+        way = mean_of(np.where(known, ways[:, None, None, None], np.nan))
         way = np.where(np.abs(way) > _SAME, way, np.nan)
         if aspect == "spread":
-            return np.sqrt(_mean((change - _mean(change)) ** 2)) / np.abs(way)
-        return _mean(change) / way
+            return np.sqrt(mean_of((change - mean_of(change)) ** 2)) / np.abs(way)
+        return mean_of(change) / way
 
     @property
     def agreement(self) -> float:
@@ -138,11 +139,9 @@ class PatchResult:
         differ; NaN without an estimate, for fewer than 3, or without spread."""
         if self.estimate is None:
             return float("nan")
-        a, b = self.shown("estimate"), _mean(self._changes)
-        both = np.isfinite(a) & np.isfinite(b) & self.unlike
-        if both.sum() < 3 or not a[both].std() or not b[both].std():
-            return float("nan")
-        return float(np.corrcoef(a[both], self.shown("share")[both])[0, 1])
+        told, exact = (self.shown(of)[self.unlike] for of in ("estimate", "share"))
+        known = np.isfinite(mean_of(self._changes)[self.unlike])
+        return agreement_of(told[known], exact[known]).pearson
 
     @property
     def _changes(self) -> np.ndarray:
@@ -157,7 +156,7 @@ class PatchResult:
         "donor"; "clean" and "corrupted" name the same two."""
         first = "corrupted" if self.direction == "denoise" else "clean"
         numbers = self.base_numbers if which in ("base", first) else self.donor_numbers
-        return float(_mean(self._values(numbers)))
+        return float(mean_of(self._values(numbers)))
 
     def change_of(self, layer: int, position: int | None = None, head: int = 0) -> Change:
         """This patch as a change of an experiment whose corrupted prompt is the donor."""
@@ -263,10 +262,3 @@ class PatchResult:
 
 _SAME = 1e-6
 """A difference between the runs' scores below which there is nothing to have a share of."""
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean over the first axis, of what is there; NaN where nothing is."""
-    known = np.isfinite(values)
-    n = known.sum(0)
-    return np.where(n > 0, np.where(known, values, 0.0).sum(0) / np.maximum(n, 1), np.nan)

@@ -35,6 +35,11 @@ def ticked(key: str, of: Sequence[T]) -> list[T]:
     return list(dict.fromkeys(of[row] for row in rows if row < len(of)))
 
 
+def rounded(value: object) -> float | None:
+    """A number as a table shows it; None where a row has none."""
+    return round(value, 4) if isinstance(value, float) else None
+
+
 def downloads(rows: Rows, name: str, python: str) -> None:
     """The CSV of rows, and the Python that gives them."""
     left, right = st.columns([1, 5], vertical_alignment="top")

@@ -203,3 +203,23 @@ def _watched() -> None:
         for work, session in each:
             if runtime.exists() and runtime.get_instance().is_active_session(session):
                 work.look()
+
+
+def exact(
+    key: str,
+    told: tuple[int, int, float | None] | None,
+    refused: Callable[[engine.EngineError], None] | None = None,
+) -> None:
+    """Draw how far work is that is gone on with where it was stopped. `told`: how many numbers are
+    exact, of how many, and the seconds left, where any is known."""
+    known, left = "", seconds_left(key)
+    if told is not None:
+        known, left = f"{told[0]:,} of {told[1]:,} exact", told[2]
+    progress(
+        key,
+        ", ".join(filter(None, (known, f"{left:.0f} s left" if left else ""))),
+        again="Go on" if known else "Begin again",
+        stopped=f"Stopped: {known}." if known else "Stopped before anything was known.",
+        anew=go_on,
+        refused=refused,
+    )

@@ -14,7 +14,7 @@ from pages._parts.pairs_form import Chosen
 from pages._parts.patching.fields import PATCH_SHOWS, PLACE
 from pages._parts.patching.grid import aspect_of, cells_of
 from pages._parts.refusals import answered
-from pages._parts.table import Rows, as_csv, table_of_sites, ticked
+from pages._parts.table import Rows, as_csv, rounded, table_of_sites, ticked
 from pages._parts.text import plain, signed
 
 KEY = "_patching"
@@ -75,17 +75,8 @@ def twins(e: engine.Experiment) -> bool:
 
 def progress(result: engine.PatchResult | None) -> None:
     """How far it is, with a way to stop it; once it is over, how it ended."""
-    known, left = "", work.seconds_left(KEY)
-    if result is not None:
-        known, left = f"{result.n_done:,} of {result.n_places:,} exact", result.seconds_left
-
-    work.progress(
-        KEY,
-        ", ".join(filter(None, (known, f"{left:.0f} s left" if left else ""))),
-        again="Go on" if known else "Begin again",
-        stopped=f"Stopped: {known}." if known else "Stopped before anything was known.",
-        anew=work.go_on,
-    )
+    told = None if result is None else (result.n_done, result.n_places, result.seconds_left)
+    work.exact(KEY, told)
 
 
 def together(reading: state.Reading) -> None:
@@ -151,16 +142,12 @@ def places(result: engine.PatchResult, rows: Rows) -> None:
         if "position" in row:
             tokens = dict.fromkeys((str(row["clean"]), str(row["corrupted"])))
             line["at"] = f"{row['position']} {' → '.join(tokens)}"
-        line |= {name: _rounded(row[name]) for name in ("share", "spread", "change")}
+        line |= {name: rounded(row[name]) for name in ("share", "spread", "change")}
         if "estimate" in row:
-            line["estimate"] = _rounded(row["estimate"])
+            line["estimate"] = rounded(row["estimate"])
         shown.append(line)
     if shown:
         table_of_sites(shown, _TABLE, height=min(420, 38 + 35 * len(shown)))
-
-
-def _rounded(value: object) -> float | None:
-    return round(value, 4) if isinstance(value, float) else None
 
 
 def explanation(result: engine.PatchResult) -> str:

@@ -13,7 +13,7 @@ from pages._parts.figure import figure
 from pages._parts.pairs_form import Chosen
 from pages._parts.refusals import refused_of_pairs
 from pages._parts.sweep.fields import ASPECT, METRIC
-from pages._parts.table import Rows, as_csv, table_of_sites, ticked
+from pages._parts.table import Rows, as_csv, rounded, table_of_sites, ticked
 from pages._parts.text import visible
 
 KEY = "_sweep"
@@ -57,16 +57,10 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Sweep:
 
 def progress(result: engine.SweepResult | None, question: engine.Sweep, chosen: Chosen) -> None:
     """How far the sweep is, with a way to stop it; once it is over, how it ended."""
-    known, left = "", work.seconds_left(KEY)
-    if result is not None:
-        known, left = f"{result.n_done:,} of {len(result.sites):,} exact", result.seconds_left
-    work.progress(
+    work.exact(
         KEY,
-        ", ".join(filter(None, (known, f"{left:.0f} s left" if left else ""))),
-        again="Go on" if known else "Begin again",
-        stopped=f"Stopped: {known}." if known else "Stopped before anything was known.",
-        anew=work.go_on,
-        refused=lambda wrong: refused_of_pairs(wrong, question.e, chosen, KEY),
+        None if result is None else (result.n_done, len(result.sites), result.seconds_left),
+        lambda wrong: refused_of_pairs(wrong, question.e, chosen, KEY),
     )
 
 
@@ -193,14 +187,10 @@ def sites(result: engine.SweepResult, rows: Rows) -> None:
         numbers = {"change": "_change", engine.METRIC_NAMES[metric]: "", "±": "_std"}
         if guess:
             numbers["estimate"] = "_estimated_change"
-        line |= {name: _rounded(row[f"{metric}{end}"]) for name, end in numbers.items()}
+        line |= {name: rounded(row[f"{metric}{end}"]) for name, end in numbers.items()}
         shown.append(line)
     if shown:
         table_of_sites(shown, _TABLE, height=min(420, 38 + 35 * len(shown)))
-
-
-def _rounded(value: object) -> float | None:
-    return round(value, 4) if isinstance(value, float) else None
 
 
 def picture(result: engine.SweepResult, question: engine.Sweep, chosen: Chosen) -> None:
