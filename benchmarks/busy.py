@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
-from benchmarks.click import clicks
+from benchmarks.click import clicks, opened
 from benchmarks.driving import chromium, serving, wait_until_up
 from benchmarks.timing import percentile, told
 from benchmarks.toggle import save_gpt2_small
@@ -47,11 +47,8 @@ def measure() -> None:
 
 
 def _clicks(browser: Browser, address: str, model: str, names: list[str]) -> list[float]:
-    page: Page = browser.new_page(viewport={"width": 1280, "height": 900})
     asked = {"model": model, "prompt": "1 2 3 4 5 6 7 8 9 10", "answer": " 11"}
-    page.goto(f"{address}/?{urlencode(asked)}")
-    page.wait_for_selector(".tables", timeout=90_000)
-    page.wait_for_timeout(2000)
-    values = clicks(page, ".tables", names)[5:]
-    page.close()
-    return values
+    page = opened(browser, f"{address}/?{urlencode(asked)}", ".tables")
+    (values,) = clicks([page], names)
+    page.context.close()
+    return values[5:]

@@ -37,8 +37,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(script: str | Path = "serve.py", command: Sequence[str] | None = None) -> Iterator[str]:
-    """Serve a Streamlit script, or run a command that serves one on $PORT. Yields: its address."""
+def serving(
+    script: str | Path = "serve.py", command: Sequence[str] | None = None, tree: Path = ROOT
+) -> Iterator[str]:
+    """Serve a Streamlit script, or run a command that serves one on $PORT, from within a checkout's
+    `tree`. Yields: its address."""
     port = free_port()
     command = command or [
         sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port),
@@ -46,7 +49,7 @@ def serving(script: str | Path = "serve.py", command: Sequence[str] | None = Non
     env = {**os.environ, "STREAMLIT_SERVER_HEADLESS": "true", "PORT": str(port)}
     process = subprocess.Popen(
         command,
-        cwd=ROOT,
+        cwd=tree,
         env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
