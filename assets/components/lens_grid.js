@@ -105,6 +105,7 @@ class Lens {
     const dark = isDark(this.box), paper = channels(getComputedStyle(this.box).getPropertyValue("--st-background-color").trim());
     this.cells().forEach((row, l) => row.forEach((cell, i) => {
       [cell.style.background, cell.style.color] = painted(this.data.shares[l][i], paper, dark);
+      cell.dataset.sign = this.data.signs[l][i]; // not by colour alone
     }));
     const ramp = Array.from({ length: 96 }, (_, i) => this.data.signed ? i / 47.5 - 1 : i / 95);
     const pen = this.key.querySelector("canvas").getContext("2d");
@@ -113,7 +114,7 @@ class Lens {
   }
 
   async draw(format) {
-    const { layers, reading, texts, leads, shares, title, ends, colours, name } = this.data, wide = 64, high = 20;
+    const { layers, reading, texts, leads, shares, signs, title, ends, colours, name } = this.data, wide = 64, high = 20;
     const paper = channels(PALETTE.paper), [left, top] = [52, 60];
     const parts = [label(12, 20, title, { anchor: "start", size: 12, weight: 600 }),
       label(12, 36, `${colours}, from ${ends[0]} to ${ends[1]} (strongest blue)`, { anchor: "start" })];
@@ -123,6 +124,7 @@ class Lens {
       reading.forEach((_, i) => {
         const [fill, ink] = painted(shares[l][i], paper, false), [x, y] = [left + i * wide, top + l * high];
         parts.push(`<rect x="${x}" y="${y}" width="${wide - 1}" height="${high - 1}" fill="${fill}"/>`,
+          label(x + 3, y + 14, signs[l][i], { anchor: "start", size: 11, fill: ink }),
           label(x + wide / 2, y + 14, texts[l][i], { size: 11, fill: ink, weight: leads[l][i] ? 800 : 400 }));
       });
     });

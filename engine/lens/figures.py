@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..showing.charts import BARE, chart_layout, line
-from ..showing.heatmap import cell_heatmap, colour_bar
+from ..showing.heatmap import cell_heatmap, colour_bar, signs
 from ..showing.palette import MORE, PALETTE, SIGNED, turned
 from ..showing.writing import percent, visible
 from .runs import LensRun
@@ -70,6 +70,14 @@ class LensGrid:
         return shares
 
     @property
+    def signs(self) -> np.ndarray:
+        """+ or − of a difference where its colour is strong, [layer pos], empty elsewhere."""
+        if not self.signed:
+            return np.full(self.values.shape, "", dtype=object)
+        changes = _shade(self.values, self.measure, self.signed)
+        return signs(changes, _most(self.scaled, self.measure, self.signed))
+
+    @property
     def ends(self) -> tuple[str, str]:
         """The numbers at which the colours end: the palest, or the reddest, and the strongest."""
         most = _most(self.scaled, self.measure, self.signed)
@@ -93,8 +101,8 @@ class LensGrid:
                 _shade(self.values, self.measure, self.signed),
                 _each(lambda lines: "<br>".join(map(escape, lines)), self.told),
                 x=positions,
-                text=self._bold() if written else None,
-                texttemplate="%{text}" if written else None,
+                text=self._bold() if written else self.signs,
+                texttemplate="%{text}",
                 textfont={"size": 11},
                 hoverlabel={"align": "left"},
                 **_scale(self.scaled, self.measure, self.signed),
@@ -126,7 +134,9 @@ class LensGrid:
     def _bold(self) -> np.ndarray:
         texts = _each(escape, self.texts)
         texts[self.leads] = [f"<b>{text}</b>" if text else "" for text in texts[self.leads]]
-        return texts
+        gaps = np.where((self.signs != "") & (texts != ""), " ", "")
+        written: np.ndarray = self.signs.astype(object) + gaps + texts
+        return written
 
 
 def traces_figure(layers: Sequence[int], runs: Mapping[str, LensRun], quantity: str) -> go.Figure:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..circuits.circuit import Circuit
 from ..experiment.sites import Head, Site
-from ..showing.palette import PALETTE
+from ..showing.palette import PALETTE, read_on
 from .receivers import LOGITS, print_receivers, site_of
 from .results import Edge
 
@@ -180,10 +180,7 @@ def _nodes(
                 "mode": "markers+text",
                 "marker": {"size": 30, "opacity": 1, **looks[group]},
                 "text": ["logits" if site is None else str(site) for site in sites],
-                "textfont": {
-                    "size": 10,
-                    "color": PALETTE["quiet" if group == "dropped" else "paper"],
-                },
+                "textfont": {"size": 10, "color": read_on(looks[group]["color"])},
                 "customdata": [_told_of(site, edges, group) for site in sites],
                 "hovertemplate": "%{customdata}<extra></extra>",
                 "showlegend": False,

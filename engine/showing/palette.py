@@ -20,7 +20,7 @@ PALETTE = {
     "head": _VIOLET,
     "mlp": _TEAL,
     "rest": "#eceef6",
-    "logits": _NAVY,
+    "logits": "#a23b72",
     "only_a": _ORANGE,
     "only_b": _TEAL,
     "shared": _INDIGO,
@@ -75,3 +75,15 @@ STEPS = ("#c7d2fe", _VIOLET, _AMBER, "#b91c1c", "#581c87")
 def turned(scale: Scale) -> Scale:
     """The same colours the other way round: where less is better."""
     return tuple((1 - at, colour) for at, colour in reversed(scale))
+
+
+def light(colour: str) -> float:
+    """How light a colour #rrggbb is, 0 to 1: the relative luminance of WCAG 2.1."""
+    shares = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def read_on(colour: str) -> str:
+    """The text that is read best on a colour: at worst at 4.58:1."""
+    return PALETTE["on_pale" if light(colour) > 0.179 else "on_deep"]

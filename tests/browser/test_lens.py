@@ -139,3 +139,22 @@ def test_every_cell_is_read_at_4_5_to_1_or_better(
         )
     assert seen == {"rgb(0, 0, 0)", "rgb(255, 255, 255)"}  # pale tints and deep ones
     page.close()
+
+
+def test_more_and_less_are_told_by_more_than_colour(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.set_default_timeout(SLOW)
+    open_page(page, address, QUERY + "&ablations=a0")
+    signed = page.locator(f"{BOX} td:not([data-sign=''])")
+    expect(signed).to_have_count(0)
+    page.get_by_role("radio", name="Difference", exact=True).click()
+    expect(signed).not_to_have_count(0)
+    written = page.locator(BOX).evaluate(
+        "box => [...box.querySelectorAll('td')].map(e => [e.dataset.sign,"
+        " getComputedStyle(e, '::before').content, getComputedStyle(e).backgroundColor])"
+    )
+    for sign, shown, colour in written:
+        red, _, blue = map(int, re.findall(r"\d+", colour)[:3])
+        assert shown == (f'"{sign}"' if sign else "none")
+        assert not sign or sign == ("+" if blue > red else "−")
+    assert {sign for sign, *_ in written} >= {"", "−"}

@@ -237,6 +237,13 @@ def test_the_difference_is_ablated_minus_clean_and_the_table_is_text() -> None:
     for measure in ("prob", "entropy", "divergence", "rank"):
         clean, ablated = lens.values("clean", measure), lens.values("ablated", measure)
         assert (lens.values("difference", measure) == ablated - clean).all()
+        grid, change = lens.grid("difference", measure), ablated - clean
+        assert ((grid.signs == "+") <= (change > 0)).all()
+        assert ((grid.signs == "−") <= (change < 0)).all()
+        strongest = np.unravel_index(np.argmax(abs(change)), change.shape)
+        assert grid.signs[strongest] == ("+" if change[strongest] > 0 else "−")
+        assert str(grid.figure().data[0].text[strongest]).startswith(grid.signs[strongest])
+        assert not any(lens.grid("ablated", measure).signs.flat)
     lines = lens.text("clean").split("\n")
     assert lines[0].split() == ["layer", "1", "2", "3", "4", "5"] and len(lines) == 7
     assert lines[-1].split()[:2] == ["5", "␣5"]

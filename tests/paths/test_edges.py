@@ -9,6 +9,7 @@ import pytest
 
 import engine
 from engine.paths.receivers import LOGITS, inputs_of
+from engine.showing.palette import ON_DARK, light
 from tests.support.some import some
 from tests.support.tiny_models import Tiny
 
@@ -38,6 +39,18 @@ def test_a_chain_is_found_from_its_end() -> None:
     assert names(found) == ["2.0>logits", "m1>2.0.q", "0.0>m1"]
     assert [edge.share for edge in found.edges] == pytest.approx([-0.3, 0.2, -0.1])
     assert engine.print_sites(found.members) == "0.0 m1 2.0" and not found.dropped
+
+
+def test_the_names_on_the_nodes_are_read_on_light_and_dark_pages() -> None:
+    found = engine.prune_edges(chain(0.01, 2, -3), 0.1)
+    circuit = engine.Circuit("chain", "m", "words", "0.0 m1 2.0", 3, 1)
+    nodes = [trace for trace in found.figure(circuit).data if trace.mode == "markers+text"]
+    assert [trace.text for trace in nodes] == [("2.0",), ("m1",), ("0.0",), ("logits",)]
+    for trace in nodes:
+        pair = (trace.marker.color, trace.textfont.color)
+        for under, ink in (pair, tuple(ON_DARK.get(colour, colour) for colour in pair)):
+            dark, bright = sorted((light(under), light(ink)))
+            assert (bright + 0.05) / (dark + 0.05) >= 4.5, (trace.text, under, ink)
 
 
 def test_what_leads_only_to_what_is_dropped_is_dropped() -> None:

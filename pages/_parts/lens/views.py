@@ -66,6 +66,7 @@ def grid(answer: Answered[engine.Lens], question: dict[str, Any]) -> None:
             "texts": drawn.texts.tolist(),
             "leads": drawn.leads.tolist(),
             "shares": drawn.shares.round(4).tolist(),
+            "signs": drawn.signs.tolist(),
             "told": drawn.told.tolist(),
             "signed": drawn.signed,
             "ends": drawn.ends,
