@@ -67,9 +67,10 @@ from .generation.runs import (
     Step,
     StepRun,
 )
+from .gradients.edge_results import EdgeAttribution
 from .gradients.edges import AttributeEdges, edge_attribution
 from .gradients.nodes import AttributeNodes, node_attribution
-from .gradients.results import EdgeAttribution, NodeAttribution
+from .gradients.results import NodeAttribution
 from .heads.attention import attention, attention_overview
 from .heads.results import Attention, AttentionOverview, AttentionRun, HeadScores, Thumbnails
 from .heads.scores import ROLE_SHARE, SCORES, head_roles, head_scores
@@ -86,7 +87,7 @@ from .patching.places import HEAD_PLACES, PATCH_DIRECTIONS, PATCH_PLACES
 from .patching.results import PATCH_ASPECTS, PatchResult
 from .paths.edges import MOST_NODES, EdgeCircuit, prune_edges
 from .paths.paths import MapPaths, PatchPaths, path_matrix, path_patch
-from .paths.receivers import Receiver, print_receivers
+from .paths.receivers import Receiver, parse_receivers, print_receivers
 from .paths.results import Edge, PathMatrix, PathPatch
 from .picking import certificate, models
 from .ranking.ranking import next_token
@@ -155,10 +156,10 @@ __all__ = [
     "edge_attribution", "evaluate", "examples", "fold_sites", "fresh_task", "generate",
     "generate_many", "head_roles", "head_scores", "load", "logit_lens", "models",
     "neuron_attribution", "next_token", "node_attribution", "number_lengths", "overlap", "overlaps",
-    "pair_families", "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points",
-    "print_receivers", "print_sites", "prune_edges", "random_controls", "rank_answers",
-    "read_circuits", "read_csv", "read_examples", "read_task", "release", "remedies",
-    "resolve_sites", "score_lengths", "score_task", "search_path", "shelf", "signed",
+    "pair_families", "parse_receivers", "parse_sites", "patch", "path_matrix", "path_patch",
+    "percent", "points", "print_receivers", "print_sites", "prune_edges", "random_controls",
+    "rank_answers", "read_circuits", "read_csv", "read_examples", "read_task", "release",
+    "remedies", "resolve_sites", "score_lengths", "score_task", "search_path", "shelf", "signed",
     "source_attribution", "sweep", "task", "task_families", "token_text", "token_view",
     "token_views", "tokenize", "twins", "visible", "weight", "weights", "would_change",
     "write_circuits", "write_task",

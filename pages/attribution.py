@@ -1,4 +1,4 @@
-"""Direct logit attribution: what each head and MLP itself writes towards the answer."""
+"""Attribution: what each head and MLP writes towards the answer, and what gradients say of it."""
 
 import streamlit as st
 
@@ -9,6 +9,7 @@ require_app()
 import engine
 from pages._parts import components, state
 from pages._parts.attribution import views
+from pages._parts.attribution.gradients import by_gradient
 from pages._parts.attribution.total import total_effect
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import model_shape, quick
@@ -20,12 +21,22 @@ from pages._parts.text import plain
 
 components.library("plotly")
 shape = model_shape()
+PAIRS_ALONE = {("gradients", "family"), ("gradients", "written")}
+"""What is shown, and asked of what, where the prompt above is not read."""
 
 
 def attributed(reading: state.Reading) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        choice("Run", "run", views.RUNS)
+        if st.session_state["attributed"] != "gradients":
+            choice("Run", "run", views.RUNS)
         choice("Show", "attributed", views.SHOWN)
+    if st.session_state["attributed"] == "gradients":
+        by_gradient(reading)
+    else:
+        parts_written(reading)
+
+
+def parts_written(reading: state.Reading) -> None:
     seen = None
     left, right = beside_switches(shape.n_heads)
     with right, errors_shown():
@@ -57,5 +68,7 @@ def attributed(reading: state.Reading) -> None:
     views.picture(seen)
 
 
-prompt_tokens(state.read().experiment)
+with st.container():
+    if (st.session_state["attributed"], st.session_state["over"]) not in PAIRS_ALONE:
+        prompt_tokens(state.read().experiment)
 quick(attributed, follows=True)

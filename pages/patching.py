@@ -7,6 +7,7 @@ from pages._parts.frame import require_app
 require_app()
 
 from pages._parts import components, state, work
+from pages._parts.corrupted import twins
 from pages._parts.experiment_form import model_shape, quick
 from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.pairs_form import pairs_form
@@ -24,7 +25,7 @@ def patched(reading: state.Reading) -> None:
     e, chosen, question, result = reading.experiment, None, None, None
     with errors_shown():
         chosen = pairs_form(e)
-        if chosen is not None and (st.session_state["over"] != "prompt" or views.twins(e)):
+        if chosen is not None and (st.session_state["over"] != "prompt" or twins(e, "Patching is")):
             question = views.options(e, chosen)
             if reading.whole:
                 result = work.ask(views.KEY, question).result

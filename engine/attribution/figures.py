@@ -1,4 +1,4 @@
-"""Direct attribution as plotly figures: beside the total effect, and by source token."""
+"""Direct attribution as a plotly figure, by source token."""
 
 from __future__ import annotations
 
@@ -8,62 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..experiment.sites import MLP, Head
+from ..experiment.sites import Head
 from ..showing.charts import TOLD, chart_layout
 from ..showing.palette import PALETTE
-from ..showing.site_grid import SiteGrid
 from ..showing.writing import signed
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-_NAMED = 8
-"""Points whose name stands beside them; the others are named at the pointer."""
-_KINDS = (("heads", Head, "circle", "head"), ("MLPs", MLP, "diamond", "mlp"))
-
-
-def beside_figure(direct: SiteGrid, total: SiteGrid) -> go.Figure:
-    """A point for each head and MLP that both grids know; the farthest out have their names."""
-    import plotly.graph_objects as go
-
-    known = set(total.sites)
-    sites = [site for site in direct.sites if site in known]
-    ends = [np.abs([grid[site] for site in sites]).max(initial=1e-9) for grid in (direct, total)]
-    size = {site: max(abs(direct[site]) / ends[0], abs(total[site]) / ends[1]) for site in sites}
-    named = set(sorted(sites, key=lambda site: -size[site])[:_NAMED])
-    end = float(min(ends))
-    line = {"color": PALETTE["control"], "width": 1, "dash": "dash"}
-    figure = go.Figure(
-        go.Scatter(
-            x=[-end, end], y=[end, -end], mode="lines", line=line, hoverinfo="skip",
-            name="direct alone",
-        )
-    )  # fmt: skip
-    for name, kind, symbol, colour in _KINDS:
-        mine = [site for site in sites if isinstance(site, kind)]
-        figure.add_scatter(
-            x=[direct[site] for site in mine],
-            y=[total[site] for site in mine],
-            mode="markers+text",
-            text=[str(site) if site in named else "" for site in mine],
-            textposition="top center",
-            textfont={"size": 11},
-            marker={"symbol": symbol, "size": 9, "color": PALETTE[colour], "opacity": 0.85},
-            customdata=[
-                f"<b>{site}</b> writes {signed(direct[site])}<br>"
-                f"switched off: {signed(total[site])}"
-                for site in mine
-            ],
-            hovertemplate=TOLD,
-            cliponaxis=False,
-            name=name,
-        )
-    zero = {"zeroline": True, "zerolinewidth": 1, "automargin": True}
-    return figure.update_layout(
-        **chart_layout(None, 440, showlegend=True),
-        xaxis={"title": {"text": "direct, clean run: logits towards the answer"}, **zero},
-        yaxis={"title": {"text": "change of the logit difference, switched off"}, **zero},
-    )
 
 
 def sources_figure(head: Head, tokens: Sequence[str], runs: Mapping[str, np.ndarray]) -> go.Figure:

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ..experiment.sites import MLP, Head, Neuron
+from ..showing.beside import beside_figure
 from ..showing.site_grid import SiteGrid
 from ..showing.writing import Rows
 from ..text.shown import token_text
-from .figures import beside_figure, sources_figure
+from .figures import sources_figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -110,7 +111,17 @@ class DirectAttribution:
         """A point for each head and MLP: across, what it writes in the clean run; up, how the
         logit difference changes where it is switched off (`total`, as a sweep's grid has it), below
         0 where it helps the answer. On the dashed line is what acts directly alone."""
-        return beside_figure(self.clean.sites, total)
+        return beside_figure(
+            self.clean.sites,
+            total,
+            titles=(
+                "direct, clean run: logits towards the answer",
+                "change of the logit difference, switched off",
+            ),
+            says=("writes", "switched off:"),
+            line="direct alone",
+            falls=True,
+        )
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ from ..passes import forward
 from ..passes.pace import Pace
 from ..tasks.pairs import Pair, as_pairs
 from .asked import Read, check_asked, pairs_of, read, total_cost
+from .edge_results import EdgeAttribution
 from .graph import Graph, graph_of
-from .results import EdgeAttribution
 from .runs import Runs, cut, integrated
 from .written import SEEN, differences
 

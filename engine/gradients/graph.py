@@ -9,7 +9,7 @@ from ..errors import EngineError
 from ..experiment.sites import MLP, Head, Site
 from ..model.model import Model
 from ..paths.receivers import LOGITS, Receiver
-from .results import EMBEDDING
+from .edge_results import EMBEDDING
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,19 @@
-"""Results of gradients between two runs: a score for every node, and for every edge."""
+"""What scores by gradients between two runs are of; and the score of every node."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import ExperimentError, SiteError
+from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
-from ..experiment.sites import Shape, Site, Stream, parse_sites
 from ..patching.results import PatchResult
-from ..paths.receivers import Receiver, parse_receivers
-from ..paths.results import PathMatrix, PathPatch
 from ..scoring.metrics import METRIC_NAMES
+from ..showing.beside import beside_figure
 from ..showing.site_grid import SiteGrid, site_columns
 from ..showing.writing import Rows
 from ..sweeps.estimates import Agreement, agreement_of, mean_of
@@ -26,31 +23,20 @@ from ..tasks.pairs import Pair
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-EMBEDDING = Stream(0)
-"""The sender that no layer is: what enters layer 0, tokens and positions."""
-
 
 @dataclass(frozen=True)
-class NodeAttribution:
-    """What each head and MLP is predicted to change when it becomes what it is in the corrupted
-    run, by gradients integrated between the two runs: estimates, never exact.
+class Integrated:
+    """What scores by gradients between two runs are of, and how far they are.
 
-    `heads` [prompt layer head_index], `mlps` [prompt layer] and `embedding` [prompt], all of what
-    enters layer 0: the change of `metric`, "logit_diff" in logits or "log_prob" in nats, below 0
-    where the node helps the answer. NaN where not done yet and where the model has no such node.
-    `clean` and `corrupted` [prompt]: that metric in both runs. `steps`: in how many runs gradients
-    were taken. `progress`: 0 to 1. `seconds`, and `seconds_left` if it goes on like this. Source:
-    Hanna, Pezzelle & Belinkov 2024. What it does not show: nodes together, and what is not seen in
-    the slope along the way between the inputs.
+    `metric`: "logit_diff" in logits or "log_prob" in nats; `clean` and `corrupted` [prompt]: that
+    metric in both runs, NaN where not done yet. `steps`: in how many runs gradients were taken.
+    `notes`: sentences. `progress`: 0 to 1. `seconds`, and `seconds_left` if it goes on like this.
     """
 
     experiment: Experiment
     pairs: tuple[Pair, ...]
     steps: int
     metric: str
-    heads: Float[np.ndarray, "prompt layer head_index"]
-    mlps: Float[np.ndarray, "prompt layer"]
-    embedding: Float[np.ndarray, " prompt"]
     clean: Float[np.ndarray, " prompt"]
     corrupted: Float[np.ndarray, " prompt"]
     notes: tuple[str, ...]
@@ -64,6 +50,44 @@ class NodeAttribution:
         return self.progress >= 1.0
 
     @property
+    def _change(self) -> str:
+        return f"change of the\n{METRIC_NAMES[self.metric]}"
+
+    def _completeness(self, whole: Float[np.ndarray, " prompt"]) -> float:
+        """The means over prompts of all that was predicted, as a share of corrupted − clean; NaN
+        where both runs score alike."""
+        change = float(mean_of(self.corrupted - self.clean))
+        return float(mean_of(whole)) / change if abs(change) > 1e-6 else float("nan")
+
+    def _beside(self, scores: SiteGrid, exact: SiteGrid) -> go.Figure:
+        """A point for each head and MLP that is known exactly: what was predicted, and what is."""
+        name = self._change.replace("\n", " ")
+        return beside_figure(
+            scores,
+            exact,
+            titles=(f"estimated {name}", f"exact {name}"),
+            says=("estimated", "exact"),
+            line="as estimated",
+        )
+
+
+@dataclass(frozen=True)
+class NodeAttribution(Integrated):
+    """What each head and MLP is predicted to change when it becomes what it is in the corrupted
+    run, by gradients integrated between the two runs: estimates, never exact.
+
+    `heads` [prompt layer head_index], `mlps` [prompt layer] and `embedding` [prompt], all of what
+    enters layer 0: the change of the metric, below 0 where the node helps the answer. NaN where not
+    done yet and where the model has no such node. Source: Hanna, Pezzelle & Belinkov 2024. What it
+    does not show: nodes together, and what is not seen in the slope along the way between the
+    inputs.
+    """
+
+    heads: Float[np.ndarray, "prompt layer head_index"]
+    mlps: Float[np.ndarray, "prompt layer"]
+    embedding: Float[np.ndarray, " prompt"]
+
+    @property
     def n(self) -> int:
         """How many prompts are done."""
         return int(np.isfinite(self.clean).sum())
@@ -73,7 +97,7 @@ class NodeAttribution:
         """`embedding` as a share of corrupted − clean, means over prompts: 1 where there are steps
         enough, as integrated gradients of the whole input add up to the whole change. NaN where
         both runs score alike."""
-        return _completeness(self.embedding, self.corrupted - self.clean)
+        return self._completeness(self.embedding)
 
     def agreement(self, exact: SweepResult | PatchResult) -> Agreement:
         """How well the scores predicted exact effects: a sweep's by `resample`, or those of `z`
@@ -112,7 +136,7 @@ class NodeAttribution:
         if aspect not in shown:
             raise ExperimentError(f"Nodes have a score and its spread, not “{aspect!s:.40}”.")
         heads, mlps = (shown[aspect](values) for values in (self.heads, self.mlps))
-        name = f"estimated change of the\n{METRIC_NAMES[self.metric]}"
+        name = f"estimated {self._change}"
         name += "" if aspect == "score" else "\nspread over prompts"
         grid = SiteGrid(heads, mlps, name, signed=aspect == "score")
         return SiteGrid(heads, mlps, name, grid.signed, inexact=frozenset(grid.sites))
@@ -128,6 +152,14 @@ class NodeAttribution:
         }
         return self.grid(aspect).figure(hover)
 
+    def beside_figure(self, exact: SweepResult) -> go.Figure:
+        """A point for each head and MLP that such a sweep knows: what was predicted, and what is.
+
+        Raises: ExperimentError as `agreement`.
+        """
+        self.agreement(exact)
+        return self._beside(self.grid(), exact.grid(self.metric, "change"))
+
     def table(self) -> Rows:
         """One row a head or MLP, layer by layer: its estimated `score` and the `spread` of that
         over the `n` prompts."""
@@ -139,143 +171,12 @@ class NodeAttribution:
         ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class EdgeAttribution:
-    """What each edge is predicted to change when its sender becomes what it is in the corrupted run
-    for its receiver alone, by gradients integrated between the two runs: estimates, never exact.
-
-    `score` and `spread` [sender receiver]: mean and standard deviation, as of a population, over
-    the `n` prompts done, of the change of `metric`, "logit_diff" in logits or "log_prob" in nats,
-    below 0 where the edge helps the answer; NaN where the sender does not come before the receiver.
-    `senders`: r0, all of what enters layer 0, then every head and MLP. `receivers`: the query input
-    of each head, the key and value input of each key-value head, written as of the first head that
-    reads them, each MLP's input, and the logits. `clean` and `corrupted` [prompt]: the metric in
-    both runs. `shape`: the model's. The rest is as of NodeAttribution. Source: Syed, Rager & Conmy
-    2023; Hanna, Pezzelle & Belinkov 2024. What it does not show: edges together, and what is not
-    seen in the slope along the way between the inputs.
-    """
-
-    experiment: Experiment
-    pairs: tuple[Pair, ...]
-    steps: int
-    metric: str
-    shape: Shape
-    senders: tuple[Site, ...]
-    receivers: tuple[Receiver, ...]
-    score: Float[np.ndarray, "sender receiver"]
-    spread: Float[np.ndarray, "sender receiver"]
-    n: int
-    clean: Float[np.ndarray, " prompt"]
-    corrupted: Float[np.ndarray, " prompt"]
-    notes: tuple[str, ...]
-    progress: float
-    seconds: float
-    seconds_left: float | None
-
-    @property
-    def done(self) -> bool:
-        """Whether every prompt is."""
-        return self.progress >= 1.0
-
-    @property
-    def n_edges(self) -> int:
-        """How many edges there are."""
-        return int(self._is_edge.sum())
-
-    @property
-    def completeness(self) -> float:
-        """The edges from what enters layer 0 together, as a share of corrupted − clean, means over
-        prompts: 1 where there are steps enough. NaN where both runs score alike."""
-        every = np.nansum(self.score[0]) if self.n else np.nan
-        return _completeness(np.full(1, every), self.corrupted - self.clean)
-
-    def into(self, receivers: str | Iterable[Receiver] = "logits") -> Float[np.ndarray, " sender"]:
-        """The scores of the edges from each sender to these receivers, as in `"3.1.q m4 logits"`,
-        added up, as slopes add; NaN where it reaches none.
-
-        Raises: SiteError for a receiver that there is none of.
-        """
-        some = parse_receivers(receivers, self.shape)
-        at = {receiver: j for j, receiver in enumerate(self.receivers)}
-        shared = self.shape.n_heads // self.shape.n_key_value_heads
-        own = dict.fromkeys(_first(receiver, shared) for receiver in some)
-        lacking = next((r for r in own if r not in at), None)
-        if lacking is not None:
-            raise SiteError(f"{lacking} is no receiver of these edges.")
-        scores = self.score[:, [at[r] for r in own]]
-        none = np.isnan(scores).all(1)
-        return np.where(none, np.nan, np.nansum(scores, axis=1))
-
-    def agreement(self, exact: PathPatch | PathMatrix) -> Agreement:
-        """How well the scores predicted the exact effects of paths patched in the same pairs by
-        `resample`: of receivers that were patched together, the sum of their edges.
-
-        Raises: ExperimentError for another metric: paths are of the logit difference.
-        """
-        if self.metric != "logit_diff":
-            raise ExperimentError("Paths are patched for the logit difference, and the scores are "
-                                  "of the log-probability.")  # fmt: skip
-        rows = [self.senders.index(site) for site in exact.senders]
-        if isinstance(exact, PathPatch):
-            return agreement_of(self.into(exact.receivers)[rows], exact.effect)
-        own = [self.into(some)[rows] for some in exact.inputs]
-        return agreement_of(np.stack(own, axis=1), exact.effect)
-
-    def grid(self, receivers: str | Iterable[Receiver] = "logits") -> SiteGrid:
-        """`into` these receivers, of each head and MLP; all of it estimated. Blue: towards the
-        answer."""
-        scores = dict(zip(self.senders, self.into(receivers).tolist(), strict=True))
-        values = {s: v for s, v in scores.items() if s != EMBEDDING and not np.isnan(v)}
-        name = f"estimated change of the\n{METRIC_NAMES[self.metric]}"
-        return SiteGrid.of(self.shape, values, name, signed=True, inexact=frozenset(values))
-
-    def figure(self, receivers: str | Iterable[Receiver] = "logits") -> go.Figure:
-        """What each head and MLP is predicted to do to the receivers directly; blank where no edge
-        leads. All hatched, as these are estimates."""
-        return self.grid(receivers).figure()
-
-    def table(self, most: int | None = 100) -> Rows:
-        """One row an edge, those with the greatest scores, up or down, first, `most` of them: its
-        estimated `score` and the `spread` of that over the `n` prompts."""
-        order = np.argsort(-np.abs(np.where(self._is_edge, self.score, 0.0)), axis=None)
-        rows, columns = np.unravel_index(order[: self.n_edges], self.score.shape)
-        return [
-            {"sender": str(self.senders[i]), "receiver": str(self.receivers[j]),
-             "score": float(self.score[i, j]), "spread": float(self.spread[i, j]), "n": self.n,
-             "steps": self.steps}
-            for i, j in zip(rows[:most].tolist(), columns[:most].tolist(), strict=True)
-        ]  # fmt: skip
-
-    @property
-    def _is_edge(self) -> np.ndarray:
-        return np.isfinite(self.score)
-
-    def of(self, sender: str | Site, receivers: str | Iterable[Receiver] = "logits") -> float:
-        """The score from one sender, a head, an MLP or r0, into these receivers together."""
-        (site,) = parse_sites(sender if isinstance(sender, str) else [sender])
-        if site not in self.senders:
-            raise SiteError(f"{site} is no sender of these edges.")
-        return float(self.into(receivers)[self.senders.index(site)])
-
-
-def _first(receiver: Receiver, shared: int) -> Receiver:
-    """The same input as of the first head that reads it."""
-    if receiver.part not in ("k", "v") or receiver.head is None:
-        return receiver
-    return Receiver(receiver.part, receiver.layer, receiver.head - receiver.head % shared)
-
-
 def _joined(heads: np.ndarray, mlps: np.ndarray) -> np.ndarray:
     return np.concatenate([heads.ravel(), mlps.ravel()])
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
     return np.sqrt(mean_of((values - mean_of(values)) ** 2))
-
-
-def _completeness(whole: np.ndarray, changes: np.ndarray) -> float:
-    change = float(mean_of(changes))
-    return float(mean_of(whole)) / change if abs(change) > 1e-6 else float("nan")
 
 
 def _check_same(own: NodeAttribution, e: Experiment, pairs: tuple[Pair, ...]) -> None:

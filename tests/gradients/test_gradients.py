@@ -185,6 +185,28 @@ def test_results_draw_and_tabulate_themselves_as_estimates() -> None:
         nodes.grid("mean")
 
 
+def test_scores_are_drawn_beside_what_they_predict() -> None:
+    nodes, edges = engine.node_attribution(E, steps=2), engine.edge_attribution(E, steps=2)
+    resampled = replace(E, method="resample")
+    swept, paths = engine.sweep(resampled), engine.path_patch(resampled, receivers="m4")
+    for figure, scores, exact in (
+        (nodes.beside_figure(swept), nodes.grid(), swept.grid("logit_diff")),
+        (edges.beside_figure(paths), edges.grid("m4"), paths.grid(edges.shape)),
+    ):
+        line, heads, mlps = figure.data
+        assert list(line.x) == list(line.y) and line.name == "as estimated"
+        both = [site for site in scores.sites if site in set(exact.sites)]
+        assert len(heads.x) + len(mlps.x) == len(both)
+        for points, kind in ((heads, engine.Head), (mlps, engine.MLP)):
+            mine = [site for site in both if isinstance(site, kind)]
+            assert list(points.x) == [scores[site] for site in mine]
+            assert list(points.y) == [exact[site] for site in mine]
+        assert figure.layout.xaxis.title.text.startswith("estimated change")
+        assert figure.layout.yaxis.title.text.startswith("exact change")
+    with pytest.raises(engine.ExperimentError, match="resample"):
+        nodes.beside_figure(engine.sweep(E))
+
+
 @pytest.mark.parametrize("ask", [engine.node_attribution, engine.edge_attribution])
 def test_what_cannot_be_asked_is_refused_in_words(ask: Any) -> None:
     for e, said in (

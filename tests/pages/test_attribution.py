@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import redirect_stdout
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_explore import component, unescaped
+from tests.pages.test_lens import sent as components
 from tests.support.tiny_models import Tiny
 from tests.support.waiting import waited
 
@@ -143,3 +145,114 @@ def test_a_family_whose_parts_do_not_add_up_is_refused_in_words(tiny: Tiny) -> N
         "attribution", model=str(directory), prompt="t1 t5", answer=" t11", distractor=" t20"
     )
     assert not page.exception and "not added to the residual stream" in unescaped(said(page))
+
+
+def gradients(**query: str) -> AppTest:
+    query.setdefault("corrupted", "8 1 6 3")
+    return waited(attribution_page(attributed="gradients", **query))
+
+
+PAIR = replace(E.clean, corrupted="8 1 6 3")
+RESAMPLED = replace(PAIR, method="resample")
+
+
+@pytest.mark.parametrize("steps", ["1", "5"])
+def test_scores_of_nodes_stand_beside_a_sweep_by_resample(steps: str) -> None:
+    page = gradients(gradient_steps=steps, ablations="1.3")
+    scores = engine.node_attribution(PAIR, steps=int(steps))
+    exact = engine.sweep(RESAMPLED)
+    agreement, grid = scores.agreement(exact), component(page, "head_grid")
+    np.testing.assert_allclose(grid["values"], np.array(scores.grid().tint(), float), atol=1e-5)
+    assert len(grid["guesses"]) == 54  # estimates look like estimates
+    metrics = {one.label: one for one in page.metric}
+    assert metrics["Estimate against exact, r"].value == f"{agreement.pearson:.2f}"
+    assert f"over 54 heads and MLPs; Spearman's {agreement.spearman:.2f}" in str(
+        metrics["Estimate against exact, r"].help
+    )
+    assert metrics["Clean logit difference"].value == engine.signed(float(scores.clean[0]))
+    beside = rows_of(components(page, "figure")[0]["csv"])
+    assert len(beside) == 54
+    for row in beside:
+        (site,) = engine.parse_sites(row["site"])
+        assert float(row["estimate"]) == pytest.approx(scores.grid()[site], abs=1e-4)
+        assert float(row["exact"]) == pytest.approx(exact.grid("logit_diff")[site], abs=1e-3)
+    told = unescaped(said(page))
+    way = "attribution patching" if steps == "1" else "integrated over 5 steps"
+    assert way in told and "below 0, red, it helps" in told and "1 of 1 prompts" in told
+
+
+def test_the_python_of_scores_gives_their_rows_and_how_well_they_predict() -> None:
+    for of, lines in (("nodes", 54), ("edges", 100)):
+        page = gradients(gradients_of=of)
+        code = next(one.value for one in page.code if "_attribution(" in one.value)
+        with redirect_stdout(written := io.StringIO()):
+            exec(code, {})
+        first, *rows = written.getvalue().splitlines()
+        assert first.startswith("Agreement(pearson=0.9") and len(rows) == lines
+
+
+@pytest.mark.parametrize("into", ["logits", "m4", "5.2.q m5"])
+def test_scores_of_edges_stand_beside_the_paths_patched(into: str) -> None:
+    page = gradients(gradients_of="edges", gradients_into=into)
+    scores = engine.edge_attribution(PAIR)
+    exact = engine.path_patch(RESAMPLED, receivers=into)
+    meant, grid = scores.grid(into), component(page, "head_grid")
+    np.testing.assert_allclose(
+        np.array(grid["values"], float), np.array(meant.tint(), float), atol=1e-5
+    )
+    assert len(grid["guesses"]) == len(meant.sites)
+    r = {one.label: one.value for one in page.metric}["Estimate against exact, r"]
+    assert r == f"{scores.agreement(exact).pearson:.2f}"
+    beside, whole = (rows_of(sent["csv"]) for sent in components(page, "figure"))
+    assert {row["site"] for row in beside} == {str(site) for site in meant.sites}
+    assert len(whole) == scores.n_edges
+    assert f"{scores.n_edges:,} edges in all" in unescaped(said(page))
+
+
+def test_what_is_exact_can_be_seen_in_the_grid() -> None:
+    page = gradients(gradients_show="exact")
+    grid, exact = component(page, "head_grid"), engine.sweep(RESAMPLED).grid("logit_diff")
+    np.testing.assert_allclose(grid["values"], np.array(exact.tint(), float), atol=1e-4)
+    assert not grid["guesses"]
+
+
+def test_scores_over_a_family_have_their_spread() -> None:
+    page = gradients(over="family", task="numerals", n_pairs="5")
+    shown = page.main.dataframe[-1].value
+    assert list(shown) == ["site", "estimate", "±", "exact"] and (shown["±"] > 0).any()
+    assert "5 of 5 prompts" in unescaped(said(page))
+
+
+def test_without_a_corrupted_prompt_that_fits_a_button_makes_one() -> None:
+    page = gradients(corrupted="")
+    assert "Gradients are taken between two prompts" in said(page)
+    assert "head_grid" in str(page.main)
+    page.button(key="_make_corrupted").click().run()
+    assert "Estimated by gradients" in unescaped(said(waited(page)))
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"gradient_steps": "0"}, "1 to 1,000 steps"),
+        ({"gradient_steps": "many"}, "is not a whole number"),
+        ({"gradients_of": "edges", "gradients_into": "9.9.q"}, "9.9"),
+        ({"gradients_of": "edges", "gradients_into": "what"}, "what"),
+        ({"gradients_of": "edges", "gradients_into": " "}, "No receivers are named"),
+        ({"positions": "generated"}, "choose all, prompt"),
+        ({"over": "written", "pairs": ""}, "Paste pairs"),
+    ],
+)
+def test_what_gradients_cannot_be_asked_is_said(query: dict[str, str], sentence: str) -> None:
+    page = page_of("attribution", attributed="gradients", corrupted="8 1 6 3", **query)
+    assert not page.exception and sentence in unescaped(said(page)), said(page)
+    assert component(page, "head_grid")["layers"] == 6
+
+
+def test_without_a_distractor_edges_stand_alone_and_nodes_beside_log_probabilities() -> None:
+    page = gradients(distractor="", gradients_of="edges")
+    assert "the scores stand alone" in said(page)
+    assert "Estimate against exact, r" not in {one.label for one in page.metric}
+    page = gradients(distractor="")
+    assert "in nats" in said(page)
+    assert "Estimate against exact, r" in {one.label for one in page.metric}

@@ -27,6 +27,7 @@ SHOWN = {
     "sources": "a head by token",
     "neurons": "an MLP by neuron",
     "total": "beside the total effect",
+    "gradients": "by gradient",
 }
 _TABLE = "attributed_sites"
 _MOST_NEURONS = 50

@@ -15,7 +15,7 @@ from pages._parts.patching.fields import PATCH_SHOWS, PLACE
 from pages._parts.patching.grid import aspect_of, cells_of
 from pages._parts.refusals import answered
 from pages._parts.table import Rows, as_csv, rounded, table_of_sites, ticked
-from pages._parts.text import plain, signed
+from pages._parts.text import signed
 
 KEY = "_patching"
 """Where a session keeps its patching."""
@@ -52,25 +52,6 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Patch:
     own = replace(e.clean, positions=e.positions, prompt="", corrupted="", answer="", distractor="")
     whole = ss["patched_at"] != "position"
     return engine.Patch(own, chosen.task.pairs, ss["place"], ss["way"], not whole, estimate=True)
-
-
-def twins(e: engine.Experiment) -> bool:
-    """Whether the experiment has two prompts to patch between; where not, say so, with a button
-    that makes the other one. Raises: EngineError for a prompt that cannot be read."""
-    n, other = (len(engine.tokenize(e.model, t, e.prepend_bos)) for t in (e.prompt, e.corrupted))
-    if e.corrupted and n == other:
-        return True
-    has = f"it has {other}, “{e.corrupted[:60]}”" if e.corrupted else "there is none yet"
-    st.info(
-        plain(f"Patching is between two prompts of as many tokens. The prompt has {n}; of the "
-              f"corrupted prompt, at the side: {has}.")
-    )  # fmt: skip
-    asked = replace(e.clean, changes=engine.changes("resample r0"))
-    fits = [r for r in engine.remedies(asked) if r.experiment.changes == asked.changes]
-    for remedy in fits[:1]:
-        made = replace(e, corrupted=remedy.experiment.corrupted)
-        st.button(remedy.does, key="_make_corrupted", on_click=state.turn_into, args=(e, made))
-    return False
 
 
 def progress(result: engine.PatchResult | None) -> None:
