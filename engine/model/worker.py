@@ -8,10 +8,12 @@ between; its `return` value is the result. A new request from a view replaces th
 
 from __future__ import annotations
 
+import atexit
 import heapq
 import itertools
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Generic, TypeVar
@@ -28,6 +30,8 @@ CORES = torch.get_num_threads()
 
 _STRETCH, _REST = 0.002, 0.004
 """Seconds that pure Python goes on for, and rests for behind it."""
+_AT_EXIT = 20.0
+"""Seconds that a step under way may take when the interpreter ends."""
 INTERACTIVE = 0
 SWEEP = 10
 
@@ -98,6 +102,7 @@ class Worker:
         self._helpers: ThreadPoolExecutor | None = None
         self._thread = threading.Thread(target=self._loop, name=f"worker {name}", daemon=True)
         self._thread.start()
+        _open.add(self)
 
     def submit(
         self,
@@ -159,13 +164,14 @@ class Worker:
         """Whether the caller is this worker's own thread."""
         return threading.current_thread() is self._thread
 
-    def close(self) -> None:
-        """Finish the step under way, cancel the rest, end the thread."""
+    def close(self, seconds: float | None = None) -> None:
+        """Finish the step under way, cancel the rest, end the thread; wait at most so many seconds
+        for that."""
         with self._ready:
             self._closed = True
             self._ready.notify()
         if not self.is_current:
-            self._thread.join()
+            self._thread.join(seconds)
 
     def _loop(self) -> None:
         torch.set_num_threads(CORES)  # a new thread's own number is what another's is just now
@@ -189,6 +195,16 @@ class Worker:
         self._queue.clear()
         if self._helpers is not None:
             self._helpers.shutdown()
+
+
+_open: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """End every worker before the interpreter does: a thread within torch then aborts it."""
+    for worker in list(_open):
+        worker.close(_AT_EXIT)
 
 
 def finished(steps: Steps[T]) -> T:

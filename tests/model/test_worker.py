@@ -1,9 +1,12 @@
 """The worker: urgent work first, the newest question of a view, cancel, and nothing lost."""
 
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,8 @@ import engine
 from engine import registry
 from engine.model.worker import SWEEP, Worker
 from tests.support.tiny_models import Tiny
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -99,3 +104,23 @@ def test_releasing_a_model_lets_its_memory_go(tiny: Tiny) -> None:
     gc.collect()
     assert kept() is None
     assert directory not in {m.name for m in engine.models()}
+
+
+BUSY = """
+import time, torch
+from engine.model.worker import Worker
+
+def steps():
+    a = torch.rand(1500, 1500)
+    while True:
+        a @ a
+        yield 0.0
+
+Worker("busy").submit(steps())
+time.sleep(0.2)
+"""
+
+
+def test_a_script_may_end_while_work_goes_on() -> None:
+    ended = subprocess.run([sys.executable, "-c", BUSY], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")

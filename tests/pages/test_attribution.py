@@ -178,7 +178,7 @@ def test_scores_of_nodes_stand_beside_a_sweep_by_resample(steps: str) -> None:
         assert float(row["exact"]) == pytest.approx(exact.grid("logit_diff")[site], abs=1e-3)
     told = unescaped(said(page))
     way = "attribution patching" if steps == "1" else "integrated over 5 steps"
-    assert way in told and "below 0, red, it helps" in told and "1 of 1 prompts" in told
+    assert way in told and "below 0, red, it helps" in told and "One prompt." in told
 
 
 def test_the_python_of_scores_gives_their_rows_and_how_well_they_predict() -> None:

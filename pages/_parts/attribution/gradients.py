@@ -105,7 +105,7 @@ def _options(e: engine.Experiment, chosen: Chosen) -> _Asked | None:
                 "reads, m10 what an MLP reads, 9.6.q what the queries of head 9.6 are made from "
                 "(k: keys, v: values), 9.6 all three.",
             )
-        choice("Show", "gradients_show", _SHOW)
+        choice("Grid shows", "gradients_show", _SHOW)
     if ss["over"] == "prompt" and not twins(e, "Gradients are taken"):
         return None
     own = replace(e.clean, positions=e.positions, prompt="", corrupted="", answer="", distractor="")
@@ -228,16 +228,17 @@ def _told(result: Scores, asked: _Asked) -> str:
             f"corrupted run ({result.n_edges:,} edges in all, the greatest below)"
         )
         exactly = "those paths patched"
+    n = len(result.pairs)
+    over = f"{result.n:,} of {n:,} prompts, ± their standard deviation." if n > 1 else "One prompt."
     text = (
         f"Estimated by {way}: the change of the {name}, in {unit}, when {what}; below 0, red, it "
-        f"helps the answer. {result.n:,} of {len(result.pairs):,} prompts, ± their standard "
-        f"deviation. Exact: {exactly}. Of both runs without changes; together parts may act "
-        "otherwise, and what saturates along the way is seen in part."
+        f"helps the answer. {over} Exact: {exactly}. Of both runs without changes; together parts "
+        "may act otherwise, and what saturates along the way is seen in part."
     )
     if result.completeness == result.completeness:
         text += (
             " All that enters the first layer is predicted to do "
-            f"{result.completeness:.0%} of what it does (100% with steps enough)."
+            f"{result.completeness:.0%} of what it does (100% with steps enough).".replace("-", "−")
         )
     return text
 
