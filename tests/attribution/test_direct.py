@@ -350,3 +350,20 @@ def test_heads_scaled_beside_a_mixer_are_refused(tmp_path: Path) -> None:
     save_tokenizer(tmp_path)
     with pytest.raises(engine.EngineError, match=_NOT_ADDED):
         engine.direct_attribution(engine.Experiment(str(tmp_path), **PROMPT))
+
+
+@pytest.mark.parametrize("name", ["seq-gpt2", "seq-llama"])
+@pytest.mark.parametrize(("dtype", "close"), [("bfloat16", 1e-2), ("float16", 1e-3)])
+def test_in_sixteen_bits_it_adds_up_as_far_as_these_go(name: str, dtype: str, close: float) -> None:
+    e = engine.Experiment(name, "1 2 3 4", answer=" 5", distractor=" 4", ablations="1.3")
+    whole = engine.direct_attribution(e)
+    engine.load(name, dtype=dtype)
+    try:
+        short = engine.direct_attribution(e)
+    finally:
+        engine.load(name, dtype="float32")
+    for run in ("clean", "ablated"):
+        one, other = getattr(short, run), getattr(whole, run)
+        assert 0 < abs(one.rest) < close * abs(one.logit_diff)
+        heads, meant = (np.append(each.sites.heads, each.sites.mlps) for each in (one, other))
+        assert np.abs(heads - meant).max() < 4 * close * np.abs(meant).max()
