@@ -1,5 +1,5 @@
-// A grid of switches: layers down, heads across, one MLP a layer at the right. Or one of patches:
-// layers down, and across heads, or positions under the two prompts' tokens, as `columns` has them.
+// A grid of switches: layers down, heads across, one MLP a layer at the right. Or one of patches,
+// which have names, below the two prompts' tokens: layers down, and across these or heads.
 // Clicks act here at once and are told to Python on pointer-up; Python's own set is adopted only
 // when its `rev` changes, so a late echo never undoes a newer click.
 
@@ -17,37 +17,26 @@ class Grid {
     this.root = root;
     this.picked = new Set();
     this.anchor = null;
+    this.strips = new Strips(root, this);
     this.bar = new Threshold(root.querySelector(".threshold"), this, TOPS[0]);
     this.listen();
   }
 
   listen() {
-    const at = e => {
-      const from = this.root.elementFromPoint ? this.root : this.grid.getRootNode();
-      return from.elementFromPoint(e.clientX, e.clientY)?.closest?.("[data-i]") ?? null;
-    };
-    const carried = e => e.target.closest("[data-carry]")?.dataset;
-    this.grid.addEventListener("pointerdown", e => { this.from = e.button ? null : carried(e); });
-    this.grid.addEventListener("pointerup", e => { // from one strip to the other
-      const [from, to] = [this.from, carried(e)];
-      if (from && to && from.carry === to.carry && from.strip !== to.strip) this.carry(+to.carry);
-    });
     this.grid.addEventListener("pointerdown", e => {
       const cell = e.target.closest("[data-i]");
       if (!cell || e.button) return;
       e.preventDefault();
       const i = +cell.dataset.i;
-      this.paint = !this.picked.has(i);
-      if (e.shiftKey && this.anchor !== null) this.rectangle(this.anchor, i).forEach(j => this.set(j, this.paint));
-      else this.set(i, this.paint);
-      this.anchor = i;
+      this.focus(i);
+      if (this.names) return; // of patches it may be dragged: the strips tell what comes of it
+      this.paint = this.pick(i, e.shiftKey);
       this.last = i;
       this.dragging = true;
       this.grid.setPointerCapture(e.pointerId);
-      this.focus(i);
     });
     this.grid.addEventListener("pointermove", e => {
-      const cell = this.dragging ? at(e) : e.target.closest("[data-i]");
+      const cell = this.dragging ? this.under(e)?.closest("[data-i]") : e.target.closest("[data-i]");
       if (!cell) return;
       const i = +cell.dataset.i;
       if (this.dragging && i !== this.last) {
@@ -61,9 +50,8 @@ class Grid {
     this.grid.addEventListener("pointercancel", end);
     this.grid.addEventListener("pointerleave", () => this.tell(null));
     this.grid.addEventListener("click", e => {
-      const head = e.target.closest("[data-group]"), token = carried(e);
+      const head = e.target.closest("[data-group]");
       if (head) this.group(head.dataset.group);
-      if (token) this.carry(+token.carry);
     });
     this.grid.addEventListener("keydown", e => this.key(e));
     this.chips.addEventListener("click", e => {
@@ -72,15 +60,29 @@ class Grid {
     });
   }
 
+  under(e) { // the element there, whatever has captured the pointer
+    const from = this.root.elementFromPoint ? this.root : this.grid.getRootNode();
+    return from.elementFromPoint(e.clientX, e.clientY);
+  }
+
+  pick(i, block = false) { // turn a cell over, or all from the last one; returns whether it is picked
+    const picked = !this.picked.has(i), all = block && this.anchor !== null ? this.rectangle(this.anchor, i) : [i];
+    all.forEach(j => this.set(j, picked));
+    this.anchor = i;
+    return picked;
+  }
+
+  press(i, block) { this.pick(i, block); this.commit(); }
+
+  drop(i) { this.set(i, true); this.commit(); }
+
   key(e) {
     const cell = e.target.closest("[data-i]");
     if (!cell) return;
     const i = +cell.dataset.i, width = this.width;
     if (e.key === " " || e.key === "Enter") {
       e.preventDefault();
-      this.anchor = i;
-      this.set(i, !this.picked.has(i));
-      this.commit();
+      this.press(i);
       return;
     }
     const column = i % width;
@@ -124,18 +126,22 @@ class Grid {
     return head === this.heads ? `MLP${layer}` : `L${layer}H${head}`;
   }
 
-  carry(column) { this.api.setTriggerValue("carried", column); }
+  carry(position) { this.api.setTriggerValue("carried", position); }
 
   off(i) { return this.keep ? !this.picked.has(i) && (!this.isMlp(i) || this.keepMlps) : this.picked.has(i); }
 
   written(value) { return (value < 0 ? "−" : this.signed ? "+" : "") + Math.abs(value).toFixed(3); }
 
+  say(text) { this.says.textContent = text; }
+
   tell(i) {
-    if (i === null) { this.says.textContent = this.bar.says() || this.hint; return; }
+    if (this.strips.carrying) return;
+    if (i === null) return this.say(this.bar.says() || this.hint);
     const state = this.names ? (this.picked.has(i) ? "patched" : "as it is") : this.off(i) ? (this.keep ? "not kept, off" : "off") : (this.keep && this.picked.has(i) ? "kept" : "on");
     const told = this.bar.told(i);
     const guess = this.guesses.has(i) ? ", an estimate" : "";
-    this.says.textContent = `${this.name(i)} · ${state}` + (told ? ` · ${this.valueName} ${told}${guess}` : "");
+    const way = this.names && !this.picked.has(i) ? ` · click, or drag onto ${this.strips.into}` : "";
+    this.say(`${this.name(i)} · ${state}` + (told ? ` · ${this.valueName} ${told}${guess}` : "") + way);
   }
 
   outline(told, ranks) { // the bar's: a cell -> its number and rank
@@ -177,12 +183,13 @@ class Grid {
 
   commit() { this.api.setStateValue("picked", [...this.picked].sort((a, b) => a - b)); }
 
-  build(layers, heads, absent, columns, patches) {
+  build({ layers, heads, absent, names, tokens, across, into }) {
+    const patches = !!names;
     this.width = patches ? heads : heads + 1;
     this.layers = layers; this.heads = heads; this.absent = new Set(absent); this.cells = [];
     const parts = document.createDocumentFragment();
     this.grid.classList.toggle("patches", patches);
-    this.grid.setAttribute("aria-label", columns ? "Patches by layer and position" :
+    this.grid.setAttribute("aria-label", across ? "Patches by layer and position" :
       patches ? "Patches by layer and head" : "Attention heads and MLPs by layer");
     for (const [name, value] of Object.entries({ layers, heads, most: MOST + "px", least: LEAST + "px" }))
       this.grid.style.setProperty("--" + name, value);
@@ -192,11 +199,14 @@ class Grid {
       b.title = label; b.setAttribute("aria-label", label);
       parts.append(b);
     };
-    const longest = Math.max(1, ...(columns ?? []).flatMap(c => [c.clean.length, c.corrupted.length]));
+    const longest = Math.max(1, ...(tokens ?? []).flatMap(t => [t.clean.length, t.corrupted.length]));
     this.grid.style.setProperty("--strip", `${Math.min(96, 10 + 7.5 * longest)}px`);
-    const switched = patches ? "Patch" : "Switch";
-    for (const strip of columns ? ["clean", "corrupted"] : []) this.strip(parts, strip, columns);
-    if (!columns) {
+    const switched = patches ? "Patch" : "Switch", strips = patches ? this.strips.build(tokens, into) : [];
+    this.strips.apart.hidden = !patches || across;
+    this.strips.apart.style.setProperty("--tokens", tokens?.length ?? 0);
+    this.strips.apart.replaceChildren(...(across ? [] : strips));
+    if (across) parts.append(...strips);
+    else {
       head("all", "all", `${switched} everything`);
       for (let h = 0; h < heads; h++) head(h, "c" + h, `${switched} head ${h} of every layer`);
     }
@@ -223,21 +233,6 @@ class Grid {
     this.grid.replaceChildren(parts);
   }
 
-  strip(parts, strip, columns) { // a prompt's tokens, one a column
-    const name = document.createElement("span");
-    name.className = `head strip ${strip} named`;
-    name.textContent = strip;
-    parts.append(name);
-    columns.forEach((column, at) => {
-      const b = document.createElement("button"), differs = column.clean !== column.corrupted;
-      b.type = "button"; b.className = `head column strip ${strip}` + (differs ? " differs" : "");
-      b.textContent = column[strip]; b.dataset.carry = at; b.dataset.strip = strip;
-      b.title = `${strip}, position ${column.position}: ${column[strip]}${differs ? "; the prompts differ here" : ""}. ` +
-        "Click, or drag onto the other prompt: patch what enters layer 0 here";
-      parts.append(b);
-    });
-  }
-
   chip([site, label]) {
     const chip = document.createElement("span");
     chip.className = "chip";
@@ -253,10 +248,13 @@ class Grid {
     this.api = api;
     this.hint = d.hint;
     this.valueName = d.value_name;
-    const shape = JSON.stringify([d.layers, d.heads, d.absent, d.columns, !!d.names]), rebuilt = this.shape !== shape;
+    const shape = JSON.stringify([d.layers, d.heads, d.absent, d.tokens, d.across, d.into]), rebuilt = this.shape !== shape;
     this.shape = shape;
     this.names = d.names;
-    if (rebuilt) this.build(d.layers, d.heads, d.absent, d.columns, !!d.names);
+    this.strips.lands = d.lands;
+    if (rebuilt) this.build(d);
+    else if (String(d.names) !== this.named) this.cells.forEach((cell, i) => { if (cell.dataset.i) cell.setAttribute("aria-label", this.name(i)); });
+    this.named = String(d.names);
     const verb = d.verb + d.mlps;
     const fresh = rebuilt || this.rev !== d.rev || this.verb !== verb;
     this.keep = d.verb === "keep"; this.keepMlps = d.mlps; this.verb = verb;

@@ -222,15 +222,19 @@ class PatchResult:
         )
 
     def columns(self) -> list[tuple[int, str, str]]:
-        """The positions patched, each with its clean and corrupted token; empty where pairs have
-        others."""
+        """The positions patched one by one, each with its two tokens, as `tokens` has them."""
+        tokens = self.tokens()
+        return [tokens[p] for p in self.positions or ()]
+
+    def tokens(self) -> list[tuple[int, str, str]]:
+        """Every position, with its clean and corrupted token; empty where pairs have others."""
 
         def at(p: int, tokens: tuple[tuple[str, ...], ...]) -> str:
             here = {one[p] if p < len(one) else "" for one in tokens}
             return here.pop() if len(here) == 1 else ""
 
         both = self.clean_tokens, self.corrupted_tokens
-        return [(p, at(p, both[0]), at(p, both[1])) for p in self.positions or ()]
+        return [(p, at(p, both[0]), at(p, both[1])) for p in range(len(self.differs))]
 
     def table(self, by: str | None = None, most: int | None = None) -> Rows:
         """One row a place and position, layer by layer; or, `by` an aspect, those with the greatest

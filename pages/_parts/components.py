@@ -50,7 +50,7 @@ def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:
     )
 
 
-_head_grid = _mounted("head_grid", "threshold", "heat")
+_head_grid = _mounted("head_grid", "threshold", "strips", "heat")
 _token_strip = _mounted("token_strip", "elements")
 _rankings = _mounted("rankings", "elements", "drawing", "downloads")
 _token_rows = _mounted("token_rows", "elements")
@@ -89,8 +89,8 @@ def head_grid(
     on_carried: Callable = lambda: None,
 ) -> None:
     """Switches for every head and MLP, or patches; `picked` (cells), `removed` (a site), `acted`
-    (what is asked of the cells outlined) and `carried` (the column of a token dragged from one
-    prompt to the other) are in its state."""
+    (what is asked of the cells outlined) and `carried` (the position of a token dragged from one
+    prompt to the other) are in its state; a cell that is dropped on a prompt is picked."""
     _head_grid(
         key=key,
         data=_numbered(key, data),

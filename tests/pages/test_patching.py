@@ -39,16 +39,17 @@ def test_the_grid_has_the_engines_numbers_and_the_two_prompts(place: str, way: s
     page = opened(place=place, way=way)
     assert not page.exception and not page.error, said(page)
     grid, result = sent(page, "head_grid"), engine.patch(E, place=place, direction=way)
-    values = result.shown("share")
+    values, lands = result.shown("share"), [None] * 48
     if place in engine.HEAD_PLACES:
-        expected, columns = values[0].ravel(), None
+        expected = values[0].ravel()
     else:
-        expected, columns = values[..., 0].T.ravel(), [
-            {"position": p, "clean": one, "corrupted": other}
-            for p, one, other in [(0, "1", "8"), (1, "␣2", "␣1"), (2, "␣3", "␣6"), (3, "␣4", "␣3")]
-        ]  # fmt: skip
+        expected, lands = values[..., 0].T.ravel(), [*range(4)] * 6
     np.testing.assert_allclose(numbers(grid["values"]), expected, atol=1e-4)
-    assert grid["columns"] == columns and not grid["guesses"]
+    prompts = [(0, "1", "8"), (1, "␣2", "␣1"), (2, "␣3", "␣6"), (3, "␣4", "␣3")]
+    assert [tuple(token.values()) for token in grid["tokens"]] == prompts
+    assert grid["across"] == (place not in engine.HEAD_PLACES) and grid["lands"] == lands
+    assert grid["into"] == {"noise": "clean", "denoise": "corrupted"}[way]
+    assert not grid["guesses"]
     assert grid["names"][0] == {"resid_pre": "r0 @0", "resid_mid": "r0.mid @0",
         "attn_out": "a0 @0", "mlp_out": "m0 @0", "z": "0.0"}.get(place, f"0.0.{place}")  # fmt: skip
     better_is_blue = way == "denoise"

@@ -1,5 +1,5 @@
-"""The grid of patches: layers down, and across the two prompts' tokens, or the heads; what a click,
-a drag and the bar do with its cells."""
+"""The grid of patches below the two prompts' tokens: layers down, and across these, or the heads;
+what a click, a drag and the bar do with its cells."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from pages._parts.patching.fields import WAY
 from pages._parts.switches import act_on, open_circuit, open_paths
 
 _GRID = "patch_grid"
+_INTO = {"noise": "clean", "denoise": "corrupted"}
+"""The prompt whose run is patched: what is dragged is dropped there."""
 _HINT = {
-    "noise": "Click cells: each is patched in every view. Drag a token onto the other prompt.",
-    "denoise": "Click cells: the prompts change places, and each is patched in every view.",
+    "noise": "Click a cell, or drag it or a token onto the clean prompt: patched in every view.",
+    "denoise": "Click a cell, or drag it or a token onto the corrupted prompt: the prompts change "
+    "places, and it is patched in every view.",
 }
 _ACTS = {"z": ["patch", "paths", "off", "circuit"], "mlp_out": ["patch", "paths"]}
 """What can be done with cells that are outlined, beside patching them."""
@@ -35,11 +38,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Cells:
-    """What the grid shows, cell by cell, row by row: `columns` across, with their tokens where they
-    are positions; a number each, NaN where there is none, and whether it is an estimate."""
+    """What the grid shows, cell by cell, row by row, `n_columns` of them: heads, or the positions
+    patched; a number each, NaN where there is none, and whether it is an estimate."""
 
     each: tuple[Cell, ...]
-    columns: tuple[dict[str, Any], ...] | None
     n_columns: int
     values: np.ndarray
     guesses: tuple[int, ...]
@@ -74,18 +76,15 @@ def cells_of(result: engine.PatchResult, n_layers: int) -> Cells:
     each = tuple(Cell(i, h, None if positions is None else positions[k]) for k, i, h in at)
     shown = np.array([values[one] for one in at])
     guesses = tuple(n for n, one in enumerate(at) if np.isfinite(shown[n]) and not exact[one])
-    columns = None if of_heads else tuple(_columns(result))
-    return Cells(each, columns, n_heads if of_heads else n_pos, shown, guesses)
+    return Cells(each, n_heads if of_heads else n_pos, shown, guesses)
 
 
-def _columns(result: engine.PatchResult) -> list[dict[str, Any]]:
+def _tokens(result: engine.PatchResult) -> list[dict[str, Any]]:
+    """The positions across, or, above heads, all, each with either prompt's token."""
+    of_heads = result.place in engine.HEAD_PLACES
     return [
-        {
-            "position": position,
-            "clean": clean or "·",
-            "corrupted": other or "·",
-        }
-        for position, clean, other in result.columns()
+        {"position": position, "clean": clean or "·", "corrupted": other or "·"}
+        for position, clean, other in (result.tokens() if of_heads else result.columns())
     ]
 
 
@@ -112,7 +111,10 @@ def patch_grid(
         {
             "layers": shape.n_layers,
             "heads": cells.n_columns,
-            "columns": cells.columns,
+            "tokens": _tokens(result),
+            "across": result.place not in engine.HEAD_PLACES,
+            "into": _INTO[result.direction],
+            "lands": [cell.position for cell in cells.each],
             "names": [_name(result, cell) for cell in cells.each],
             "acts": acts,
             "absent": [i for i in range(len(cells.each)) if i not in there],
@@ -178,10 +180,9 @@ def _on_acted(result: engine.PatchResult, cells: Cells, shape: engine.Shape) -> 
 
 def _on_carried(result: engine.PatchResult) -> None:
     """A token was carried from one prompt to the other: what enters layer 0 there is patched."""
-    column = st.session_state[_GRID]["carried"]
-    if isinstance(column, int) and result.positions and 0 <= column < len(result.positions):
-        where = engine.Positions.parse(result.positions[column])
-        patch(result, [engine.Change("r0", "resample", where)])
+    position = st.session_state[_GRID]["carried"]
+    if position in (token["position"] for token in _tokens(result)):
+        patch(result, [engine.Change("r0", "resample", engine.Positions.parse(position))])
 
 
 def patch(
