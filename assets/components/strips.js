@@ -28,7 +28,7 @@ class Strips {
     });
   }
 
-  // tokens: a position and its token in either prompt each. Returns: the strips' elements.
+  // tokens: a position each, its token in either prompt, and whether they differ. Returns: the strips' elements.
   build(tokens, into) {
     this.end();
     this.into = into;
@@ -38,7 +38,7 @@ class Strips {
       name.className = `${own} named`;
       name.textContent = strip;
       return [name, ...tokens.map(token => {
-        const b = document.createElement("button"), differs = token.clean !== token.corrupted;
+        const b = document.createElement("button"), { differs } = token;
         b.type = "button"; b.className = `${own} column${differs ? " differs" : ""}`;
         b.textContent = token[strip]; b.dataset.position = token.position; b.dataset.strip = strip;
         b.title = `${strip}, position ${token.position}: ${token[strip]}${differs ? "; the prompts differ here" : ""}. ` +
@@ -96,7 +96,8 @@ class Strips {
     const lands = held.position ?? this.lands[held.cell] ?? null;
     const own = lands === null ? null : this.root.querySelector(`.into[data-position="${lands}"]`);
     own?.classList.add("lands");
-    (own ?? this.root.querySelector(".strip.into")).scrollIntoView({ block: "nearest", inline: "nearest" });
+    const place = this.apart.hidden ? this.root.querySelector(".box") : this.apart;
+    for (const e of [place, own]) e?.scrollIntoView({ block: "nearest", inline: "nearest" });
     addEventListener("keydown", this.escape, true);
   }
 

@@ -106,8 +106,10 @@ def test_a_large_grid_fits_and_tells_what_was_dragged(page: Page, grid: str) -> 
 
 
 SHAPES = [(3, 3), (6, 8), (12, 12), (24, 16), (30, 9), (32, 32), (80, 64)]
+PATCHES = [(6, 8, 4), (24, 16, 40), (32, 32, 1)]
 WIDTHS, ZOOMS = (420, 768, 853, 1024, 1280, 1920, 2560), (0.8, 1.0, 1.5, 2.0)
 REACHED = """() => { const root = document.querySelector("[data-testid=stMain]");
+  const place = e => e.getBoundingClientRect();
   const host = [...root.querySelectorAll("*")].find(e => e.shadowRoot?.querySelector(".grid"));
   const shadow = host.shadowRoot, box = shadow.querySelector(".box");
   const far = new Set(shadow.querySelectorAll(".cell"));
@@ -115,26 +117,27 @@ REACHED = """() => { const root = document.querySelector("[data-testid=stMain]")
     n = far.size;
     [...far][0].scrollIntoView({ block: "start", inline: "start" });
     for (const cell of far) {
-      const { left, top, width, height } = cell.getBoundingClientRect();
+      const { left, top, width, height } = place(cell);
       if (shadow.elementFromPoint(left + width / 2, top + height / 2) === cell) far.delete(cell);
     }
   }
   root.scrollTop = 0;
-  const got = [...root.querySelectorAll("[data-testid=stText]")].at(-1).getBoundingClientRect();
-  const own = box.getBoundingClientRect();
-  const beside = own.right <= got.left + 1, above = own.bottom <= got.top + 1;
-  return { far: [...far].slice(0, 9).map(e => e.getAttribute("aria-label")), apart: beside || above,
-    cell: shadow.querySelector(".cell").getBoundingClientRect().width,
+  const got = place([...root.querySelectorAll("[data-testid=stText]")].at(-1));
+  const own = place(box), strips = place(shadow.querySelector(".strips"));
+  const beside = Math.max(own.right, strips.right) <= got.left + 1;
+  const apart = (beside || own.bottom <= got.top + 1) && strips.bottom <= own.top;
+  return { far: [...far].slice(0, 9).map(e => e.getAttribute("aria-label")), apart,
+    cell: place(shadow.querySelector(".cell")).width,
     wide: document.documentElement.scrollWidth - innerWidth }; }"""
 """Which cells cannot be pointed at wherever is scrolled to; whether what is beside is clear of the
 grid; how wide a cell is; and how far the page runs past the edge."""
 
 
-@pytest.mark.parametrize(("layers", "heads"), SHAPES)
+@pytest.mark.parametrize(("layers", "heads", "tokens"), [*((*s, 0) for s in SHAPES), *PATCHES])
 def test_every_cell_is_reached_and_nothing_lies_on_another_at_any_width_and_zoom(
-    page: Page, grid: str, layers: int, heads: int
+    page: Page, grid: str, layers: int, heads: int, tokens: int
 ) -> None:
-    page.goto(f"{grid}/?layers={layers}&heads={heads}")
+    page.goto(f"{grid}/?layers={layers}&heads={heads}&tokens={tokens}")
     expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_visible(timeout=60_000)
     for size in sorted({round(width / zoom) for width in WIDTHS for zoom in ZOOMS}):
         page.set_viewport_size({"width": size, "height": max(300, round(size * 0.625))})

@@ -141,6 +141,28 @@ def test_what_is_dropped_elsewhere_or_let_go_of_by_escape_changes_nothing(
     expect(page).to_have_url(re.compile(r"resample\+r0\+%402"))
 
 
+def test_a_finger_drags_too(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.goto(f"{address}/patching{E.to_url()}&place=z&way=noise")
+    expect(page.get_by_text(re.compile("^5 outlined"))).to_be_visible(timeout=SLOW)
+    finger = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *where: Any) -> None:
+        boxes = [some(one.bounding_box()) for one in where]
+        middles = [{"x": b["x"] + b["width"] / 2, "y": b["y"] + b["height"] / 2} for b in boxes]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": middles})
+
+    for what, change in ((cell(page, "3.1"), "3.1"), (strip(page, "corrupted").nth(2), "r0 @2")):
+        what.scroll_into_view_if_needed()
+        touch("touchStart", what)
+        for over in (cell(page, "0.1"), strip(page, "clean").nth(2)):
+            touch("touchMove", over)
+        touch("touchEnd")
+        expect(page.get_by_role("textbox", name="Further changes")).to_have_value(
+            re.compile(rf"resample {change}$")
+        )
+
+
 def test_heads_are_patched_switched_off_or_made_a_circuit(page: Page, address: str) -> None:
     page.goto(f"{address}/patching{E.to_url()}&place=z&way=noise")
     expect(page.get_by_text(re.compile("^5 outlined: 0.0 "))).to_be_visible(timeout=SLOW)

@@ -45,8 +45,9 @@ def test_the_grid_has_the_engines_numbers_and_the_two_prompts(place: str, way: s
     else:
         expected, lands = values[..., 0].T.ravel(), [*range(4)] * 6
     np.testing.assert_allclose(numbers(grid["values"]), expected, atol=1e-4)
-    prompts = [(0, "1", "8"), (1, "␣2", "␣1"), (2, "␣3", "␣6"), (3, "␣4", "␣3")]
-    assert [tuple(token.values()) for token in grid["tokens"]] == prompts
+    assert [tuple(token.values()) for token in grid["tokens"]] == [
+        (0, "1", "8", True), (1, "␣2", "␣1", True), (2, "␣3", "␣6", True), (3, "␣4", "␣3", True)
+    ]  # fmt: skip
     assert grid["across"] == (place not in engine.HEAD_PLACES) and grid["lands"] == lands
     assert grid["into"] == {"noise": "clean", "denoise": "corrupted"}[way]
     assert not grid["guesses"]
@@ -65,6 +66,17 @@ def test_heads_at_each_position_are_shown_where_they_change_most() -> None:
     shares = np.take_along_axis(result.shown("share"), best[None], 0)[0]
     np.testing.assert_allclose(numbers(grid["values"]), shares.ravel(), atol=1e-4)
     assert grid["names"][9] == f"1.1.q @{best[1, 1]}"
+    assert grid["lands"] == best.ravel().tolist()
+
+
+@pytest.mark.parametrize("place", ["mlp_out", "v"])
+def test_the_prompts_are_marked_where_they_differ_in_any_pair(place: str) -> None:
+    own = sent(opened(corrupted="1 2 6 4", place=place), "head_grid")["tokens"]
+    assert [token["differs"] for token in own] == [False, False, True, False]
+    many = sent(opened(over="family", task="months", n_pairs="4", place=place), "head_grid")
+    assert [tuple(token.values()) for token in many["tokens"]] == [
+        (p, "·", "·", True) for p in range(4)
+    ]
 
 
 def test_a_patch_of_the_experiment_is_marked_and_told_with_all_that_is_changed() -> None:

@@ -1,5 +1,5 @@
 """The head grid by itself, tinted, for test_head_grid.py: of ?layers= by ?heads=, with something at
-its right, as on the pages."""
+its right, as on the pages; or, with ?tokens=, one of patches below two prompts of so many."""
 
 import sys
 from pathlib import Path
@@ -13,9 +13,21 @@ from pages._parts import components
 from pages._parts.layout import beside_switches
 
 LAYERS, HEADS = (int(st.query_params.get(name, 32)) for name in ("layers", "heads"))
+TOKENS = int(st.query_params.get("tokens", 0))
 st.set_page_config(layout="wide")
-values: list[float | None] = [(i % 65) / 32 - 1 for i in range(LAYERS * (HEADS + 1))]
+values: list[float | None] = [(i % 65) / 32 - 1 for i in range(LAYERS * (HEADS + (not TOKENS)))]
 values[1] = None
+patches = {
+    "names": [f"L{i // HEADS}H{i % HEADS}" for i in range(LAYERS * HEADS)],
+    "tokens": [
+        {"position": p, "clean": "␣token", "corrupted": "␣other", "differs": True}
+        for p in range(TOKENS)
+    ],
+    "across": False,
+    "into": "clean",
+    "lands": [None] * (LAYERS * HEADS),
+    "acts": ["patch", "paths", "off", "circuit"],
+}
 
 
 def _picked() -> None:
@@ -45,6 +57,7 @@ with left:
             "marked": [],
             "chips": [],
             "hint": "hint",
+            **(patches if TOKENS else {}),
         },
         key="grid",
         on_picked=_picked,

@@ -80,11 +80,12 @@ def cells_of(result: engine.PatchResult, n_layers: int) -> Cells:
 
 
 def _tokens(result: engine.PatchResult) -> list[dict[str, Any]]:
-    """The positions across, or, above heads, all, each with either prompt's token."""
-    of_heads = result.place in engine.HEAD_PLACES
+    """The positions across, or, above heads, all, each with either prompt's token and whether
+    they differ, in any pair."""
+    of_heads, differs = result.place in engine.HEAD_PLACES, result.differs
     return [
-        {"position": position, "clean": clean or "·", "corrupted": other or "·"}
-        for position, clean, other in (result.tokens() if of_heads else result.columns())
+        {"position": p, "clean": clean or "·", "corrupted": other or "·", "differs": differs[p]}
+        for p, clean, other in (result.tokens() if of_heads else result.columns())
     ]
 
 
