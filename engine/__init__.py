@@ -27,6 +27,7 @@ from .errors import (
     LinkError,
     ModelError,
     NoSequence,
+    NoWords,
     SiteError,
     TokenError,
     Undecided,
@@ -94,8 +95,8 @@ from .ranking.ranking import next_token
 from .registry import load, release
 from .remedies import Remedy, remedies
 from .roles.results import OVScores
-from .roles.scoring import ScoreOV, ov_scores
-from .roles.words import WORD_LISTS
+from .roles.scoring import EMBEDDINGS, ScoreOV, ov_scores
+from .roles.words import WORD_LISTS, read_words
 from .scoring.metrics import METRIC_NAMES, METRICS
 from .search.discover import Discover, discover
 from .search.results import Discovery
@@ -134,11 +135,11 @@ from .tokenizers.twins import twins
 from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
-    "ASPECTS", "DIRECTIONS", "HEAD_PLACES", "LENGTH_METRICS", "MEASURES", "METRICS", "METRIC_NAMES",
-    "MLP", "MOST_NODES", "ON_DARK", "PALETTE", "PATCH_ASPECTS", "PATCH_DIRECTIONS", "PATCH_PLACES",
-    "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "TRACES",
-    "WORD_LISTS", "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment",
-    "AnswerScore", "Attention", "AttentionOverview", "AttentionRun", "AttributeEdges",
+    "ASPECTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "LENGTH_METRICS", "MEASURES", "METRICS",
+    "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK", "PALETTE", "PATCH_ASPECTS", "PATCH_DIRECTIONS",
+    "PATCH_PLACES", "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES",
+    "STREAMS", "TRACES", "WORD_LISTS", "Ablations", "Activations", "Agreement", "AlignedBlock",
+    "Alignment", "AnswerScore", "Attention", "AttentionOverview", "AttentionRun", "AttributeEdges",
     "AttributeNodes", "Cancelled", "Candidate", "Certificate", "Change", "Check", "Circuit",
     "Continuation", "Controls", "DirectAttribution", "DirectRun", "Discover", "Discovery",
     "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt", "EngineError",
@@ -146,24 +147,25 @@ __all__ = [
     "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores",
     "Heads", "Joined", "Kind", "LengthRun", "LengthScores", "Lens", "LensRun", "LinkError", "Load",
     "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo", "Neuron",
-    "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "Node", "NodeAttribution",
-    "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths",
-    "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "Question", "RankAnswers",
-    "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score",
-    "ScoreLengths", "ScoreOV", "ScoreTask", "Search", "SentencePieceView", "Shape", "Site",
-    "SiteError", "SiteGrid", "SourceAttribution", "SourceRun", "Step", "StepRun", "Stream", "Sweep",
-    "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenView", "TokenViews",
-    "Tokens", "Trace", "Trial", "Twin", "Twins", "Undecided", "Weights", "Work", "ablations",
-    "activations", "attention", "attention_overview", "begin", "certificate", "changes",
-    "circuit_left", "compare_sentencepiece", "compare_tokenizers", "direct_attribution", "discover",
-    "edge_attribution", "evaluate", "examples", "fold_sites", "fresh_task", "generate",
-    "generate_many", "head_roles", "head_scores", "load", "logit_lens", "models",
-    "neuron_attribution", "next_token", "node_attribution", "number_lengths", "ov_scores",
-    "overlap", "overlaps", "pair_families", "parse_receivers", "parse_sites", "patch",
-    "path_matrix", "path_patch", "percent", "points", "print_receivers", "print_sites",
-    "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples",
-    "read_task", "release", "remedies", "resolve_sites", "score_lengths", "score_task",
-    "search_path", "shelf", "signed", "source_attribution", "sweep", "task", "task_families",
-    "token_text", "token_view", "token_views", "tokenize", "twins", "visible", "weight", "weights",
-    "would_change", "write_circuits", "write_task",
+    "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords", "Node",
+    "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair", "PairScores",
+    "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions",
+    "Question", "RankAnswers", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy",
+    "Run", "RunTotals", "Score", "ScoreLengths", "ScoreOV", "ScoreTask", "Search",
+    "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "SourceAttribution", "SourceRun",
+    "Step", "StepRun", "Stream", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails",
+    "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins",
+    "Undecided", "Weights", "Work", "ablations", "activations", "attention", "attention_overview",
+    "begin", "certificate", "changes", "circuit_left", "compare_sentencepiece",
+    "compare_tokenizers", "direct_attribution", "discover", "edge_attribution", "evaluate",
+    "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_roles",
+    "head_scores", "load", "logit_lens", "models", "neuron_attribution", "next_token",
+    "node_attribution", "number_lengths", "ov_scores", "overlap", "overlaps", "pair_families",
+    "parse_receivers", "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points",
+    "print_receivers", "print_sites", "prune_edges", "random_controls", "rank_answers",
+    "read_circuits", "read_csv", "read_examples", "read_task", "read_words", "release", "remedies",
+    "resolve_sites", "score_lengths", "score_task", "search_path", "shelf", "signed",
+    "source_attribution", "sweep", "task", "task_families", "token_text", "token_view",
+    "token_views", "tokenize", "twins", "visible", "weight", "weights", "would_change",
+    "write_circuits", "write_task",
 ]  # fmt: skip

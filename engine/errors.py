@@ -37,5 +37,9 @@ class NoSequence(EngineError):
     """A prompt without a sequence of terms that could be shown one by one."""
 
 
+class NoWords(EngineError):
+    """Words of which too few are one token each in this tokenizer."""
+
+
 class Cancelled(EngineError):
     """Work that was called off, or replaced by a newer request from the same view."""

@@ -16,6 +16,7 @@ from pages._parts.patching.grid import patch_grid
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import sites_box
 from pages._parts.text import plain
+from pages._parts.together import together
 
 components.library("plotly")
 shape = model_shape()
@@ -42,7 +43,7 @@ def patched(reading: state.Reading) -> None:
                 views.summary(result)
         if st.session_state["over"] == "prompt" and not reading.errors:
             with errors_shown():
-                views.together(reading)
+                together(reading)
         if result is not None:
             views.places(result, rows)
             st.caption(plain(" ".join((views.explanation(result), *result.notes))))

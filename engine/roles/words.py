@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import EngineError
+from ..errors import EngineError, NoWords
 from ..model.model import Model
 from ..tasks.families import (
     LETTERS,
@@ -18,9 +18,9 @@ from ..tasks.families import (
 )
 
 WORD_LISTS: dict[str, tuple[str, ...]] = {
-    "numerals": tuple(map(str, range(1, 21))),
-    "number words": tuple(NUMBER_WORDS[:20]),
     "months": tuple(MONTHS),
+    "number words": tuple(NUMBER_WORDS[:20]),
+    "numerals": tuple(map(str, range(1, 21))),
     "weekdays": tuple(WEEKDAYS),
     "letters": tuple(LETTERS),
     "ordinals": tuple(ORDINAL_WORDS),
@@ -68,7 +68,7 @@ def read_words(words: str | Sequence[str]) -> tuple[str, ...]:
 def tokens_of(model: Model, words: Sequence[str]) -> Tokens:
     """The words as this tokenizer writes them after a space, behind another of them.
 
-    Raises: EngineError where fewer than three of them are one token.
+    Raises: NoWords where fewer than three of them are one token.
     """
     places: list[int] = []
     ids: list[int] = []
@@ -80,7 +80,7 @@ def tokens_of(model: Model, words: Sequence[str]) -> Tokens:
             ids.append(own[0])
     left_out = tuple(word for place, word in enumerate(words) if place not in set(places))
     if len(ids) < _LEAST:
-        raise EngineError(
+        raise NoWords(
             f"Words are scored that are one token each, and of these {len(words)} the tokenizer "
             f"splits {len(left_out)}: {', '.join(left_out[:6])}…"
         )

@@ -7,13 +7,12 @@ from dataclasses import replace
 import streamlit as st
 
 import engine
-from pages._parts import state, work
+from pages._parts import work
 from pages._parts.boxes import choice
 from pages._parts.figure import figure
 from pages._parts.pairs_form import Chosen
 from pages._parts.patching.fields import PATCH_SHOWS, PLACE
 from pages._parts.patching.grid import aspect_of, cells_of
-from pages._parts.refusals import answered
 from pages._parts.table import Rows, as_csv, rounded, table_of_sites, ticked
 from pages._parts.text import signed
 
@@ -58,22 +57,6 @@ def progress(result: engine.PatchResult | None) -> None:
     """How far it is, with a way to stop it; once it is over, how it ended."""
     told = None if result is None else (result.n_done, result.n_places, result.seconds_left)
     work.exact(KEY, told)
-
-
-def together(reading: state.Reading) -> None:
-    """What all that is changed does to the answer of the prompt above. Raises: EngineError."""
-    if not reading.experiment.every_change:
-        return
-    told = answered(reading, lambda e: engine.next_token(e, k=1, view=state.view()))
-    clean, now = told.result.clean_logit_diff, told.result.ablated_logit_diff
-    if not told.refused and clean is not None and now is not None:
-        st.metric(
-            "With all that is changed",
-            signed(now),
-            signed(now - clean),
-            help=f"Logit difference with {'; '.join(map(str, told.e.every_change))}",
-            width="content",
-        )
 
 
 def summary(result: engine.PatchResult) -> None:
