@@ -4,8 +4,9 @@ Linear layers: torch gives 32-bit products on a processor to the BLAS it was bui
 kernels are made for large square ones. A language model's are not square: few vectors, many
 outputs. oneDNN, which torch brings along, takes as little as a third of the time onto a vocabulary,
 two thirds for some tens of vectors, and a little less for hundreds; torch's compiler calls it by
-an operation that takes tensors as they lie and copies nothing, and so do we. A graphics card, other
-dtypes, gradients, the very small, and passes that are to be `as_written` go torch's own way.
+an operation that takes tensors as they lie and copies nothing, and so do we, on the way back with
+gradients too. A graphics card, other dtypes, gradients of weights, the very small, and passes that
+are to be `as_written` go torch's own way.
 
 GELUs: one written out in eight operations reads and writes its input eight times; torch has it in
 one. What else is one step instead of several is in `fusing`.
@@ -15,9 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
@@ -98,12 +101,13 @@ def linear(
 ) -> Tensor:
     """vectors [... d_in] times weight [d_out d_in], plus bias [d_out]. Returns: [... d_out], where
     it is wide in `memory` [n d_out] if that is given."""
-    if (
-        torch.is_grad_enabled()
-        or not (suits(weight) and vectors.numel())
-        or _is_small(vectors, weight)
-    ):
+    if not (suits(weight) and vectors.numel()) or _is_small(vectors, weight):
         return functional.linear(vectors, weight, bias)
+    if torch.is_grad_enabled():
+        if weight.requires_grad or (bias is not None and bias.requires_grad):
+            return functional.linear(vectors, weight, bias)
+        through: Tensor = _Product.apply(vectors, weight, bias)  # type: ignore[no-untyped-call]
+        return through
     flat = vectors.reshape(-1, vectors.shape[-1])
     if len(weight) <= _OUTPUTS or memory is None:
         result = product(flat, weight, bias)
@@ -113,6 +117,24 @@ def linear(
             some = slice(start, start + _OUTPUTS)
             result[:, some] = product(flat, weight[some], None if bias is None else bias[some])
     return result.view(*vectors.shape[:-1], len(weight))
+
+
+class _Product(torch.autograd.Function):
+    """The same where gradients go through: to the vectors, none to weights."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(weight)
+        flat = vectors.reshape(-1, vectors.shape[-1])
+        return product(flat, weight, bias).view(*vectors.shape[:-1], len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        flat = gradient.reshape(-1, gradient.shape[-1])
+        back = product(flat, weight.T, None)
+        return back.view(*gradient.shape[:-1], weight.shape[1]), None, None
 
 
 def _is_small(vectors: Tensor, weight: Tensor) -> bool:

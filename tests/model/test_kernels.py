@@ -59,6 +59,37 @@ def test_a_linear_layer_is_the_same(
         torch.testing.assert_close(linear(vectors[0], weight, bias), meant[0])
 
 
+@pytest.mark.parametrize("biased", [True, False])
+def test_gradients_go_through_onednn_to_the_vectors(biased: bool) -> None:
+    torch.manual_seed(0)
+    vectors = torch.randn(3, 40, 70, requires_grad=True)
+    weight, bias = torch.randn(2000, 70), torch.randn(2000) if biased else None
+    toward = torch.randn(3, 40, 2000)
+
+    def gradient(product: Any) -> torch.Tensor:
+        return torch.autograd.grad(product(vectors, weight, bias), vectors, toward)[0]
+
+    found, meant = gradient(linear), gradient(functional.linear)
+    torch.testing.assert_close(found, meant, rtol=1e-4, atol=1e-3)
+    assert counts(lambda: gradient(linear))[ONEDNN] == 2  # there and back
+    batched = torch.autograd.grad(
+        linear(vectors, weight, bias),
+        vectors,
+        torch.stack([toward, -toward]),
+        is_grads_batched=True,
+    )[0]
+    torch.testing.assert_close(batched, torch.stack([meant, -meant]), rtol=1e-4, atol=1e-3)
+
+
+def test_weights_that_take_gradients_have_them() -> None:
+    torch.manual_seed(0)
+    vectors, bias = torch.randn(120, 70, requires_grad=True), torch.randn(2000)
+    weight = torch.randn(2000, 70, requires_grad=True)
+    assert not goes_by_onednn(lambda: linear(vectors, weight, bias))
+    linear(vectors, weight, bias).sum().backward()
+    assert weight.grad is not None and vectors.grad is not None
+
+
 class Small(nn.Module):
     def __init__(self) -> None:
         super().__init__()
