@@ -90,6 +90,7 @@ def differentiated(
         yield from pace.steps(1, n * pace.block_cost[layer], 0, onward)
         hidden = pieces[-1].leaving.detach()
     values, gradient = _of_the_metric(model, targets, hidden, metric)
+    yield pace.share  # the vocabulary, there and back, takes as long as a block
     for layer in reversed(range(model.shape.n_layers)):
 
         def back(_start: int, _stop: int, layer: int = layer) -> None:

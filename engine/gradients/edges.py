@@ -199,7 +199,7 @@ def _steps(
     for group in result.groups(model):
         n_tokens = len(prompts[group[0]].target.ids)
         most = _AT_A_TIME // _nbytes(model, graph, n_tokens)
-        for some in cut(group, n_tokens, asked.steps, most):
+        for some in cut(pace, group, n_tokens, asked.steps, most):
             runs, scores = yield from integrated(
                 model, pace, [prompts[i] for i in some], [result.corrupted[i] for i in some],
                 result.metric, asked.steps, _POINTS, SEEN,

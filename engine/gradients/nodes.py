@@ -136,7 +136,7 @@ def _steps(
         )
 
     for group in result.groups(model):
-        for some in cut(group, len(prompts[group[0]].target.ids), asked.steps):
+        for some in cut(pace, group, len(prompts[group[0]].target.ids), asked.steps):
             runs, scores = yield from integrated(
                 model, pace, [prompts[i] for i in some], [result.corrupted[i] for i in some],
                 result.metric, asked.steps, _POINTS, _POINTS, lambda runs: _Scores(model, runs),

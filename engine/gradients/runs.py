@@ -29,7 +29,10 @@ from ..scoring.scorer import Target
 
 CLEAN, CORRUPTED = 0, 1
 TOKENS = 128
-"""Tokens differentiated at a time: more are no faster, and keep others waiting longer."""
+"""Tokens differentiated at a time, where a block's gradients in so many are there in a step: more
+are no faster, and keep others waiting longer."""
+FEWEST = 32
+"""As many even where they take longer than a step: of fewer, each costs more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +82,21 @@ S = TypeVar("S", bound=Sums)
 
 
 def cut(
-    group: Sequence[int], n_tokens: int, steps: int, most: int | None = None
+    pace: Pace, group: Sequence[int], n_tokens: int, steps: int, most: int | None = None
 ) -> Iterator[list[int]]:
     """Prompts of as many tokens, by index, as many at a time as are differentiated together, and
     `most` of them."""
-    fit = TOKENS // (n_tokens * steps)
-    each = max(1, fit if most is None else min(most, fit))
-    for start in range(0, len(group), each):
-        yield list(group[start : start + each])
+    start = 0
+    while start < len(group):
+        fit = _tokens(pace) // (n_tokens * steps)
+        stop = start + max(1, fit if most is None else min(most, fit))
+        yield list(group[start:stop])
+        start = stop
+
+
+def _tokens(pace: Pace) -> int:
+    """How many are differentiated at a time: as many as a step takes through a block and back."""
+    return min(TOKENS, max(FEWEST, pace.fitting(2 * max(pace.block_cost))))
 
 
 def integrated(
@@ -104,10 +114,11 @@ def integrated(
     with gradients at `points`, which what `begun` makes of the two takes in."""
     runs = yield from _both(model, pace, prompts, corrupted, metric, steps, seen)
     sums = begun(runs)
-    n = len(prompts) * runs.blocks.n_tokens
-    each = max(1, min(steps, TOKENS // n))
-    for first in range(1, steps + 1, each):
-        some = range(first, min(first + each, steps + 1))
+    yield pace.share
+    n, first = len(prompts) * runs.blocks.n_tokens, 1
+    while first <= steps:
+        some = range(first, min(first + max(1, _tokens(pace) // n), steps + 1))
+        first = some.stop
         targets = [target for target in runs.targets for _ in some]
         _, gradient = yield from differentiated(
             model, pace, runs.blocks, runs.between(some), targets, metric, points,
@@ -154,6 +165,7 @@ def _both(
         yield from pace.steps(1, len(hidden) * n * pace.block_cost[layer], 0, work)
     check_numbers(model, hidden, "attribute")
     values = metric_of(model, [*targets, *targets], hidden, metric).unflatten(0, (2, -1))
+    yield pace.share
     acting = torch.zeros(len(prompts), n, device=hidden.device)
     for row, prompt in enumerate(prompts):
         acting[row, list(prompt.positions)] = 1.0

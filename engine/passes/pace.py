@@ -54,6 +54,10 @@ class Pace:
         own = self.done - self._skipped
         return self.seconds * max(0.0, self.total - self.done) / own if own else None
 
+    def fitting(self, cost: float) -> int:
+        """How many things of so many operations each fit in a step; at least one."""
+        return max(1, int(self._most / cost))
+
     def skip(self, cost: float) -> None:
         """So many operations need not be done: what they would give is known."""
         self.done += cost
@@ -69,7 +73,7 @@ class Pace:
         """
         start = 0
         while start < n:
-            fit = max(1, min(int(self._most / cost), forward.CHUNK_BYTES // max(nbytes, 1)))
+            fit = max(1, min(self.fitting(cost), forward.CHUNK_BYTES // max(nbytes, 1)))
             left = n - start
             stop = start + -(-left // -(-left // fit))  # steps of one size, not a last small one
             before = time.monotonic()

@@ -110,6 +110,25 @@ def test_cut_into_small_parts_it_is_the_same(monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_allclose(parts[1].heads, whole[1].heads, rtol=1e-3, atol=1e-5)
 
 
+def test_where_steps_take_long_less_is_done_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs, rows = PAIRS[:1] * 4, []
+    between = runs_module.Runs.between
+
+    def noted(self: Any, some: Any) -> Any:
+        rows.append(len(some) * len(self.targets))
+        return between(self, some)
+
+    monkeypatch.setattr(runs_module.Runs, "between", noted)
+    monkeypatch.setattr(runs_module, "FEWEST", 4)
+    whole = engine.edge_attribution(E, pairs, steps=4)
+    assert rows == [16]  # 4 pairs in 4 runs
+    monkeypatch.setattr(runs_module.Pace, "fitting", lambda _pace, _cost: 8)
+    rows.clear()
+    slow = engine.edge_attribution(E, pairs, steps=4)
+    assert rows == [2] * 8  # of 4 tokens each
+    np.testing.assert_allclose(slow.score, whole.score, rtol=1e-3, atol=1e-5)
+
+
 def test_nodes_change_at_the_positions_asked_for() -> None:
     each = [engine.node_attribution(replace(E, positions=p), steps=2).heads for p in range(4)]
     whole = engine.node_attribution(E, steps=2)
