@@ -99,8 +99,10 @@ def edge_attribution(
 class _Scores:
     """The scores of prompts that are run together, [prompt sender receiver]."""
 
-    def __init__(self, model: Model, graph: Graph, runs: Runs) -> None:
-        self._model, self._graph, self._runs = model, graph, runs
+    def __init__(self, model: Model, graph: Graph, runs: Runs, adding: dict[int, bool]) -> None:
+        """`adding`: by layer, whether its MLP is seen to be all that reads `resid_mid` and is added
+        to; filled in as layers are met."""
+        self._model, self._graph, self._runs, self._adding = model, graph, runs, adding
         self._senders = differences(model, runs, graph).flatten(2)
         shape = len(runs.targets), len(graph.senders), len(graph.receivers)
         self.scores = torch.zeros(shape, device=self._senders.device)
@@ -112,13 +114,27 @@ class _Scores:
         for part in PARTS:
             if (part, layer) in gradients.at:
                 found = found + self._into_heads(part, layer, piece, gradients)
-        mlp, own = ("mlp_out", layer), piece.probes.get(("resid_mid", layer), piece.entering)
-        if mlp in gradients.at:
-            by = (piece.activations[mlp], own, gradients.at[mlp])
-            (gradient,) = torch.autograd.grad(*by, retain_graph=True)
+        if ("mlp_out", layer) in gradients.at:
+            gradient = self._into_mlp(layer, piece, gradients)
             self._add(self._graph.columns("mlp", layer).start, gradient[None])
             found = found + gradient
         self._check_whole(layer, found, gradients)
+
+    def _into_mlp(self, layer: int, piece: Piece, gradients: Gradients) -> Tensor:
+        """The gradient by way of a layer's MLP. Where its output and the stream before it make up
+        what leaves the layer, that is what `resid_mid` has beyond the stream behind it."""
+        mlp, mid = ("mlp_out", layer), ("resid_mid", layer)
+        beyond = gradients.at[mid] - gradients.leaving if mid in gradients.at else None
+        if beyond is not None and self._adding.get(layer):
+            return beyond
+        own = piece.probes.get(mid, piece.entering)
+        by = (piece.activations[mlp], own, gradients.at[mlp])
+        (gradient,) = torch.autograd.grad(*by, retain_graph=True)
+        if beyond is not None and layer not in self._adding:
+            off = (beyond - gradient).norm()
+            exact = gradient.dtype == torch.float32  # a difference of coarse numbers is coarser
+            self._adding[layer] = exact and bool(off <= 1e-5 * gradients.at[mid].norm())
+        return gradient
 
     def _into_heads(self, part: str, layer: int, piece: Piece, gradients: Gradients) -> Tensor:
         """Score the edges into a part of every head. Returns: the gradient by way of them all."""
@@ -171,6 +187,7 @@ def _steps(
     notes = _checked(model, result, graph)
     prompts = result.prompts
     pace.total = total_cost(pace.block_cost, prompts, asked.steps)
+    adding: dict[int, bool] = {}
     n, shape = 0, (len(graph.senders), len(graph.receivers))
     total, squares, metric = np.zeros(shape), np.zeros(shape), np.full((2, len(prompts)), np.nan)
     none = np.arange(shape[0])[:, None] >= np.array(graph.reach)
@@ -203,7 +220,7 @@ def _steps(
             runs, scores = yield from integrated(
                 model, pace, [prompts[i] for i in some], [result.corrupted[i] for i in some],
                 result.metric, asked.steps, _POINTS, SEEN,
-                lambda runs: _Scores(model, graph, runs),
+                lambda runs: _Scores(model, graph, runs, adding),
             )  # fmt: skip
             own = scores.scores.double().cpu().numpy()
             total, squares, n = total + own.sum(0), squares + (own**2).sum(0), n + len(some)

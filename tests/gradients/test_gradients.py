@@ -129,6 +129,19 @@ def test_where_steps_take_long_less_is_done_in_each(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(slow.score, whole.score, rtol=1e-3, atol=1e-5)
 
 
+def test_edges_into_mlps_are_the_same_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = engine.edge_attribution(E, PAIRS, steps=2)
+    into = edges_module._Scores._into_mlp
+
+    def by_itself(self: Any, layer: int, piece: Any, gradients: Any) -> Any:
+        self._adding.clear()
+        return into(self, layer, piece, gradients)
+
+    monkeypatch.setattr(edges_module._Scores, "_into_mlp", by_itself)
+    own = engine.edge_attribution(E, PAIRS, steps=2)
+    np.testing.assert_allclose(quick.score, own.score, rtol=1e-3, atol=1e-5)
+
+
 def test_nodes_change_at_the_positions_asked_for() -> None:
     each = [engine.node_attribution(replace(E, positions=p), steps=2).heads for p in range(4)]
     whole = engine.node_attribution(E, steps=2)
