@@ -22,6 +22,7 @@ from benchmarks import (
     click,
     closed,
     generation,
+    gradients,
     lens,
     patching,
     pruning,
@@ -42,6 +43,7 @@ EACH = {
     "generation": generation.measure,
     "sweep": sweep.measure,
     "patching": patching.measure,
+    "gradients": gradients.measure,
     "pruning": pruning.measure,
     "remaining": remaining.measure,
     "click": click.measure,
@@ -54,8 +56,8 @@ _HEAD = """# Measured
 
 Each claim of speed, measured beside its rival in the same run: what `make bench` printed, which
 writes this page. Machines are noisy, so what is claimed are ratios. Weights are random where a
-model's shape is named: speed does not depend on them. nnsight runs in an environment of its own
-(`make rivals`).
+model's shape is named: speed does not depend on them. nnsight and EAP-IG run in environments of
+their own (`make rivals`).
 
 On a processor, linear layers go by oneDNN instead of torch's own choice, and gated MLPs, RMS norms
 and written-out GELUs in one step (`engine/model/kernels.py`, `fusing.py`): the same formulas,
