@@ -12,6 +12,7 @@ import pytest
 import engine
 from engine.gradients import edges as edges_module
 from engine.gradients import runs as runs_module
+from engine.passes.pace import Pace
 from engine.registry import model_of
 from tests.support.families import save_member
 from tests.support.tiny_models import CONFIGS, HYBRIDS, LATE, SCALED, SINKS, Tiny
@@ -122,7 +123,7 @@ def test_where_steps_take_long_less_is_done_in_each(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(runs_module, "FEWEST", 4)
     whole = engine.edge_attribution(E, pairs, steps=4)
     assert rows == [16]  # 4 pairs in 4 runs
-    monkeypatch.setattr(runs_module.Pace, "fitting", lambda _pace, _cost: 8)
+    monkeypatch.setattr(Pace, "fitting", lambda _pace, _cost: 8)
     rows.clear()
     slow = engine.edge_attribution(E, pairs, steps=4)
     assert rows == [2] * 8  # of 4 tokens each
