@@ -185,6 +185,7 @@ def _steps(
     result = yield from read(model, asked.e, asked.pairs, "edge attribution")
     graph = graph_of(model)
     notes = _checked(model, result, graph)
+    yield 0.0
     prompts = result.prompts
     pace.total = total_cost(pace.block_cost, prompts, asked.steps)
     adding: dict[int, bool] = {}
