@@ -99,7 +99,8 @@ def _measure(
         off = np.abs(own[-1] - scores[-1])
         if kind == "nodes" and name.startswith("hannamw"):
             off = off[_no_mlp(len(off))]
-        print(f"      {percentile(ratios[0], 50):.1f} × as long, by the processor's time "
+        claimed = f" (at least {CLAIMED:.0f} × is claimed)" if name.startswith("hannamw") else ""
+        print(f"      {percentile(ratios[0], 50):.1f} × as long{claimed}, by the processor's time "
               f"{percentile(ratios[1], 50):.1f} × (the least {min(ratios[0]):.1f} and "
               f"{min(ratios[1]):.1f}); scores apart by at most {np.nanmax(off):.1e} of "
               f"{np.nanmax(np.abs(own[-1])):.1e}")  # fmt: skip

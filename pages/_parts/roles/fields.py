@@ -12,7 +12,7 @@ FIELDS = (
     INPUTS,
     OUTPUTS,
     TAKEN_FOR,
-    Text("own_words", "red orange yellow green blue"),
+    Text("own_words", "one two three four five"),
     Text("places_on", "1"),
     Text("top_tokens", "5"),
     Text("role_head"),
