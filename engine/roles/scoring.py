@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from ..asking import ask
-from ..attribution.frozen import FrozenNorm
 from ..attribution.runs import both_runs, there
 from ..errors import EngineError
 from ..experiment.experiment import Experiment
@@ -31,6 +30,7 @@ from ..model.weights import W_E, W_O, W_U, W_V, per_query_head
 from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes.forward import clean_stream
+from .held import held, read_through
 from .results import OVScores
 from .words import Tokens, read_words, tokens_of
 from .written import check_layer, written
@@ -165,38 +165,24 @@ def _logits(model: Model, given: Tensor) -> Tensor:
 def _among(model: Model) -> Steps[Tensor]:
     """W_U W_E over all tokens, behind the final norm's gain: [d_model d_model]."""
     embed, unembed = W_E(model), W_U(model)
-    norm, ones = model.structure.ln_final, torch.ones(embed.shape[1])
     whole = torch.zeros(embed.shape[1], embed.shape[1], device=embed.device)
     for rows in torch.arange(len(embed)).split(max(1, _NUMBERS // embed.shape[1])):
         whole += unembed[:, rows].float() @ embed[rows].float()
         yield 0.05
-    gain = ones if norm is None else FrozenNorm.on(norm, _uneven(ones)).gain.float()
-    scaled: Tensor = gain.to(whole)[:, None] * whole
-    if norm is not None and FrozenNorm.on(norm, _uneven(ones)).centres:
-        scaled = scaled - scaled.mean(0)
-    return scaled
+    norm = held(model, None)
+    if norm is None:
+        return whole
+    scaled: Tensor = norm.gain.to(whole)[:, None] * whole
+    return scaled - scaled.mean(0) if norm.centres else scaled
 
 
 def _copying(model: Model, layer: int, among: Tensor) -> np.ndarray:
     """Σ Re λ / Σ |λ| of each head, [head_index]."""
-    norm = model.layer(layer).parts.get("ln1")
-    weight = per_query_head(model, W_V(model, layer)).float()
-    if norm is not None:
-        held = FrozenNorm.on(norm.module, _uneven(torch.ones(weight.shape[1])))
-        weight = weight * held.gain.to(weight)[None, :, None]
-        if held.centres:
-            weight = weight - weight.mean(1, keepdim=True)
-    maps = W_O(model, layer).float() @ among @ weight
+    value = read_through(model, layer, per_query_head(model, W_V(model, layer)))
+    maps = W_O(model, layer).float() @ among @ value
     values = torch.linalg.eigvals(maps.cpu().double())
     result: np.ndarray = (values.real.sum(-1) / values.abs().sum(-1)).numpy()
     return result
-
-
-def _uneven(ones: Tensor) -> Tensor:
-    """A vector whose mean is 0 and size 1, at which a norm's gain is read."""
-    vector = ones.clone()
-    vector[1::2] = -1
-    return vector
 
 
 def _notes(inputs: Tokens, outputs: Tokens) -> tuple[str, ...]:
