@@ -36,6 +36,8 @@ from .held import held, read_through
 INTO = {"q": "queries", "k": "keys", "v": "values"}
 """What of the later head reads what the earlier one writes."""
 _DRAWS, _SEED = 8, 0
+_PRODUCTS = 2**31
+"""Multiplications of one step."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +138,7 @@ def _steps(
     def snapshot(progress: float) -> Composition:
         return Composition(asked.into, score.copy(), chance, spread, shape, tuple(notes), progress)
 
+    at_once = max(1, _PRODUCTS // (heads * shape.d_head**2 * shape.d_model))
     writes = {}
     for layer in layers[:-1]:
         writes[layer] = _writes(model, layer)
@@ -144,13 +147,14 @@ def _steps(
         read, given = _reads(model, later, asked.into)
         size = (_gram(read.mT) * given).sum((-1, -2)).sqrt()
         for earlier in (layer for layer in layers if layer < later):
-            gram, out, own = writes[earlier]
-            joined = out[:, None] @ read[None]
-            square = ((gram[:, None] @ joined) * (joined @ given[None])).sum((-1, -2))
-            found = square.clamp(min=0).sqrt() / (own[:, None] * size[None]).clamp(min=1e-30)
-            score[earlier, :, later] = found.cpu().numpy()
+            for some in torch.arange(heads).split(at_once):
+                gram, out, own = (each[some] for each in writes[earlier])
+                joined = out[:, None] @ read[None]
+                square = ((gram[:, None] @ joined) * (joined @ given[None])).sum((-1, -2))
+                found = square.clamp(min=0).sqrt() / (own[:, None] * size[None]).clamp(min=1e-30)
+                score[earlier, some, later] = found.cpu().numpy()
+                yield 0.1 + 0.9 * done / pairs
             done += 1
-            yield 0.1 + 0.9 * done / pairs
         put(snapshot(min(0.1 + 0.9 * done / pairs, 0.999)))
     whole = snapshot(1.0)
     put(whole)

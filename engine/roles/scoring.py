@@ -38,8 +38,8 @@ from .written import check_layer, written
 EMBEDDINGS = ("layer 0", "embedding")
 """What a word is taken for: the stream that leaves layer 0, or that enters it."""
 MOST_TOP = 20
-_NUMBERS = 2**24
-"""Logits that are held at once."""
+_PRODUCTS = 2**31
+"""Multiplications of one step."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,11 @@ def _steps(model: Model, asked: ScoreOV, put: Callable[[OVScores], None]) -> Ste
         )  # fmt: skip
 
     layers = [layer for layer in range(shape.n_layers) if layer not in shape.without_heads]
+    at_once = max(1, _PRODUCTS // (n * shape.d_vocab * shape.d_model))
     for done, layer in enumerate(layers):
         check_layer(model, layer, runs)
         each = written(model, layer, stream)
-        for heads in torch.arange(shape.n_heads).split(max(1, _NUMBERS // (n * shape.d_vocab))):
+        for heads in torch.arange(shape.n_heads).split(at_once):
             logits = _logits(model, each[heads])
             own = logits[..., list(outputs.ids)]
             for j in range(m):
@@ -166,7 +167,7 @@ def _among(model: Model) -> Steps[Tensor]:
     """W_U W_E over all tokens, behind the final norm's gain: [d_model d_model]."""
     embed, unembed = W_E(model), W_U(model)
     whole = torch.zeros(embed.shape[1], embed.shape[1], device=embed.device)
-    for rows in torch.arange(len(embed)).split(max(1, _NUMBERS // embed.shape[1])):
+    for rows in torch.arange(len(embed)).split(max(1, _PRODUCTS // embed.shape[1] ** 2)):
         whole += unembed[:, rows].float() @ embed[rows].float()
         yield 0.05
     norm = held(model, None)
