@@ -65,6 +65,20 @@ class EdgeAttribution(Integrated):
 
         Raises: SiteError for a receiver that there is none of.
         """
+        scores = self.score[:, self._columns(receivers)]
+        none = np.isnan(scores).all(1)
+        return np.where(none, np.nan, np.nansum(scores, axis=1))
+
+    def spread_into(
+        self, receivers: str | Iterable[Receiver] = "logits"
+    ) -> Float[np.ndarray, " sender"]:
+        """The spread over prompts of the edge from each sender to one receiver; NaN where there is
+        none, and of several receivers, whose sums are not kept prompt by prompt."""
+        own = self._columns(receivers)
+        return self.spread[:, own[0]] if len(own) == 1 else np.full(len(self.senders), np.nan)
+
+    def _columns(self, receivers: str | Iterable[Receiver]) -> list[int]:
+        """Where these receivers are among all. Raises: SiteError for one that there is none of."""
         some = parse_receivers(receivers, self.shape)
         at = {receiver: j for j, receiver in enumerate(self.receivers)}
         shared = self.shape.n_heads // self.shape.n_key_value_heads
@@ -72,9 +86,7 @@ class EdgeAttribution(Integrated):
         lacking = next((r for r in own if r not in at), None)
         if lacking is not None:
             raise SiteError(f"{lacking} is no receiver of these edges.")
-        scores = self.score[:, [at[r] for r in own]]
-        none = np.isnan(scores).all(1)
-        return np.where(none, np.nan, np.nansum(scores, axis=1))
+        return [at[r] for r in own]
 
     def agreement(self, exact: PathPatch | PathMatrix) -> Agreement:
         """How well the scores predicted the exact effects of paths patched in the same pairs by

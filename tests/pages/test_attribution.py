@@ -223,6 +223,18 @@ def test_scores_over_a_family_have_their_spread() -> None:
     assert "5 of 5 prompts" in unescaped(said(page))
 
 
+def test_edges_into_one_receiver_have_their_spread_too() -> None:
+    family = {"over": "family", "task": "numerals", "n_pairs": "4", "gradients_of": "edges"}
+    shown = next(one.value for one in gradients(**family).main.dataframe if "±" in one.value)
+    pairs = engine.task("numerals", "seq-gpt2", n=4).pairs
+    result = engine.edge_attribution(engine.Experiment("seq-gpt2"), pairs)
+    meant = dict(zip(map(str, result.senders), result.spread_into("logits"), strict=True))
+    for site, spread in zip(shown["site"], shown["±"], strict=True):
+        assert spread == pytest.approx(meant[site], abs=1e-4)
+    several = gradients(**family, gradients_into="m4 m5")  # whose sums are not kept by prompt
+    assert not [one for one in several.main.dataframe if "±" in one.value]
+
+
 def test_without_a_corrupted_prompt_that_fits_a_button_makes_one() -> None:
     page = gradients(corrupted="")
     assert "Gradients are taken between two prompts" in said(page)

@@ -3,6 +3,7 @@ edge, beside the exact effects that they predict."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -150,18 +151,26 @@ def _rows(result: Scores, exact: Exact | None) -> Rows:
     """A row a head or MLP with its numbers, those with the greatest estimates first."""
     scores = _scores(result)
     effects = None if exact is None else _effects(result, exact)
-    spread = None
-    if isinstance(result, engine.NodeAttribution) and result.n > 1:
-        spread = result.grid("spread")
+    spread = _spread(result) if result.n > 1 else {}
     return [
         {
             "site": str(site),
             "estimate": rounded(scores[site]),
-            **({"±": rounded(spread[site])} if spread is not None else {}),
+            **({"±": rounded(spread[site])} if spread else {}),
             "exact": None if effects is None else rounded(effects[site]),
         }
         for site in sorted(scores.sites, key=lambda site: -abs(scores[site]))
     ]
+
+
+def _spread(result: Scores) -> Mapping[engine.Site, float]:
+    """The spread of each score over prompts; none of edges into several receivers together."""
+    if isinstance(result, engine.NodeAttribution):
+        grid = result.grid("spread")
+        return {site: grid[site] for site in grid.sites}
+    spread = result.spread_into(written("gradients_into"))
+    each = dict(zip(result.senders, spread.tolist(), strict=True))
+    return {} if bool((spread != spread).all()) else each
 
 
 def _beside(result: Scores, exact: Exact | None, rows: Rows, asked: _Asked) -> None:
