@@ -112,10 +112,14 @@ from .sweeps.results import SweepResult
 from .sweeps.sweep import Sweep, sweep
 from .tasks.drafts import pair_families
 from .tasks.drawing import DrawFresh, DrawTask, fresh_task, task
-from .tasks.families import Example, examples, read_examples, task_families
+from .tasks.families import Example, examples, styles_of, task_families
 from .tasks.pairs import Pair, Task, read_task, write_task
+from .tasks.reading import read_examples
 from .tasks.results import PairScores, TaskScore
 from .tasks.scores import ScoreTask, score_task
+from .tasks.style_results import StyleScores
+from .tasks.style_scores import ScoreStyles, score_styles
+from .tasks.styles import STYLES
 from .text.csv_text import read_csv
 from .text.shown import token_text
 from .tokenizers.alignment import compare_sentencepiece, compare_tokenizers
@@ -139,34 +143,35 @@ __all__ = [
     "ASPECTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "LENGTH_METRICS", "MEASURES", "METRICS",
     "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK", "PALETTE", "PATCH_ASPECTS", "PATCH_DIRECTIONS",
     "PATCH_PLACES", "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES",
-    "STREAMS", "TRACES", "WORD_LISTS", "Ablations", "Activations", "Agreement", "AlignedBlock",
-    "Alignment", "AnswerScore", "Attention", "AttentionOverview", "AttentionRun", "AttributeEdges",
-    "AttributeNodes", "Cancelled", "Candidate", "Certificate", "Change", "Check", "Circuit",
-    "Composition", "Continuation", "Controls", "DirectAttribution", "DirectRun", "Discover",
-    "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt",
-    "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError",
-    "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart",
-    "HeadScores", "Heads", "Joined", "Kind", "LengthRun", "LengthScores", "Lens", "LensRun",
-    "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo",
-    "Neuron", "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords", "Node",
-    "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair", "PairScores",
-    "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions",
-    "Question", "RankAnswers", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy",
-    "Run", "RunTotals", "Score", "ScoreComposition", "ScoreLengths", "ScoreOV", "ScoreTask",
-    "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "SourceAttribution",
-    "SourceRun", "Step", "StepRun", "Stream", "Sweep", "SweepResult", "Task", "TaskScore",
-    "Thumbnails", "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin",
-    "Twins", "Undecided", "Weights", "Work", "ablations", "activations", "attention",
-    "attention_overview", "begin", "certificate", "changes", "circuit_left",
-    "compare_sentencepiece", "compare_tokenizers", "composition", "direct_attribution", "discover",
-    "edge_attribution", "evaluate", "examples", "fold_sites", "fresh_task", "generate",
-    "generate_many", "head_roles", "head_scores", "load", "logit_lens", "models",
-    "neuron_attribution", "next_token", "node_attribution", "number_lengths", "ov_scores",
+    "STREAMS", "STYLES", "TRACES", "WORD_LISTS", "Ablations", "Activations", "Agreement",
+    "AlignedBlock", "Alignment", "AnswerScore", "Attention", "AttentionOverview", "AttentionRun",
+    "AttributeEdges", "AttributeNodes", "Cancelled", "Candidate", "Certificate", "Change", "Check",
+    "Circuit", "Composition", "Continuation", "Controls", "DirectAttribution", "DirectRun",
+    "Discover", "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit",
+    "EmptyPrompt", "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment",
+    "ExperimentError", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
+    "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "LengthRun", "LengthScores",
+    "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError",
+    "ModelInfo", "Neuron", "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords",
+    "Node", "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair",
+    "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck",
+    "Positions", "Question", "RankAnswers", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver",
+    "Remedy", "Run", "RunTotals", "Score", "ScoreComposition", "ScoreLengths", "ScoreOV",
+    "ScoreStyles", "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError",
+    "SiteGrid", "SourceAttribution", "SourceRun", "Step", "StepRun", "Stream", "StyleScores",
+    "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenView",
+    "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Undecided", "Weights", "Work",
+    "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
+    "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "composition",
+    "direct_attribution", "discover", "edge_attribution", "evaluate", "examples", "fold_sites",
+    "fresh_task", "generate", "generate_many", "head_roles", "head_scores", "load", "logit_lens",
+    "models", "neuron_attribution", "next_token", "node_attribution", "number_lengths", "ov_scores",
     "overlap", "overlaps", "pair_families", "parse_receivers", "parse_sites", "patch",
     "path_matrix", "path_patch", "percent", "points", "print_receivers", "print_sites",
     "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples",
     "read_task", "read_words", "release", "remedies", "resolve_sites", "score_lengths",
-    "score_task", "search_path", "shelf", "signed", "source_attribution", "sweep", "task",
-    "task_families", "token_text", "token_view", "token_views", "tokenize", "twins", "visible",
-    "weight", "weights", "would_change", "write_circuits", "write_task",
+    "score_styles", "score_task", "search_path", "shelf", "signed", "source_attribution",
+    "styles_of", "sweep", "task", "task_families", "token_text", "token_view", "token_views",
+    "tokenize", "twins", "visible", "weight", "weights", "would_change", "write_circuits",
+    "write_task",
 ]  # fmt: skip

@@ -171,7 +171,7 @@ class Slow:
             finally:
                 self.closed.set()
 
-        monkeypatch.setattr("engine.tasks.drawing._pairs", pairs)
+        monkeypatch.setattr("engine.tasks.drawing.draw", pairs)
 
     def goes_on(self) -> bool:
         """Whether several more steps are done."""

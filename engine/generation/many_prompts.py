@@ -25,7 +25,8 @@ from ..model.work import Answer, Work
 from ..passes import forward
 from ..passes.hooks import ablated_sites
 from ..registry import model_of
-from ..tasks.families import MOST_EXAMPLES, Example, as_examples
+from ..tasks.families import MOST_EXAMPLES, Example
+from ..tasks.reading import as_examples
 from .batches import ManyPlan, room, work
 from .many_rows import ManyRows
 from .results import GeneratedMany

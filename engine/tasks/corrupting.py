@@ -41,20 +41,21 @@ Halves = dict[tuple[str, str, str], Clean | None]
 
 
 class Lengths:
-    """How many tokens a term has, at the beginning of a text and behind a word."""
+    """How many tokens a term adds, with what parts it from a word before, or first in a text."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._known: dict[tuple[str, bool], int] = {}
+        self._known: dict[tuple[str, str], int] = {}
 
-    def of(self, terms: Sequence[str], first: bool) -> list[int]:
-        """The length of each term."""
-        new = [term for term in dict.fromkeys(terms) if (term, first) not in self._known]
+    def of(self, terms: Sequence[str], between: str) -> list[int]:
+        """The length of each term behind a word and `between`; first in a text, where that is
+        empty."""
+        new = [term for term in dict.fromkeys(terms) if (term, between) not in self._known]
         if new:
-            texts = new if first else [f"x {term}" for term in new]
+            texts = [f"x{between}{term}" for term in new] if between else new
             for term, ids in zip(new, self._tokenizer.ids_of(texts), strict=True):
-                self._known[term, first] = len(ids) - (0 if first else self._before)
-        return [self._known[term, first] for term in terms]
+                self._known[term, between] = len(ids) - (self._before if between else 0)
+        return [self._known[term, between] for term in terms]
 
     @cached_property
     def _before(self) -> int:
@@ -136,9 +137,9 @@ def _corrupted(
     prompt, shared = clean.prompt, clean.shared
     choices = []
     for i, (term, others) in enumerate(zip(draft.terms, draft.others, strict=True)):
-        first = i == 0 and prompt.text.startswith(term)
-        (wanted,) = lengths.of([term], first)
-        result = lengths.of(others, first)
+        between = "" if i == 0 and prompt.text.startswith(term) else draft.between
+        (wanted,) = lengths.of([term], between)
+        result = lengths.of(others, between)
         choices.append(
             [o for o, length in zip(others, result, strict=True) if length == wanted or not in_step]
         )

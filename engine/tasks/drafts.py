@@ -27,6 +27,7 @@ from .families import (
     done_in,
     ordinal,
 )
+from .styles import SPACES, STYLES, Style
 
 _DONE_IN = ("numerals", "number words", "months")
 _NEAR = 10
@@ -56,7 +57,7 @@ class Draft:
     `terms`: what the clean prompt has in its gaps; `write`: the prompt with other terms in them.
     `others`: for each gap, the terms a corrupted prompt may have; `fits`: whether such terms
     together leave nothing to continue. `exact`: whether tokens must begin and end at the same
-    characters in both prompts.
+    characters in both prompts. `between`: what stands before each term but the first.
     """
 
     terms: tuple[str, ...]
@@ -66,9 +67,10 @@ class Draft:
     answer: str
     distractor: str
     exact: bool = False
+    between: str = " "
 
 
-def _ladder_draft(ladder: Ladder, done: bool, rng: Random) -> Draft:
+def _ladder_draft(ladder: Ladder, done: bool, rng: Random, style: Style = STYLES[SPACES]) -> Draft:
     shown = 3 if done else ladder.shown
     run: list[str] = []
     while len(run) <= shown:
@@ -78,7 +80,7 @@ def _ladder_draft(ladder: Ladder, done: bool, rng: Random) -> Draft:
 
     def write(others: Sequence[str]) -> str:
         if not done:
-            return " ".join(others)
+            return style.prompt(others)
         return done_in(Random(line), [*others, answer], shown, verb)[0]
 
     counts = answer.isdigit()
@@ -90,8 +92,9 @@ def _ladder_draft(ladder: Ladder, done: bool, rng: Random) -> Draft:
         write=write,
         others=tuple(tuple(p for p in pool if p != term) for term in terms),
         fits=partial(nothing_goes_on, terms if counts else ladder.run(0, 60)),
-        answer=f" {answer}",
-        distractor=f" {terms[-1]}",
+        answer=style.following(answer),
+        distractor=style.following(terms[-1]),
+        between=style.between,
     )
 
 
@@ -206,6 +209,13 @@ DRAFTS: dict[str, Callable[[Random], Draft]] = {
     "indirect object": _indirect_object_draft,
 }
 """Family name → a way to draw a clean prompt with its gaps."""
+
+
+def draft_of(family: str, style: str, rng: Random) -> Draft:
+    """Draw a clean prompt of a family with its gaps, in a style that it comes in."""
+    if family in LADDERS:
+        return _ladder_draft(LADDERS[family], False, rng, STYLES[style])
+    return DRAFTS[family](rng)
 
 
 def pair_families() -> tuple[str, ...]:

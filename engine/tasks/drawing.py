@@ -22,8 +22,10 @@ from ..model.work import Answer
 from ..model.worker import Steps, beside_others, finished
 from ..tokenizers.vocabularies import find_tokenizer
 from .corrupting import Halves, Lengths, with_twin
-from .drafts import DRAFTS
+from .drafts import DRAFTS, draft_of
+from .families import check_styled
 from .pairs import Pair, Task
+from .styles import SPACES, task_name
 
 MOST_PAIRS = 1_000
 _DRAFTS_EACH = 40
@@ -34,13 +36,14 @@ _FRESH_DRAWS = 8
 
 @dataclass(frozen=True)
 class DrawTask(Question[None, Task]):
-    """n pairs of a family drawn for a model: clean and corrupted prompt, answer and distractor.
+    """n pairs of a family drawn for a model: clean and corrupted prompt, answer and distractor, in
+    one of STYLES (`styles_of` tells which families come in them).
 
     All prompts have the same number of tokens for that model, and a token tells answer and
     distractor apart; the corrupted prompt has other terms of as many tokens in the same places.
     Only the model's tokenizer is read. A family with few prompts repeats some, corrupted otherwise.
-    Raises: EngineError for a family there is not, and, once it is drawn, for one that has not so
-    many pairs for this model, with the number it has.
+    Raises: EngineError for a family there is not or a style that it does not come in, and, once it
+    is drawn, for one that has not so many pairs for this model, with the number it has.
     """
 
     asks = "task"
@@ -49,6 +52,7 @@ class DrawTask(Question[None, Task]):
     model: str
     n: int = 12
     seed: int = 0
+    style: str = SPACES
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", whole_number(self.n, "How many pairs"))
@@ -57,6 +61,7 @@ class DrawTask(Question[None, Task]):
             raise EngineError(
                 f"There is no family “{self.family!s:.40}”; there are {', '.join(DRAFTS)}."
             )
+        check_styled(self.family, self.style)
         if not 1 <= self.n <= MOST_PAIRS:
             raise EngineError(f"1 to {MOST_PAIRS:,} pairs can be drawn, not {self.n:,}.")
 
@@ -64,20 +69,25 @@ class DrawTask(Question[None, Task]):
     def model_name(self) -> None:
         return None
 
+    @property
+    def name(self) -> str:
+        """What the task is called: the family, and its style where that is not the default."""
+        return task_name(self.family, self.style)
+
     def answered(self, model: None) -> Answer[None, Task]:
         """The task, a few drafts a step."""
-        return Answer(lambda _: beside_others(_pairs(self)))
+        return Answer(lambda _: beside_others(draw(self)))
 
 
-def task(family: str, model: str, n: int = 12, seed: int = 0) -> Task:
+def task(family: str, model: str, n: int = 12, seed: int = 0, style: str = SPACES) -> Task:
     """Ask `DrawTask` and wait for the task. Raises: EngineError in words."""
-    return finished(_pairs(DrawTask(family, model, n, seed)))
+    return finished(draw(DrawTask(family, model, n, seed, style)))
 
 
 @dataclass(frozen=True)
 class DrawFresh(Question[None, Task | None]):
-    """Pairs of a drawn task's family whose prompts it does not have, with as many tokens: to judge
-    what was found on the task.
+    """Pairs of a drawn task's family, in its style, whose prompts it does not have, with as many
+    tokens: to judge what was found on the task.
 
     `n`: how many at most, by itself as many as the task has.
     """
@@ -100,7 +110,7 @@ def fresh_task(drawn: Task, n: int | None = None) -> Task | None:
     return finished(_fresh_pairs(drawn, n))
 
 
-def _pairs(question: DrawTask) -> Steps[Task]:
+def draw(question: DrawTask) -> Steps[Task]:
     """The task, a draft a step."""
     family, model, n = question.family, question.model, question.n
     tokenizer = find_tokenizer(model)
@@ -112,7 +122,8 @@ def _pairs(question: DrawTask) -> Steps[Task]:
         counted: _Groups = {}
         prompts: dict[Hashable, set[str]] = {}
         for i in range(most := _DRAFTS_EACH * n):
-            result = with_twin(tokenizer, lengths, DRAFTS[family](rng), rng, in_step, known)
+            draft = draft_of(family, question.style, rng)
+            result = with_twin(tokenizer, lengths, draft, rng, in_step, known)
             if result is not None:
                 for groups, key in ((alike, result.places), (counted, result.n_tokens)):
                     groups.setdefault(key, {})[result.pair] = None
@@ -128,18 +139,19 @@ def _pairs(question: DrawTask) -> Steps[Task]:
         if kept is not None:
             break
     else:
-        raise EngineError(_too_few(family, model, n, counted))
+        raise EngineError(_too_few(question.name, model, n, counted))
     uniform = any(kept is group for group in alike.values())
     pairs = _most_different(list(kept), n)
     n_tokens = len(tokenizer.encode(pairs[0].prompt))
     return Task(
-        name=family,
+        name=question.name,
         pairs=tuple(pairs),
         family=family,
         model=model,
         seed=question.seed,
         n_tokens=n_tokens,
         notes=tuple(_notes(pairs, in_step, uniform)),
+        style=question.style,
     )
 
 
@@ -150,9 +162,10 @@ def _fresh_pairs(drawn: Task, n: int | None) -> Steps[Task | None]:
     if drawn.family not in DRAFTS:
         return None
     for i in range(1, _FRESH_DRAWS + 1):
-        seed = (drawn.seed or 0) + 1_000 * i
+        seed, n_pairs = (drawn.seed or 0) + 1_000 * i, len(drawn.pairs)
         try:
-            other = yield from _pairs(DrawTask(drawn.family, drawn.model, len(drawn.pairs), seed))
+            question = DrawTask(drawn.family, drawn.model, n_pairs, seed, drawn.style)
+            other = yield from draw(question)
         except EngineError:
             return None
         for pair in other.pairs if other.n_tokens == drawn.n_tokens else ():
@@ -190,16 +203,16 @@ def _most_different(pairs: list[Pair], n: int) -> list[Pair]:
     return [pairs[i] for i in order[:n]]
 
 
-def _too_few(family: str, model: str, n: int, counted: _Groups) -> str:
+def _too_few(name: str, model: str, n: int, counted: _Groups) -> str:
     if not counted:
         return (
-            f"No pair of “{family}” can be drawn for {model}: its tokenizer gives no corrupted "
+            f"No pair of “{name}” can be drawn for {model}: its tokenizer gives no corrupted "
             "prompt as many tokens as the clean one, or does not keep the answer apart from the "
             "prompt. Choose another family."
         )
     count, most = max(((c, len(group)) for c, group in counted.items()), key=lambda one: one[1])
     return (
-        f"{n} pairs of “{family}” with equal numbers of tokens are asked for; for {model} at most "
+        f"{n} pairs of “{name}” with equal numbers of tokens are asked for; for {model} at most "
         f"{most} were found, of {count} tokens each. Ask for at most {most}, or for another family."
     )
 

@@ -8,7 +8,7 @@ prompt itself holds. Shuffled runs have nothing to continue and serve as corrupt
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from random import Random
@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import EngineError
 from ..experiment.numbers import whole_number
+from .styles import SPACES, STYLES, Style, check_style
 
 MOST_EXAMPLES = 10_000
 """Prompts that are drawn or read at once."""
@@ -159,12 +160,13 @@ def done_in(rng: Random, terms: list[str], shown: int, verb: str | None = None) 
     return gap, " ".join(clauses)
 
 
-def _sample_ladder(ladder: Ladder, rng: Random) -> Example:
+def _sample_ladder(ladder: Ladder, rng: Random, style: Style = STYLES[SPACES]) -> Example:
     while True:
         run = ladder.run(rng.choice(ladder.starts), ladder.shown + 1)
         if len(run) > ladder.shown:
             *shown, answer = run
-            return Example(ladder.name, " ".join(shown), f" {answer}", f" {shown[-1]}")
+            answer, distractor = map(style.following, (answer, shown[-1]))
+            return Example(ladder.name, style.prompt(shown), answer, distractor)
 
 
 def _sample_done_in(name: str, ladder: Ladder, rng: Random) -> Example:
@@ -233,28 +235,20 @@ def task_families() -> tuple[str, ...]:
     return tuple(FAMILIES)
 
 
-def as_examples(given: Any) -> tuple[Example, ...]:
-    """Prompts as notebooks hand them in: texts, examples, pairs, tuples of a prompt and its answer;
-    one, or a list of them. Raises: EngineError for what is none of these."""
-    if isinstance(given, str | Example) or hasattr(given, "prompt"):
-        given = [given]
-    if isinstance(given, Mapping) or not isinstance(given, Iterable):
-        raise EngineError(f"{given!r:.60} is no list of prompts.")
-    return tuple(map(_as_example, given))
+def styles_of(family: str) -> tuple[str, ...]:
+    """The names of the styles that a family comes in; none where it is a sentence, whose form is
+    its own."""
+    return tuple(STYLES) if family in tuple(LADDERS) else ()
 
 
-def _as_example(one: Any) -> Example:
-    if isinstance(one, Example):
-        return one
-    if isinstance(one, str):
-        return Example("", one)
-    if isinstance(one, tuple | list) and 1 <= len(one) <= 3:
-        return Example("", *one)
-    if hasattr(one, "prompt"):
-        return Example("", one.prompt, one.answer, one.distractor)
-    raise EngineError(
-        f"{one!r:.60} is no prompt: give a text, an Example, or a prompt and its answer."
-    )
+def check_styled(family: str, style: object) -> None:
+    """Raises: EngineError for a style there is not, or that the family does not come in."""
+    check_style(style)
+    if style != SPACES and not styles_of(family):
+        raise EngineError(
+            f"“{family}” is a sentence with a form of its own, so it does not come in the style "
+            f"“{style}”; leave the style out."
+        )
 
 
 def check_texts(value: Any) -> None:
@@ -265,33 +259,25 @@ def check_texts(value: Any) -> None:
             raise EngineError(f"The {field.name} is a text, not {text!r:.60}.")
 
 
-def examples(family: str, n: int, seed: int = 0) -> tuple[Example, ...]:
-    """Draw n examples of a family, each once while it has so many.
+def examples(family: str, n: int, seed: int = 0, style: str = SPACES) -> tuple[Example, ...]:
+    """Draw n examples of a family in one of STYLES, each once while it has so many.
 
-    Raises: EngineError for a family there is not.
+    A seed draws the same terms in every style. Raises: EngineError for a family there is not, or a
+    style that it does not come in.
     """
     n, seed = whole_number(n, "How many examples"), whole_number(seed, "The seed")
     if family not in FAMILIES:
         raise EngineError(f"There is no family “{family!s:.40}”; there are {', '.join(FAMILIES)}.")
     if not 0 <= n <= MOST_EXAMPLES:
         raise EngineError(f"0 to {MOST_EXAMPLES:,} examples can be drawn, not {n:,}.")
+    check_styled(family, style)
+    draw = FAMILIES[family]
+    if family in LADDERS:
+        draw = partial(_sample_ladder, LADDERS[family], style=STYLES[style])
     rng = Random(seed)
     result: dict[Example, None] = {}
     for _ in range(50 * n):
         if len(result) == n:
             break
-        result[FAMILIES[family](rng)] = None
+        result[draw(rng)] = None
     return tuple(result)
-
-
-def read_examples(text: str) -> tuple[Example, ...]:
-    """Read pasted or uploaded prompts: one a line, its answer behind a tab if it has one.
-
-    Empty lines are left out. An answer is taken as it stands, so its leading space belongs to it.
-    Raises: EngineError for more lines than are run at once.
-    """
-    lines = [line for line in text.splitlines() if line.strip()]
-    if len(lines) > MOST_EXAMPLES:
-        raise EngineError(f"{len(lines):,} prompts are given; at most {MOST_EXAMPLES:,}.")
-    parts = [line.split("\t") for line in lines]
-    return tuple(Example("", part[0], *part[1:2]) for part in parts)

@@ -20,6 +20,7 @@ from ..experiment.parsed import Parsed, field
 from ..text.csv_text import read_csv
 from .families import MOST_EXAMPLES, Example, check_texts
 from .results import TaskScore
+from .styles import SPACES, check_style
 
 MOST_TASK_TEXT = 20_000_000
 """Characters a task's file may have."""
@@ -76,7 +77,8 @@ def as_task(given: Any, model: str = "") -> Task:
 class Task:
     """Pairs that ask the same thing.
 
-    `family`, `model`, `seed`: what it was drawn with, empty (None) for a task of one's own.
+    `family`, `model`, `seed`, `style`: what it was drawn with, empty (None, the default) for a
+    task of one's own.
     `n_tokens`: how many tokens every prompt has for that model, clean and corrupted, BOS included
     where the model has one; None where they may differ. `notes`: what a reader must know.
     Raises: EngineError for one without pairs, or with a pair that has no prompt.
@@ -89,6 +91,7 @@ class Task:
     seed: int | None = None
     n_tokens: int | None = None
     notes: tuple[str, ...] = ()
+    style: str = SPACES
 
     def __post_init__(self) -> None:
         if isinstance(self.pairs, str) and not isinstance(self.family, str):  # model, then pairs
@@ -100,6 +103,7 @@ class Task:
         for name in ("name", "family", "model"):
             if not isinstance(value := getattr(self, name), str):
                 raise EngineError(f"A task's {name} is a text, not {value!r:.60}.")
+        check_style(self.style)
         if not 0 < len(self.pairs) <= MOST_EXAMPLES:
             raise EngineError(
                 f"The task “{self.name[:60]}” has {len(self.pairs):,} pairs; it needs 1 to "

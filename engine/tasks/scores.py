@@ -17,6 +17,7 @@ from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes.hooks import Edit
+from ..passes.pace import Pace
 from ..passes.prepare import Prepared, prepare
 from ..registry import as_name
 from ..scoring.answers import Answers, answers_of
@@ -34,8 +35,8 @@ class _Shared:
     edits: dict[tuple[int, int, int], tuple[Edit, ...]] = field(default_factory=dict)
 
 
-_TOKENS_A_STEP = 1_024
-"""Tokens run between two moments at which more urgent work may come in."""
+_MOST_HELD = 1_024
+"""Tokens gathered to be run together; as many at once as fit in a step."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,13 @@ def scores(model: Model, task: Task, runs: Sequence[Experiment]) -> Steps[list[P
     ranks = np.zeros((len(runs), len(task.pairs)), np.int64)
     waiting: list[Line] = []
     places: list[tuple[int, int]] = []
-    held = 0
+    held, pace = 0, Pace(model)
+
+    def run(start: int, stop: int) -> None:
+        some = scored(model, waiting[start:stop])
+        for at, (answer, diff) in zip(places[start:stop], some, strict=True):
+            logit_diffs[at], probs[at], ranks[at] = diff, answer.prob, answer.rank
+
     for p, pair in enumerate(task.pairs):
         answers = _question(model, task, p, asked_of(runs[0], pair))
         for r, e in enumerate(runs):
@@ -110,12 +117,12 @@ def scores(model: Model, task: Task, runs: Sequence[Experiment]) -> Steps[list[P
             places.append((r, p))
             held += sum(map(len, texts_of(answers)))
             last = p + 1 == len(task.pairs) and r + 1 == len(runs)
-            if held < _TOKENS_A_STEP and not last:
+            if held < _MOST_HELD and not last:
                 continue
-            for at, (answer, diff) in zip(places, scored(model, waiting), strict=True):
-                logit_diffs[at], probs[at], ranks[at] = diff, answer.prob, answer.rank
+            cost = held * sum(pace.block_cost) / len(waiting)
+            for _ in pace.steps(len(waiting), cost, 0, run):
+                yield (p * len(runs) + r + 1) / (len(runs) * len(task.pairs))
             waiting, places, held = [], [], 0
-            yield (p * len(runs) + r + 1) / (len(runs) * len(task.pairs))
     return [
         PairScores(diff, prob, rank)
         for diff, prob, rank in zip(logit_diffs, probs, ranks, strict=True)
