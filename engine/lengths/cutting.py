@@ -4,7 +4,8 @@ A term is a word, or, where a prompt has no white space, what commas or semicolo
 behind it is none of it. The sequence is that which ends where the answer goes on: words with the
 same separator between them, which are numerals, or of one of the families' lists, or of whatever
 kind where the separator is more than a space or the distractor is the last of them ("un deux
-trois", distractor " trois"). Or it is the last word of each of several clauses that share words and
+trois", distractor " trois"). A word that is a style's separator, as "then", and ends the prompt is
+no term. Or it is the last word of each of several clauses that share words and
 of which the last is unfinished ("Van done in 1. Hat done in 2. Ring done in"). What stands before
 the first term stays. A frame of words is told from terms that are words by its separator alone:
 "Months: May June", but not "months May June" where neither is of a list.
@@ -20,8 +21,10 @@ from itertools import takewhile
 from ..errors import NoSequence
 from ..tasks.families import LADDERS
 from ..tasks.pairs import Pair
+from ..tasks.styles import STYLES
 
 _LEAD = re.compile(r"[\s,;]*")
+_JOINING = frozenset(style.behind.strip() for style in STYLES.values()) - {""}
 _LISTED = tuple(
     frozenset(term.casefold() for term in ladder.run(0, 60))
     for ladder in LADDERS.values()
@@ -101,7 +104,9 @@ def sequence_of(pair: Pair) -> Sequence:
     begun = "" if lead else _begun(whole)
     stem = whole[: len(whole) - len(begun)]
     words = _words(stem)
-    before = stem[len(stem.rstrip()) :] if begun else lead
+    if words and (joining := stem[words[-1].start : words[-1].end]) in _JOINING:
+        words = [word for word in words if stem[word.start : word.end] != joining]
+    before = stem[len(stem.rstrip(" ")) :] if begun else lead
     terms = _of_clauses(stem, words) or _of_words(stem, words, lead, pair.distractor)
     if len(terms) < 2:
         raise NoSequence(

@@ -35,18 +35,8 @@ class PairScores:
     @property
     def mean_logit_diff(self) -> float | None:
         """Over the pairs that have one; None where none has."""
-        known = self._known
+        known = self.logit_diff[~np.isnan(self.logit_diff)]
         return float(known.mean()) if known.size else None
-
-    @property
-    def spread(self) -> float | None:
-        """Their standard deviation over the same pairs, as of a population."""
-        known = self._known
-        return float(known.std()) if known.size else None
-
-    @property
-    def _known(self) -> Float[np.ndarray, " known"]:
-        return self.logit_diff[~np.isnan(self.logit_diff)]
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,12 @@ class StyleScores:
     `right`: of `n` prompts drawn with `seed`, how many the model gets right: the answer ranks first
     of the whole vocabulary where answer and distractor part. `logit_diff` and `spread`: mean over
     those prompts of logit(answer) − logit(distractor), positive is right, and their standard
-    deviation, as of a population. NaN where a family does not come in that style, where nothing is
-    known yet, and where no such prompts can be drawn for this model: `reasons` then has why, in a
-    sentence. `progress`: 0 to 1. What it does not show: prompts of other lengths, other numbers of
-    tokens, and, as it is of few prompts, small differences between styles.
+    deviation, as of a population. `n_prompts`: how many of the n differ; the others come again, as
+    a family may have few prompts of one number of tokens. NaN where a family does not come in that
+    style, where nothing is known yet, and where no such prompts can be drawn for this model, or not
+    be scored: `reasons` then has why, in a sentence. `progress`: 0 to 1. What it does not show:
+    prompts of other lengths and numbers of tokens, and, as it is of few prompts, small differences
+    between styles.
     """
 
     model: str
@@ -46,6 +48,7 @@ class StyleScores:
     right: Float[np.ndarray, "family style"]
     logit_diff: Float[np.ndarray, "family style"]
     spread: Float[np.ndarray, "family style"]
+    n_prompts: Float[np.ndarray, "family style"]
     reasons: Mapping[tuple[str, str], str] = field(default_factory=dict)
     progress: float = 1.0
 
@@ -74,10 +77,10 @@ class StyleScores:
 
     def best(self, family: str) -> str | None:
         """The style in which most prompts are right, of equal ones that with the greatest mean
-        logit difference; None where none is right, or nothing known."""
+        logit difference; None where none is right or known, and for a sentence."""
         known = [
             (self.right[at], self.logit_diff[at], -at[1])
-            for at in (self._at(family, style) for style in forms(family))
+            for at in (self._at(family, style) for style in styles_of(family))
             if self.right[at] > 0
         ]
         return COLUMNS[-max(known)[2]] if known else None
@@ -103,6 +106,7 @@ class StyleScores:
             says = self.told(family, style)
             texts[at] = f"<b>{says}</b>" if row["best"] else "–" if row["why_not"] else says
             more = f", mean logit difference {signed(self.logit_diff[at])} ± {self.spread[at]:.2f}"
+            more += f", {self.n_prompts[at]:.0f} different prompts"
             name = f"<b>{escape(family)}, {style}</b>: "
             told[at] = name + (str(row["why_not"]) or says + more if says else "not known yet")
         return go.Figure(
@@ -139,15 +143,15 @@ class StyleScores:
 
     def table(self) -> Rows:
         """A row a family and style it comes in: how many are `right` of `n`, mean `logit_diff` and
-        its `spread` (None where not known), whether it is the `best` of its family, and `why_not`,
-        where such prompts cannot be drawn."""
+        its `spread` (None where not known), how many `prompts` differ, whether it is the `best` of
+        its family, and `why_not`, where such prompts cannot be drawn."""
         rows: Rows = []
         for family in self.families:
             best = self.best(family)
             for style in forms(family):
                 at = self._at(family, style)
-                numbers = (float(x[at]) for x in (self.logit_diff, self.spread))
-                diff, spread = (None if np.isnan(x) else x for x in numbers)
+                numbers = (float(x[at]) for x in (self.logit_diff, self.spread, self.n_prompts))
+                diff, spread, prompts = (None if np.isnan(x) else x for x in numbers)
                 rows.append(
                     {
                         "family": family,
@@ -156,6 +160,7 @@ class StyleScores:
                         "n": self.n,
                         "logit_diff": diff,
                         "spread": spread,
+                        "prompts": prompts if prompts is None else int(prompts),
                         "best": style == best,
                         "why_not": self.reasons.get((family, style), ""),
                     }

@@ -24,7 +24,6 @@ from ..model.worker import Steps, beside_others
 from ..registry import as_name
 from .drafts import pair_families
 from .drawing import MOST_PAIRS, DrawTask, draw
-from .results import PairScores
 from .scores import scores
 from .style_results import COLUMNS, SENTENCE, StyleScores, forms
 from .styles import SPACES
@@ -97,52 +96,52 @@ def _steps(
 ) -> Steps[StyleScores]:
     yield 0.0
     families = asked.families or pair_families()
-    numbers = np.full((3, len(families), len(COLUMNS)), np.nan)
+    numbers = np.full((4, len(families), len(COLUMNS)), np.nan)
     reasons: dict[tuple[str, str], str] = {}
     cells = [(family, style) for family in families for style in forms(family)]
     for i, (family, style) in enumerate(cells):
         at = (families.index(family), COLUMNS.index(style))
         if so_far is not None and family in so_far.families and so_far.told(family, style):
             old = (so_far.families.index(family), at[1])
-            numbers[:, *at] = [x[old] for x in (so_far.right, so_far.logit_diff, so_far.spread)]
+            known = (so_far.right, so_far.logit_diff, so_far.spread, so_far.n_prompts)
+            numbers[:, *at] = [x[old] for x in known]
             if (family, style) in so_far.reasons:
                 reasons[family, style] = so_far.reasons[family, style]
         else:
             try:
                 found = yield from _within(i, len(cells), _scored(model, asked, family, style))
-                numbers[:, *at] = found.right.sum(), found.mean_logit_diff, found.spread
+                numbers[:, *at] = found
             except EngineError as wrong:
                 reasons[family, style] = str(wrong)
-        right, diff, spread = numbers.copy()
+        right, diff, spread, n_prompts = numbers.copy()
+        progress = (i + 1) / len(cells)
         result = StyleScores(
-            asked.model,
-            families,
-            asked.n,
-            asked.seed,
-            right,
-            diff,
-            spread,
-            dict(reasons),
-            (i + 1) / len(cells),
-        )
+            asked.model, families, asked.n, asked.seed,
+            right, diff, spread, n_prompts, dict(reasons), progress,
+        )  # fmt: skip
         put(result)
     return result
 
 
-def _scored(model: Model, asked: ScoreStyles, family: str, style: str) -> Steps[PairScores]:
+_Numbers = tuple[float, float, float, float]
+
+
+def _scored(model: Model, asked: ScoreStyles, family: str, style: str) -> Steps[_Numbers]:
+    """How many are right, mean and spread of the logit difference, how many prompts differ."""
     style = SPACES if style == SENTENCE else style
     drawn = draw(DrawTask(family, asked.model, asked.n, asked.seed, style))
     task = yield from beside_others(drawn)
     (clean,) = yield from scores(model, task, [Experiment(asked.model)])
-    return clean
+    diff, n_prompts = clean.logit_diff, len({pair.prompt for pair in task.pairs})
+    return float(clean.right.sum()), float(diff.mean()), float(diff.std()), float(n_prompts)
 
 
-def _within(i: int, n: int, steps: Steps[PairScores]) -> Steps[PairScores]:
+def _within(i: int, n: int, steps: Steps[_Numbers]) -> Steps[_Numbers]:
     """Steps that are the i-th of n parts of some work."""
     while True:
         try:
             share = next(steps)
         except StopIteration as end:
-            result: PairScores = end.value
+            result: _Numbers = end.value
             return result
         yield (i + share) / n

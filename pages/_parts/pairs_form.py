@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
 import engine
-from pages._parts import work
+from pages._parts import styles, work
 from pages._parts.boxes import choice, whole
 from pages._parts.fields import Choice, Text
 from pages._parts.text import percent, plain, signed, uploaded, visible
@@ -18,6 +18,7 @@ TASK = Choice("task", engine.pair_families())
 FIELDS = (
     Choice("over", tuple(OVER)),
     TASK,
+    styles.STYLE,
     Choice("which", tuple(WHICH)),
     Text("n_pairs", "12"),
     Text("pairs"),
@@ -55,10 +56,13 @@ def pairs_form(e: engine.Experiment) -> Chosen | None:
         choice("Asked of", "over", OVER)
         if ss["over"] == "family":
             st.selectbox("Family", TASK.values, key="task", width=210)
+            styles.box(e.model, ss["task"])
             st.text_input("Pairs", key="n_pairs", width=75)
             st.text_input("Seed", key="seed", width=75)
         if ss["over"] != "prompt":
             choice("Keep", "which", WHICH)
+        if ss["over"] == "family":
+            styles.table(e.model)
     task, python = _task(e)
     if task is None:
         work.progress(_DRAWN, "Drawing pairs")
@@ -73,6 +77,12 @@ def pairs_form(e: engine.Experiment) -> Chosen | None:
     return chosen
 
 
+def drawn_by(model: str) -> engine.DrawTask:
+    """The family and style that the widgets say, drawn for a model."""
+    family, style = (st.session_state[field.name] for field in (TASK, styles.STYLE))
+    return engine.DrawTask(family, model, style=styles.style_of(family, style))
+
+
 def _task(e: engine.Experiment) -> tuple[engine.Task | None, str]:
     """The task that the widgets say, None while it is drawn, and the Python that makes it."""
     over = st.session_state["over"]
@@ -83,8 +93,9 @@ def _task(e: engine.Experiment) -> tuple[engine.Task | None, str]:
         task = engine.Task("the prompt above", (pair,))
         return task, f"task = engine.Task({task.name!r}, ({_pair(pair)},))"
     if over == "family":
-        family, n = st.session_state["task"], whole("n_pairs", "Pairs")
-        question = engine.DrawTask(family, e.model, n, whole("seed", "Seed"))
+        question = replace(
+            drawn_by(e.model), n=whole("n_pairs", "Pairs"), seed=whole("seed", "Seed")
+        )
         one = work.ask(_DRAWN, question)
         drawn = one.known()
         return (drawn if one.answered else None), f"task = {question.to_python()}"

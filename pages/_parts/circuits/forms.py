@@ -11,6 +11,7 @@ import engine
 from pages._parts.circuits import library as shelf
 from pages._parts.figure import figure
 from pages._parts.layout import beside
+from pages._parts.pairs_form import drawn_by
 from pages._parts.text import plain, uploaded
 
 _HELP = "JSON as saved here, one circuit or one a line."
@@ -107,7 +108,7 @@ def _make(e: engine.Experiment, shape: engine.Shape, turned: bool = False) -> Ca
         name = ss["_now_name"] or "my circuit"
         if turned:
             left = engine.Ablations(left.sites, "keep", mlps=True)
-        task = ss["task"] if ss["over"] == "family" else ""
+        task = drawn_by(e.model).name if ss["over"] == "family" else ""
         shelf.add([engine.circuit_left(left, shape, name, e.model, task, e.method)])
 
     return make

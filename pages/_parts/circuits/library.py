@@ -10,6 +10,7 @@ import streamlit as st
 
 import engine
 from pages._parts.fields import MOST_WRITTEN
+from pages._parts.pairs_form import drawn_by
 from pages._parts.text import plain
 
 MOST_COMPARED = 12
@@ -134,7 +135,7 @@ def _two(circuits: dict[str, engine.Circuit], own: Collection[str]) -> list[str]
     mine = [name for name in circuits if name in own]
     if len(mine) > 1:
         return mine[:2]
-    of_the_task = [name for name, c in circuits.items() if c.task == ss["task"]]
+    of_the_task = [name for name, c in circuits.items() if c.task == drawn_by(c.model).name]
     first = next((n for n in (ss["circuit"], *mine, *of_the_task, *circuits) if n in circuits), "")
     others = [name for name in circuits if circuits[name].task != circuits[first].task]
     return [first, *others[:1]] if first else []

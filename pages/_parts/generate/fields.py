@@ -6,6 +6,7 @@ from pages._parts.fields import Choice, Text
 
 GENERATE = Choice("generate", ("text", "many", "answers"))
 FAMILY = Choice("family", engine.task_families())
+FAMILY_STYLE = Choice("family_style", tuple(engine.STYLES))
 SAMPLED = (
     Text("new_tokens", "20"),
     Text("temperature", "0"),
@@ -27,6 +28,7 @@ STEPS = (Text("ablated_prefix"), Text("step"), Choice("number_of", tuple(engine.
 MANY = (
     Choice("source", ("family", "written")),
     FAMILY,
+    FAMILY_STYLE,
     Text("prompts"),
     Text("n_prompts", "20"),
     Text("sets"),

@@ -9,8 +9,9 @@ import streamlit as st
 import engine
 from pages._parts.boxes import MATCHED, choice, whole
 from pages._parts.generate import settings
-from pages._parts.generate.fields import FAMILY
+from pages._parts.generate.fields import FAMILY, FAMILY_STYLE
 from pages._parts.state import unescaped
+from pages._parts.styles import HELP, style_of
 from pages._parts.text import File, uploaded
 
 SOURCES = {"family": "A task family", "written": "Paste or upload"}
@@ -39,10 +40,16 @@ def prompts_form() -> tuple[str, tuple[engine.Example, ...], str]:
         if ss["source"] == "family":
             with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
                 st.selectbox("Family", FAMILY.values, key="family", width=200)
+                if engine.styles_of(ss["family"]):
+                    st.selectbox(
+                        "Style", FAMILY_STYLE.values, key="family_style", width=120, help=HELP
+                    )
                 st.text_input("How many", key="n_prompts", width=95)
             n, seed = whole("n_prompts", "How many"), whole("seed", "Seed")
-            call = f"engine.examples({ss['family']!r}, {n}, seed={seed})"
-            drawn = engine.examples(ss["family"], n, seed=seed)
+            style = style_of(ss["family"], ss["family_style"])
+            named = "" if style == FAMILY_STYLE.default else f", style={style!r}"
+            call = f"engine.examples({ss['family']!r}, {n}, seed={seed}{named})"
+            drawn = engine.examples(ss["family"], n, seed, style)
             if len(drawn) < n:
                 st.caption(f"This family has {len(drawn)} different prompts; each is taken once.")
             return call, drawn, ""

@@ -1,0 +1,130 @@
+"""The style that a family's runs of terms are written in, and which styles this model does.
+
+How many prompts it gets right is asked beside the page and kept by model: of the family at hand
+while the form is there, of all families once the table of them is opened.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import engine
+from pages._parts import work
+from pages._parts.fields import Choice
+from pages._parts.table import Rows, downloads, python_for
+from pages._parts.text import plain, signed
+
+STYLE = Choice("style", tuple(engine.STYLES))
+_CELLS = "_style_cells"
+_HIGH = 420
+HELP = "What stands between the terms: spaces, commas, line breaks or the word “then”."
+
+
+def style_of(family: str, chosen: str) -> str:
+    """The style chosen, or the default for a family that does not come in any."""
+    return chosen if engine.styles_of(family) else STYLE.default
+
+
+def box(model: str, family: str) -> None:
+    """Draw the styles of a family to choose from, each with how many of its prompts the model gets
+    right, once that is known."""
+    ss = st.session_state
+    if not engine.styles_of(family):
+        return
+    done = _of_family(model, family)
+
+    def label(style: str) -> str:
+        told = done.told(family, style) if done is not None else ""
+        return f"{style}: {told}" if told else style
+
+    # the browser tells a choice by its label, and these change: so another box where they do
+    key = f"_style {' '.join(map(label, STYLE.values))}"
+    ss[key] = ss[STYLE.name]
+
+    def choose() -> None:
+        ss[STYLE.name] = ss[key]
+
+    st.selectbox(
+        "Style", STYLE.values, key=key, format_func=label, on_change=choose, width=175, help=HELP
+    )
+
+
+def table(model: str) -> None:
+    """Draw what opens on all families in all styles; a click on one of them sets it."""
+    place = st.popover(
+        "What this model does",
+        key="_styles_open",
+        on_change="rerun",
+        help="How many prompts of each family, in each style, it gets right.",
+    )
+    if place.open:
+        with place:
+            _opened(engine.ScoreStyles(model))
+
+
+def _of_family(model: str, family: str) -> engine.StyleScores | None:
+    """What is known by now of a family, of which the model is asked where it was not yet."""
+    whole = work.find(_key(model))
+    known: engine.StyleScores | None = None if whole is None else whole.result
+    if known is not None and all(known.told(family, style) for style in STYLE.values):
+        return known
+    one = work.ask(f"{_key(model)} {family}", engine.ScoreStyles(model, (family,)), wait=0)
+    result: engine.StyleScores | None = one.result
+    return result
+
+
+def _key(model: str) -> str:
+    return f"_styles {model}"
+
+
+def _opened(question: engine.ScoreStyles) -> None:
+    key = _key(question.model)
+    result: engine.StyleScores | None = work.ask(key, question, wait=0).result
+    work.progress(key, "families in their styles", anew=work.go_on)
+    if result is None:
+        return
+
+    def choose() -> None:
+        for row, column in st.session_state[_CELLS]["selection"]["cells"]:
+            _take(result, result.families[row], column)
+
+    st.dataframe(
+        _shown(result),
+        key=_CELLS,
+        on_select=choose,
+        selection_mode="single-cell",
+        hide_index=True,
+        height=_HIGH,
+    )
+    st.caption(
+        f"Right of {result.n} prompts drawn with seed {result.seed}: the answer ranks first of the "
+        "whole vocabulary. Behind it, the mean logit difference, and how many prompts differ where "
+        "not all do. ★ is the best style of its family. A click takes family and style over."
+    )
+    for (family, style), why in result.reasons.items():
+        st.caption(plain(f"{family}, {style}: {why}"))
+    downloads(result.table(), "styles", python_for(question.to_python().removeprefix("engine.")))
+
+
+def _take(result: engine.StyleScores, family: str, column: str) -> None:
+    """Set the form to a family, and to the style of a column, or the best of the family where that
+    is none."""
+    ss, styles = st.session_state, engine.styles_of(family)
+    ss["task"] = family
+    if column in styles:
+        ss[STYLE.name] = column
+    elif column == "family" and styles:
+        ss[STYLE.name] = result.best(family) or STYLE.default
+
+
+def _shown(result: engine.StyleScores) -> Rows:
+    """A row a family, a column a style."""
+    shown = {f: {"family": f, **dict.fromkeys(result.styles, "")} for f in result.families}
+    for row in result.table():
+        family, style, diff = str(row["family"]), str(row["style"]), row["logit_diff"]
+        says = result.told(family, style)
+        if isinstance(diff, float):
+            again = f", {row['prompts']} prompts" * (row["prompts"] != result.n)
+            says += f" · {signed(diff)}{again}{' ★' if row['best'] else ''}"
+        shown[family][style] = says
+    return [dict(row) for row in shown.values()]
