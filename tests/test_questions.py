@@ -47,6 +47,9 @@ QUESTIONS: list[Question[Any, Any]] = [
     engine.GenerateMany(E, engine.examples("months", 3), sets=(("a", engine.ablations("a0")),)),
     engine.RankAnswers(E, (" 5", " \n", "true")),
     engine.DrawTask("numerals", "seq-gpt2", 4, seed=2),
+    engine.DrawTask("numerals", "seq-gpt2", style="commas"),
+    engine.ScoreStyles("seq-gpt2"),
+    engine.ScoreStyles("seq-gpt2", ("numerals", "ages"), 4, 2),
     engine.DrawFresh(TASK, 3),
     engine.Load("seq-gpt2", dtype="float32"),
 ]

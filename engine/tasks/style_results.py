@@ -69,10 +69,10 @@ class StyleScores:
         return None if np.isnan(right) else int(right)
 
     def told(self, family: str, style: str = SENTENCE) -> str:
-        """The same in words: "12 of 12", "cannot be drawn", or empty where it is not known yet."""
+        """The same in words: "12 of 12", "cannot be asked", or empty where it is not known yet."""
         right = self.of(family, style)
         if right is None:
-            return "cannot be drawn" if (family, style) in self.reasons else ""
+            return "cannot be asked" if (family, style) in self.reasons else ""
         return f"{right} of {self.n}"
 
     def best(self, family: str) -> str | None:
@@ -108,13 +108,18 @@ class StyleScores:
             more = f", mean logit difference {signed(self.logit_diff[at])} ± {self.spread[at]:.2f}"
             more += f", {self.n_prompts[at]:.0f} different prompts"
             name = f"<b>{escape(family)}, {style}</b>: "
-            told[at] = name + (str(row["why_not"]) or says + more if says else "not known yet")
+            told[at] = name + (escape(str(row["why_not"])) or says + more if says else "not known")
+        used = [
+            i for i, style in enumerate(COLUMNS) if any(style in forms(f) for f in self.families)
+        ]
         return go.Figure(
             cell_heatmap(
-                np.where([[bool(text) for text in row] for row in texts], self.right, np.nan),
-                told,
-                text=texts,
+                self.right[:, used],
+                told[:, used],
+                x=list(range(len(used))),
+                text=texts[:, used],
                 texttemplate="%{text}",
+                textfont={"size": 12},
                 colorscale=MORE,
                 zmin=0,
                 zmax=self.n,
@@ -122,19 +127,19 @@ class StyleScores:
             ),
             layout={
                 "autosize": False,
-                "width": 620,
-                "height": 26 * max(3, len(self.families)) + 60,
-                "margin": {"l": 10, "r": 160, "t": 30, "b": 10},
+                "width": 90 * len(used) + 180,
+                "height": 26 * len(self.families) + 50,
+                "margin": {"l": 10, "r": 170, "t": 30, "b": 20},
                 "xaxis": {
-                    "tickvals": list(range(len(COLUMNS))),
-                    "ticktext": COLUMNS,
+                    "tickvals": list(range(len(used))),
+                    "ticktext": [COLUMNS[i] for i in used],
                     "side": "top",
                     **BARE,
                 },
                 "yaxis": {
                     "tickvals": list(range(len(self.families))),
                     "ticktext": [escape(family) for family in self.families],
-                    "range": [max(3, len(self.families)) - 0.5, -0.5],
+                    "range": [len(self.families) - 0.5, -0.5],
                     "side": "right",
                     **BARE,
                 },
@@ -144,7 +149,7 @@ class StyleScores:
     def table(self) -> Rows:
         """A row a family and style it comes in: how many are `right` of `n`, mean `logit_diff` and
         its `spread` (None where not known), how many `prompts` differ, whether it is the `best` of
-        its family, and `why_not`, where such prompts cannot be drawn."""
+        its family, and `why_not`, where such prompts cannot be drawn or scored."""
         rows: Rows = []
         for family in self.families:
             best = self.best(family)

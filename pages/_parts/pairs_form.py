@@ -55,10 +55,10 @@ def pairs_form(e: engine.Experiment) -> Chosen | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         choice("Asked of", "over", OVER)
         if ss["over"] == "family":
-            st.selectbox("Family", TASK.values, key="task", width=210)
+            st.selectbox("Family", TASK.values, key="task", width=185)
             styles.box(e.model, ss["task"])
-            st.text_input("Pairs", key="n_pairs", width=75)
-            st.text_input("Seed", key="seed", width=75)
+            st.text_input("Pairs", key="n_pairs", width=65)
+            st.text_input("Seed", key="seed", width=65)
         if ss["over"] != "prompt":
             choice("Keep", "which", WHICH)
         if ss["over"] == "family":

@@ -12,7 +12,7 @@ import engine
 from pages._parts import work
 from pages._parts.fields import Choice
 from pages._parts.table import Rows, downloads, python_for
-from pages._parts.text import plain, signed
+from pages._parts.text import plain
 
 STYLE = Choice("style", tuple(engine.STYLES))
 _CELLS = "_style_cells"
@@ -45,18 +45,13 @@ def box(model: str, family: str) -> None:
         ss[STYLE.name] = ss[key]
 
     st.selectbox(
-        "Style", STYLE.values, key=key, format_func=label, on_change=choose, width=175, help=HELP
+        "Style", STYLE.values, key=key, format_func=label, on_change=choose, width=165, help=HELP
     )
 
 
 def table(model: str) -> None:
     """Draw what opens on all families in all styles; a click on one of them sets it."""
-    place = st.popover(
-        "What this model does",
-        key="_styles_open",
-        on_change="rerun",
-        help="How many prompts of each family, in each style, it gets right.",
-    )
+    place = st.popover("What this model does", key="_styles_open", on_change="rerun")
     if place.open:
         with place:
             _opened(engine.ScoreStyles(model))
@@ -97,9 +92,10 @@ def _opened(question: engine.ScoreStyles) -> None:
         height=_HIGH,
     )
     st.caption(
-        f"Right of {result.n} prompts drawn with seed {result.seed}: the answer ranks first of the "
-        "whole vocabulary. Behind it, the mean logit difference, and how many prompts differ where "
-        "not all do. ★ is the best style of its family. A click takes family and style over."
+        f"How many of {result.n} prompts, drawn with seed {result.seed}, it gets right: the answer "
+        "ranks first of the whole vocabulary. In brackets, how many of them differ, where not all "
+        "do. ★ is the best style of a family; of equal ones, that with the greatest mean logit "
+        "difference. A click on a cell takes its family and style."
     )
     for (family, style), why in result.reasons.items():
         st.caption(plain(f"{family}, {style}: {why}"))
@@ -121,10 +117,9 @@ def _shown(result: engine.StyleScores) -> Rows:
     """A row a family, a column a style."""
     shown = {f: {"family": f, **dict.fromkeys(result.styles, "")} for f in result.families}
     for row in result.table():
-        family, style, diff = str(row["family"]), str(row["style"]), row["logit_diff"]
-        says = result.told(family, style)
-        if isinstance(diff, float):
-            again = f", {row['prompts']} prompts" * (row["prompts"] != result.n)
-            says += f" · {signed(diff)}{again}{' ★' if row['best'] else ''}"
+        family, style, prompts = str(row["family"]), str(row["style"]), row["prompts"]
+        says = ("★ " if row["best"] else "") + result.told(family, style)
+        if prompts is not None and prompts != result.n:
+            says += f" ({prompts})"
         shown[family][style] = says
     return [dict(row) for row in shown.values()]

@@ -196,6 +196,8 @@ REFUSED: dict[str, Callable[[], Any]] = {
     **{f"task named {g!r}": lambda g=g: engine.Task(g, [PAIR]) for g in (None, 3)},
     **{f"drawn {g!r}": lambda g=g: engine.task("numerals", M, g) for g in (2.5, "3", None)},
     **{f"family {g!r}": lambda g=g: engine.task(g, M) for g in (3, None)},
+    **{f"style {g!r}": lambda g=g: engine.task("months", M, style=g) for g in (3, None, ["then"])},
+    **{f"families {g!r}": lambda g=g: engine.score_styles(M, g) for g in (5, [3], None, {"a": 1})},
     **{f"examples {g!r}": lambda g=g: engine.examples("months", g) for g in (2.5, "3")},
     **{f"sweep over {g!r}": lambda g=g: swept(g) for g in ([], [1], 5)},
     **{f"lengths of {g!r}": lambda g=g: engine.score_lengths(E, g) for g in ([], [1], 5)},
