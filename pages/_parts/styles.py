@@ -80,8 +80,10 @@ def _opened(question: engine.ScoreStyles) -> None:
         return
 
     def choose() -> None:
-        for row, column in st.session_state[_CELLS]["selection"]["cells"]:
-            _take(result, result.families[row], column)
+        ss = st.session_state
+        for row, column in ss[_CELLS]["selection"]["cells"]:
+            ss["task"], style = meant(result, row, column)
+            ss[STYLE.name] = style or ss[STYLE.name]
 
     st.dataframe(
         _shown(result),
@@ -102,15 +104,11 @@ def _opened(question: engine.ScoreStyles) -> None:
     downloads(result.table(), "styles", python_for(question.to_python().removeprefix("engine.")))
 
 
-def _take(result: engine.StyleScores, family: str, column: str) -> None:
-    """Set the form to a family, and to the style of a column, or the best of the family where that
-    is none."""
-    ss, styles = st.session_state, engine.styles_of(family)
-    ss["task"] = family
-    if column in styles:
-        ss[STYLE.name] = column
-    elif column == "family" and styles:
-        ss[STYLE.name] = result.best(family) or STYLE.default
+def meant(result: engine.StyleScores, row: int, column: str) -> tuple[str, str | None]:
+    """The family and style of a cell: where the column is no style of the family, its best one;
+    None where it has none."""
+    family = result.families[row]
+    return family, column if column in engine.styles_of(family) else result.best(family)
 
 
 def _shown(result: engine.StyleScores) -> Rows:
