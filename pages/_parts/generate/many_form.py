@@ -39,12 +39,12 @@ def prompts_form() -> tuple[str, tuple[engine.Example, ...], str]:
     try:
         if ss["source"] == "family":
             with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-                st.selectbox("Family", FAMILY.values, key="family", width=200)
+                st.selectbox("Family", FAMILY.values, key="family", width=170)
                 if engine.styles_of(ss["family"]):
                     st.selectbox(
-                        "Style", FAMILY_STYLE.values, key="family_style", width=120, help=HELP
+                        "Style", FAMILY_STYLE.values, key="family_style", width=100, help=HELP
                     )
-                st.text_input("How many", key="n_prompts", width=95)
+                st.text_input("How many", key="n_prompts", width=80)
             n, seed = whole("n_prompts", "How many"), whole("seed", "Seed")
             style = style_of(ss["family"], ss["family_style"])
             named = "" if style == FAMILY_STYLE.default else f", style={style!r}"
