@@ -63,7 +63,7 @@ def _of_family(model: str, family: str) -> engine.StyleScores | None:
     known: engine.StyleScores | None = None if whole is None else whole.result
     if known is not None and all(known.told(family, style) for style in STYLE.values):
         return known
-    one = work.ask(f"{_key(model)} {family}", engine.ScoreStyles(model, (family,)), wait=0)
+    one = work.ask(f"{_key(model)} {family}", engine.ScoreStyles(model, (family,)), wait=False)
     result: engine.StyleScores | None = one.result
     return result
 
@@ -74,7 +74,7 @@ def _key(model: str) -> str:
 
 def _opened(question: engine.ScoreStyles) -> None:
     key = _key(question.model)
-    result: engine.StyleScores | None = work.ask(key, question, wait=0).result
+    result: engine.StyleScores | None = work.ask(key, question, wait=False).result
     work.progress(key, "families in their styles", anew=work.go_on)
     if result is None:
         return

@@ -70,9 +70,9 @@ class Asked:
         self.result = going.so_far or self.result
 
 
-def ask(key: str, question: engine.Question[Any, Any], wait: float = AT_FIRST) -> Asked:
-    """The answer to this question, kept under that key: what is there, or begun now, with so many
-    seconds waited for it.
+def ask(key: str, question: engine.Question[Any, Any], wait: bool = True) -> Asked:
+    """The answer to this question, kept under that key: what is there, or begun now and, with
+    `wait`, waited for a moment.
 
     Raises: EngineError for a question that cannot be asked.
     """
@@ -81,7 +81,7 @@ def ask(key: str, question: engine.Question[Any, Any], wait: float = AT_FIRST) -
         if result is not None and result.going is not None:
             result.going.cancel()
         result = _begun(key, question)
-        result.follow(wait)
+        result.follow(AT_FIRST if wait else 0.0)
     result.follow()
     return result
 
