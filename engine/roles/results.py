@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import EngineError
-from ..experiment.numbers import whole_number
 from ..experiment.sites import Head, parse_sites
 from ..showing.site_grid import SiteGrid
 from ..showing.writing import Rows
+from .chance import least_above
 from .words import Tokens
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-_UNLIKELY = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +25,16 @@ class OVScores:
     """What each head writes where it looks at a word alone, by its weights.
 
     `rank` [layer head_index input output]: the place of each output word among all tokens, 1 the
-    most raised; 0 in layers without heads and where not done yet. `top` [layer head_index input
-    place]: the ids of the tokens that are raised most, `k` of them, and `top_texts` how they read.
-    `inputs` and `outputs`: the words that are one token each. `copying` [layer head_index]: Σ Re λ
-    / Σ |λ| over the eigenvalues λ of the head's map from a token's embedding to its logits (Elhage
-    et al. 2021), −1 to 1, 1 where each token raises itself; about 0 in random weights. `embedding`:
-    what a word is taken for, "layer 0" or "embedding". `n_tokens`: how many tokens there are to be
-    raised. `notes`: sentences. `progress`: 0 to 1. What it does not show: whether a head ever looks
-    at such a word, and what becomes of what it writes; a score is of the weights alone.
+    most raised, the better one of a word's tokens; 0 in layers without heads and where not done
+    yet. `top` [layer head_index input place]: the ids of the tokens that are raised most, `k` of
+    them, and `top_texts` how they read. `inputs` and `outputs`: the words that are one token each,
+    `inputs` as often as they are read in a text of the `context`. `copying` [layer head_index]: Σ
+    Re λ / Σ |λ| over the eigenvalues λ of the head's map from a token's embedding to its logits
+    (Elhage et al. 2021), −1 to 1, 1 where each token raises itself; about 0 in random weights; NaN
+    until known. `embedding`: what a word is taken for, "layer 0" or "embedding", where it is read.
+    `n_tokens`: how many tokens there are to be raised. `notes`: sentences. `progress`: 0 to 1. What
+    it does not show: whether a head ever looks at such a word, and what becomes of what it writes;
+    a score is of the weights alone.
     """
 
     inputs: Tokens
@@ -47,6 +46,7 @@ class OVScores:
     copying: Float[np.ndarray, "layer head_index"]
     embedding: str
     n_tokens: int
+    context: str = "alone"
     notes: tuple[str, ...] = ()
     progress: float = 1.0
 
@@ -63,12 +63,7 @@ class OVScores:
     def pairs(self, by: int = 1) -> list[tuple[int, int]]:
         """Which input is to give which output, `by` places on in the lists as they were given:
         indices into `inputs` and `outputs`. Raises: EngineError where that leaves none."""
-        by = whole_number(by, "How many places on the output is")
-        at = {place: j for j, place in enumerate(self.outputs.places)}
-        found = [(i, at[p + by]) for i, p in enumerate(self.inputs.places) if p + by in at]
-        if not found:
-            raise EngineError(f"No word has another {by:+} places on that is one token.")
-        return found
+        return self.inputs.pairs(self.outputs, by)
 
     def n(self, by: int = 1) -> int:
         """How many words are scored."""
@@ -94,18 +89,14 @@ class OVScores:
     @property
     def chance(self) -> float:
         """The share that a head would have which raises tokens at random."""
-        return self.k / self.n_tokens
+        return self.k * self.outputs.n_ids / self.n_tokens
 
     def above_chance(self, by: int = 1) -> float:
         """The least share that is above chance: with tokens raised at random, none of all heads
-        reaches it but once in twenty times (binomial, times the number of heads)."""
-        n, p, heads = self.n(by), self.chance, max(1, int(self._known.sum()))
-        tail = 0.0
-        for right in range(n, -1, -1):
-            tail += comb(n, right) * p**right * (1 - p) ** (n - right)
-            if tail * heads > _UNLIKELY:
-                return min(1.0, (right + 1) / n)
-        return 0.0
+        reaches it but once in twenty times (binomial, times the number of heads). A word that is
+        read in several texts counts as one, as what is made of it is much the same."""
+        words = len({self.inputs.places[i] for i, _ in self.pairs(by)})
+        return least_above(words, self.chance, int(self._known.sum()))
 
     def grid(self, by: int = 1) -> SiteGrid:
         """`score` of each head, with no MLPs."""
@@ -155,7 +146,7 @@ class OVScores:
             raise EngineError(f"{site} has no score here; heads have one, as 9.1.")
         rank, top = self.rank[site.layer, site.head], self.top[site.layer, site.head]
         return [
-            {"input": _word(self.inputs, i), "meant": _word(self.outputs, j),
+            {"input": self.inputs.named[i], "meant": self.outputs.named[j],
              "rank": int(rank[i, j]), "right": bool(rank[i, j] <= self.k),
              **{f"token{n + 1}": self.top_texts[int(token)] for n, token in enumerate(top[i])}}
             for i, j in self.pairs(by)
@@ -166,10 +157,6 @@ class OVScores:
         return (
             site.layer < layers and site.head < heads and bool(self._known[site.layer, site.head])
         )
-
-
-def _word(tokens: Tokens, at: int) -> str:
-    return tokens.words[tokens.places[at]]
 
 
 def _called(by: int) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM
 
 import engine
 from tests.support.families import save_member
-from tests.support.tiny_models import VOCAB, Tiny, save_tokenizer
+from tests.support.induction import induction_pair
+from tests.support.tiny_models import Tiny
 
 
 def maps(kind: str, hf: Any, layer: int, head: int) -> dict[str, torch.Tensor]:
@@ -58,32 +59,14 @@ def test_random_maps_have_what_chance_says(tiny: Tiny) -> None:
 
 
 def test_an_induction_pair_made_by_hand_is_found(tmp_path: Path) -> None:
-    """Head 0.1 writes the token it looks at into a room of its own; head 1.2's keys read there."""
-    torch.manual_seed(0)
-    width, d_head = 4 * VOCAB, VOCAB
-    config = GPT2Config(
-        vocab_size=VOCAB, n_embd=width, n_layer=2, n_head=4, n_positions=16, bos_token_id=1,
-        eos_token_id=2,
-    )  # fmt: skip
-    model: Any = GPT2LMHeadModel(config)
-    with torch.no_grad():
-        model.transformer.wte.weight.copy_(torch.eye(VOCAB, width))
-        first, second = (block.attn for block in model.transformer.h)
-        value, out = 2 * width + d_head, d_head
-        first.c_attn.weight[:VOCAB, value : value + d_head] = torch.eye(VOCAB)
-        first.c_proj.weight[out : out + d_head, VOCAB : 2 * VOCAB] = torch.eye(VOCAB)
-        query, key = 2 * d_head, width + 2 * d_head
-        second.c_attn.weight[:VOCAB, query : query + d_head] = torch.eye(VOCAB)
-        second.c_attn.weight[VOCAB : 2 * VOCAB, key : key + d_head] = torch.eye(VOCAB)
-    model.save_pretrained(tmp_path / "m")
-    save_tokenizer(tmp_path / "m")
-    found = engine.composition(str(tmp_path / "m"), "k")
+    directory = induction_pair(tmp_path / "m")
+    found = engine.composition(directory, "k")
     best = found.table(1)[0]
     assert (best["sender"], best["reader"]) == ("0.1", "1.2") and float(str(best["spreads"])) > 5
     assert found.of("0.1", "1.2") == best["score"]
     grid = found.grid("1.2")
     assert max(grid.sites, key=grid.__getitem__) == engine.Head(0, 1)
-    queries = engine.composition(str(tmp_path / "m"), "q").of("0.1", "1.2")
+    queries = engine.composition(directory, "q").of("0.1", "1.2")
     assert queries < found.of("0.1", "1.2") / 3
 
 
