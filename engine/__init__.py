@@ -94,10 +94,13 @@ from .picking import certificate, models
 from .ranking.ranking import next_token
 from .registry import load, release
 from .remedies import Remedy, remedies
+from .roles.attending import ScoreQK, qk_scores
 from .roles.composition import Composition, ScoreComposition, composition
+from .roles.looks import QKScores
+from .roles.published import PUBLISHED, PublishedScore, published_scores
 from .roles.results import OVScores
 from .roles.scoring import EMBEDDINGS, ScoreOV, ov_scores
-from .roles.words import WORD_LISTS, read_words
+from .roles.words import CONTEXTS, SPELLINGS, WORD_LISTS, read_words
 from .scoring.metrics import METRIC_NAMES, METRICS
 from .search.discover import Discover, discover
 from .search.results import Discovery
@@ -140,38 +143,39 @@ from .tokenizers.twins import twins
 from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
-    "ASPECTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "LENGTH_METRICS", "MEASURES", "METRICS",
-    "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK", "PALETTE", "PATCH_ASPECTS", "PATCH_DIRECTIONS",
-    "PATCH_PLACES", "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "STEP_NUMBERS", "STRATEGIES",
-    "STREAMS", "STYLES", "TRACES", "WORD_LISTS", "Ablations", "Activations", "Agreement",
-    "AlignedBlock", "Alignment", "AnswerScore", "Attention", "AttentionOverview", "AttentionRun",
-    "AttributeEdges", "AttributeNodes", "Cancelled", "Candidate", "Certificate", "Change", "Check",
-    "Circuit", "Composition", "Continuation", "Controls", "DirectAttribution", "DirectRun",
-    "Discover", "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit",
-    "EmptyPrompt", "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment",
-    "ExperimentError", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
-    "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "LengthRun", "LengthScores",
-    "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError",
-    "ModelInfo", "Neuron", "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords",
-    "Node", "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair",
-    "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck",
-    "Positions", "Question", "RankAnswers", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver",
-    "Remedy", "Run", "RunTotals", "Score", "ScoreComposition", "ScoreLengths", "ScoreOV",
-    "ScoreStyles", "ScoreTask", "Search", "SentencePieceView", "Shape", "Site", "SiteError",
-    "SiteGrid", "SourceAttribution", "SourceRun", "Step", "StepRun", "Stream", "StyleScores",
-    "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenView",
-    "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Undecided", "Weights", "Work",
-    "ablations", "activations", "attention", "attention_overview", "begin", "certificate",
-    "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "composition",
-    "direct_attribution", "discover", "edge_attribution", "evaluate", "examples", "fold_sites",
-    "fresh_task", "generate", "generate_many", "head_roles", "head_scores", "load", "logit_lens",
-    "models", "neuron_attribution", "next_token", "node_attribution", "number_lengths", "ov_scores",
-    "overlap", "overlaps", "pair_families", "parse_receivers", "parse_sites", "patch",
-    "path_matrix", "path_patch", "percent", "points", "print_receivers", "print_sites",
-    "prune_edges", "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples",
-    "read_task", "read_words", "release", "remedies", "resolve_sites", "score_lengths",
-    "score_styles", "score_task", "search_path", "shelf", "signed", "source_attribution",
-    "styles_of", "sweep", "task", "task_families", "token_text", "token_view", "token_views",
-    "tokenize", "twins", "visible", "weight", "weights", "would_change", "write_circuits",
-    "write_task",
+    "ASPECTS", "CONTEXTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "LENGTH_METRICS", "MEASURES",
+    "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK", "PALETTE", "PATCH_ASPECTS",
+    "PATCH_DIRECTIONS", "PATCH_PLACES", "PUBLISHED", "ROLE_SHARE", "SCORES", "SEARCH_METRICS",
+    "SPELLINGS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "STYLES", "TRACES", "WORD_LISTS",
+    "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore",
+    "Attention", "AttentionOverview", "AttentionRun", "AttributeEdges", "AttributeNodes",
+    "Cancelled", "Candidate", "Certificate", "Change", "Check", "Circuit", "Composition",
+    "Continuation", "Controls", "DirectAttribution", "DirectRun", "Discover", "Discovery",
+    "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt", "EngineError",
+    "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError", "Generate",
+    "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores",
+    "Heads", "Joined", "Kind", "LengthRun", "LengthScores", "Lens", "LensRun", "LinkError", "Load",
+    "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo", "Neuron",
+    "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords", "Node",
+    "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair", "PairScores",
+    "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions",
+    "PublishedScore", "QKScores", "Question", "RankAnswers", "RankedAnswer", "RankedAnswers",
+    "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score", "ScoreComposition",
+    "ScoreLengths", "ScoreOV", "ScoreQK", "ScoreStyles", "ScoreTask", "Search", "SentencePieceView",
+    "Shape", "Site", "SiteError", "SiteGrid", "SourceAttribution", "SourceRun", "Step", "StepRun",
+    "Stream", "StyleScores", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails",
+    "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins",
+    "Undecided", "Weights", "Work", "ablations", "activations", "attention", "attention_overview",
+    "begin", "certificate", "changes", "circuit_left", "compare_sentencepiece",
+    "compare_tokenizers", "composition", "direct_attribution", "discover", "edge_attribution",
+    "evaluate", "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_roles",
+    "head_scores", "load", "logit_lens", "models", "neuron_attribution", "next_token",
+    "node_attribution", "number_lengths", "ov_scores", "overlap", "overlaps", "pair_families",
+    "parse_receivers", "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points",
+    "print_receivers", "print_sites", "prune_edges", "published_scores", "qk_scores",
+    "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples", "read_task",
+    "read_words", "release", "remedies", "resolve_sites", "score_lengths", "score_styles",
+    "score_task", "search_path", "shelf", "signed", "source_attribution", "styles_of", "sweep",
+    "task", "task_families", "token_text", "token_view", "token_views", "tokenize", "twins",
+    "visible", "weight", "weights", "would_change", "write_circuits", "write_task",
 ]  # fmt: skip
