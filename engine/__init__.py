@@ -95,8 +95,9 @@ from .ranking.ranking import next_token
 from .registry import load, release
 from .remedies import Remedy, remedies
 from .roles.attending import ScoreQK, qk_scores
-from .roles.composition import Composition, ScoreComposition, composition
+from .roles.composition import ScoreComposition, composition
 from .roles.looks import QKScores
+from .roles.partners import INTO, Composition
 from .roles.published import PUBLISHED, PublishedScore, published_scores
 from .roles.results import OVScores
 from .roles.scoring import EMBEDDINGS, ScoreOV, ov_scores
@@ -143,20 +144,20 @@ from .tokenizers.twins import twins
 from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
-    "ASPECTS", "CONTEXTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "LENGTH_METRICS", "MEASURES",
-    "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK", "PALETTE", "PATCH_ASPECTS",
-    "PATCH_DIRECTIONS", "PATCH_PLACES", "PUBLISHED", "ROLE_SHARE", "SCORES", "SEARCH_METRICS",
-    "SPELLINGS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "STYLES", "TRACES", "WORD_LISTS",
-    "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment", "AnswerScore",
-    "Attention", "AttentionOverview", "AttentionRun", "AttributeEdges", "AttributeNodes",
-    "Cancelled", "Candidate", "Certificate", "Change", "Check", "Circuit", "Composition",
-    "Continuation", "Controls", "DirectAttribution", "DirectRun", "Discover", "Discovery",
-    "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt", "EngineError",
-    "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError", "Generate",
-    "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores",
-    "Heads", "Joined", "Kind", "LengthRun", "LengthScores", "Lens", "LensRun", "LinkError", "Load",
-    "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo", "Neuron",
-    "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords", "Node",
+    "ASPECTS", "CONTEXTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "INTO", "LENGTH_METRICS",
+    "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK", "PALETTE",
+    "PATCH_ASPECTS", "PATCH_DIRECTIONS", "PATCH_PLACES", "PUBLISHED", "ROLE_SHARE", "SCORES",
+    "SEARCH_METRICS", "SPELLINGS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "STYLES", "TRACES",
+    "WORD_LISTS", "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment",
+    "AnswerScore", "Attention", "AttentionOverview", "AttentionRun", "AttributeEdges",
+    "AttributeNodes", "Cancelled", "Candidate", "Certificate", "Change", "Check", "Circuit",
+    "Composition", "Continuation", "Controls", "DirectAttribution", "DirectRun", "Discover",
+    "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt",
+    "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError",
+    "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart",
+    "HeadScores", "Heads", "Joined", "Kind", "LengthRun", "LengthScores", "Lens", "LensRun",
+    "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo",
+    "Neuron", "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords", "Node",
     "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair", "PairScores",
     "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions",
     "PublishedScore", "QKScores", "Question", "RankAnswers", "RankedAnswer", "RankedAnswers",

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int8
 
 from ..errors import EngineError
 from ..experiment.results import Tokens
-from ..experiment.sites import Head
+from ..experiment.sites import Head, parse_sites
+from .figures import pattern_figure
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,18 @@ class Attention:
     clean: AttentionRun
     ablated: AttentionRun
     notes: tuple[str, ...] = ()
+
+    def figure(self, head: str | Head, run: str = "clean") -> go.Figure:
+        """One head's pattern: queries down, keys across, 0 to 1; `run` is "clean" or "ablated".
+
+        Raises: EngineError for a head that was not asked for.
+        """
+        (site,) = parse_sites([head] if isinstance(head, Head) else head)
+        if site not in self.heads or not isinstance(site, Head):
+            raise EngineError(f"{site} is none of the heads whose patterns are here.")
+        pattern = {"clean": self.clean, "ablated": self.ablated}[run].pattern
+        at = (site.layer, site.head) if pattern.ndim == 4 else (self.heads.index(site),)
+        return pattern_figure(pattern[at], self.tokens)
 
 
 @dataclass(frozen=True)

@@ -18,77 +18,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from ..asking import ask
 from ..errors import EngineError
 from ..experiment.question import Question
-from ..experiment.sites import Head, Shape, parse_sites
+from ..experiment.sites import Shape
 from ..model.model import Model
 from ..model.weights import W_K, W_O, W_Q, W_V, per_query_head
 from ..model.work import Answer
 from ..model.worker import Steps
-from ..showing.site_grid import SiteGrid
-from ..showing.writing import Rows
 from .held import held, read_through
+from .partners import INTO, Composition
 
-INTO = {"q": "queries", "k": "keys", "v": "values"}
-"""What of the later head reads what the earlier one writes."""
-_DRAWS, _SEED = 8, 0
+_DRAWS, _SEED = 32, 0
 _PRODUCTS = 2**31
 """Multiplications of one step."""
-
-
-@dataclass(frozen=True, eq=False)
-class Composition:
-    """How much each head reads of what each earlier one writes.
-
-    `score` [layer head_index layer head_index]: from the first head into the second's `into`, 0 to
-    1; NaN where the second does not come in a later layer, in layers without heads, and where not
-    done yet. `chance` and `spread`: mean and standard deviation over random maps of these shapes.
-    `shape`: the model's. `notes`: sentences. `progress`: 0 to 1. Source, and what it does not show:
-    this module.
-    """
-
-    into: str
-    score: Float[np.ndarray, "layer head_index layer head_index"]
-    chance: float
-    spread: float
-    shape: Shape
-    notes: tuple[str, ...] = ()
-    progress: float = 1.0
-
-    @property
-    def done(self) -> bool:
-        """Whether every pair is."""
-        return self.progress >= 1.0
-
-    def of(self, sender: str | Head, reader: str | Head) -> float:
-        """The score from one head into another. Raises: SiteError, EngineError for no head."""
-        one, other = (_head(head, self.shape) for head in (sender, reader))
-        return float(self.score[one.layer, one.head, other.layer, other.head])
-
-    def grid(self, reader: str | Head) -> SiteGrid:
-        """What one head reads of each earlier one."""
-        head = _head(reader, self.shape)
-        score = self.score[:, :, head.layer, head.head]
-        name = f"composition into\n{INTO[self.into]} of {head}"
-        return SiteGrid(score, np.full(len(score), np.nan), name)
-
-    def table(self, most: int | None = 100) -> Rows:
-        """One row a pair, the highest scores first, `most` of them: `sender`, `reader`, `score`,
-        and by how many spreads it is above `chance`."""
-        order = np.argsort(-np.nan_to_num(self.score, nan=-1.0), axis=None)
-        n = int(np.isfinite(self.score).sum())
-        places = np.stack(np.unravel_index(order[: n if most is None else min(n, most)],
-                                           self.score.shape), axis=1)  # fmt: skip
-        return [
-            {"sender": str(Head(a, b)), "reader": str(Head(c, d)), "into": self.into,
-             "score": float(self.score[a, b, c, d]), "chance": self.chance,
-             "spreads": float((self.score[a, b, c, d] - self.chance) / self.spread)}
-            for a, b, c, d in places.tolist()
-        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -213,10 +158,3 @@ def _notes(model: Model, layers: list[int]) -> list[str]:
     if "attn.q_norm" in parts or "attn.k_norm" in parts:
         notes.append("Queries and keys are normed before they meet, which is left out.")
     return notes
-
-
-def _head(given: str | Head, shape: Shape) -> Head:
-    (site,) = parse_sites([given] if isinstance(given, Head) else given)
-    if not isinstance(site, Head) or site not in shape.heads:
-        raise EngineError(f"{site} is no head of this model; heads are named as 9.1.")
-    return site

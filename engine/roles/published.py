@@ -23,7 +23,7 @@ MODEL = "gpt2"
 """The model that the reported scores are of."""
 _MONTHS = WORD_LISTS["months"]
 _NUMBERS = WORD_LISTS["number words"][:12]
-_ORDINALS = WORD_LISTS["ordinals"][:12]
+_ORDINALS = WORD_LISTS["ordinals"]
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def test_random_maps_have_what_chance_says(tiny: Tiny) -> None:
     found = engine.composition(str(tiny("gpt2")), "v")
     assert found.chance == pytest.approx(1 / np.sqrt(32), rel=0.2)
     assert abs(np.nanmean(found.score) - found.chance) < 3 * found.spread
+    assert found.n == 48 and found.above_chance > found.chance + 3 * found.spread
 
 
 def test_an_induction_pair_made_by_hand_is_found(tmp_path: Path) -> None:
@@ -64,8 +65,13 @@ def test_an_induction_pair_made_by_hand_is_found(tmp_path: Path) -> None:
     best = found.table(1)[0]
     assert (best["sender"], best["reader"]) == ("0.1", "1.2") and float(str(best["spreads"])) > 5
     assert found.of("0.1", "1.2") == best["score"]
-    grid = found.grid("1.2")
-    assert max(grid.sites, key=grid.__getitem__) == engine.Head(0, 1)
+    for one, other in (("1.2", engine.Head(0, 1)), ("0.1", engine.Head(1, 2))):
+        grid = found.grid(one)
+        assert max(grid.sites, key=grid.__getitem__) == other and len(grid.sites) == 4
+        assert found.table(None, one)[0] == best and len(found.table(None, one)) == 4
+    strongest = found.grid()
+    assert strongest[engine.Head(0, 1)] == strongest[engine.Head(1, 2)] == best["score"]
+    assert (found.score > found.above_chance).sum() == 1
     queries = engine.composition(directory, "q").of("0.1", "1.2")
     assert queries < found.of("0.1", "1.2") / 3
 
