@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -19,11 +19,21 @@ def table(rows: Rows, name: str, python: str, *, shown: Rows) -> None:
     downloads(rows, name, python)
 
 
-def table_of_sites(rows: Rows | dict[str, Any], key: str, **look: Any) -> None:
+def table_of_sites(
+    rows: Rows | dict[str, Any],
+    key: str,
+    on_ticked: Callable[[], None] | None = None,
+    **look: Any,
+) -> None:
     """Draw rows, or columns, in which each row is of a site, to be ticked: `ticked` tells which
-    are, and the grid above or beside outlines them."""
+    are, and the grid above or beside outlines them. `on_ticked` is called when that changes."""
     st.dataframe(
-        rows, key=key, on_select="rerun", selection_mode="multi-row", hide_index=True, **look
+        rows,
+        key=key,
+        on_select=on_ticked or "rerun",
+        selection_mode="multi-row",
+        hide_index=True,
+        **look,
     )
 
 

@@ -83,7 +83,7 @@ def attention_grid(
         "hint": f"{_HINT} The numbers: {ss['score'].replace('_', ' ')}.",
         "name": f"attention-{run}",
         "title": title(e, run, weight),
-        "csv": _csv(seen),
+        "csv": scores_csv(seen),
     }
     components.attention_grid(
         header,
@@ -176,7 +176,7 @@ def _plain(values: np.ndarray) -> list[float | None]:
     return [None if math.isnan(x) else round(float(x), 4) for x in values.ravel()]
 
 
-def _csv(seen: engine.AttentionOverview) -> str:
+def scores_csv(seen: engine.AttentionOverview) -> str:
     """Every score of every head, clean and ablated; empty where the prompt has no such token."""
     columns = {
         f"{run}_{name}": values
