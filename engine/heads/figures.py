@@ -11,7 +11,7 @@ from jaxtyping import Float
 from ..experiment.results import Tokens
 from ..showing.charts import BARE
 from ..showing.heatmap import cell_heatmap, colour_bar, colours
-from ..showing.writing import visible
+from ..text.shown import token_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -22,7 +22,8 @@ def pattern_figure(pattern: Float[np.ndarray, "pos pos"], tokens: Tokens) -> go.
     import plotly.graph_objects as go
 
     n = len(tokens)
-    labels = [f"{p} {escape(visible(piece))}" for p, piece in enumerate(tokens.pieces)]
+    texts = map(token_text, tokens.texts, tokens.pieces)
+    labels = [f"{p} {escape(text)}" for p, text in enumerate(texts)]
     seen = np.where(np.tri(n, dtype=bool), pattern, np.nan)
     told = [
         [f"from <b>{query}</b> to <b>{key}</b>: {pattern[i, j]:.1%}"

@@ -137,6 +137,21 @@ class QKScores:
             for j, key in enumerate(self.keys.named)
         ]
 
+    def tops(self, head: str | Head, by: int = 0) -> Rows:
+        """One row a word of one head: the `query`, the key `meant`, the key that it `looks` most
+        at, whether that is `right`, and the `share` of the attention to these keys that it gets.
+
+        Raises: as `words`, and for a `by` that leaves no word.
+        """
+        scores = self._of(head)
+        shares, keys = _softmax(scores), self.keys.named
+        return [
+            {"query": self.queries.named[i], "meant": keys[j], "looks": keys[top],
+             "right": top == j, "share": float(shares[i, top])}
+            for i, j in self.pairs(by)
+            for top in (int(scores[i].argmax()),)
+        ]  # fmt: skip
+
     def figure(self, head: str | Head) -> go.Figure:
         """One head: queries down, keys across, each score less the mean of its row; blue is looked
         at more than the others. Raises: as `words`."""

@@ -23,7 +23,7 @@ def together(reading: state.Reading, clean_too: bool = False) -> None:
         st.metric(
             "With all that is changed",
             signed(now),
-            signed(now - clean),
+            f"{now - clean:+.2f}",  # of a real minus Streamlit would make a rise
             help=f"Logit difference with {'; '.join(map(str, told.e.every_change))}",
             width="content",
         )

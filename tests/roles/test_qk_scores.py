@@ -106,6 +106,9 @@ def test_an_induction_pair_made_by_hand_is_found(tmp_path: Path) -> None:
     rows = through.words("1.2")
     assert len(rows) == len(words) ** 2 and rows[0]["query"] == rows[0]["key"] == "t4"
     assert sum(float(str(row["share"])) for row in rows[: len(words)]) == pytest.approx(1)
+    tops = through.tops("1.2")
+    assert [row["looks"] for row in tops] == words and all(row["right"] for row in tops)
+    assert not any(row["right"] for row in through.tops("1.2", 1))
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2"])

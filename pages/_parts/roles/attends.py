@@ -45,8 +45,11 @@ def attends(reading: state.Reading) -> None:
             heads_table(shown, "attends")
             with errors_shown():
                 head = head_box(str(rows[0]["site"]))
-                pairs(result, question, head)
+                _one_head(result, head, by)
             st.caption(plain(explanation(result, by)))
+    if rows and result is not None and question is not None:
+        with errors_shown():
+            pairs(result, question, written("role_head") or str(rows[0]["site"]))
 
 
 def options(model: str) -> engine.ScoreQK:
@@ -91,6 +94,24 @@ def asked(model: str) -> engine.ScoreQK:
 def looks_on() -> int:
     """How many places on the word meant is. Raises: EngineError."""
     return whole("looks_on", "Places on")
+
+
+def _one_head(result: engine.QKScores, head: str, by: int) -> None:
+    """What one head looks at most, from each word. Raises: EngineError."""
+    words = result.tops(head, by)
+    shown: Rows = [
+        {
+            "from": row["query"],
+            "meant": row["meant"],
+            "right": "✓" if row["right"] else "",
+            f"{head} looks most at": row["looks"],
+            "share": percent(float(str(row["share"]))),
+        }
+        for row in words
+    ]
+    st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
+    right = sum(bool(row["right"]) for row in words)
+    st.caption(plain(f"{head}: {right} of {len(words)} right. Share: of the attention to these."))
 
 
 def pairs(result: engine.QKScores, question: engine.ScoreQK, head: str) -> None:

@@ -87,8 +87,9 @@ def _buttons(e: engine.Experiment, head: engine.Head, shape: engine.Shape) -> No
         )
         for label, page in (("Its attention", "attention"), ("Its tokens", "attribution")):
             st.button(label, on_click=_open, args=(page, head), icon=":material/open_in_new:")
-    here = {"roles_show": "card", "role_head": str(head)}
-    st.code(link_to(e, here), language=None, wrap_lines=True)
+        with st.popover("Link to it", icon=":material/link:"):
+            here = {"roles_show": "card", "role_head": str(head)}
+            st.code(link_to(e, here), language=None, wrap_lines=True)
 
 
 def _is_off(e: engine.Experiment, head: engine.Head, shape: engine.Shape) -> bool:
@@ -132,7 +133,7 @@ def _on_the_prompt(reading: state.Reading, seen: patterns.Seen | None, head: eng
         told = ", ".join(
             f"{row['attention']} {row['clean']}"
             + (" nats" if row["attention"] == "entropy" else "")
-            + (f" → {row['ablated']}" if seen.e.every_change else "")
+            + (f" → {row['ablated']}" if row["ablated"] != row["clean"] else "")
             for row in rows
             if row["clean"] == row["clean"]
         )
@@ -177,12 +178,12 @@ def _switched_off(reading: state.Reading, head: engine.Head) -> None:
     st.metric(
         "Logit difference, switched off",
         signed(score.clean.mean_logit_diff + float(change.mean())),
-        signed(float(change.mean())),
+        f"{change.mean():+.2f}",
         help=f"Alone, by {e.method}, positions {e.positions}, beside clean "
         f"{signed(score.clean.mean_logit_diff)}. Below 0: it helps the answer.",
         width="content",
     )
-    st.caption(plain(f"Change {signed(float(change.mean()))}{spread} logits {over}."))
+    st.caption(plain(f"Change {change.mean():+.3f}{spread} logits {over}.".replace("-", "−")))
 
 
 def _from_the_weights(model: str, head: engine.Head) -> None:
@@ -197,13 +198,16 @@ def _from_the_weights(model: str, head: engine.Head) -> None:
             _drawn(rows, "raises, of each word")
             if rows:
                 copying = written_.copying[head.layer, head.head]
-                told = f"{copying:+.2f}" if copying == copying else "not known yet"
+                told = signed(copying) if copying == copying else "not known yet"
                 st.caption(plain(f"Copying, by eigenvalues, −1 to 1: {told}. {_of(written_)}"))
     with errors_shown():
         looks = work.ask(attends.KEY, attends.asked(model)).result
         progress(attends.KEY)
         if looks is not None:
             _drawn(_places(looks, head, (0, 1, -1, attends.looks_on())), "looks most at")
+            through = f" as {looks.keys_through} writes it" if looks.keys_through else ""
+            apart = f", {looks.distance:,} tokens back" if looks.by_distance else ""
+            st.caption(plain(f"From each word at the others{through}{apart}, by its own score."))
 
 
 def _places(

@@ -37,12 +37,12 @@ def reads(reading: state.Reading) -> None:
             except engine.EngineError:
                 tint = result.grid()
                 raise
-    shown = _shown(rows, head)
+    shown = _shown(rows)
     with beside_grid(reading, tint, shown, "reads"):
         progress(key)
         head_box()
         if result is not None and rows:
-            heads_table(shown, "reads", looks=False)
+            heads_table(shown, "reads")
             st.caption(plain(explanation(result, head)))
     if result is not None and rows and result.done and tint is not None:
         figure(
@@ -60,11 +60,11 @@ def asked(model: str, into: str) -> tuple[engine.ScoreComposition, str]:
     return engine.ScoreComposition(model, into), f"_roles_reads_{into}"
 
 
-def _shown(rows: Rows, head: str) -> Rows:
-    """Pairs as the table has them; a row is of the other head, or of the one that reads."""
+def _shown(rows: Rows) -> Rows:
+    """Pairs as the table has them; a row is of both heads."""
     return [
         {
-            "site": row["sender"] if head and row["reader"] == head else row["reader"],
+            "site": f"{row['sender']} {row['reader']}",
             "from": row["sender"],
             "into": f"{row['reader']}.{row['into']}",
             "score": rounded(row["score"]),

@@ -33,29 +33,34 @@ def beside_grid(
             reading.experiment.ablations,
             shape,
             tint or not_known(shape),
-            ticked(f"{_TABLE}_{key}", _sites(rows)),
+            [site for each in ticked(f"{_TABLE}_{key}", _sites(rows)) for site in each],
         )
     return right
 
 
-def heads_table(shown: Rows, key: str, looks: bool = True) -> None:
-    """Rows of heads, to be ticked; the one ticked last is looked at, where that is what it does."""
-    name = f"{_TABLE}_{key}"
-    sites = _sites(shown)
-    callback = partial(_look, name, sites) if looks else None
-    table_of_sites(shown, name, callback, height=min(330, 38 + 35 * len(shown)))
+def heads_table(shown: Rows, key: str) -> None:
+    """Rows of heads, to be ticked; the one ticked last is looked at, where a row is of one."""
+    name, sites = f"{_TABLE}_{key}", _sites(shown)
+    alone = all(len(each) == 1 for each in sites)
+    table_of_sites(
+        shown,
+        name,
+        partial(_look, name, sites) if alone else None,
+        height=min(330, 38 + 35 * len(shown)),
+        column_order=[column for column in shown[0] if alone or column != "site"],
+    )
 
 
-def _sites(rows: Rows) -> list[engine.Site]:
-    return [engine.parse_sites(str(row["site"]))[0] for row in rows]
+def _sites(rows: Rows) -> list[tuple[engine.Site, ...]]:
+    return [engine.parse_sites(str(row["site"])) for row in rows]
 
 
-def _look(key: str, sites: list[engine.Site]) -> None:
+def _look(key: str, sites: list[tuple[engine.Site, ...]]) -> None:
     ss = st.session_state
     now, before = ticked(key, sites), ss.get(_LOOKED, ())
-    new = [site for site in now if site not in before]
+    new = [each for each in now if each not in before]
     if new:
-        ss["role_head"] = str(new[-1])
+        ss["role_head"] = str(new[-1][0])
     ss[_LOOKED] = tuple(now)
 
 
