@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from benchmarks.toggle import save_gpt2_small
+from tests.support.turning import turn
 
 SLOW = 300_000
 ONE = engine.Circuit("one", "seq-gpt2", "months", "0.0-2 0.6 4.0 5.1 m0 m2", 6, 8)
@@ -20,7 +21,7 @@ QUERY |= {"circuits": engine.write_circuits([ONE, TWO]), "n_controls": "5", "do"
 
 
 def open_page(page: Page, address: str, **query: str) -> None:
-    page.goto(f"{address}/circuits?{urlencode({**QUERY, **query})}")
+    turn(page, f"{address}/circuits?{urlencode({**QUERY, **query})}")
 
 
 def figures(page: Page) -> Any:
