@@ -136,8 +136,9 @@ def test_the_library_gives_a_circuit_as_json(page: Page, address: str) -> None:
 
 
 def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(
-    page: Page, watched: str
+    fresh: Page, watched: str
 ) -> None:
+    page = fresh
     short = {"strategy": "greedy", "n_pairs": "8"}
     open_page(page, watched, do="search", which="right", task="numerals", **short)
     search = page.get_by_role("button", name="Search", exact=True)

@@ -3,6 +3,7 @@ edges, and readable by all."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,9 +50,8 @@ def opened(browser: Browser, address: str, request: pytest.FixtureRequest) -> It
     it, errors = Opened(context.new_page(), PAGES[request.param]), []
     it.page.set_default_timeout(SLOW)
     it.page.add_init_script(WATCHED)
-    context.route(
-        lambda url: not url.startswith((address, "data:", "blob:")), lambda route: route.abort()
-    )
+    others = re.compile(rf"^(?!{re.escape(address)}|data:|blob:)")
+    context.route(others, lambda route: route.abort())
     it.page.on("pageerror", lambda e: errors.append(str(e)))
     it.page.on("request", lambda r: it.fonts.append(r.url) if r.resource_type == "font" else None)
 

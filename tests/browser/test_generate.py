@@ -33,7 +33,8 @@ def open_page(page: Page, address: str, query: str = QUERY) -> None:
     expect(tokens(page).first).to_be_visible(timeout=SLOW)
 
 
-def test_both_texts_come_token_by_token_and_stop_within_one(page: Page, watched: str) -> None:
+def test_both_texts_come_token_by_token_and_stop_within_one(fresh: Page, watched: str) -> None:
+    page = fresh
     open_page(page, watched, f"{QUERY}&ablations=0.1+0.2&new_tokens=120")
     seen = [tokens(page).count()]
     while (seen[-1] < 16 or len(set(seen)) < 3) and len(seen) < 400:
@@ -64,7 +65,8 @@ def test_a_closed_tab_ends_the_work(fresh: Page, watched: str) -> None:
     assert read(watched) == before
 
 
-def test_a_head_switched_while_the_text_comes_acts_from_there_on(page: Page, watched: str) -> None:
+def test_a_head_switched_while_the_text_comes_acts_from_there_on(fresh: Page, watched: str) -> None:
+    page = fresh
     open_page(page, watched, f"{QUERY}&new_tokens=60&acts=here")
     expect(tokens(page).nth(3)).to_be_visible()
     page.get_by_role("button", name="Switch layer 0").click()
@@ -79,7 +81,8 @@ def test_a_head_switched_while_the_text_comes_acts_from_there_on(page: Page, wat
     page.get_by_role("button", name="Stop").click()
 
 
-def test_a_new_prompt_takes_the_place_of_the_old(page: Page, watched: str) -> None:
+def test_a_new_prompt_takes_the_place_of_the_old(fresh: Page, watched: str) -> None:
+    page = fresh
     open_page(page, watched, f"{QUERY}&new_tokens=120")
     box = page.get_by_role("textbox", name="Prompt", exact=True)
     box.fill("A B C D")

@@ -8,14 +8,16 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Error, Page
 
-_PUSH = """address => { history.pushState({}, "", address);
+PUSH = """address => { history.pushState({}, "", address);
   dispatchEvent(new PopStateEvent("popstate", { state: {} })); }"""
+"""Turn a tab to an address of its server, as Back would."""
 _BOX = "document.querySelector('textarea[aria-label=Prompt]')"
-_SAYS = f"([prompt, says]) => ({_BOX}?.value === prompt) === says"
+_LEFT_BEHIND = f"prompt => {_BOX} && {_BOX}.value !== prompt"
+_SETTLED = f"prompt => {_BOX}?.value === prompt || !location.search.includes(prompt)"
 _RESTS = "document.querySelector('[data-test-script-state=notRunning]')"
 _PATIENCE = 10_000
 """Milliseconds until a tab that does not leave its view is given up."""
-_MARK = "left "
+_MARK = "left-"
 _numbers = count()
 
 
@@ -25,8 +27,8 @@ def turn(page: Page, address: str) -> None:
     there = urlsplit(address)
     turns = there.query and there.netloc == urlsplit(page.url).netloc
     if turns and (left := _left(page) or leave(page)):
-        page.evaluate(_PUSH, address)
-        page.wait_for_function(_SAYS, arg=[left, False])
+        page.evaluate(PUSH, address)
+        page.wait_for_function(_LEFT_BEHIND, arg=left)
     else:
         page.goto(address)
 
@@ -36,17 +38,20 @@ def leave(page: Page) -> str:
 
     Returns: its prompt, which no other has; none where the tab does not come to it.
     """
-    prompt = f"{_MARK}{next(_numbers)}"
     if not page.evaluate(f"Boolean({_BOX})"):
         return ""
     try:
-        page.wait_for_function(_RESTS, timeout=_PATIENCE)
-        page.evaluate(_PUSH, f"?model=&prompt={prompt}")
-        page.wait_for_function(_SAYS, arg=[prompt, True], timeout=_PATIENCE)
-        page.wait_for_function(_RESTS, timeout=_PATIENCE)
+        for _ in range(3):  # a widget that has just changed outdoes the address
+            prompt = f"{_MARK}{next(_numbers)}"
+            page.wait_for_function(_RESTS, timeout=_PATIENCE)
+            page.evaluate(PUSH, f"?model=&prompt={prompt}")
+            page.wait_for_function(_SETTLED, arg=prompt, timeout=_PATIENCE)
+            if _left(page) == prompt:
+                page.wait_for_function(_RESTS, timeout=_PATIENCE)
+                return prompt
     except Error:
-        return ""
-    return prompt
+        pass
+    return ""
 
 
 def _left(page: Page) -> str:
