@@ -112,7 +112,7 @@ def integrated(
 ) -> Steps[tuple[Runs, S]]:
     """Run prompts of one token count both ways, seeing the places `seen`, and every run between
     with gradients at `points`, which what `begun` makes of the two takes in."""
-    runs = yield from _both(model, pace, prompts, corrupted, metric, steps, seen)
+    runs = yield from both_runs(model, pace, prompts, corrupted, metric, steps, seen)
     sums = begun(runs)
     yield pace.share
     n, first = len(prompts) * runs.blocks.n_tokens, 1
@@ -128,7 +128,7 @@ def integrated(
     return runs, sums
 
 
-def _both(
+def both_runs(
     model: Model,
     pace: Pace,
     prompts: Sequence[Prompt],
@@ -137,6 +137,10 @@ def _both(
     steps: int,
     seen: Sequence[str],
 ) -> Steps[Runs]:
+    """The clean and the corrupted run of prompts of one token count, seeing the places `seen`.
+
+    Raises: EngineError for a model whose layers are given more of a text than the stream.
+    """
     if model.by_text:
         raise EngineError(
             f"The layers of {model.checkpoint.architecture} are given more of a text than the "
@@ -150,7 +154,7 @@ def _both(
 
     def looking(at: Capture) -> Callable[[Tensor], None]:
         def look(passed: Tensor) -> None:
-            captured[at] = passed.unflatten(0, (2, -1))
+            captured[at] = passed.unflatten(0, (2, -1)).clone()  # blocks add in place
 
         return look
 

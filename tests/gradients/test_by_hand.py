@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 
 import engine
 from engine.paths.receivers import Receiver
@@ -142,3 +143,24 @@ def test_of_an_answer_of_several_tokens_without_a_distractor_it_is_the_log_proba
         for text, known in ((clean, nodes.clean), (other, nodes.corrupted)):
             logits = ref.hf(torch.tensor([text])).logits[0]
             assert known[0] == pytest.approx(float(metric(logits)), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "falcon"])
+def test_edges_into_the_logits_add_up_to_what_enters_them(kind: str, tiny: Tiny) -> None:
+    """Falcon's blocks add what heads write to what the MLP gave, in the same memory."""
+    directory = tiny(kind)
+    e = experiment(directory)
+    hf: Any = AutoModelForCausalLM.from_pretrained(directory).eval()
+    streams: list[Tensor] = []
+
+    def leave(_m: Any, _a: Any, out: Any) -> None:
+        streams.append(out if isinstance(out, Tensor) else out[0])
+
+    hf.transformer.h[-1].register_forward_hook(leave)
+    for text in ids(e):
+        logits = hf(input_ids=torch.tensor([list(text)]), use_cache=False).logits[0]
+        if len(streams) == 1:
+            (slope,) = torch.autograd.grad(logit_diff(logits), streams[0])
+    expected = float(((streams[1] - streams[0]).detach() * slope).sum())
+    found = np.nansum(engine.edge_attribution(e, steps=1).into("logits"))
+    assert found == pytest.approx(expected, rel=1e-3)
