@@ -53,6 +53,11 @@ from .experiment.sites import (
     print_sites,
     resolve_sites,
 )
+from .faithfulness.curve import FaithfulnessCurves, faithfulness_curve
+from .faithfulness.mib import read_mib, write_mib
+from .faithfulness.ranked import ORDERS, Ranked, ranked
+from .faithfulness.results import FaithfulnessCurve, faithfulness_figure
+from .faithfulness.roc import auroc
 from .generation.answer_ranking import RankAnswers, rank_answers
 from .generation.figures import STEP_NUMBERS
 from .generation.generation import Generate, Generation, generate
@@ -145,7 +150,7 @@ from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
     "ASPECTS", "CONTEXTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "INTO", "LENGTH_METRICS",
-    "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK", "PALETTE",
+    "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK", "ORDERS", "PALETTE",
     "PATCH_ASPECTS", "PATCH_DIRECTIONS", "PATCH_PLACES", "PUBLISHED", "ROLE_SHARE", "SCORES",
     "SEARCH_METRICS", "SPELLINGS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "STYLES", "TRACES",
     "WORD_LISTS", "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment",
@@ -154,29 +159,30 @@ __all__ = [
     "Composition", "Continuation", "Controls", "DirectAttribution", "DirectRun", "Discover",
     "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt",
     "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError",
-    "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart",
-    "HeadScores", "Heads", "Joined", "Kind", "LengthRun", "LengthScores", "Lens", "LensRun",
-    "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo",
-    "Neuron", "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords", "Node",
-    "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair", "PairScores",
-    "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions",
-    "PublishedScore", "QKScores", "Question", "RankAnswers", "RankedAnswer", "RankedAnswers",
-    "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score", "ScoreComposition",
-    "ScoreLengths", "ScoreOV", "ScoreQK", "ScoreStyles", "ScoreTask", "Search", "SentencePieceView",
-    "Shape", "Site", "SiteError", "SiteGrid", "SourceAttribution", "SourceRun", "Step", "StepRun",
-    "Stream", "StyleScores", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails",
-    "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins",
-    "Undecided", "Weights", "Work", "ablations", "activations", "attention", "attention_overview",
-    "begin", "certificate", "changes", "circuit_left", "compare_sentencepiece",
-    "compare_tokenizers", "composition", "direct_attribution", "discover", "edge_attribution",
-    "evaluate", "examples", "fold_sites", "fresh_task", "generate", "generate_many", "head_roles",
-    "head_scores", "load", "logit_lens", "models", "neuron_attribution", "next_token",
-    "node_attribution", "number_lengths", "ov_scores", "overlap", "overlaps", "pair_families",
-    "parse_receivers", "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points",
-    "print_receivers", "print_sites", "prune_edges", "published_scores", "qk_scores",
-    "random_controls", "rank_answers", "read_circuits", "read_csv", "read_examples", "read_task",
+    "FaithfulnessCurve", "FaithfulnessCurves", "Generate", "GenerateMany", "Generated",
+    "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind",
+    "LengthRun", "LengthScores", "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow",
+    "MapPaths", "Method", "ModelError", "ModelInfo", "Neuron", "NeuronAttribution", "NeuronRun",
+    "NextToken", "NoSequence", "NoWords", "Node", "NodeAttribution", "NumberLengths", "OVScores",
+    "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix",
+    "PathPatch", "PlaceCheck", "Positions", "PublishedScore", "QKScores", "Question", "RankAnswers",
+    "Ranked", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals",
+    "Score", "ScoreComposition", "ScoreLengths", "ScoreOV", "ScoreQK", "ScoreStyles", "ScoreTask",
+    "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "SourceAttribution",
+    "SourceRun", "Step", "StepRun", "Stream", "StyleScores", "Sweep", "SweepResult", "Task",
+    "TaskScore", "Thumbnails", "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial",
+    "Twin", "Twins", "Undecided", "Weights", "Work", "ablations", "activations", "attention",
+    "attention_overview", "auroc", "begin", "certificate", "changes", "circuit_left",
+    "compare_sentencepiece", "compare_tokenizers", "composition", "direct_attribution", "discover",
+    "edge_attribution", "evaluate", "examples", "faithfulness_curve", "faithfulness_figure",
+    "fold_sites", "fresh_task", "generate", "generate_many", "head_roles", "head_scores", "load",
+    "logit_lens", "models", "neuron_attribution", "next_token", "node_attribution",
+    "number_lengths", "ov_scores", "overlap", "overlaps", "pair_families", "parse_receivers",
+    "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points", "print_receivers",
+    "print_sites", "prune_edges", "published_scores", "qk_scores", "random_controls",
+    "rank_answers", "ranked", "read_circuits", "read_csv", "read_examples", "read_mib", "read_task",
     "read_words", "release", "remedies", "resolve_sites", "score_lengths", "score_styles",
     "score_task", "search_path", "shelf", "signed", "source_attribution", "styles_of", "sweep",
     "task", "task_families", "token_text", "token_view", "token_views", "tokenize", "twins",
-    "visible", "weight", "weights", "would_change", "write_circuits", "write_task",
+    "visible", "weight", "weights", "would_change", "write_circuits", "write_mib", "write_task",
 ]  # fmt: skip

@@ -68,8 +68,15 @@ def pairs_of(e: Experiment, pairs: tuple[Pair, ...] | None) -> tuple[Pair, ...]:
     return pairs or (Pair(e.prompt, e.corrupted, e.answer, e.distractor),)
 
 
-def read(model: Model, e: Experiment, pairs: tuple[Pair, ...] | None, what: str) -> Steps[Read]:
-    """Read every pair. `what` is asked, in words.
+def read(
+    model: Model,
+    e: Experiment,
+    pairs: tuple[Pair, ...] | None,
+    what: str,
+    late: bool = True,
+) -> Steps[Read]:
+    """Read every pair. `what` is asked, in words. `late`: whether nothing is changed at tokens that
+    follow the prompt, which notes then say.
 
     Raises: EngineError for a pair whose two prompts cannot be compared, or without an answer.
     """
@@ -81,7 +88,7 @@ def read(model: Model, e: Experiment, pairs: tuple[Pair, ...] | None, what: str)
         check_alike(one, prompt.target, target)
     without = sum(p.target.distractor is None for p in prompts)
     notes = dict.fromkeys(note for p in prompts for note in p.target.notes)
-    notes |= dict.fromkeys(late_notes(model, each, [_RESAMPLE]))
+    notes |= dict.fromkeys(late_notes(model, each, [_RESAMPLE]) if late else ())
     if 0 < without < len(prompts):
         notes[
             f"In {without} of {len(prompts)} pairs no token tells answer and distractor apart, so "
