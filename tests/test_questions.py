@@ -22,6 +22,7 @@ E = engine.Experiment(
 )
 TASK = engine.Task("mine", (engine.Pair("1 2 3", "1 5 3", " 4", " 3"), engine.Pair("2 3 4")))
 SEARCH = engine.Search("seq-gpt2", TASK, threshold=0.3, by="greedy")
+RANKED = engine.Ranked("one", "seq-gpt2", "nodes", {"m0": 0.5, "1.1": -2.0, "r0": 0.0})
 CIRCUIT = engine.Circuit("one", "seq-gpt2", "months", "0.0-2 m0 m2", 6, 8)
 QUESTIONS: list[Question[Any, Any]] = [
     engine.Sweep(E),
@@ -32,6 +33,8 @@ QUESTIONS: list[Question[Any, Any]] = [
     engine.AttributeNodes(E.clean, TASK.pairs, steps=12),
     engine.AttributeEdges(E.clean),
     engine.AttributeEdges(E.clean, TASK.pairs, steps=1),
+    engine.FaithfulnessCurves(RANKED, TASK),
+    engine.FaithfulnessCurves(RANKED, TASK, "signed", controls=2, seed=3),
     engine.ScoreLengths(E),
     engine.ScoreLengths(E.clean, TASK.pairs),
     engine.Discover(SEARCH),

@@ -21,32 +21,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from random import Random
 
 import numpy as np
 
 from ..asking import ask
-from ..attribution.readout import close_to
-from ..attribution.runs import there
-from ..attribution.written import check_added, refused
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.numbers import whole_number
 from ..experiment.parsed import Parsed, field
 from ..experiment.question import Question
-from ..gradients.asked import Read, read
-from ..gradients.runs import CLEAN, CORRUPTED, Runs, both_runs, cut
+from ..gradients.asked import read
+from ..gradients.runs import Runs, both_runs, cut
 from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
-from ..passes import forward
-from ..passes.forward import Row
 from ..passes.pace import Pace
 from ..tasks.pairs import AsPairs, Task, as_task
+from .checks import check_edges, check_ends, check_pairs
 from .edge_runs import SEEN as SEEN_BY_EDGES
 from .edge_runs import EdgeCircuits
+from .plan import planned
 from .ranked import ORDERS, Ranked
-from .results import SHARES, FaithfulnessCurve
+from .results import FaithfulnessCurve
 from .runs import SEEN, Circuits, NodeCircuits, metrics_of, rows_of
 from .wiring import Wiring, wiring_of
 
@@ -128,45 +124,6 @@ def faithfulness_curve(
     return ask(FaithfulnessCurves(ranked, task, by, controls, seed), view)
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """Every circuit that is asked about: by curve, its own first, and size, the key of what is
-    run, and what is run by key."""
-
-    sizes: tuple[int, ...]
-    n_members: int
-    keys: list[list[bytes]]
-    kept: dict[bytes, np.ndarray]
-    n_edges: list[int]
-
-
-def _plan(wiring: Wiring, asked: FaithfulnessCurves, order: Sequence[str]) -> _Plan:
-    one = asked.ranked
-    n = len(order)
-    if one.is_circuit:
-        sizes: tuple[int, ...] = (sum(score == 1 for _, score in one.scores),)
-    else:
-        sizes = tuple(int(share * n) for share in SHARES)
-    unscored = set() if one.level == "edges" else set(wiring.index) - set(order)
-    rng = Random(asked.seed)
-    keys: list[list[bytes]] = []
-    kept: dict[bytes, np.ndarray] = {}
-    n_edges: list[int] = []
-    for draw in range(1 + asked.controls):
-        members = order if draw == 0 else rng.sample(order, n)
-        keys.append([])
-        for size in sizes:
-            whole = wiring.kept(one.level, set(members[:size]), unscored)
-            pruned = wiring.pruned(whole)
-            if draw == 0:
-                n_edges.append(int(pruned.sum()))
-            run = pruned if one.level == "edges" else whole
-            key = np.packbits(run).tobytes()
-            keys[-1].append(key)
-            kept.setdefault(key, run)
-    return _Plan(sizes, n, keys, kept, n_edges)
-
-
 def _steps(
     model: Model,
     asked: FaithfulnessCurves,
@@ -177,14 +134,13 @@ def _steps(
 ) -> Steps[FaithfulnessCurve]:
     pace = Pace(model)
     yield 0.0
-    plan = _plan(wiring, asked, order)
-    yield 0.0
+    plan = yield from planned(wiring, asked.ranked, order, asked.controls, asked.seed)
     level = asked.ranked.level
     circuits: Circuits = (EdgeCircuits if level == "edges" else NodeCircuits)(model, wiring.graph)
     result = yield from read(
         model, Experiment(model.name), asked.task.pairs, "a faithfulness curve", late=False
     )
-    _check(model, result, level)
+    check_pairs(model, result, level)
     pairs = result.prompts
     metric = np.full((2, len(pairs)), np.nan)
     known: dict[bytes, np.ndarray] = {}
@@ -205,7 +161,7 @@ def _steps(
             metric=result.metric,
             sizes=plan.sizes,
             n_members=plan.n_members,
-            n_edges=tuple(plan.n_edges),
+            n_edges=plan.n_edges,
             clean=metric[0].copy(),
             corrupted=metric[1].copy(),
             circuits=values[0],
@@ -219,7 +175,7 @@ def _steps(
 
     seen = SEEN_BY_EDGES if level == "edges" else SEEN
     per_pair = [len(p.target.ids) * sum(pace.block_cost) for p in pairs]
-    left = [key for key in dict.fromkeys(k for keys in plan.keys for k in keys) if key not in known]
+    left = [key for key in plan.every if key not in known]
     row_cost = [circuits.cost(len(p.target.ids)) for p in pairs]
     pace.total = 2 * sum(per_pair) + len(left) * sum(row_cost)
     held: list[tuple[list[int], Runs]] = []
@@ -231,12 +187,12 @@ def _steps(
             )  # fmt: skip
             metric[:, some] = runs.metric.double().cpu().numpy()
             held.append((list(some), runs))
-    _check_ends(metric)
+    check_ends(metric)
     whole = wiring.is_edge
     known[np.packbits(whole).tobytes()] = metric[0]
     if level == "edges":
         known[np.packbits(np.zeros_like(whole)).tobytes()] = metric[1]
-        yield from _check_edges(model, pace, circuits, held[0][1], wiring)
+        yield from check_edges(model, pace, circuits, held[0][1], wiring)
     put(snapshot(min(pace.share, 0.999)))
     left = [key for key in left if key not in known]
     pace.total = pace.done + len(left) * sum(row_cost)
@@ -267,60 +223,6 @@ def _batches(
     each = max(1, min(_ROWS_BYTES // nbytes, 16))
     for start in range(0, len(left), each):
         yield left[start : start + each]
-
-
-def _check(model: Model, result: Read, level: str) -> None:
-    """Refuse more pairs than are held, and for edges a model that adds to its stream otherwise."""
-    s, tokens = model.shape, sum(len(p.target.ids) for p in result.prompts)
-    nbytes = 2 * tokens * s.n_layers * s.d_model * model.dtype.itemsize * 4
-    if nbytes > MOST_BYTES:
-        raise ExperimentError(
-            f"What {len(result.prompts):,} pairs write takes {nbytes / 2**30:.1f} GiB, and at most "
-            f"{MOST_BYTES / 2**30:.0f} are held. Take fewer pairs."
-        )
-    if level == "nodes":
-        return
-    ids = max((prompt.target.ids for prompt in result.prompts), key=len)
-    stream = there(model, "resid_pre", "attn_out", "resid_mid", "mlp_out")
-    stream |= {("resid_post", s.n_layers - 1)}
-    (row,) = forward.run(model, [Row(ids, captures=stream, at_end=True)])
-    others = check_added(model, row.captured)
-    if others:
-        raise refused(
-            model, others[0],
-            "more is added to the stream than what heads and MLPs write, so no circuit of edges "
-            "is run", "Circuits of nodes can be had.",
-        )  # fmt: skip
-
-
-def _check_edges(
-    model: Model, pace: Pace, circuits: Circuits, runs: Runs, wiring: Wiring
-) -> Steps[None]:
-    """Refuse a model in which all edges kept are not the clean run, or none the corrupted one."""
-    assert isinstance(circuits, EdgeCircuits)
-    circuits.check(runs)
-    ends = rows_of([0], [wiring.is_edge, np.zeros_like(wiring.is_edge)])
-    leaving = yield from circuits.run(pace, runs, ends)
-    post = runs.captured["resid_post", model.shape.n_layers - 1][:, 0].float()
-    for run in (CLEAN, CORRUPTED):
-        off = (leaving[run].float() - post[run]).norm()
-        if not off <= close_to(model) * post[run].norm():
-            raise refused(
-                model, model.shape.n_layers - 1,
-                "the stream is not what edges into queries, keys, values and MLPs make of it, so "
-                "no circuit of edges is run", "Circuits of nodes can be had.",
-            )  # fmt: skip
-
-
-def _check_ends(metric: np.ndarray) -> None:
-    """Refuse pairs that the model scores alike in both runs: there is nothing to be kept."""
-    clean, corrupted = metric.mean(1).tolist()
-    if abs(clean - corrupted) < 1e-4 * max(1.0, abs(clean)):
-        raise ExperimentError(
-            f"The model scores these pairs alike in both runs ({clean:.4f} clean, {corrupted:.4f} "
-            "corrupted, means): there is nothing for a circuit to keep, and no share of it. Take "
-            "corrupted prompts in which the answer does not follow."
-        )
 
 
 def _notes(model: Model, asked: FaithfulnessCurves) -> list[str]:

@@ -87,9 +87,8 @@ def write_mib(ranked: Ranked) -> str:
     s, scores = model.shape, dict(ranked.scores)
     nodes: dict[str, dict[str, Any]] = {}
     by_node, inside = ranked.level == "nodes", ranked.is_circuit
-    kept = wiring.kept(
-        ranked.level, {n for n, v in scores.items() if v == 1} if inside else set(), set()
-    )
+    members = [name for name, score in scores.items() if inside and score == 1]
+    kept = wiring.kept(ranked.level, wiring.places(ranked.level, members))
     for i, site in enumerate(wiring.graph.senders):
         entry: dict[str, Any] = {"in_graph": bool(kept[i].any())}
         if by_node:

@@ -83,9 +83,9 @@ class Ranked:
         return tuple(self.scores[i][0] for i in np.argsort(keys, kind="stable").tolist())
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as plain JSON values; `scores` as an object."""
+        """All fields as plain JSON values; `scores` in their order, each with its name."""
         return {"name": self.name, "model": self.model, "level": self.level,
-                "scores": dict(self.scores)}  # fmt: skip
+                "scores": [list(one) for one in self.scores]}  # fmt: skip
 
     @staticmethod
     def from_dict(plain: Any) -> Ranked:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from ..errors import ExperimentError
 from ..experiment.sites import MLP, Head, Site
@@ -45,8 +46,9 @@ class Wiring:
         }
 
     @cached_property
-    def owners(self) -> Bool[np.ndarray, "sender receiver"]:
-        """Whether a receiver is an input of a node; shared keys are of each head that has them."""
+    def owners(self) -> np.ndarray:
+        """Whether a receiver is an input of a node, [sender receiver]; shared keys are of each head
+        that has them."""
         owned = np.zeros(self.is_edge.shape, bool)
         at = {site: i for i, site in enumerate(self.graph.senders)}
         for j, one in enumerate(self.graph.receivers):
@@ -77,17 +79,21 @@ class Wiring:
             kept = kept & alive[:, None] & live
         return kept
 
-    def kept(self, level: str, members: set[str], unscored: set[str]) -> np.ndarray:
-        """Which edges these members are, or, of nodes, which edges lead from them, those without
-        a score among them."""
+    def places(self, level: str, names: Iterable[str]) -> Int[np.ndarray, " member"]:
+        """Where nodes are among the senders, or edges in `is_edge` laid flat."""
+        if level == "nodes":
+            return np.array([self.index[name] for name in names], np.int64)
+        n = self.is_edge.shape[1]
+        return np.array([i * n + j for i, j in map(self.edges.__getitem__, names)], np.int64)
+
+    def kept(self, level: str, places: Int[np.ndarray, " member"]) -> np.ndarray:
+        """Which edges those at these `places` are, or, of nodes, which edges lead from them."""
         if level == "edges":
-            kept = np.zeros(self.is_edge.shape, bool)
-            at = [self.edges[name] for name in members]
-            if at:
-                kept[tuple(np.array(at).T)] = True
-            return kept
+            kept = np.zeros(self.is_edge.size, bool)
+            kept[places] = True
+            return kept.reshape(self.is_edge.shape)
         own = np.zeros(len(self.graph.senders), bool)
-        own[[self.index[name] for name in members | unscored]] = True
+        own[places] = True
         return self.is_edge & own[:, None]
 
     def order(self, one: Ranked, by: str) -> tuple[str, ...]:
