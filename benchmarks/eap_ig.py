@@ -81,4 +81,5 @@ def main(directory: str, written: str, steps: int) -> None:
         print(json.dumps([wall, processor, scores.tolist()]), flush=True)
 
 
-main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -43,13 +43,13 @@ def measure() -> None:
         ]
         print(f"GPT-2-small's shape, {PAIRS} pairs of {TOKENS} tokens, {STEPS} steps, "
               f"{torch.get_num_threads()} threads:")  # fmt: skip
-        with _rival(folder, _read(folder, pairs)) as rival:
+        with _rival(folder, read_ids(folder, pairs)) as rival:
             for kind in ("edges", "nodes"):
                 _measure(folder, pairs, kind, rival)
         engine.release(folder)
 
 
-def _read(folder: str, pairs: Sequence[engine.Pair]) -> Read:
+def read_ids(folder: str, pairs: Sequence[engine.Pair]) -> Read:
     """Ids of both prompts, and of answer and distractor."""
 
     def ids(text: str) -> list[int]:
@@ -67,7 +67,7 @@ def _measure(
     kind: str,
     rival: Callable[[str], tuple[float, float, np.ndarray]] | None,
 ) -> None:
-    e, read = engine.Experiment(folder), _read(folder, pairs)
+    e, read = engine.Experiment(folder), read_ids(folder, pairs)
     plain = Plain(GPT2LMHeadModel.from_pretrained(folder), STEPS)
     own: list[np.ndarray] = []
     others: dict[str, tuple[Times, list[np.ndarray]]] = {"a plain loop of autograd": ([], [])}
