@@ -9,6 +9,7 @@ require_app()
 from pages._parts import components, state
 from pages._parts.boxes import choice
 from pages._parts.circuits.compare import compare
+from pages._parts.circuits.curve import curve
 from pages._parts.circuits.edges import edges
 from pages._parts.circuits.evaluate import evaluate
 from pages._parts.circuits.search import search
@@ -17,8 +18,14 @@ from pages._parts.layout import errors_shown
 from pages._parts.pairs_form import pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
 
-MODES = {"search": "Search", "evaluate": "Evaluate", "compare": "Compare", "edges": "Edges"}
-VIEWS = {"search": search, "evaluate": evaluate, "edges": edges}
+MODES = {
+    "search": "Search",
+    "evaluate": "Evaluate",
+    "compare": "Compare",
+    "edges": "Edges",
+    "curve": "Curve",
+}
+VIEWS = {"search": search, "evaluate": evaluate, "edges": edges, "curve": curve}
 
 components.library("plotly")
 

@@ -12,11 +12,11 @@ import numpy as np
 from ..circuits.circuit import Circuit
 from ..errors import ExperimentError
 from ..experiment.parsed import Parsed, field
-from ..experiment.sites import MLP, Head, Site
-from ..gradients.edge_results import EdgeAttribution
+from ..experiment.sites import MLP, Head, Site, parse_sites
+from ..gradients.edge_results import EMBEDDING, EdgeAttribution
 from ..gradients.results import NodeAttribution
 from ..search.results import Discovery
-from ..showing.site_grid import SiteGrid
+from ..showing.site_grid import Sided, SiteGrid
 from ..sweeps.estimates import mean_of
 from ..sweeps.results import SweepResult
 
@@ -81,6 +81,16 @@ class Ranked:
         values = np.array([score for _, score in self.scores])
         keys = -np.abs(values) if by == "magnitude" else -values
         return tuple(self.scores[i][0] for i in np.argsort(keys, kind="stable").tolist())
+
+    def grid(self, model: Sided) -> SiteGrid:
+        """The score of each head and MLP of a model; of edges, those from it added up. Blue: it
+        helps the answer."""
+        values: dict[Site, float] = {}
+        for name, score in self.scores:
+            (site,) = parse_sites(name.partition("->")[0])
+            if site != EMBEDDING:
+                values[site] = values.get(site, 0.0) + score
+        return SiteGrid.of(model, values, f"score by {self.name}", signed=True)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain JSON values; `scores` in their order, each with its name."""

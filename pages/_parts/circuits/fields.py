@@ -5,7 +5,7 @@ from pages._parts import pairs_form
 from pages._parts.boxes import MATCHED
 from pages._parts.fields import Choice, Text
 
-DO = Choice("do", ("search", "evaluate", "compare", "edges"))
+DO = Choice("do", ("search", "evaluate", "compare", "edges", "curve"))
 STRATEGY = Choice("strategy", tuple(engine.STRATEGIES))
 SEARCH_METRIC = Choice("search_metric", tuple(engine.SEARCH_METRICS))
 SEARCH_METHOD = Choice("search_method", ("mean_by_position", "mean", "resample", "zero"))
@@ -34,10 +34,16 @@ TRACED = (
     Text("senders"),
     Text("receivers", "logits"),
 )
+CURVED = (
+    Choice("ranked_by", ("nodes", "edges", "sweep", "search", "file")),
+    Choice("curve_order", tuple(engine.ORDERS)),
+    Text("n_random", "5"),
+    Text("curve_points"),
+)
 LIBRARY = (
     Text("circuits"),
     Text("circuit"),
     Text("compared"),
     Choice("third", ("no", "yes")),
 )
-FIELDS = (DO, *pairs_form.FIELDS, *SEARCHED, *EVALUATED, *TRACED, *LIBRARY)
+FIELDS = (DO, *pairs_form.FIELDS, *SEARCHED, *EVALUATED, *TRACED, *CURVED, *LIBRARY)
