@@ -47,10 +47,7 @@ def check_asked(question: Any) -> None:
     check_experiment(e)
     if question.pairs is not None:
         object.__setattr__(question, "pairs", as_pairs(question.pairs))
-    steps = whole_number(question.steps, "How many steps there are")
-    if not 1 <= steps <= MOST_STEPS:
-        raise ExperimentError(f"There are 1 to {MOST_STEPS:,} steps, not {steps:,}.")
-    object.__setattr__(question, "steps", steps)
+    object.__setattr__(question, "steps", steps_of(question.steps))
     if e.every_change:
         raise ExperimentError(
             "Gradients are taken between the clean and the corrupted run as the model has them, "
@@ -61,6 +58,14 @@ def check_asked(question: Any) -> None:
             "Positions are “generated”, and nodes become what they are in the corrupted prompt at "
             "the prompt's own: choose all, prompt, or some of them."
         )
+
+
+def steps_of(given: Any) -> int:
+    """How many steps there are. Raises: EngineError for what is none, or too many."""
+    steps = whole_number(given, "How many steps there are")
+    if not 1 <= steps <= MOST_STEPS:
+        raise ExperimentError(f"There are 1 to {MOST_STEPS:,} steps, not {steps:,}.")
+    return steps
 
 
 def pairs_of(e: Experiment, pairs: tuple[Pair, ...] | None) -> tuple[Pair, ...]:

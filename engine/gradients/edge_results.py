@@ -65,7 +65,7 @@ class EdgeAttribution(Integrated):
 
         Raises: SiteError for a receiver that there is none of.
         """
-        scores = self.score[:, self._columns(receivers)]
+        scores = self.score[:, self.columns(receivers)]
         none = np.isnan(scores).all(1)
         return np.where(none, np.nan, np.nansum(scores, axis=1))
 
@@ -74,10 +74,10 @@ class EdgeAttribution(Integrated):
     ) -> Float[np.ndarray, " sender"]:
         """The spread over prompts of the edge from each sender to one receiver; NaN where there is
         none, and of several receivers, whose sums are not kept prompt by prompt."""
-        own = self._columns(receivers)
+        own = self.columns(receivers)
         return self.spread[:, own[0]] if len(own) == 1 else np.full(len(self.senders), np.nan)
 
-    def _columns(self, receivers: str | Iterable[Receiver]) -> list[int]:
+    def columns(self, receivers: str | Iterable[Receiver]) -> list[int]:
         """Where these receivers are among all. Raises: SiteError for one that there is none of."""
         some = parse_receivers(receivers, self.shape)
         at = {receiver: j for j, receiver in enumerate(self.receivers)}

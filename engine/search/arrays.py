@@ -11,7 +11,7 @@ from ..circuits.circuit import Circuit
 from ..circuits.results import Evaluation
 from ..experiment.sites import MLP, Head, Shape, Site
 from .results import Discovery
-from .search import STRATEGIES, Node, Search
+from .search import BY_GRADIENTS, STRATEGIES, Node, Search
 from .strategies import Account
 
 
@@ -26,9 +26,12 @@ class SearchArrays:
         positions: tuple[int, ...] | None,
         references: tuple[str, ...],
         notes: tuple[str, ...],
+        numbers: tuple[float, ...] = (),
     ) -> None:
+        """`numbers`: by which the nodes are ranked, where they are."""
         self.shape, self.search, self.nodes = shape, search, nodes
         self.positions, self.references, self.notes = positions, references, notes
+        self.ranked = tuple(zip(nodes, numbers, strict=True)) if numbers else ()
         places = () if positions is None else (len(positions),)
         self.heads = np.full((*places, shape.n_layers, shape.n_heads), np.nan)
         self.mlps = np.full((*places, shape.n_layers), np.nan)
@@ -67,6 +70,7 @@ class SearchArrays:
             mlps_kept=stays_mlps,
             positions=self.positions,
             trials=tuple(account.trials),
+            ranked=self.ranked,
             walk=account.walk,
             direction=account.direction,
             progress=1.0 if done else share,
@@ -85,6 +89,8 @@ class SearchArrays:
             self._walk, self._walk_began = account.walk, time.monotonic()
             self._walk_from = account.share  # of a search gone on with, what was done before
         for trial in account.trials[self._seen :]:
+            if trial.left is not None:
+                continue
             self._array(trial.node, self.heads, self.mlps)[self._at(trial.node)] = trial.score
         self._seen = len(account.trials)
 
@@ -106,6 +112,8 @@ class SearchArrays:
         note = f"{STRATEGIES[search.by].partition(':')[0]}: at most {limit} {unit}"
         if search.by == "pruning":
             note += f", {search.direction} first"
+        if search.by in BY_GRADIENTS and search.steps != Search.steps:
+            note += f", {search.steps} steps"
         if search.per_position:
             note += (
                 f"; position by position: of {len(self.nodes)} heads and MLPs at one position "

@@ -30,9 +30,10 @@ from ..tasks.pairs import Task, as_task, experiments
 from .arrays import SearchArrays
 from .plan import check_clean, check_prompts, nodes_of, notes_of, ranked_nodes
 from .pruned_run import PrunedRun
+from .rankings import scored_nodes
 from .results import Discovery
 from .saved import SearchFile
-from .search import Search
+from .search import BY_GRADIENTS, Search
 from .strategies import Account, strategy
 
 T = TypeVar("T")
@@ -151,6 +152,10 @@ def _steps(
     if search.by == "gradient" and not file.order:
         nodes = yield from ranked_nodes(model, pace, search, prompts, nodes)
         file.order = tuple(map(str, nodes))
+    elif search.by in BY_GRADIENTS and not file.order:
+        ranked = yield from scored_nodes(model, search, nodes)
+        nodes = [node for node, _ in ranked]
+        file.order, file.numbers = tuple(map(str, nodes)), tuple(number for _, number in ranked)
     elif file.order:
         named = {str(node): node for node in nodes}
         nodes = [named[name] for name in file.order]
@@ -162,6 +167,7 @@ def _steps(
         prompts[0].positions if search.per_position else None,
         references_of(each),
         notes_of(search, prompts),
+        file.numbers,
     )
     try:
         yield from _searched(pruned, account, arrays, file, put)
@@ -203,7 +209,7 @@ def _searched(
         while True:
             scores = file.scores(account, ask)
             if not scores:
-                work = pruned.score(account.removed, ask.nodes)
+                work = pruned.score(ask.removed, ask.nodes)
                 scores = yield from _telling(work, lambda: account.share)
                 now = time.monotonic()
                 if now - shown > _SHOW_SECONDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from ..experiment.sites import Site
 from ..showing.charts import chart_layout, line
 from ..showing.palette import PALETTE
 from ..showing.writing import visible
-from .search import Trial
+from .search import Node, Trial
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -33,6 +33,80 @@ def nodes_texts(
         else f"<b>{site}</b> stays<br>{without}: {unit} {cost:.3f}"
         for site, cost in costs.items()
     }
+
+
+def ranked_texts(ranked: Sequence[tuple[Node, float]], kept: Collection[Node]) -> dict[Site, str]:
+    """What a pointer over each node reads: whether it stays, and its place. `ranked`: each node
+    with its number, the least first."""
+    n = len(ranked)
+    return {
+        node.site: f"<b>{node}</b> {'stays' if node in kept else 'has gone'}: rank {n - i} of {n}"
+        f"<br>score by gradients {number:.3f}"
+        for i, (node, number) in enumerate(ranked)
+    }
+
+
+def left_figure(
+    trials: Sequence[Trial],
+    losses: Sequence[float],
+    threshold: float,
+    unit: str,
+    n_nodes: int,
+    n_kept: int,
+) -> go.Figure:
+    """What is lost with so many of the first nodes left, at each number that was tried, and with
+    all of them; marked the number that is kept.
+
+    `losses`: of the trials, in `unit`, of which a dotted line marks the `threshold`.
+    """
+    import plotly.graph_objects as go
+
+    tried = {t.left: loss for t, loss in zip(trials, losses, strict=True) if t.left is not None}
+    tried[n_nodes] = 0.0
+    left = sorted(tried)
+    top = max(2.5 * threshold, tried.get(n_kept, 0.0))
+    lost = [min(tried[n], top) for n in left]
+    words = [f"{n} left: {tried[n]:.3f}" for n in left]
+    at = left.index(n_kept)
+    return go.Figure(
+        [
+            go.Scatter(
+                line(
+                    left, lost, words,
+                    mode="lines+markers",
+                    line={"color": PALETTE["tried"], "width": 1.5},
+                    marker={"color": PALETTE["tried"], "size": 5},
+                    name="tried",
+                    hovertemplate="%{customdata}<extra></extra>",
+                )
+            ),
+            go.Scatter(
+                x=[n_kept],
+                y=[lost[at]],
+                mode="markers",
+                marker={"color": PALETTE["circuit"], "size": 10},
+                name="kept",
+                hovertemplate=f"kept: {words[at]}<extra></extra>",
+            ),
+        ],
+        layout={
+            **chart_layout(620, 240, autosize=False),
+            "xaxis": {
+                "title": {"text": "nodes left, the first by rank", "standoff": 6},
+                "range": [-0.02 * n_nodes, 1.02 * n_nodes],
+            },
+            "yaxis": {"title": {"text": unit, "standoff": 6}, "range": [None, top * 1.05]},
+            "shapes": [_threshold_line(threshold)],
+        },
+    )  # fmt: skip
+
+
+def _threshold_line(threshold: float) -> dict[str, Any]:
+    """The dotted line that a loss may not reach."""
+    return {
+        "type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": threshold, "y1": threshold,
+        "line": {"dash": "dot", "width": 1, "color": PALETTE["control"]},
+    }  # fmt: skip
 
 
 def trials_figure(
@@ -74,12 +148,6 @@ def trials_figure(
             **chart_layout(620, 240, autosize=False),
             "xaxis": {"title": {"text": "candidate", "standoff": 6}, "rangemode": "tozero"},
             "yaxis": {"title": {"text": unit, "standoff": 6}, "range": [None, top * 1.05]},
-            "shapes": [
-                {
-                    "type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": threshold,
-                    "y1": threshold,
-                    "line": {"dash": "dot", "width": 1, "color": PALETTE["control"]},
-                }
-            ],
+            "shapes": [_threshold_line(threshold)],
         },
-    )  # fmt: skip
+    )

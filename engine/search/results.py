@@ -12,12 +12,12 @@ from ..circuits.circuit import Circuit
 from ..circuits.controls import ENOUGH
 from ..circuits.results import Evaluation
 from ..errors import ExperimentError
-from ..experiment.sites import Head
+from ..experiment.sites import Head, Site
 from ..showing.palette import KEPT, PALETTE
 from ..showing.site_grid import SiteGrid, cells, site_columns
 from ..showing.site_positions import at, positions_figure
 from ..showing.writing import Rows
-from .figures import nodes_texts, trials_figure
+from .figures import left_figure, nodes_texts, ranked_texts, trials_figure
 from .search import Node, Search, Trial
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class Discovery:
     [*pos layer head_index] and `mlps` [*pos layer]: the metric without that node when it was last
     tried, NaN where it was not or there is no such node; `heads_kept`, `mlps_kept`: whether it is
     still there. `positions`:
-    of the position axis. `trials`: in order. `walk`: which walk over the nodes this is, from 1,
+    of the position axis. `trials`: in order. `ranked`: of a search by integrated gradients every
+    node and the number by which it is ranked, from 0, the least first; its trials are of nodes
+    together, so `heads` and `mlps` are NaN. `walk`: which walk over the nodes this is, from 1,
     `direction` its direction. `progress`: 0 to 1, of this walk; `seconds`, and `seconds_left` of
     this walk if it goes on like this. `evaluation`: the circuit put to the test beside random
     controls, on fresh pairs where there are some (`fresh`); None until the end, or where
@@ -62,6 +64,7 @@ class Discovery:
     done: bool
     references: tuple[str, ...]
     notes: tuple[str, ...]
+    ranked: tuple[tuple[Node, float], ...] = ()
     evaluation: Evaluation | None = None
     fresh: bool = False
     unevaluated: str = ""
@@ -92,9 +95,24 @@ class Discovery:
         tried = np.where(np.isnan(losses), -np.inf, losses).max(axis=0)
         return np.where(np.isinf(tried), np.nan, tried)
 
+    @property
+    def importance(self) -> dict[Site, float]:
+        """How much each head and MLP asked about matters to this search, by which searches are
+        compared: the number by which it is ranked, kept or not; else `site_losses`. What was not
+        tried is left out."""
+        if self.ranked:
+            return {node.site: number for node, number in self.ranked}
+        grid = SiteGrid(self.site_losses("heads"), self.site_losses("mlps"), "")
+        return {s: grid[s] for s in grid.sites if self.search.mlps or isinstance(s, Head)}
+
     def grid(self) -> SiteGrid:
-        """`site_losses` of every head and MLP: grey what has gone, blue by its cost what was tried
-        and stays. The colours end at the greatest cost, or at the threshold."""
+        """`site_losses` of every head and MLP, or the numbers by which they are ranked: grey what
+        has gone, blue what was tried and stays. The colours end at the greatest number; of costs,
+        at least at the threshold."""
+        if self.ranked:
+            kept = {n.site: value if n in self.nodes else 0.0 for n, value in self.ranked}
+            look = {"scale": KEPT, "zero": PALETTE["gone"]}
+            return SiteGrid.of(self.circuit, kept, "score by gradients,\nup or down", **look)
         both = self.site_losses("heads"), self.site_losses("mlps")
         most = max([self.search.threshold, *(float(np.nanmax(one, initial=0.0)) for one in both)])
         return SiteGrid(
@@ -108,10 +126,13 @@ class Discovery:
 
     def figure(self) -> go.Figure:
         """Layers down, heads across, the MLPs at the right: grey what has gone, blue by its cost
-        what was tried and stays, blank what was not tried yet.
+        what was tried and stays, blank what was not tried yet. Where nodes are ranked by gradients,
+        blue by its score what stays.
 
         Of a search position by position: the position at which each site costs most.
         """
+        if self.ranked:
+            return self.grid().figure(ranked_texts(self.ranked, set(self.nodes)))
         costs, kept = self.grid(), (self.heads_kept, self.mlps_kept)
         nodes = {
             site: costs[site]
@@ -137,14 +158,19 @@ class Discovery:
         return positions_figure(rows, labels, self.unit, most, colorscale=KEPT, zmin=0)
 
     def trials_figure(self) -> go.Figure:
-        """What each trial cost, in order: grey where it stays, and the line of what is left."""
+        """What each trial cost, in order: grey where it stays, and the line of what is left. Where
+        nodes are ranked by gradients: what is lost with each number of the first that was tried."""
         losses = [self.search.loss(trial.score, self.clean) for trial in self.trials]
+        if self.ranked:
+            total, kept = len(self.ranked), len(self.nodes)
+            return left_figure(self.trials, losses, self.search.threshold, self.unit, total, kept)
         return trials_figure(self.trials, losses, self.search.threshold, self.unit)
 
     def table(self) -> Rows:
         """One row a trial, in order: the node, the score of what was left without it (of the
         search's metric, mean over `n` pairs), what that cost as the threshold counts it, and
-        whether it went."""
+        whether it went. Where nodes are ranked by gradients, all below it go with it, and `left`
+        says how many nodes are left."""
         search = self.search
         rows: Rows = []
         for i, trial in enumerate(self.trials, 1):
@@ -157,6 +183,7 @@ class Discovery:
                     search.metric: trial.score,
                     "loss": search.loss(trial.score, self.clean),
                     "removed": trial.removed,
+                    **({} if trial.left is None else {"left": trial.left}),
                     "clean": self.clean,
                     "threshold": search.threshold,
                     "method": str(search.method),

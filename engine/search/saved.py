@@ -1,9 +1,9 @@
 """Searches kept on disk while they run, so that one that was cut off goes on where it was.
 
-A file holds the search, the order of its nodes where that was estimated, and every score it has
-used. It is replaced as a whole, so whatever ends the process leaves one that can be read. A file
-that is not such a one is set aside, and a search that cannot be saved goes on unsaved: neither is
-a reason to do without the search.
+A file holds the search, the order of its nodes where that was estimated, with their numbers where
+it goes by those, and every score it has used. It is replaced as a whole, so whatever ends the
+process leaves one that can be read. A file that is not such a one is set aside, and a search that
+cannot be saved goes on unsaved: neither is a reason to do without the search.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .search import Node, Search
+from .search import BY_GRADIENTS, Node, Search
 from .strategies import Account, Ask, strategy
 
 VARIABLE = "SWITCHBOARD_SEARCHES"
@@ -31,9 +31,11 @@ MOST_BYTES = 64 * 2**20
 @dataclass(frozen=True)
 class SavedSearch:
     """What a search had when it was saved: `order`, its nodes in the order they are tried, empty
-    where that is the order of the layers; `scores`, of each node tried."""
+    where that is the order of the layers; `numbers`, those by which they are ranked, where it goes
+    by them; `scores`, of each node tried."""
 
     order: tuple[str, ...] = ()
+    numbers: tuple[float, ...] = ()
     scores: tuple[tuple[str, float], ...] = ()
 
 
@@ -51,11 +53,12 @@ def search_path(search: Search) -> Path:
 
 class SearchFile:
     """The file of a search while it runs. `order`: its nodes in the order they are tried, empty
-    where that is the order of the layers."""
+    where that is the order of the layers; `numbers`: by which they are ranked, if they are."""
 
     def __init__(self, path: Path | None, search: Search) -> None:
         self._path, self._search = path, search
         self.order: tuple[str, ...] = ()
+        self.numbers: tuple[float, ...] = ()
         self._known: tuple[tuple[str, float], ...] = ()
         self._aside, self._unsaved = "", ""
         self._written = 0
@@ -79,7 +82,7 @@ class SearchFile:
         except (ValueError, RecursionError) as wrong:
             self._set_aside(str(wrong) if isinstance(wrong, _NoSearchError) else "is damaged")
         else:
-            self.order, self._known = saved.order, saved.scores
+            self.order, self.numbers, self._known = saved.order, saved.numbers, saved.scores
             self._written = len(saved.scores)
 
     def scores(self, account: Account, ask: Ask) -> list[float]:
@@ -117,10 +120,15 @@ class SearchFile:
         if self._path is None or len(account.trials) <= self._written:
             return
         scores = tuple((str(trial.node), trial.score) for trial in account.trials)
+        plain: dict[str, Any] = {
+            "search": self._search.to_json(),
+            "order": self.order,
+            "scores": scores,
+        }
+        if self.numbers:
+            plain["numbers"] = self.numbers
         try:
-            _replace(self._path, json.dumps(
-                {"search": self._search.to_json(), "order": self.order, "scores": scores}
-            ))  # fmt: skip
+            _replace(self._path, json.dumps(plain))
         except (OSError, ValueError) as wrong:
             self._unsaved = (
                 f"This search is not saved: {_shown(self._path)} cannot be written "
@@ -165,7 +173,7 @@ def _parsed(text: str, search: Search, nodes: Sequence[Node], clean: float) -> S
     if not isinstance(order, list) or not isinstance(scores, list):
         raise _NoSearchError("is damaged: it has no order or no scores")
     names = {str(node): node for node in nodes}
-    if search.by == "gradient":
+    if search.by in ("gradient", *BY_GRADIENTS):
         if not all(isinstance(name, str) for name in order) or sorted(order) != sorted(names):
             raise _NoSearchError("is damaged: its order is none of this search's nodes")
         nodes = [names[name] for name in order]
@@ -173,9 +181,23 @@ def _parsed(text: str, search: Search, nodes: Sequence[Node], clean: float) -> S
         raise _NoSearchError(
             "is damaged: it has an order, and this search takes that of the layers"
         )
-    saved = SavedSearch(tuple(order), tuple(_score(one, search) for one in scores))
+    numbers = _numbers(plain.get("numbers"), len(order)) if search.by in BY_GRADIENTS else ()
+    saved = SavedSearch(tuple(order), numbers, tuple(_score(one, search) for one in scores))
     _replay(saved, search, nodes, clean)
     return saved
+
+
+def _numbers(given: Any, n: int) -> tuple[float, ...]:
+    """Raises: ValueError for what are no n numbers from 0, the least first."""
+    if (
+        isinstance(given, list)
+        and len(given) == n
+        and all(type(x) in (int, float) and 0 <= x < math.inf for x in given)
+        and given == sorted(given)
+    ):
+        with suppress(OverflowError):
+            return tuple(map(float, given))
+    raise _NoSearchError("is damaged: it has no numbers by which its order could be")
 
 
 def _score(one: Any, search: Search) -> tuple[str, float]:

@@ -11,6 +11,7 @@ from ..experiment.method import AsMethod, Kind, Method
 from ..experiment.numbers import number
 from ..experiment.parsed import Parsed, field
 from ..experiment.sites import Site
+from ..gradients.asked import steps_of
 from ..tasks.pairs import AsPairs, Task, as_task
 
 STRATEGIES = {
@@ -20,8 +21,15 @@ STRATEGIES = {
     "tried again, until the cheapest costs too much",
     "gradient": "Gradient-ranked: nodes are tried once, those of the least estimated effect "
     "(attribution patching) first",
+    "nap-ig": "NAP-IG: nodes are ranked by their score by integrated gradients, up or down, and of "
+    "the first the fewest are kept with which the score holds, found by halving",
+    "eap-ig": "EAP-IG: edges are taken in the order of their score by integrated gradients, up or "
+    "down, nodes ranked by when that joins them to the input and the logits, and of the first the "
+    "fewest kept with which the score holds, found by halving",
 }
 """How a search chooses what to try next."""
+BY_GRADIENTS = ("nap-ig", "eap-ig")
+"""The strategies that try how many of the nodes they rank stay, and no node alone."""
 SEARCH_METRICS = {
     "logit_diff": "share of the clean logit difference, mean over pairs, that is lost",
     "prob": "share of the answers' clean probability, mean over pairs, that is lost",
@@ -50,7 +58,8 @@ class Search:
     `by`: one of STRATEGIES. A node goes where `metric` (one of SEARCH_METRICS) then is below
     `threshold`, everything that has gone being ablated by `method`; averages are over the task's
     corrupted prompts. `direction`: of the first walk. `mlps`: whether MLPs are nodes too; else all
-    are kept. `per_position`: whether a node is a head or MLP at one position.
+    are kept. `per_position`: whether a node is a head or MLP at one position. `steps`: of the
+    integrated gradients, where nodes are ranked by them.
     Raises: ExperimentError for a field that cannot be used.
     """
 
@@ -63,6 +72,7 @@ class Search:
     direction: str = "backward"
     mlps: bool = True
     per_position: bool = False
+    steps: int = 5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "method", Method.parse(self.method))
@@ -78,6 +88,12 @@ class Search:
                     f"A search has no {name} “{str(getattr(self, name))[:40]}”; there are "
                     f"{', '.join(known)}."
                 )
+        object.__setattr__(self, "steps", steps_of(self.steps))
+        if self.per_position and self.by in BY_GRADIENTS:
+            raise ExperimentError(
+                f"A search by {self.by} ranks heads and MLPs over all positions together, so none "
+                "can be removed at one position alone: search position by position otherwise."
+            )
         most = float("inf") if self.metric == "kl" else 1.0
         if not 0 < self.threshold < most:
             raise ExperimentError(
@@ -95,8 +111,11 @@ class Search:
         return score if self.metric == "kl" else 1 - score / clean
 
     def to_json(self) -> str:
-        """JSON text, the same for equal searches: a saved search is known by it."""
+        """JSON text, the same for equal searches: a saved search is known by it. Steps are only
+        written where they are others than by themselves."""
         plain = asdict(replace(self, method=Method())) | {"method": str(self.method)}
+        if self.steps == Search.steps:
+            del plain["steps"]
         return json.dumps(plain, sort_keys=True)
 
     @property
@@ -107,8 +126,13 @@ class Search:
 
 @dataclass(frozen=True)
 class Trial:
-    """One node tried: `score`, of the metric, of what was left without it; whether it went."""
+    """One node tried: `score`, of the metric, of what was left without it; whether it went.
+
+    `left`: how many nodes were left where it was tried together with all that are ranked below it;
+    None where it was tried alone.
+    """
 
     node: Node
     score: float
     removed: bool
+    left: int | None = None

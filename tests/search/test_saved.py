@@ -131,15 +131,38 @@ ORDERS: dict[str, Callable[[list[str]], list[Any]]] = {
 }
 
 
+@pytest.mark.parametrize("by", ["gradient", "nap-ig", "eap-ig"])
 @pytest.mark.parametrize("what", ORDERS)
 def test_an_order_that_is_none_of_these_nodes_is_set_aside(
-    what: str, whole: Any, tmp_path: Path
+    what: str, by: str, whole: Any, tmp_path: Path
 ) -> None:
-    w, file = whole["gradient"], tmp_path / "search.json"
+    w, file = whole[by], tmp_path / "search.json"
     written(file, w.text(order=ORDERS[what](w.plain["order"])))
     found = searched(w.search, file)
     w.same(found)
     assert len(asides(file)) == 1 and "order" in found.notes[-1]
+
+
+NUMBERS: dict[str, Callable[[list[float]], Any]] = {
+    "none": lambda numbers: None,
+    "one too few": lambda numbers: numbers[1:],
+    "not the least first": lambda numbers: numbers[::-1],
+    "below 0": lambda numbers: [-1.0, *numbers[1:]],
+    "NaN": lambda numbers: [float("nan"), *numbers[1:]],
+    "text": lambda numbers: ["0", *numbers[1:]],
+    "too great": lambda numbers: [*numbers[:-1], 10**400],
+}
+
+
+@pytest.mark.parametrize("what", NUMBERS)
+def test_numbers_by_which_nothing_is_ranked_are_set_aside(
+    what: str, whole: Any, tmp_path: Path
+) -> None:
+    w, file = whole["nap-ig"], tmp_path / "search.json"
+    written(file, w.text(numbers=NUMBERS[what](w.plain["numbers"])))
+    found = searched(w.search, file)
+    w.same(found)
+    assert len(asides(file)) == 1 and "numbers" in found.notes[-1]
 
 
 def test_the_next_damaged_file_does_not_take_the_name_of_the_last(
@@ -153,7 +176,7 @@ def test_the_next_damaged_file_does_not_take_the_name_of_the_last(
 
 
 @pytest.mark.parametrize("by", engine.STRATEGIES)
-@pytest.mark.parametrize("n", [0, 1, 7, None])
+@pytest.mark.parametrize("n", [0, 1, 4, None])
 def test_the_scores_of_a_valid_beginning_are_gone_on_from(
     by: str, n: int | None, whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

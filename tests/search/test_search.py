@@ -89,6 +89,40 @@ def name(site: tuple[str, int, int], position: int | None = None) -> str:
     return own if position is None else f"{own}@{position}"
 
 
+def joined_one_by_one(edges: engine.EdgeAttribution) -> dict[engine.Site, float]:
+    """For each node the size of the edge that first joins it to the input and to the logits: edges
+    added one at a time, and the whole graph walked anew each time."""
+    shared = edges.shape.n_heads // edges.shape.n_key_value_heads
+    order = np.argsort(-np.nan_to_num(np.abs(edges.score), nan=-1), axis=None, kind="stable")
+    result: dict[engine.Site, float] = {}
+    into: dict[engine.Site, set[Any]] = {}
+    for flat in order[: edges.n_edges]:
+        i, j = np.unravel_index(flat, edges.score.shape)
+        sender, receiver = edges.senders[i], edges.receivers[j]
+        readers: list[Any] = ["logits"]
+        if receiver.part == "mlp":
+            readers = [engine.MLP(some(receiver.layer))]
+        elif receiver.layer is not None:
+            width = shared if receiver.part in ("k", "v") else 1
+            readers = [engine.Head(receiver.layer, some(receiver.head) + h) for h in range(width)]
+        into.setdefault(sender, set()).update(readers)
+        forward = reached(into, edges.senders[0])
+        for node in edges.senders[1:]:
+            if node not in result and node in forward and "logits" in reached(into, node):
+                result[node] = float(abs(edges.score[i, j]))
+    return result
+
+
+def reached(into: dict[engine.Site, set[Any]], start: Any) -> set[Any]:
+    result: set[Any] = set()
+    left = [start]
+    while left:
+        for reader in into.get(left.pop(), set()) - result:
+            result.add(reader)
+            left.append(reader)
+    return result
+
+
 def pruned(plain: Plain, search: engine.Search) -> list[tuple[str, float, bool]]:
     """Iterative pruning as it is published: one candidate after the other, a whole run each."""
     places = range(plain.n) if search.per_position else (None,)
@@ -117,8 +151,9 @@ def agrees(found: engine.Discovery, tried: list[tuple[str, float, bool]]) -> Non
         [t.score for t in found.trials], [score for _, score, _ in tried], atol=1e-4
     )
     assert [t.removed for t in found.trials] == [removed for _, _, removed in tried]
-    gone = {name for name, _, removed in tried if removed}
-    assert {str(node) for node in found.nodes} == {name for name, _, _ in tried} - gone
+    if not found.ranked:  # by gradients nodes go together
+        gone = {name for name, _, removed in tried if removed}
+        assert {str(node) for node in found.nodes} == {name for name, _, _ in tried} - gone
 
 
 def searched(search: engine.Search, **options: Any) -> engine.Discovery:
@@ -212,13 +247,51 @@ def test_the_gradient_tries_the_least_estimated_effect_first(tiny: Tiny) -> None
     agrees(found, tried)
 
 
+@pytest.mark.parametrize("by", ["nap-ig", "eap-ig"])
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "gptj"])
+def test_the_first_by_gradients_are_kept_and_all_others_go_together(
+    by: str, kind: str, tiny: Tiny
+) -> None:
+    directory = str(tiny(kind))
+    asked = solved(directory)
+    plain = Plain(directory, asked)
+    search = engine.Search(directory, asked, by=by, threshold=0.4, steps=3)
+    found = searched(search, controls=0)
+    nodes = [str(node) for node, _ in found.ranked]
+    numbers = {str(node): number for node, number in found.ranked}
+    e = engine.Experiment(directory)
+    if by == "nap-ig":
+        grid = engine.node_attribution(e, asked.pairs, steps=3).grid()
+        meant = {str(site): abs(grid[site]) for site in grid.sites}
+    else:
+        meant = {
+            str(s): v
+            for s, v in joined_one_by_one(engine.edge_attribution(e, asked.pairs, steps=3)).items()
+        }
+    assert numbers == pytest.approx(meant) and [*numbers.values()] == sorted(numbers.values())
+    named = {name(site): site for site in plain.every(True)}
+    clean, held = plain.score(set(), "logit_diff"), []
+    for trial in found.trials:
+        assert trial.left is not None
+        gone = nodes[: len(nodes) - trial.left]
+        assert gone[-1] == str(trial.node)
+        score = plain.score({(named[node], None) for node in gone}, "logit_diff")
+        assert trial.score == pytest.approx(score, abs=1e-4)
+        assert trial.removed == (1 - score / clean < 0.4)
+        held += [trial.left] * trial.removed
+    assert [str(node) for node in found.nodes] == nodes[len(nodes) - min([*held, len(nodes)]) :]
+    assert np.isnan(found.heads).all() and {*found.table()[0]} >= {"left", "removed"}
+
+
 @pytest.mark.parametrize("by", engine.STRATEGIES)
 def test_prompts_of_several_lengths_and_small_steps_change_nothing(
     by: str, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = str(tiny("gemma2"))
     short = replace(task(3, seed=4), name="short")
-    pairs = [replace(p, prompt=p.prompt[: p.prompt.rindex(" ")]) for p in short.pairs]
+    pairs = [replace(p, prompt=p.prompt[: p.prompt.rindex(" ")],
+                     corrupted=p.corrupted[: p.corrupted.rindex(" ")])
+             for p in short.pairs]  # fmt: skip
     diffs = engine.score_task(directory, engine.Task("s", tuple(pairs))).clean.logit_diff
     pairs = [p if d > 0 else replace(p, answer=p.distractor, distractor=p.answer)
              for p, d in zip(pairs, diffs, strict=True)]  # fmt: skip
@@ -315,12 +388,14 @@ def test_it_is_called_off_and_goes_on_from_its_file(
 
 @pytest.mark.parametrize("by", engine.STRATEGIES)
 def test_what_a_kill_leaves_goes_on_to_the_same_end(by: str, tmp_path: Path) -> None:
+    few = by in ("nap-ig", "eap-ig")  # trials there are, of many nodes each
+    enough, rest = (2, 0.3) if few else (20, 0.02)
     file = tmp_path / "search.json"
     code = (
         "import engine, engine.search.discover as s; s._SAVE_SECONDS = 0.0\n"
         "from engine.search import pruned_run; real = pruned_run.PrunedRun.score\n"
         "def slow(self, *a):\n"
-        "    import time; time.sleep(0.02)\n"
+        f"    import time; time.sleep({rest})\n"
         "    return (yield from real(self, *a))\n"
         "pruned_run.PrunedRun.score = slow\n"
         "t = engine.task('numerals', 'seq-gpt2', 6)\n"
@@ -330,7 +405,7 @@ def test_what_a_kill_leaves_goes_on_to_the_same_end(by: str, tmp_path: Path) -> 
     try:
         until = time.monotonic() + 120
         while time.monotonic() < until and process.is_alive():
-            if file.exists() and len(json.loads(file.read_text("utf-8"))["scores"]) > 20:
+            if file.exists() and len(json.loads(file.read_text("utf-8"))["scores"]) > enough:
                 break
             time.sleep(0.01)
         assert process.is_alive(), "it was over before it could be killed"
@@ -340,9 +415,10 @@ def test_what_a_kill_leaves_goes_on_to_the_same_end(by: str, tmp_path: Path) -> 
     left = json.loads(file.read_text("utf-8"))
     search = engine.Search("seq-gpt2", engine.task("numerals", "seq-gpt2", 6), by=by)
     whole = searched(search, controls=2)
-    assert 20 < len(left["scores"]) < len(whole.trials)
+    assert enough < len(left["scores"]) < len(whole.trials)
     again = searched(search, controls=2, save=str(file))
     agrees(again, [(str(t.node), t.score, t.removed) for t in whole.trials])
+    assert again.nodes == whole.nodes and again.ranked == whole.ranked
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2"])
@@ -398,6 +474,9 @@ def test_an_empty_circuit_is_told(tiny: Tiny) -> None:
         (lambda m, t: engine.Search(m, t, threshold=1.0), "threshold is 1.0"),
         (lambda m, t: engine.Search(m, t, threshold=float("nan")), "threshold is nan"),
         (lambda m, t: engine.Search(m, t, method="zeros"), "not a method"),
+        (lambda m, t: engine.Search(m, t, by="nap-ig", steps=0), "1 to 1,000 steps, not 0"),
+        (lambda m, t: engine.Search(m, t, by="nap-ig", per_position=True), "over all positions"),
+        (lambda m, t: engine.Search(m, t, by="eap-ig", per_position=True), "over all positions"),
         (lambda m, t: engine.discover(t), "Name the model"),
     ],
 )
@@ -421,8 +500,34 @@ def test_what_cannot_be_searched_is_told(tiny: Tiny) -> None:
     short = engine.Task("w", (*asked.pairs, engine.Pair("t1 t2", "t3 t4", "t5", "t6")))
     with pytest.raises(engine.EngineError, match="tokens long"):
         engine.discover(short, directory)
+    alone = engine.Task("w", tuple(replace(p, corrupted="") for p in asked.pairs))
+    other = engine.Task("w", tuple(replace(p, corrupted="t1") for p in asked.pairs))
+    for by in ("nap-ig", "eap-ig"):
+        with pytest.raises(engine.EngineError, match="has no corrupted prompt"):
+            engine.discover(alone, directory, by=by, method="zero")
+        with pytest.raises(engine.EngineError, match="tokens long"):
+            engine.discover(other, directory, by=by, method="zero")
     with pytest.raises(engine.EngineError, match="prompts of one length"):
         engine.discover(short, directory, method="mean", per_position=True)
+
+
+def test_what_is_by_itself_leaves_no_trace_in_a_searchs_name() -> None:
+    """Searches saved before there were steps are still theirs."""
+    pairs = (engine.Pair("1 2 3", "1 5 3", " 4", " 3"), engine.Pair("2 3 4"))
+    search = engine.Search("seq-gpt2", engine.Task("mine", pairs))
+    assert search.digest == "0b491b7ae6f99623068f"
+    assert replace(search, by="greedy", threshold=0.3).digest == "f8858317ddbb5e9e7e6c"
+    assert replace(search, steps=6).digest != search.digest
+
+
+def test_mlps_that_are_no_nodes_are_not_ranked(tiny: Tiny) -> None:
+    directory = str(tiny("gpt2"))
+    for by in ("nap-ig", "eap-ig"):
+        found = engine.discover(solved(directory), directory, by=by, mlps=False, controls=0)
+        assert found.circuit.all_mlps and not any(
+            s in found.importance for s in engine.parse_sites("m0-2")
+        )
+        assert len(found.ranked) == LAYERS * HEADS
 
 
 def test_a_search_has_its_own_file(monkeypatch: pytest.MonkeyPatch) -> None:

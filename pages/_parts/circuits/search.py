@@ -23,7 +23,10 @@ from pages._parts.text import plain
 
 KEY = "_search"
 """Where a session keeps its search."""
-STRATEGY_NAMES = {"pruning": "Iterative pruning", "greedy": "Greedy", "gradient": "By gradient"}
+STRATEGY_NAMES = {
+    "pruning": "Iterative pruning", "greedy": "Greedy", "gradient": "By gradient",
+    "nap-ig": "NAP-IG", "eap-ig": "EAP-IG",
+}  # fmt: skip
 NODES = {"both": "heads and MLPs", "heads": "heads"}
 PER = {"site": "everywhere", "position": "at each position"}
 JUDGED = {"fresh": "fresh pairs", "same": "the same pairs"}
