@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import EngineError, NoWords
@@ -45,13 +45,15 @@ class Tokens:
     """Those of a list of words that are one token: their places in the list, and their ids; a word
     that is read in several texts has several. `left_out`: the words that are not. `unspaced`: the
     ids of the same words without a space, −1 where that is no other single token; empty where
-    these are not asked for."""
+    these are not asked for. `space`: the token that comes between, where this tokenizer writes the
+    space before these words (digits, mostly) as a token of its own; else none."""
 
     words: tuple[str, ...]
     places: tuple[int, ...]
     ids: tuple[int, ...]
     left_out: tuple[str, ...]
     unspaced: tuple[int, ...] = ()
+    space: tuple[int, ...] = ()
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -105,25 +107,26 @@ def read_words(words: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def tokens_of(model: Model, words: Sequence[str], spelling: str = SPELLINGS[0]) -> Tokens:
-    """The words as this tokenizer writes them after a space, behind another of them.
+    """The words as this tokenizer writes them after a space, behind another of them: in one token,
+    or in a space and one token, whichever more of them are.
 
-    Raises: NoWords where fewer than three of them are one token.
+    Raises: NoWords where fewer than three of them are.
     """
-    places: list[int] = []
-    ids: list[int] = []
+    kinds: dict[tuple[int, ...], dict[int, int]] = {(): {}}
     for place, word in enumerate(words):
-        own = _one_token(model, words[1 if place == 0 else 0], word)
-        if own is not None:
-            places.append(place)
-            ids.append(own)
+        own = _behind(model, words[1 if place == 0 else 0], word)
+        if own:
+            kinds.setdefault(own[:-1], {})[place] = own[-1]
+    space, ids = max(kinds.items(), key=lambda kind: len(kind[1]))
     unspaced: tuple[int, ...] = ()
     if spelling == "either":
-        bare = {place: _unspaced(model, words[place]) for place in places}
+        bare = [_at_first(model, words[place])[-1:] for place in ids]
         unspaced = tuple(
-            -1 if bare[place] in (None, own) else int(bare[place] or 0)
-            for place, own in zip(places, ids, strict=True)
+            other[0] if other and other[0] != own else -1
+            for other, own in zip(bare, ids.values(), strict=True)
         )
-    return Tokens(tuple(words), tuple(places), tuple(ids), _left_out(words, places), unspaced)
+    left_out = _left_out(words, ids)
+    return Tokens(tuple(words), tuple(ids), tuple(ids.values()), left_out, unspaced, space)
 
 
 def read_in(model: Model, words: Sequence[str], context: str) -> tuple[Tokens, tuple[Reading, ...]]:
@@ -131,9 +134,10 @@ def read_in(model: Model, words: Sequence[str], context: str) -> tuple[Tokens, t
 
     Raises: NoWords where fewer than three of them are one token; EngineError for too few words.
     """
+    alone = tokens_of(model, words)
     if context == "alone":
-        tokens, begins = tokens_of(model, words), model.tokenizer.encode("", None).ids
-        return tokens, tuple(Reading((*begins, own), len(begins)) for own in tokens.ids)
+        begins = (*model.tokenizer.encode("", None).ids, *alone.space)
+        return alone, tuple(Reading((*begins, own), len(begins)) for own in alone.ids)
     width = 4 if context == "in fours" else len(words)
     starts = range(max(1, len(words) - width))
     if len(words) < width + (context == "in fours"):
@@ -147,13 +151,14 @@ def read_in(model: Model, words: Sequence[str], context: str) -> tuple[Tokens, t
         for i, word in enumerate(some):
             before = " ".join(some[:i])
             at = len(model.tokenizer.encode(before, None).ids)
-            own = _one_token(model, before, word) if i else _unspaced(model, word)
-            if own is not None and whole[at : at + 1] == (own,):
+            own = _behind(model, before, word) if i else _at_first(model, word)
+            if own and own[:-1] in ((), alone.space) and whole[at : at + len(own)] == own:
                 places.append(start + i)
-                ids.append(own)
-                readings.append(Reading(whole, at))
-    of = words[: starts[-1] + width]
-    return Tokens(tuple(words), tuple(places), tuple(ids), _left_out(of, places)), tuple(readings)
+                ids.append(own[-1])
+                readings.append(Reading(whole, at + len(own) - 1))
+    left_out = _left_out(words[: starts[-1] + width], places)
+    tokens = Tokens(tuple(words), tuple(places), tuple(ids), left_out, space=alone.space)
+    return tokens, tuple(readings)
 
 
 def notes_of(*lists: Tokens) -> list[str]:
@@ -166,24 +171,36 @@ def notes_of(*lists: Tokens) -> list[str]:
                 f"{len(tokens.left_out)} of {len(tokens.words)} words are several tokens here and "
                 f"left out: {some}."
             )
-    return notes
+        if tokens.space:
+            notes.append(
+                f"The space before {tokens.named[0]} and its like is a token of its own here: a "
+                "word is the token behind it."
+            )
+    return list(dict.fromkeys(notes))
 
 
-def _one_token(model: Model, before: str, word: str) -> int | None:
-    """The one token that a word is behind others and a space; None where it is several."""
+def _behind(model: Model, before: str, word: str) -> tuple[int, ...]:
+    """The one token that a word is behind others and a space, with the token of that space where it
+    has one; none where it is several."""
     text = model.tokenizer.encode(before, None)
     own, _ = model.tokenizer.in_place(text, f" {word}")
-    return own[0] if len(own) == 1 and model.tokenizer.writes(text, own, f" {word}") else None
+    return _spaced(model, own) if model.tokenizer.writes(text, own, f" {word}") else ()
 
 
-def _unspaced(model: Model, word: str) -> int | None:
-    """The one token that a word is at the beginning of a text; None where it is several."""
+def _at_first(model: Model, word: str) -> tuple[int, ...]:
+    """The same of a word at the beginning of a text."""
     begins, whole = (model.tokenizer.encode(text, None).ids for text in ("", word))
-    own = whole[len(begins) :]
-    return own[0] if len(own) == 1 and whole[: len(begins)] == begins else None
+    return _spaced(model, whole[len(begins) :]) if whole[: len(begins)] == begins else ()
 
 
-def _left_out(words: Sequence[str], places: Sequence[int]) -> tuple[str, ...]:
+def _spaced(model: Model, own: tuple[int, ...]) -> tuple[int, ...]:
+    """These tokens, where they are one, or a space and one; else none."""
+    space = own[:-1]
+    blank = not space or (len(space) == 1 and not model.tokenizer.decode(space).strip())
+    return own if blank else ()
+
+
+def _left_out(words: Sequence[str], places: Iterable[int]) -> tuple[str, ...]:
     """The words that are nowhere one token. Raises: NoWords where fewer than three are."""
     there = set(places)
     left_out = tuple(word for place, word in enumerate(words) if place not in there)

@@ -81,7 +81,7 @@ def test_words_of_ones_own_are_scored_and_the_python_gives_them() -> None:
         ({"role_words": "your own", "own_words": ""}, "3 to 200 words"),
         ({"role_head": "m1"}, "m1 has no score"),
         ({"role_head": "99.1"}, "99.1 has no score"),
-        ({"model": "seq-llama", "role_words": "numerals"}, "the tokenizer splits 20"),
+        ({"role_words": "your own", "own_words": "zyxwv vutsr ponml"}, "the tokenizer splits 3"),
     ],
 )
 def test_what_cannot_be_scored_is_said_and_the_page_stands(
@@ -171,11 +171,17 @@ def test_a_card_asked_of_a_task_has_the_mean_over_its_pairs() -> None:
 
 def test_a_card_in_which_little_is_known_says_why() -> None:
     page = waited(
-        page_of("roles", roles_show="card", role_words="numerals", model="seq-llama", answer="")
+        page_of(
+            "roles",
+            roles_show="card",
+            role_words="your own",
+            own_words="zyxwv vutsr ponml",
+            answer="",
+        )
     )
     assert not page.exception
     shown = unescaped(said(page)) + " ".join(one.value for one in page.info)
-    assert "the tokenizer splits 20" in unescaped(shown) and "give an answer" in unescaped(shown)
+    assert "the tokenizer splits 3" in unescaped(shown) and "give an answer" in unescaped(shown)
     assert page.main.dataframe  # composition needs no words
 
 

@@ -15,6 +15,7 @@ from tests.support.families import MEMBERS, save_member
 from tests.support.family_reference import Change, FamilyReference
 from tests.support.tiny_models import VOCAB, Tiny, save_tokenizer
 
+BUNDLED = Path(engine.__file__).resolve().parent.parent / "assets" / "models"
 WORDS = [f"t{i}" for i in range(4, 12)]
 FAMILIES = (
     "gpt2", "gptj", "gpt_neox", "opt", "llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma",
@@ -86,6 +87,25 @@ def test_what_a_head_raises_equals_plain_hugging_face(
                 above = int((logits > logits[other] + near).sum())
                 equal = int((logits > logits[other] - near).sum())
                 assert above < scores.rank[layer, head, i, j] <= equal, (layer, head, i, j)
+
+
+def test_digits_behind_a_space_of_their_own_are_the_words() -> None:
+    """This tokenizer writes “1 2” as space, digit, space, digit."""
+    scores = engine.ov_scores("seq-llama", "numerals", k=5)
+    digits, (*space, first) = scores.inputs, engine.tokenize("seq-llama", "3 1").ids[-2:]
+    assert digits.space == tuple(space) and digits.ids[0] == first
+    assert digits.places == tuple(range(9)) and digits.left_out[0] == "10"
+    assert any("space before 1" in note for note in scores.notes)
+    reference = FamilyReference("llama", BUNDLED / "seq-llama")
+    begins = engine.tokenize("seq-llama", "").ids
+    for i in (0, 8):
+        layer_0 = ("resid_pre", 1)
+        ids = (*begins, *space, digits.ids[i])
+        stream = reference.values(ids, [layer_0])[layer_0][-1].flatten()
+        logits = logits_of_head(reference, 5, 7, stream)
+        assert logits[list(digits.ids)].argmax() == scores.rank[5, 7, i].argmin()
+        top = logits[scores.top[5, 7, i].tolist()]
+        assert torch.allclose(top, logits.topk(5).values, atol=1e-4 * float(logits.abs().max()))
 
 
 def shifting(directory: Path, by: int, layer: int = 1, head: int = 1) -> str:
