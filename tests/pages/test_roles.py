@@ -127,7 +127,7 @@ def test_scores_of_patterns_are_those_of_the_attention_page() -> None:
     values = np.array(component(page, "head_grid")["values"], float).reshape(6, 9)[:, :8]
     np.testing.assert_allclose(values, scores, rtol=1e-5)
     shown = page.main.dataframe[0].value
-    assert shown["site"][0] == str(engine.Head(*np.unravel_index(scores.argmax(), (6, 8))))
+    assert shown["site"][0] == "{}.{}".format(*divmod(int(scores.argmax()), 8))
     assert list(shown["induction"]) == sorted(shown["induction"], reverse=True)
 
 
@@ -136,6 +136,7 @@ def test_a_card_has_all_of_one_head_and_a_link_of_its_own() -> None:
     e = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", distractor=" 4")
     off = engine.next_token(replace(e, ablations=engine.ablations("4.0")), k=1)
     metric = next(one for one in page.metric if one.label == "Logit difference, switched off")
+    assert off.clean_logit_diff is not None and off.ablated_logit_diff is not None
     assert metric.value == engine.signed(off.ablated_logit_diff)
     assert metric.delta == f"{off.ablated_logit_diff - off.clean_logit_diff:+.2f}"
     direct = engine.direct_attribution(e).clean.sites[engine.Head(4, 0)]
