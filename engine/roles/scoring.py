@@ -31,6 +31,7 @@ from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes.forward import clean_stream
 from .copying import copying_scores
+from .held import held
 from .results import OVScores
 from .words import (
     CONTEXTS,
@@ -135,7 +136,7 @@ def _steps(model: Model, asked: ScoreOV, put: Callable[[OVScores], None]) -> Ste
     copying = np.full((shape.n_layers, shape.n_heads), np.nan)
     runs = yield from checking_runs(model, outputs)
     stream = yield from streams(model, readings, asked.embedding)
-    notes = tuple(notes_of(inputs, outputs))
+    notes = (*notes_of(inputs, outputs), *_approximations(model))
     texts: dict[int, str] = {}
 
     def snapshot(progress: float) -> OVScores:
@@ -188,6 +189,18 @@ def _logits(model: Model, given: Tensor) -> Tensor:
     given = given.to(model.dtype)
     logits: Tensor = model.unembed(given if norm is None else norm(given))
     return logits.float()
+
+
+def _approximations(model: Model) -> list[str]:
+    """Where the numbers are not those of a run, in a sentence each."""
+    layers = (layer for layer in range(model.shape.n_layers) if model.layer(layer).output)
+    first = next(layers, None)
+    if first is None or held(model, first, behind=True) is None:
+        return []
+    return [
+        "A norm stands behind what a layer's heads write together; here it is put behind one head "
+        "alone, whose size is not that of a run."
+    ]
 
 
 def _places(logits: Tensor, words: Tokens) -> np.ndarray:

@@ -71,6 +71,8 @@ def test_what_a_head_raises_equals_plain_hugging_face(
 ) -> None:
     directory = save_member(family, tmp_path / "m")
     scores = engine.ov_scores(str(directory), WORDS, k=3, embedding=embedding)
+    behind = family in ("gemma2", "gemma3_text", "olmo2")
+    assert any("put behind one head alone" in note for note in scores.notes) == behind
     reference = FamilyReference(family, directory)
     begins = engine.tokenize(str(directory), "").ids
     layer_0 = ("resid_pre", int(embedding == "layer 0"))

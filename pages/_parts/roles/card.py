@@ -14,15 +14,15 @@ from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
 from pages._parts.pairs_form import pairs_form
-from pages._parts.roles import attends, patterns, reads, writes
-from pages._parts.roles.views import beside_grid, link_to, progress
+from pages._parts.roles import patterns, writes
+from pages._parts.roles.card_weights import from_the_weights, partners
+from pages._parts.roles.views import beside_grid, link_to
 from pages._parts.switches import without
 from pages._parts.table import Rows, as_csv, rounded
-from pages._parts.text import percent, plain, signed
+from pages._parts.text import plain, signed
 
 _OPENS, _EFFECT = "_roles_opens", "_roles_effect"
-_MOST_TOKENS, _PARTNERS = 64, 3
-_PLACES = {0: "the word itself", 1: "the next", -1: "the one before"}
+_MOST_TOKENS = 64
 
 
 def opened() -> None:
@@ -54,9 +54,9 @@ def card(reading: state.Reading) -> None:
             _switched_off(reading, head)
     left, right = st.columns(2, gap="medium")
     with left:
-        _from_the_weights(reading.experiment.model, head)
+        from_the_weights(reading.experiment.model, head)
     with right:
-        _composition(reading.experiment.model, head)
+        partners(reading.experiment.model, head)
         if seen is not None:
             with errors_shown():
                 _pattern(seen, head)
@@ -184,100 +184,6 @@ def _switched_off(reading: state.Reading, head: engine.Head) -> None:
         width="content",
     )
     st.caption(plain(f"Change {change.mean():+.3f}{spread} logits {over}.".replace("-", "−")))
-
-
-def _from_the_weights(model: str, head: engine.Head) -> None:
-    """What it writes of words, and where it looks, with chance and place among all heads."""
-    st.markdown("**From the weights**")
-    with errors_shown():
-        question = writes.asked(model)
-        written_ = work.ask(writes.KEY, question).result
-        progress(writes.KEY)
-        if written_ is not None:
-            rows = _places(written_, head, (0, 1, -1, writes.places_on()))
-            _drawn(rows, "raises, of each word")
-            if rows:
-                copying = written_.copying[head.layer, head.head]
-                told = signed(copying) if copying == copying else "not known yet"
-                st.caption(plain(f"Copying, by eigenvalues, −1 to 1: {told}. {_of(written_)}"))
-    with errors_shown():
-        looks = work.ask(attends.KEY, attends.asked(model)).result
-        progress(attends.KEY)
-        if looks is not None:
-            _drawn(_places(looks, head, (0, 1, -1, attends.looks_on())), "looks most at")
-            through = f" as {looks.keys_through} writes it" if looks.keys_through else ""
-            apart = f", {looks.distance:,} tokens back" if looks.by_distance else ""
-            st.caption(plain(f"From each word at the others{through}{apart}, by its own score."))
-
-
-def _places(
-    result: engine.OVScores | engine.QKScores, head: engine.Head, each: tuple[int, ...]
-) -> Rows:
-    """A row for each place on: its score, place among heads, n, chance."""
-    rows: Rows = []
-    for by in dict.fromkeys(each):
-        try:
-            score = result.score(by)
-        except engine.EngineError:  # no word has another so many places on
-            continue
-        own = score[head.layer, head.head]
-        if own == own:
-            rows.append(
-                {
-                    "which": _PLACES.get(by, f"{by:+} places on"),
-                    "score": f"{own:.0%}",
-                    "place": f"{1 + int((score > own).sum())} of {int(np.isfinite(score).sum())}",
-                    "n": result.n(by),
-                    "chance": percent(result.chance),
-                    "above it from": f"{result.above_chance(by):.0%}",
-                }
-            )
-    return rows
-
-
-def _drawn(rows: Rows, what: str) -> None:
-    if rows:
-        st.dataframe([{what: row["which"], **_but(row, "which")} for row in rows], hide_index=True)
-
-
-def _but(row: dict[str, object], name: str) -> dict[str, object]:
-    return {key: value for key, value in row.items() if key != name}
-
-
-def _of(result: engine.OVScores) -> str:
-    same = result.outputs.words == result.inputs.words
-    first, last = result.inputs.words[0], result.inputs.words[-1]
-    among = "" if same else f", among {result.outputs.words[0]} … {result.outputs.words[-1]}"
-    return (
-        f"Of {first} … {last}{among}, raised among the first {result.k}. {' '.join(result.notes)}"
-    )
-
-
-def _composition(model: str, head: engine.Head) -> None:
-    """Whom it reads, and who reads it, the strongest of each part."""
-    st.markdown("**Reads and is read**")
-    rows: Rows = []
-    for into in engine.INTO:
-        question, key = reads.asked(model, into)
-        with errors_shown():
-            result = work.ask(key, question).result
-            progress(key)
-            if result is not None:
-                rows += [
-                    {
-                        "from": row["sender"],
-                        "into": f"{row['reader']}.{into}",
-                        "score": rounded(row["score"]),
-                        "chance": rounded(row["chance"]),
-                        "spreads above": round(float(str(row["spreads"])), 1),
-                    }
-                    for row in result.table(_PARTNERS, head)
-                ]
-    if rows:
-        st.dataframe(rows, hide_index=True)
-        st.caption(
-            "Composition, 0 to 1, the strongest of each: 1 reads nothing but what is written."
-        )
 
 
 def _pattern(seen: patterns.Seen, head: engine.Head) -> None:
