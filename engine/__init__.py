@@ -108,10 +108,13 @@ from .roles.results import OVScores
 from .roles.scoring import EMBEDDINGS, ScoreOV, ov_scores
 from .roles.words import CONTEXTS, SPELLINGS, WORD_LISTS, read_words
 from .scoring.metrics import METRIC_NAMES, METRICS
+from .search.agreement import SearchAgreement, agreement_of_searches
 from .search.discover import Discover, discover
+from .search.many import DiscoverMany, discover_many
+from .search.many_results import MARKS, DiscoveredMany
 from .search.results import Discovery
 from .search.saved import search_path
-from .search.search import DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
+from .search.search import BY_GRADIENTS, DIRECTIONS, SEARCH_METRICS, STRATEGIES, Node, Search, Trial
 from .showing.palette import ON_DARK, PALETTE
 from .showing.site_grid import SiteGrid
 from .showing.writing import percent, points, signed, visible
@@ -149,40 +152,42 @@ from .tokenizers.twins import twins
 from .trials.results import Certificate, Check, PlaceCheck
 
 __all__ = [
-    "ASPECTS", "CONTEXTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "INTO", "LENGTH_METRICS",
-    "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES", "ON_DARK", "ORDERS", "PALETTE",
-    "PATCH_ASPECTS", "PATCH_DIRECTIONS", "PATCH_PLACES", "PUBLISHED", "ROLE_SHARE", "SCORES",
-    "SEARCH_METRICS", "SPELLINGS", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "STYLES", "TRACES",
-    "WORD_LISTS", "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment",
-    "AnswerScore", "Attention", "AttentionOverview", "AttentionRun", "AttributeEdges",
-    "AttributeNodes", "Cancelled", "Candidate", "Certificate", "Change", "Check", "Circuit",
-    "Composition", "Continuation", "Controls", "DirectAttribution", "DirectRun", "Discover",
-    "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt",
-    "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError",
-    "FaithfulnessCurve", "FaithfulnessCurves", "Generate", "GenerateMany", "Generated",
-    "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind",
-    "LengthRun", "LengthScores", "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow",
-    "MapPaths", "Method", "ModelError", "ModelInfo", "Neuron", "NeuronAttribution", "NeuronRun",
-    "NextToken", "NoSequence", "NoWords", "Node", "NodeAttribution", "NumberLengths", "OVScores",
-    "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix",
-    "PathPatch", "PlaceCheck", "Positions", "PublishedScore", "QKScores", "Question", "RankAnswers",
-    "Ranked", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals",
-    "Score", "ScoreComposition", "ScoreLengths", "ScoreOV", "ScoreQK", "ScoreStyles", "ScoreTask",
-    "Search", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "SourceAttribution",
-    "SourceRun", "Step", "StepRun", "Stream", "StyleScores", "Sweep", "SweepResult", "Task",
-    "TaskScore", "Thumbnails", "TokenError", "TokenView", "TokenViews", "Tokens", "Trace", "Trial",
-    "Twin", "Twins", "Undecided", "Weights", "Work", "ablations", "activations", "attention",
-    "attention_overview", "auroc", "begin", "certificate", "changes", "circuit_left",
-    "compare_sentencepiece", "compare_tokenizers", "composition", "direct_attribution", "discover",
-    "edge_attribution", "evaluate", "examples", "faithfulness_curve", "faithfulness_figure",
-    "fold_sites", "fresh_task", "generate", "generate_many", "head_roles", "head_scores", "load",
-    "logit_lens", "models", "neuron_attribution", "next_token", "node_attribution",
-    "number_lengths", "ov_scores", "overlap", "overlaps", "pair_families", "parse_receivers",
-    "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points", "print_receivers",
-    "print_sites", "prune_edges", "published_scores", "qk_scores", "random_controls",
-    "rank_answers", "ranked", "read_circuits", "read_csv", "read_examples", "read_mib", "read_task",
-    "read_words", "release", "remedies", "resolve_sites", "score_lengths", "score_styles",
-    "score_task", "search_path", "shelf", "signed", "source_attribution", "styles_of", "sweep",
-    "task", "task_families", "token_text", "token_view", "token_views", "tokenize", "twins",
-    "visible", "weight", "weights", "would_change", "write_circuits", "write_mib", "write_task",
+    "ASPECTS", "BY_GRADIENTS", "CONTEXTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "INTO",
+    "LENGTH_METRICS", "MARKS", "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES",
+    "ON_DARK", "ORDERS", "PALETTE", "PATCH_ASPECTS", "PATCH_DIRECTIONS", "PATCH_PLACES",
+    "PUBLISHED", "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "SPELLINGS", "STEP_NUMBERS",
+    "STRATEGIES", "STREAMS", "STYLES", "TRACES", "WORD_LISTS", "Ablations", "Activations",
+    "Agreement", "AlignedBlock", "Alignment", "AnswerScore", "Attention", "AttentionOverview",
+    "AttentionRun", "AttributeEdges", "AttributeNodes", "Cancelled", "Candidate", "Certificate",
+    "Change", "Check", "Circuit", "Composition", "Continuation", "Controls", "DirectAttribution",
+    "DirectRun", "Discover", "DiscoverMany", "DiscoveredMany", "Discovery", "DrawFresh", "DrawTask",
+    "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate",
+    "Evaluation", "Example", "Experiment", "ExperimentError", "FaithfulnessCurve",
+    "FaithfulnessCurves", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
+    "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "LengthRun", "LengthScores",
+    "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError",
+    "ModelInfo", "Neuron", "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords",
+    "Node", "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair",
+    "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck",
+    "Positions", "PublishedScore", "QKScores", "Question", "RankAnswers", "Ranked", "RankedAnswer",
+    "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score",
+    "ScoreComposition", "ScoreLengths", "ScoreOV", "ScoreQK", "ScoreStyles", "ScoreTask", "Search",
+    "SearchAgreement", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid",
+    "SourceAttribution", "SourceRun", "Step", "StepRun", "Stream", "StyleScores", "Sweep",
+    "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenView", "TokenViews",
+    "Tokens", "Trace", "Trial", "Twin", "Twins", "Undecided", "Weights", "Work", "ablations",
+    "activations", "agreement_of_searches", "attention", "attention_overview", "auroc", "begin",
+    "certificate", "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers",
+    "composition", "direct_attribution", "discover", "discover_many", "edge_attribution",
+    "evaluate", "examples", "faithfulness_curve", "faithfulness_figure", "fold_sites", "fresh_task",
+    "generate", "generate_many", "head_roles", "head_scores", "load", "logit_lens", "models",
+    "neuron_attribution", "next_token", "node_attribution", "number_lengths", "ov_scores",
+    "overlap", "overlaps", "pair_families", "parse_receivers", "parse_sites", "patch",
+    "path_matrix", "path_patch", "percent", "points", "print_receivers", "print_sites",
+    "prune_edges", "published_scores", "qk_scores", "random_controls", "rank_answers", "ranked",
+    "read_circuits", "read_csv", "read_examples", "read_mib", "read_task", "read_words", "release",
+    "remedies", "resolve_sites", "score_lengths", "score_styles", "score_task", "search_path",
+    "shelf", "signed", "source_attribution", "styles_of", "sweep", "task", "task_families",
+    "token_text", "token_view", "token_views", "tokenize", "twins", "visible", "weight", "weights",
+    "would_change", "write_circuits", "write_mib", "write_task",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -39,6 +39,8 @@ QUESTIONS: list[Question[Any, Any]] = [
     engine.ScoreLengths(E.clean, TASK.pairs),
     engine.Discover(SEARCH),
     engine.Discover(SEARCH, controls=3, seed=2, fresh=TASK, save="12"),
+    engine.DiscoverMany(SEARCH),
+    engine.DiscoverMany(replace(SEARCH, by="nap-ig", steps=3), 4, 3, 2, right=True, fresh=False),
     engine.Evaluate(CIRCUIT, TASK, 5, 1, layer_matched=False, references=("1 2", "3"), model="x"),
     engine.ScoreTask("seq-gpt2", TASK),
     engine.ScoreTask("12", TASK, E),
@@ -75,11 +77,13 @@ def test_json_link_and_python_give_the_question_back(question: Any) -> None:
 
     door = Door()
     kind = type(question)
-    if isinstance(question, engine.Discover):  # its function takes the rule's fields one by one
+    if isinstance(question, engine.Discover | engine.DiscoverMany):
+        # whose functions take the rule's fields one by one
 
         def discover(task: Any, model: str, **told: Any) -> None:
-            outer = {n: told.pop(n) for n in ("controls", "seed", "fresh") if n in told}
-            asked.append(engine.Discover(engine.Search(model, task, **told), **outer))
+            own = {f.name for f in fields(kind)} - {"search"}
+            outer = {n: told.pop(n) for n in own if n in told}
+            asked.append(kind(engine.Search(model, task, **told), **outer))
 
         setattr(door, question.asks, discover)
         question = replace(question, save=None)

@@ -8,10 +8,10 @@ ones of its size, best on pairs the search did not see.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..asking import ask
 from ..circuits.circuit import Circuit
@@ -26,7 +26,7 @@ from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes.pace import Pace
 from ..scoring.prompts import read_prompts, references_of
-from ..tasks.pairs import Task, as_task, experiments
+from ..tasks.pairs import AsPairs, Task, as_task, experiments
 from .arrays import SearchArrays
 from .plan import check_clean, check_prompts, nodes_of, notes_of, ranked_nodes
 from .pruned_run import PrunedRun
@@ -83,17 +83,7 @@ class Discover(Question[Discovery, Discovery]):
         return Answer(lambda put: _steps(model, search, test, SearchFile(path, search), put))
 
     def to_python(self, **named: str) -> str:
-        s = self.search
-        task = named.get("task") or python_of(s.task)
-        rule = {f.name: getattr(s, f.name) for f in fields(s) if f.name not in ("model", "task")}
-        options = {n: v for n, v in rule.items() if v != getattr(Search(s.model, s.task), n)}
-        options |= {
-            f.name: getattr(self, f.name)
-            for f in fields(self)
-            if f.name not in ("search", "save") and getattr(self, f.name) != f.default
-        }
-        sentence = "".join(f", {n}={named.get(n) or python_of(v)}" for n, v in options.items())
-        return f"engine.discover({task}, {s.model!r}{sentence})"
+        return python_of_search(self, **named)
 
 
 def discover(
@@ -112,12 +102,32 @@ def discover(
     `model`: by itself the one the task was drawn for. `rule`: the other fields of `Search`, such as
     `threshold=0.2`, `by="pruning"`. The rest is as in `Discover`.
     """
-    task = as_task(task, model)
+    path = None if save is None else str(save)
+    return ask(Discover(search_of(task, model, rule), controls, seed, fresh, path), view)
+
+
+def search_of(given: AsPairs, model: str, rule: Mapping[str, object]) -> Search:
+    """The search that is asked for in Python. Raises: EngineError, also where no model is named."""
+    task = as_task(given, model)
     if not (model or task.model):
         raise ExperimentError(f"Name the model that “{task.name[:60]}” is searched in.")
-    search = Search(model or task.model, task, **rule)  # type: ignore[arg-type]
-    path = None if save is None else str(save)
-    return ask(Discover(search, controls, seed, fresh, path), view)
+    return Search(model or task.model, task, **rule)  # type: ignore[arg-type]
+
+
+def python_of_search(question: Any, **named: str) -> str:
+    """The Python that asks a question about a Search, its rule and the question's own options each
+    by name; `named`: those that have a name already."""
+    s = question.search
+    task = named.get("task") or python_of(s.task)
+    rule = {f.name: getattr(s, f.name) for f in fields(s) if f.name not in ("model", "task")}
+    options = {n: v for n, v in rule.items() if v != getattr(Search(s.model, s.task), n)}
+    options |= {
+        f.name: getattr(question, f.name)
+        for f in fields(question)
+        if f.name not in ("search", "save") and getattr(question, f.name) != f.default
+    }
+    sentence = "".join(f", {n}={named.get(n) or python_of(v)}" for n, v in options.items())
+    return f"engine.{question.asks}({task}, {s.model!r}{sentence})"
 
 
 class _Test:

@@ -48,7 +48,8 @@ def test_nothing_is_searched_before_it_is_asked_for() -> None:
 @pytest.mark.parametrize(
     "rule",
     [{}, {"strategy": "gradient", "search_metric": "kl", "threshold": "0.3"},
-     {"direction": "forward", "nodes": "heads", "search_method": "zero"}, {"per": "position"}],
+     {"direction": "forward", "nodes": "heads", "search_method": "zero"}, {"per": "position"},
+     {"strategy": "eap-ig"}],
 )  # fmt: skip
 def test_the_switches_and_the_csv_are_the_engines_numbers(rule: dict[str, Any]) -> None:
     page = opened(**rule)
@@ -66,9 +67,9 @@ def test_the_switches_and_the_csv_are_the_engines_numbers(rule: dict[str, Any]) 
     )
     found = engine.begin(engine.Discover(search, controls=0)).result()
     values = np.array(sent(page, "head_grid")["values"], dtype=float).reshape(6, 9)
-    np.testing.assert_allclose(values[:, :8], found.site_losses("heads"), atol=1e-4)
+    np.testing.assert_allclose(values[:, :8], found.grid().heads, atol=1e-4)
     if search.mlps:
-        np.testing.assert_allclose(values[:, 8], found.site_losses("mlps"), atol=1e-4)
+        np.testing.assert_allclose(values[:, 8], found.grid().mlps, atol=1e-4)
     colours, drawn = sent(page, "head_grid")["colours"], sent(page, "figure")["figure"]["data"]
     for what in ("colorscale", "zmin", "zmax"):  # one colour for one result, in grid and map
         assert colours[what] == drawn[0][what]
@@ -167,3 +168,73 @@ def test_what_cannot_be_searched_is_said_and_the_page_stands(
 ) -> None:
     page = opened(**query)
     assert says in said(page) + " ".join(x.value for x in page.info) and not page.exception
+
+
+MANY = {"runs": "3", "strategy": "nap-ig", "gradient_steps": "3", "n_controls": "0"}
+
+
+def many_of(page: AppTest) -> AppTest:
+    """The page once its runs are over."""
+    page.button(key="_begin_runs").click().run()
+    return waited(page).run()
+
+
+def test_runs_over_seeds_are_the_engines_numbers_and_their_python_gives_them() -> None:
+    page = many_of(opened(begin=False, **MANY))
+    assert not page.exception and not page.error
+    found = engine.discover_many(TASK, by="nap-ig", steps=3, threshold=0.6, runs=3, controls=0)
+    values = np.array(sent(page, "head_grid")["values"], dtype=float).reshape(6, 9)
+    grid = found.grid()
+    np.testing.assert_allclose(values[:, :8], grid.heads, atol=1e-9)
+    np.testing.assert_allclose(values[:, 8], grid.mlps, atol=1e-9)
+    rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
+    assert [(r["site"], int(r["kept"])) for r in rows] == [
+        (r["site"], r["kept"]) for r in found.table()
+    ]
+    assert {m.label: m.value for m in page.metric}["Runs"] == "3 of 3"
+    assert found.verdict in " ".join(x.value for x in page.info)
+    code = next(c.value for c in page.code if "engine.discover_many(" in c.value)
+    with redirect_stdout(io.StringIO()) as printed:
+        exec(code, {})
+    assert printed.getvalue().splitlines()[0] == found.verdict
+    next(b for b in page.button if b.label == "Keep the consensus in the library").click().run()
+    kept = engine.read_circuits(page.session_state["circuits"])[0]
+    assert kept.sites == found.consensus.sites and "half of 3 runs" in kept.name
+
+
+def test_runs_are_of_pairs_that_the_model_gets_right_where_those_are_kept() -> None:
+    page = many_of(opened(begin=False, **MANY, which="right", judged="same"))
+    result = page.session_state["_many_searches"].result
+    assert result.done and not any(run.fresh for run in result.runs)
+    for run in result.runs:
+        assert engine.score_task("seq-gpt2", run.search.task).clean.right.all()
+    assert "the pairs it was found on" in said(page)
+
+
+def test_runs_are_stopped_and_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = opened(begin=False, **MANY)
+    monkeypatch.setattr(work, "AT_FIRST", 0.0)
+    page.button(key="_begin_runs").click().run()
+    page.button(key="_stop_many_searches").click().run()
+    page = waited(page).run()
+    assert "of 3 runs." in said(page)
+    next(b for b in page.button if b.label == "Go on").click().run()
+    assert waited(page).run().session_state["_many_searches"].result.done
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({"runs": "0"}, "2 to 50 times, not 0"),
+        ({"runs": "1000"}, "2 to 50 times, not 1,000"),
+        ({"runs": "two"}, "Runs: “two” is not a whole number"),
+        ({"runs": "2", "over": "prompt", "prompt": "1 2 3 4", "corrupted": "8 1 6 3",
+          "answer": " 5", "distractor": " 4"}, "One pair gives one search"),
+        ({"strategy": "nap-ig", "per": "position"}, "over all positions together"),
+        ({"strategy": "eap-ig", "gradient_steps": "0"}, "1 to 1,000 steps, not 0"),
+        ({"strategy": "eap-ig", "gradient_steps": "x"}, "Steps: “x” is not a whole number"),
+    ],
+)  # fmt: skip
+def test_runs_and_steps_that_cannot_be_are_said(query: dict[str, Any], says: str) -> None:
+    page = opened(begin=False, **query)
+    assert says in said(page) and not page.exception

@@ -18,6 +18,8 @@ SEARCHED = (
     Choice("per", ("site", "position")),
     Choice("judged", ("fresh", "same")),
     Text("threshold", "0.2"),
+    Text("gradient_steps", "5"),
+    Text("runs", "1"),
 )
 EVALUATED = (
     Choice("whose", ("circuit", "sidebar")),

@@ -8,11 +8,11 @@ import streamlit as st
 
 import engine
 from pages._parts import state, work
-from pages._parts.boxes import choice, number, whole
 from pages._parts.circuits import library as shelf
 from pages._parts.circuits.evaluate import figures, mended_by, numbers, switch
-from pages._parts.circuits.fields import SEARCH_METHOD, SEARCH_METRIC, STRATEGY
+from pages._parts.circuits.many_runs import MANY, many_runs
 from pages._parts.circuits.now import on_now
+from pages._parts.circuits.search_form import options
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure, python_of
 from pages._parts.layout import beside_switches
@@ -23,24 +23,17 @@ from pages._parts.text import plain
 
 KEY = "_search"
 """Where a session keeps its search."""
-STRATEGY_NAMES = {
-    "pruning": "Iterative pruning", "greedy": "Greedy", "gradient": "By gradient",
-    "nap-ig": "NAP-IG", "eap-ig": "EAP-IG",
-}  # fmt: skip
-NODES = {"both": "heads and MLPs", "heads": "heads"}
-PER = {"site": "everywhere", "position": "at each position"}
-JUDGED = {"fresh": "fresh pairs", "same": "the same pairs"}
-_NOT_FRESH = (
-    "There are no fresh pairs to judge the circuit on: pairs of one's own have none, nor has a "
-    "family whose prompts are all asked. It is judged on those it is found on, which a search fits."
-)
 
 
 def search(reading: state.Reading, chosen: Chosen) -> None:
     """The whole view. Raises: EngineError."""
     e, shape = reading.experiment, model_shape()
-    question = _options(e, chosen)
+    question = options(e, chosen)
+    work.forget(KEY if isinstance(question, engine.DiscoverMany) else MANY)
     if question is None:
+        return
+    if isinstance(question, engine.DiscoverMany):
+        many_runs(reading, question, chosen)
         return
     one = _begun(question)
     result: engine.Discovery | None = one.result if one is not None else None
@@ -57,78 +50,6 @@ def search(reading: state.Reading, chosen: Chosen) -> None:
                 _summary(result)
     if result is not None:
         _figures(result, question, chosen)
-
-
-def _options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | None:
-    """Draw the widgets. Returns: what the engine is asked, None while fresh pairs are drawn.
-
-    Raises: EngineError for no number.
-    """
-    ss = st.session_state
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.selectbox(
-            "Search",
-            STRATEGY.values,
-            key="strategy",
-            format_func=STRATEGY_NAMES.__getitem__,
-            width=190,
-            help="\n\n".join(f"{definition}." for definition in engine.STRATEGIES.values()),
-        )
-        if ss["strategy"] == "pruning":
-            choice("First", "direction", {way: way for way in engine.DIRECTIONS})
-        choice("Nodes are", "nodes", NODES)
-        choice("Each ablated", "per", PER)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        st.selectbox(
-            "What may be lost",
-            SEARCH_METRIC.values,
-            key="search_metric",
-            format_func=engine.METRIC_NAMES.__getitem__,
-            width=190,
-            help="\n\n".join(
-                f"**{engine.METRIC_NAMES[m]}**: {definition}."
-                for m, definition in engine.SEARCH_METRICS.items()
-            ),
-        )
-        st.text_input(
-            "At most",
-            key="threshold",
-            width=80,
-            help="Of the clean score a share, 0.2 being 20%; of a divergence nats.",
-        )
-        st.selectbox(
-            "Ablated by",
-            SEARCH_METHOD.values,
-            key="search_method",
-            width=190,
-            help="Averages are over the pairs' corrupted prompts, taken once.",
-        )
-        st.text_input("Controls", key="n_controls", width=85, help="How many random circuits.")
-        st.text_input("Their seed", key="control_seed", width=90)
-        choice("Judged on", "judged", JUDGED)
-    question = engine.Search(
-        e.model,
-        chosen.task,
-        by=ss["strategy"],
-        threshold=number("threshold", "At most"),
-        metric=ss["search_metric"],
-        method=engine.Method.parse(ss["search_method"]),
-        direction=ss["direction"],
-        mlps=ss["nodes"] == "both",
-        per_position=ss["per"] == "position",
-    )
-    fresh = None
-    if ss["judged"] == "fresh":
-        drawn = work.ask("_fresh_pairs", engine.DrawFresh(chosen.task))
-        if not drawn.answered:
-            work.progress("_fresh_pairs", "Drawing fresh pairs")
-            return None
-        fresh = drawn.result
-        if fresh is None:
-            st.caption(_NOT_FRESH)
-    controls, seed = whole("n_controls", "Controls"), whole("control_seed", "Their seed")
-    path = engine.search_path(question)
-    return engine.Discover(question, controls, seed, fresh, str(path))
 
 
 def _begun(question: engine.Discover) -> work.Asked | None:
@@ -155,9 +76,8 @@ def _button(question: engine.Discover) -> None:
         icon=":material/search:",
     )
     st.caption(
-        f"Removes nodes one after the other, as long as the score over {n} "
-        f"pair{'' if n == 1 else 's'} holds; what is left is the circuit. It can be stopped, and "
-        "goes on where it was."
+        f"Removes nodes as long as the score over {n} pair{'' if n == 1 else 's'} holds; what is "
+        "left is the circuit. It can be stopped, and goes on where it was."
     )
 
 
