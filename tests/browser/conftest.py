@@ -92,8 +92,9 @@ def tabs() -> Iterator[list[Tab]]:
 
 @pytest.fixture
 def page(browser: Browser, tabs: list[Tab], request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A tab to `turn` to a view. It is left as if it were new; where it cannot be, or the test has
-    failed, the next has another."""
+    """A tab to `turn` to a view, of whose widgets all are in the link but two: whether the side's
+    "Link, JSON, Python" and the circuits' library are open. A test that opens one takes `fresh`.
+    After a test that failed, or whose view cannot be left, the next has another tab."""
     tab = tabs.pop() if tabs else Tab.of(browser)
     failed = request.session.testsfailed
     yield tab.page

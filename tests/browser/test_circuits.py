@@ -126,7 +126,8 @@ def test_the_diagram_downloads(page: Page, address: str) -> None:
         assert Path(told.value.path()).read_bytes().startswith(start)
 
 
-def test_the_library_gives_a_circuit_as_json(page: Page, address: str) -> None:
+def test_the_library_gives_a_circuit_as_json(fresh: Page, address: str) -> None:
+    page = fresh  # whether that is open is in no link
     open_page(page, address)
     page.get_by_text(re.compile("Library: 2 of your own")).click(timeout=SLOW)
     page.get_by_role("tab", name="Name and save").click()

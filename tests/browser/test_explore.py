@@ -141,7 +141,8 @@ def test_a_deep_link_on_a_cold_server_enters_through_the_app(fresh: Page) -> Non
         off(fresh, "L0H1")
 
 
-def test_what_stands_around_the_grid_follows_a_click(page: Page, address: str) -> None:
+def test_what_stands_around_the_grid_follows_a_click(fresh: Page, address: str) -> None:
+    page = fresh  # whether that is open is in no link
     open_page(page, address)
     page.get_by_text("Link, JSON, Python").click()
     link = page.get_by_test_id("stSidebar").get_by_test_id("stCode").first
