@@ -62,7 +62,9 @@ class Tab:
         one = cls(browser.new_context(viewport=SIZE).new_page())
         one.page.set_default_timeout(120_000)
         local = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
-        one.page.on("request", lambda r: r.url.startswith(local) or one.outside.append(r.url))
+        one.page.on(
+            "request", lambda r: None if r.url.startswith(local) else one.outside.append(r.url)
+        )
         one.page.on("pageerror", lambda e: one.errors.append(str(e)))
         return one
 
