@@ -11,7 +11,6 @@ import numpy as np
 from ..errors import ExperimentError
 from ..showing.charts import TOLD, chart_layout, line
 from ..showing.palette import PALETTE
-from ..showing.writing import visible
 from ..tasks.pairs import Pair
 from .ranked import Ranked
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 _COLOURS = ("clean", "ablated", "unswitched", "logits", "answer", "down", "head", "odd")
 _SYMBOLS = ("diamond", "square", "triangle-up", "star", "cross", "pentagon")
-_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_TICKS = (0.001, 0.01, 0.1, 0.5, 1.0)
 
 
 class Curve(Protocol):
@@ -64,7 +63,7 @@ def curves_figure(curves: Sequence[Any]) -> go.Figure:
     level = curves[0].ranked.level
     lines = [
         {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y,
-         "line": {"dash": dash, "width": 1, "color": PALETTE["control"]}, "layer": "below"}
+         "line": {"dash": dash, "width": 1, "color": PALETTE["control"]}}
         for y, dash in ((0.0, "dot"), (1.0, "dash"))
     ]  # fmt: skip
     return figure.update_layout(
@@ -101,7 +100,7 @@ def _check_alike(curves: Sequence[Curve]) -> None:
 
 def _name(one: Curve) -> str:
     signed = ", signed" if one.by == "signed" else ""
-    return escape(visible(one.ranked.name)) + signed
+    return escape(" ".join(one.ranked.name.split())) + signed
 
 
 def _told(one: Curve, i: int) -> str:

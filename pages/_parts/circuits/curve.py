@@ -239,7 +239,7 @@ def _shown(row: dict[str, object]) -> dict[str, object]:
 
     return {
         "ranking": row["ranking"],
-        "share": f"{100 * float(str(row['share'])):g}%",
+        "share": f"{100 * float(str(row['share'])):.3g}%",
         "size": row["size"],
         "edges": row["edges"],
         "faithfulness": rounded("faithfulness"),
