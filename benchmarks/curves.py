@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,7 @@ def _seconds() -> None:
               "threads:")  # fmt: skip
         with _rival(folder, folder, task.pairs) as rival:
             for ranking in _rankings(folder, task.pairs):
-                asked = engine.FaithfulnessCurves(ranking, task, controls=0)
-                wall, used = both(lambda asked=asked: engine.begin(asked).result())
+                wall, used = both(partial(engine.faithfulness_curve, ranking, task, controls=0))
                 print(f"  {ranking.name}, all ten sizes: {wall:.1f} s, of the processor {used:.1f}")
                 if rival is None:
                     continue

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from contextlib import redirect_stdout
+from typing import Any
 
 import eap.evaluate
 import torch
@@ -20,12 +21,14 @@ from eap_ig import model_of, read
 from MIB_circuit_track import evaluation
 
 
-def logit_diff(logits: torch.Tensor, _clean: object, _lengths: object, labels: list[list[int]]):
+def logit_diff(
+    logits: torch.Tensor, _clean: object, _lengths: object, labels: list[list[int]]
+) -> torch.Tensor:
     both = logits[:, -1].gather(1, torch.tensor(labels))
     return both[:, 0] - both[:, 1]
 
 
-def without_averages(*given: object, optimal_ablation_path: None = None, **named: object):
+def without_averages(*given: Any, optimal_ablation_path: None = None, **named: Any) -> Any:
     return eap.evaluate.evaluate_graph(*given, **named)
 
 

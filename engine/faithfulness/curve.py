@@ -205,8 +205,7 @@ def _steps(
                 own = list(range(start, min(start + each, len(some))))
                 rows = rows_of(own, [plan.kept[key] for key in batch])
                 leaving = yield from circuits.run(pace, runs, rows)
-                got = metrics_of(model, runs, rows, leaving, result.metric)
-                yield pace.share
+                got = yield from metrics_of(model, pace, runs, rows, leaving, result.metric)
                 values[:, [some[i] for i in own]] = got.reshape(len(batch), len(own))
         known.update(zip(batch, values, strict=True))
         put(snapshot(min(pace.share, 0.999)))

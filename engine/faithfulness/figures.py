@@ -112,12 +112,13 @@ def _told(one: Curve, i: int) -> str:
 
 
 def _curve(figure: go.Figure, one: Curve, colour: str) -> None:
-    known = np.flatnonzero(np.isfinite(one.faithfulness)).tolist()
+    each = range(len(one.shares))
     drawn = line(
-        [one.shares[i] for i in known],
-        [float(one.faithfulness[i]) for i in known],
-        [_told(one, i) for i in known],
+        one.shares,
+        one.faithfulness.tolist(),
+        [_told(one, i) for i in each],
         line={"color": colour, "width": 2},
+        connectgaps=False,
         name=_name(one),
     )
     figure.add_scatter(**drawn)
@@ -139,7 +140,8 @@ def _point(figure: go.Figure, one: Curve, colour: str, symbol: str) -> None:
 def _band(figure: go.Figure, one: Curve) -> None:
     """All random rankings: from least to greatest, and their mean."""
     f = one.control_faithfulness
-    known = [i for i in range(len(one.shares)) if np.isfinite(f[:, i]).any() and one.shares[i] > 0]
+    there = [np.isfinite(f[:, i]).any() and share > 0 for i, share in enumerate(one.shares)]
+    known = list(range((*there, False).index(False)))  # as far as it is without a gap
     if not known:
         return
     least, greatest, mean = (

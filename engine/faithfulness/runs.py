@@ -52,11 +52,26 @@ class Circuits(Protocol):
 
 
 def metrics_of(
-    model: Model, runs: Runs, rows: Rows, leaving: Float[Tensor, "row pos d_model"], metric: str
-) -> Float[np.ndarray, " row"]:
+    model: Model,
+    pace: Pace,
+    runs: Runs,
+    rows: Rows,
+    leaving: Float[Tensor, "row pos d_model"],
+    metric: str,
+) -> Steps[Float[np.ndarray, " row"]]:
     """The metric of rows that left the last layer as `leaving`."""
     targets = [runs.targets[i] for i in rows.pairs]
-    return metric_of(model, targets, leaving, metric).double().cpu().numpy()
+    result = np.full(len(targets), np.nan)
+
+    def work(start: int, stop: int) -> None:
+        some = slice(start, stop)
+        found = metric_of(model, targets[some], leaving[some], metric)
+        result[some] = found.double().cpu().numpy()
+
+    places = len(targets[0].places)
+    nbytes = 8 * places * model.shape.d_vocab
+    yield from pace.steps(len(targets), places * pace.unembedding_cost, nbytes, work)
+    return result
 
 
 class NodeCircuits:

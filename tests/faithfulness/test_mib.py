@@ -243,3 +243,14 @@ def test_a_curve_is_shown_as_it_grows_goes_on_and_draws_itself(tiny: Tiny) -> No
         engine.faithfulness_figure([whole, point])
     with pytest.raises(engine.EngineError, match="another curve"):
         engine.begin(asked, so_far=point).result()
+
+
+def test_what_is_not_known_yet_is_a_gap(tiny: Tiny) -> None:
+    ranking = engine.ranked(engine.edge_attribution(engine.Experiment(str(tiny("gpt2"))), PAIRS))
+    begun = next(iter(engine.begin(engine.FaithfulnessCurves(ranking, TASK, controls=2))))
+    known = np.isfinite(begun.faithfulness)
+    assert known[-1] and not known.all()  # the whole model is known first
+    (drawn,) = (trace for trace in begun.figure().data if trace.name == "EAP-IG")
+    assert not drawn.connectgaps and (np.isfinite(drawn.y) == known).all()
+    band = next(t for t in begun.figure().data if t.name == "2 random rankings")
+    assert 1.0 not in band.x

@@ -15,7 +15,7 @@ from tests.support.waiting import waited
 
 
 def curve_page(**query: str) -> AppTest:
-    page = opened(**{"do": "curve", "n_random": "2", **query})
+    page = opened(False, **{"do": "curve", "n_random": "2", **query})
     for _ in range(6):
         page = waited(page).run()
     assert not page.exception, page.exception
