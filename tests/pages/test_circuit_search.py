@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts import work
+from tests.pages.test_explore import unescaped
 from tests.pages.test_sweep import said, sent
 from tests.support.waiting import waited
 from tests.test_architecture import ROOT
@@ -192,7 +193,7 @@ def test_runs_over_seeds_are_the_engines_numbers_and_their_python_gives_them() -
         (r["site"], r["kept"]) for r in found.table()
     ]
     assert {m.label: m.value for m in page.metric}["Runs"] == "3 of 3"
-    assert found.verdict in " ".join(x.value for x in page.info)
+    assert found.verdict in unescaped(" ".join(x.value for x in page.info))
     code = next(c.value for c in page.code if "engine.discover_many(" in c.value)
     with redirect_stdout(io.StringIO()) as printed:
         exec(code, {})

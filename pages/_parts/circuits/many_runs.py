@@ -21,6 +21,10 @@ from pages._parts.text import percent, plain
 MANY = "_many_searches"
 """Where a session keeps its runs."""
 _NOW = "_many_now"
+_MARKS = "\n\n".join((
+    "J is the mean over every two circuits, c that of random circuits of their sizes.",
+    *(f"**{word}**: {meaning}." for word, meaning in engine.MARKS.items()),
+))  # fmt: skip
 
 
 def many_runs(reading: state.Reading, question: engine.DiscoverMany, chosen: Chosen) -> None:
@@ -101,7 +105,8 @@ def _summary(result: engine.DiscoveredMany) -> None:
             st.metric("Faithfulness", _spread(100 * result.faithfulness, "{:.0f}", "%"),
                       width="content")  # fmt: skip
             st.metric("Jaccard index", f"{result.jaccard:.2f}", f"chance {result.chance:.2f}",
-                      delta_color="off", delta_arrow="off", width="content")  # fmt: skip
+                      delta_color="off", delta_arrow="off", width="content",
+                      help=_MARKS)  # fmt: skip
             st.metric("Rank correlation", _spread(result.spearman, "{:.2f}"), width="content",
                       help="Spearman's, of how every two runs rank the nodes.")  # fmt: skip
     if result.verdict:
@@ -144,13 +149,11 @@ def _told(result: engine.DiscoveredMany) -> str:
         if not fresh
         else f"pairs its search did not see in {fresh} runs, in the others those it was found on"
     )
-    marks = "; ".join(f"{word}: {meaning}" for word, meaning in engine.MARKS.items())
     refused = [f"Seed {seed} gave no circuit: {why}" for seed, why in result.refused]
     sentences = (
         f"{engine.STRATEGIES[result.search.by]}.",
         f"Each run is on {n} pairs, {drawn}, and its circuit judged on {where}. ± is the standard "
         "deviation over runs, of correlations over every two of them.",
-        f"J is the mean Jaccard index, c that of random circuits of these sizes. {marks}.",
         *refused,
     )
     return " ".join(sentences)
@@ -177,7 +180,8 @@ def _figures(result: engine.DiscoveredMany, question: engine.DiscoverMany, chose
         hide_index=True,
         height="content" if len(runs) <= 12 else 420,
     )
-    rows = [{k: _shown(v) for k, v in row.items() if k != "n"} for row in result.table()]
+    wanted = ("site", "kept", "share", "importance", "sd")
+    rows = [{k: _shown(row[k]) for k in wanted} for row in result.table()]
     st.dataframe(rows, hide_index=True, height="content" if len(rows) <= 12 else 420)
 
 

@@ -50,6 +50,13 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | engine.Di
             )
         choice("Nodes are", "nodes", NODES)
         choice("Each ablated", "per", PER)
+        st.text_input(
+            "Runs",
+            key="runs",
+            width=70,
+            help="The same search so many times, each on other pairs: a family's with the next "
+            "seed, one's own drawn with replacement. 1 is the search itself.",
+        )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.selectbox(
             "What may be lost",
@@ -78,13 +85,6 @@ def options(e: engine.Experiment, chosen: Chosen) -> engine.Discover | engine.Di
         st.text_input("Controls", key="n_controls", width=85, help="How many random circuits.")
         st.text_input("Their seed", key="control_seed", width=90)
         choice("Judged on", "judged", JUDGED)
-        st.text_input(
-            "Runs",
-            key="runs",
-            width=70,
-            help="The same search so many times, each on other pairs: a family's with the next "
-            "seed, one's own drawn with replacement. 1 is the search itself.",
-        )
     runs = whole("runs", "Runs")
     question = engine.Search(
         e.model,
