@@ -1,5 +1,7 @@
 """The same search over several tasks: each run is that search, and what is told of all is so."""
 
+# mypy: disable-error-code="arg-type"
+
 from __future__ import annotations
 
 import itertools
@@ -24,7 +26,7 @@ def spearman(a: list[float], b: list[float]) -> float:
     """Pearson's correlation of ranks: how many are less, and half of those that are equal."""
     ranks = [[sum(y < x for y in some) + sum(y == x for y in some) / 2 for x in some]
              for some in (a, b)]  # fmt: skip
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(np.array(ranks[0]), np.array(ranks[1]))[0, 1])
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +158,7 @@ def test_searches_are_compared_with_each_other() -> None:
         (lambda s: engine.DiscoverMany(s, 0), "2 to 50 times, not 0"),
         (lambda s: engine.DiscoverMany(s, 1), "a single one is `discover`"),
         (lambda s: engine.DiscoverMany(s, 51), "2 to 50 times, not 51"),
-        (lambda s: engine.DiscoverMany(s, "many"), "How many runs"),
+        (lambda s: engine.discover_many(TASK, runs="many"), "How many runs"),
         (lambda s: engine.DiscoverMany(s, 2, fresh=TASK), "True or False"),
         (lambda s: engine.DiscoverMany(TASK), "A Search is run several times"),
         (lambda s: engine.DiscoverMany(replace(s, task=words(1)), 2), "One pair gives one search"),
