@@ -88,6 +88,7 @@ def options(model: str) -> engine.ScoreOV:
             "Published settings",
             [one.name for one in engine.PUBLISHED],
             key=_PUBLISHED,
+            wrap=True,
             on_change=_take_published,
             help="Sets everything as Lan, Torr & Barez 2023 have it in their code, and puts what "
             "they report of GPT-2-small beside what this model has.",
