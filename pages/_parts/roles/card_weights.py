@@ -39,7 +39,8 @@ def from_the_weights(model: str, head: engine.Head) -> None:
             each = (0, 1, -1, attends.looks_on())
             _drawn(_places(looks, head, each, "looks most at"))
             through = f" as {looks.keys_through} writes it" if looks.keys_through else ""
-            apart = f", {looks.distance:,} tokens back" if looks.by_distance else ""
+            back = f"{looks.distance:,} token{'' if looks.distance == 1 else 's'} back"
+            apart = f", {back}" if looks.by_distance else ""
             st.caption(plain(f"From each word at the others{through}{apart}, by its own score."))
 
 
