@@ -31,7 +31,7 @@ from ..model.worker import Steps
 from ..passes import forward
 from ..passes.hooks import Edit
 from .looks import QKScores, one_head
-from .scoring import check_embedding, checking_runs, streams
+from .scoring import check_embedding, checking_runs, layer_0_notes, streams
 from .words import notes_of, read_in, read_words
 from .written import check_layer, written
 
@@ -121,7 +121,7 @@ def _steps(model: Model, asked: ScoreQK, put: Callable[[QKScores], None]) -> Ste
         keys, read_at = read_in(model, asked.keys, "alone")
     asking = yield from streams(model, asked_at, asked.embedding)
     looked_at = yield from streams(model, read_at, asked.embedding)
-    notes = notes_of(queries, keys)
+    notes = [*notes_of(queries, keys), *layer_0_notes(model, asked.embedding)]
     if asked.keys_through:
         through = one_head(asked.keys_through, shape)
         runs = yield from checking_runs(model, keys)

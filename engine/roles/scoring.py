@@ -136,7 +136,11 @@ def _steps(model: Model, asked: ScoreOV, put: Callable[[OVScores], None]) -> Ste
     copying = np.full((shape.n_layers, shape.n_heads), np.nan)
     runs = yield from checking_runs(model, outputs)
     stream = yield from streams(model, readings, asked.embedding)
-    notes = (*notes_of(inputs, outputs), *_approximations(model))
+    notes = (
+        *notes_of(inputs, outputs),
+        *layer_0_notes(model, asked.embedding),
+        *_approximations(model),
+    )
     texts: dict[int, str] = {}
 
     def snapshot(progress: float) -> OVScores:
@@ -189,6 +193,22 @@ def _logits(model: Model, given: Tensor) -> Tensor:
     given = given.to(model.dtype)
     logits: Tensor = model.unembed(given if norm is None else norm(given))
     return logits.float()
+
+
+def layer_0_notes(model: Model, embedding: str) -> list[str]:
+    """What a word is taken for where layer 0 has no MLP, or no heads: a sentence."""
+    shape = model.shape
+    lacks = [
+        part
+        for part, without in (("heads", shape.without_heads), ("MLP", shape.without_mlp))
+        if 0 in without
+    ]
+    if embedding != EMBEDDINGS[0] or not lacks:
+        return []
+    return [
+        f"Layer 0 has no {' and no '.join(lacks)} here: what leaves it is the word's embedding and "
+        "what else it adds, not what published scores take."
+    ]
 
 
 def _approximations(model: Model) -> list[str]:

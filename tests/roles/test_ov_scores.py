@@ -233,3 +233,14 @@ def test_results_draw_and_tabulate_themselves() -> None:
     parts = engine.begin(engine.ScoreOV("seq-gpt2", engine.WORD_LISTS["weekdays"]))
     last = parts.result()
     np.testing.assert_array_equal(last.rank, scores.rank)
+
+
+@pytest.mark.parametrize(
+    ("family", "lacks"), [("jamba", "no heads"), ("granitemoehybrid", "no heads and no MLP")]
+)
+def test_a_layer_0_that_is_no_common_one_is_told(family: str, lacks: str, tmp_path: Path) -> None:
+    directory = str(save_member(family, tmp_path / "m"))
+    for scores in (engine.ov_scores(directory, WORDS), engine.qk_scores(directory, WORDS)):
+        assert any(f"Layer 0 has {lacks} here" in note for note in scores.notes)
+    bare = engine.ov_scores(directory, WORDS, embedding="embedding")
+    assert not any("Layer 0" in note for note in bare.notes)
