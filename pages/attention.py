@@ -9,7 +9,6 @@ require_app()
 import engine
 from pages._parts import components, state
 from pages._parts.attention import grid
-from pages._parts.attention.fields import SCORE
 from pages._parts.attention.patterns import attention_patterns
 from pages._parts.attention.roles import role_chips
 from pages._parts.boxes import choice
@@ -26,14 +25,7 @@ prompt_tokens(e)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     choice("Run", "run", grid.RUNS)
     choice("Drawn", "weight", grid.WEIGHTS)
-    st.selectbox(
-        "Score",
-        SCORE.values,
-        key="score",
-        format_func=lambda name: name.replace("_", " "),
-        width=180,
-        help="\n\n".join(f"**{n.replace('_', ' ')}**: {t}." for n, t in engine.SCORES.items()),
-    )
+    grid.score_box()
 left, right = beside(shape.n_heads, "patterns")
 chosen: list[engine.Head] = []
 grid.default_heads(shape)

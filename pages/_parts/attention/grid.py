@@ -9,7 +9,7 @@ import streamlit as st
 
 import engine
 from pages._parts import components
-from pages._parts.attention.fields import HEADS, ROLE
+from pages._parts.attention.fields import HEADS, ROLE, SCORE
 from pages._parts.figure import python_of
 from pages._parts.refusals import Answered
 from pages._parts.switches import act_on, open_circuit, present_sites, set_heads
@@ -36,6 +36,18 @@ def scores_of(seen: engine.AttentionOverview, run: str) -> dict[str, np.ndarray]
     if run == "difference":
         return {name: ablated[name] - clean[name] for name in engine.SCORES}
     return {name: (ablated if run == "ablated" else clean)[name] for name in engine.SCORES}
+
+
+def score_box() -> None:
+    """Draw which score of the patterns is chosen."""
+    st.selectbox(
+        "Score",
+        SCORE.values,
+        key=SCORE.name,
+        format_func=lambda name: name.replace("_", " "),
+        width=180,
+        help="\n\n".join(f"**{n.replace('_', ' ')}**: {t}." for n, t in engine.SCORES.items()),
+    )
 
 
 def score_grid(seen: engine.AttentionOverview, run: str, shape: engine.Shape) -> engine.SiteGrid:

@@ -114,18 +114,14 @@ def _summary(result: engine.DiscoveredMany) -> None:
     if result.done:
         st.button(
             "Keep the consensus in the library",
-            on_click=_keep,
-            args=(result.consensus,),
+            on_click=shelf.add,
+            args=([result.consensus],),
             icon=":material/bookmark_add:",
             help="The nodes kept in at least half of the runs.",
         )
         st.code(engine.print_sites(result.consensus.sites) or "no sites", language=None,
                 wrap_lines=True)  # fmt: skip
     st.caption(plain(_told(result)))
-
-
-def _keep(circuit: engine.Circuit) -> None:
-    shelf.add([circuit])
 
 
 def _spread(values: np.ndarray, form: str, unit: str = "") -> str:

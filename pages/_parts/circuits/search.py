@@ -144,8 +144,8 @@ def _summary(result: engine.Discovery) -> None:
         with st.container(horizontal=True):
             st.button(
                 "Keep it in the library",
-                on_click=_keep,
-                args=(result.circuit,),
+                on_click=shelf.add,
+                args=([result.circuit],),
                 icon=":material/bookmark_add:",
             )
             for title, sites in (
@@ -162,10 +162,6 @@ def _summary(result: engine.Discovery) -> None:
         st.code(engine.print_sites(result.circuit.sites) or "no sites", language=None,
                 wrap_lines=True)  # fmt: skip
     st.caption(plain(_told(result)))
-
-
-def _keep(circuit: engine.Circuit) -> None:
-    shelf.add([circuit])
 
 
 def _n_nodes(result: engine.Discovery) -> int:

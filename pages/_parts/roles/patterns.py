@@ -8,7 +8,6 @@ import streamlit as st
 import engine
 from pages._parts import state
 from pages._parts.attention import grid
-from pages._parts.attention.fields import SCORE
 from pages._parts.attention.roles import role_chips
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import model_shape
@@ -27,13 +26,7 @@ def patterns(reading: state.Reading) -> None:
     shape, seen = model_shape(), None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         choice("Run", "run", grid.RUNS)
-        st.selectbox(
-            "Score",
-            SCORE.values,
-            key="score",
-            format_func=lambda name: name.replace("_", " "),
-            width=180,
-        )
+        grid.score_box()
     with errors_shown():
         if not reading.errors:
             seen = looked_at(reading)
