@@ -91,7 +91,10 @@ def intro() -> list[str]:
         f"model does best (of {PAIRS} prompts those it gets right), on which every head is "
         "switched off alone, set to its mean: Spearman's ρ is between the successor score and how "
         "much the answer loses, over all heads, once as logit(answer) − logit(distractor), the "
-        "distractor being the last word shown, and once as the answer's log-probability.",
+        "distractor being the last word shown, and once as the answer's log-probability. All heads "
+        f"above chance are then switched off at once, beside up to {CONTROLS} sets of as many "
+        "random heads of the same layers (mean, least to most; few where the layers have few "
+        "others, of any layer where they have none).",
         "",
     ]
 
