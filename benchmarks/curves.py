@@ -52,7 +52,7 @@ def _agreement() -> None:
                 if rival is not None:
                     _apart(curve, rival(ranking, by))
     found = engine.discover(task, MODEL, controls=0)
-    point = engine.faithfulness_curve(engine.ranked(found.circuit, "pruned"), task)
+    point = engine.faithfulness_curve(engine.rank_members(found.circuit, "pruned"), task)
     own = point.control_faithfulness[:, 0]
     print(f"  the circuit of iterative pruning: {point.sizes[0]} of {point.n_members} nodes, "
           f"faithfulness {point.faithfulness[0]:.3f}; random circuits as large "
@@ -83,8 +83,8 @@ def _seconds() -> None:
 def _rankings(model: str, pairs: Sequence[engine.Pair]) -> list[engine.Ranked]:
     e = engine.Experiment(model)
     return [
-        engine.ranked(engine.edge_attribution(e, pairs, STEPS)),
-        engine.ranked(engine.node_attribution(e, pairs, STEPS)),
+        engine.rank_members(engine.edge_attribution(e, pairs, STEPS)),
+        engine.rank_members(engine.node_attribution(e, pairs, STEPS)),
     ]
 
 

@@ -55,7 +55,7 @@ from .experiment.sites import (
 )
 from .faithfulness.curve import FaithfulnessCurves, faithfulness_curve
 from .faithfulness.mib import read_mib, write_mib
-from .faithfulness.ranked import ORDERS, Ranked, ranked
+from .faithfulness.ranked import ORDERS, Ranked, rank_members
 from .faithfulness.results import FaithfulnessCurve, faithfulness_figure
 from .faithfulness.roc import auroc
 from .generation.answer_ranking import RankAnswers, rank_answers
@@ -184,10 +184,10 @@ __all__ = [
     "neuron_attribution", "next_token", "node_attribution", "number_lengths", "ov_scores",
     "overlap", "overlaps", "pair_families", "parse_receivers", "parse_sites", "patch",
     "path_matrix", "path_patch", "percent", "points", "print_receivers", "print_sites",
-    "prune_edges", "published_scores", "qk_scores", "random_controls", "rank_answers", "ranked",
-    "read_circuits", "read_csv", "read_examples", "read_mib", "read_task", "read_words", "release",
-    "remedies", "resolve_sites", "score_lengths", "score_styles", "score_task", "search_path",
-    "shelf", "signed", "source_attribution", "styles_of", "sweep", "task", "task_families",
-    "token_text", "token_view", "token_views", "tokenize", "twins", "visible", "weight", "weights",
-    "would_change", "write_circuits", "write_mib", "write_task",
+    "prune_edges", "published_scores", "qk_scores", "random_controls", "rank_answers",
+    "rank_members", "read_circuits", "read_csv", "read_examples", "read_mib", "read_task",
+    "read_words", "release", "remedies", "resolve_sites", "score_lengths", "score_styles",
+    "score_task", "search_path", "shelf", "signed", "source_attribution", "styles_of", "sweep",
+    "task", "task_families", "token_text", "token_view", "token_views", "tokenize", "twins",
+    "visible", "weight", "weights", "would_change", "write_circuits", "write_mib", "write_task",
 ]  # fmt: skip

@@ -30,7 +30,7 @@ Two = dict[tuple[str, str], list[tuple[float, float, float]]]
 
 
 def main() -> None:
-    """Search, compare, write."""
+    """Search, compare, write, as each task is done."""
     stable, agree, faithful = [], [], []
     for model, family, by, runs in ASKED:
         task = drawn(model, family)
@@ -38,8 +38,8 @@ def main() -> None:
         stable += [stability(model, task, one, many[one]) for one in by]
         agree += list(agreement(model, task, many))
         faithful += list(curves(model, task, many))
-        print("\n".join((*stable[-len(by) :], *faithful[-4:])), flush=True)
-    PAGE.write_text("\n".join(page(stable, agree, faithful)) + "\n", "utf-8")
+        PAGE.write_text("\n".join(page(stable, agree, faithful)) + "\n", "utf-8")
+        print(f"{model}, {task.name}: written", flush=True)
 
 
 def drawn(model: str, family: str) -> engine.Task:
@@ -85,10 +85,14 @@ def curves(model: str, task: engine.Task, many: dict[str, engine.DiscoveredMany]
     e = engine.Experiment(model)
     swept = engine.sweep(engine.Experiment(model, method="resample"), task.pairs)
     rankings: dict[str, engine.Ranked] = {
-        "NAP-IG": engine.ranked(engine.node_attribution(e, task.pairs)),
-        "sweep": engine.ranked(swept),
-        **{one: engine.ranked(many[one].runs[0]) for one in ("pruning", "greedy") if one in many},
-        "EAP-IG": engine.ranked(engine.edge_attribution(e, task.pairs)),
+        "NAP-IG": engine.rank_members(engine.node_attribution(e, task.pairs)),
+        "sweep": engine.rank_members(swept),
+        **{
+            one: engine.rank_members(many[one].runs[0])
+            for one in ("pruning", "greedy")
+            if one in many
+        },
+        "EAP-IG": engine.rank_members(engine.edge_attribution(e, task.pairs)),
     }
     for name, ranking in rankings.items():
         curve = engine.faithfulness_curve(ranking, task, controls=RANDOM)

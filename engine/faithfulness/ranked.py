@@ -109,7 +109,7 @@ class Ranked:
         return f"engine.Ranked(**{self.to_dict()!r})"
 
 
-def ranked(of: Scored, name: str = "") -> Ranked:
+def rank_members(of: Scored, name: str = "") -> Ranked:
     """What was scored, as a ranking: gradients between two runs, a sweep's changes, a search, or a
     circuit, whose members score 1.
 

@@ -111,11 +111,13 @@ class Search:
         return score if self.metric == "kl" else 1 - score / clean
 
     def to_json(self) -> str:
-        """JSON text, the same for equal searches: a saved search is known by it. Steps are only
-        written where they are others than by themselves."""
+        """JSON text, the same for equal searches: a saved search is known by it. Steps, and the
+        task's style, are only written where they are others than by themselves."""
         plain = asdict(replace(self, method=Method())) | {"method": str(self.method)}
         if self.steps == Search.steps:
             del plain["steps"]
+        if self.task.style == Task.style:
+            del plain["task"]["style"]
         return json.dumps(plain, sort_keys=True)
 
     @property

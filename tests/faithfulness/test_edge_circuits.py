@@ -96,7 +96,7 @@ def test_a_circuit_of_nodes_is_what_keep_by_resample_leaves(tiny: Tiny) -> None:
     directory = tiny("gpt2")
     kept = "0.1 1.0 2.3 m0 m2"
     made = engine.Circuit("one", str(directory), "x", kept, 3, 4, method="resample")
-    curve = engine.faithfulness_curve(engine.ranked(made), TASK)
+    curve = engine.faithfulness_curve(engine.rank_members(made), TASK)
     e = engine.Experiment(str(directory), ablations=made.kept, method="resample")
     scored = engine.score_task(str(directory), TASK, e)
     assert scored.ablated is not None

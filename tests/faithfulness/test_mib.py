@@ -92,8 +92,8 @@ def test_cpr_and_cmd_are_mibs_formulae_on_its_own_file(by: str, tiny: Tiny) -> N
 @pytest.mark.parametrize("kind", ["gpt2", "gptj", "llama"])
 def test_a_ranking_written_and_read_back_is_the_same(kind: str, tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny(kind)))
-    edges = engine.ranked(engine.edge_attribution(e, PAIRS))
-    nodes = engine.ranked(engine.node_attribution(e, PAIRS))
+    edges = engine.rank_members(engine.edge_attribution(e, PAIRS))
+    nodes = engine.rank_members(engine.node_attribution(e, PAIRS))
     written = [json.loads(engine.write_mib(one)) for one in (edges, nodes)]
     assert written[0]["edges"].keys() == mib_file(kind == "gptj")["edges"].keys()
     assert [*written[1]["nodes"]][:7] == ["input", *(f"a0.h{h}" for h in range(4)), "m0", "a1.h0"]
@@ -111,15 +111,17 @@ def test_a_ranking_written_and_read_back_is_the_same(kind: str, tiny: Tiny) -> N
 def test_scores_are_positive_where_they_help_as_in_eap_ig(tiny: Tiny) -> None:
     e = engine.Experiment(str(tiny("gpt2")), method="resample")
     nodes, swept = engine.node_attribution(e, PAIRS), engine.sweep(e, PAIRS)
-    assert dict(engine.ranked(nodes).scores)["1.2"] == pytest.approx(-nodes.heads.mean(0)[1, 2])
-    assert dict(engine.ranked(swept).scores)["m1"] == pytest.approx(-swept.change("mlps")[1])
-    helps = max(engine.ranked(swept).scores, key=lambda one: one[1])[0]
-    assert engine.ranked(swept).order("signed")[0] == helps
+    assert dict(engine.rank_members(nodes).scores)["1.2"] == pytest.approx(
+        -nodes.heads.mean(0)[1, 2]
+    )
+    assert dict(engine.rank_members(swept).scores)["m1"] == pytest.approx(-swept.change("mlps")[1])
+    helps = max(engine.rank_members(swept).scores, key=lambda one: one[1])[0]
+    assert engine.rank_members(swept).order("signed")[0] == helps
 
 
 def test_a_search_ranks_what_went_first_last(tiny: Tiny) -> None:
     found = engine.discover(engine.Task("x", PAIRS[:1]), str(tiny("gpt2")), controls=0, by="greedy")
-    order = engine.ranked(found).order()
+    order = engine.rank_members(found).order()
     gone = [str(trial.node) for trial in found.trials if trial.removed]
     assert list(order[len(order) - len(gone) :]) == gone[::-1] and gone
     assert set(order[: len(order) - len(gone)]) == {str(site) for site in found.circuit.sites}
@@ -220,7 +222,7 @@ def test_pairs_scored_alike_in_both_runs_have_no_share(tiny: Tiny) -> None:
 
 def test_a_curve_is_shown_as_it_grows_goes_on_and_draws_itself(tiny: Tiny) -> None:
     model = str(tiny("gpt2"))
-    ranking = engine.ranked(engine.edge_attribution(engine.Experiment(model), PAIRS))
+    ranking = engine.rank_members(engine.edge_attribution(engine.Experiment(model), PAIRS))
     asked = engine.FaithfulnessCurves(ranking, TASK, controls=3, seed=4)
     assert Question.from_json(asked.to_json()) == asked
     parts = list(engine.begin(asked))
@@ -236,7 +238,7 @@ def test_a_curve_is_shown_as_it_grows_goes_on_and_draws_itself(tiny: Tiny) -> No
     assert len(rows) == 10 and rows[-1]["faithfulness"] == pytest.approx(1)
     assert {"random", "n", "edges", "spread", "seed"} <= rows[0].keys()
     circuit = engine.Circuit("one", model, "x", "0.0 m1", 3, 4)
-    point = engine.faithfulness_curve(engine.ranked(circuit), TASK)
+    point = engine.faithfulness_curve(engine.rank_members(circuit), TASK)
     assert point.is_point and point.sizes == (2,) and math.isnan(point.cpr())
     assert len(point.figure().data) == 2
     with pytest.raises(engine.EngineError, match="Draw them apart"):
@@ -246,7 +248,9 @@ def test_a_curve_is_shown_as_it_grows_goes_on_and_draws_itself(tiny: Tiny) -> No
 
 
 def test_what_is_not_known_yet_is_a_gap(tiny: Tiny) -> None:
-    ranking = engine.ranked(engine.edge_attribution(engine.Experiment(str(tiny("gpt2"))), PAIRS))
+    ranking = engine.rank_members(
+        engine.edge_attribution(engine.Experiment(str(tiny("gpt2"))), PAIRS)
+    )
     begun = next(iter(engine.begin(engine.FaithfulnessCurves(ranking, TASK, controls=2))))
     known = np.isfinite(begun.faithfulness)
     assert known[-1] and not known.all()  # the whole model is known first

@@ -22,11 +22,11 @@ def rankings(planted: Planted) -> dict[str, engine.Ranked]:
     pairs = planted.task.pairs
     found = engine.discover(planted.task, planted.directory, controls=0)
     return {
-        "NAP-IG": engine.ranked(engine.node_attribution(e, pairs)),
-        "EAP-IG": engine.ranked(engine.edge_attribution(e, pairs)),
-        "sweep": engine.ranked(engine.sweep(e, pairs)),
-        "pruning": engine.ranked(found),
-        "its circuit": engine.ranked(found.circuit),
+        "NAP-IG": engine.rank_members(engine.node_attribution(e, pairs)),
+        "EAP-IG": engine.rank_members(engine.edge_attribution(e, pairs)),
+        "sweep": engine.rank_members(engine.sweep(e, pairs)),
+        "pruning": engine.rank_members(found),
+        "its circuit": engine.rank_members(found.circuit),
     }
 
 

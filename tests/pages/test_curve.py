@@ -31,9 +31,9 @@ def check_rows(shown: list[dict[str, str]], mine: list[dict[str, Any]]) -> None:
 def test_a_ranking_by_gradients_is_drawn_with_a_circuit_as_a_point() -> None:
     page = curve_page(curve_points="one")
     e = engine.Experiment("seq-gpt2")
-    ranked = engine.ranked(engine.node_attribution(e, TASK.pairs))
+    ranked = engine.rank_members(engine.node_attribution(e, TASK.pairs))
     mine = engine.faithfulness_curve(ranked, TASK, controls=2)
-    point = engine.faithfulness_curve(engine.ranked(ONE), TASK, controls=2)
+    point = engine.faithfulness_curve(engine.rank_members(ONE), TASK, controls=2)
     shown = rows(page, "faithfulness")
     check_rows(shown, [*mine.table(), *point.table()])
     assert shown[-1]["ranking"] == "one" and shown[-1]["size"] == str(len(ONE.sites))
@@ -48,7 +48,7 @@ def test_a_ranking_by_gradients_is_drawn_with_a_circuit_as_a_point() -> None:
 
 def test_edges_and_orders_are_in_the_link() -> None:
     page = curve_page(ranked_by="edges", curve_order="signed", n_random="0")
-    ranked = engine.ranked(engine.edge_attribution(engine.Experiment("seq-gpt2"), TASK.pairs))
+    ranked = engine.rank_members(engine.edge_attribution(engine.Experiment("seq-gpt2"), TASK.pairs))
     mine = engine.faithfulness_curve(ranked, TASK, "signed", controls=0)
     assert {m.label: m.value for m in page.metric}["CPR"] == f"{mine.cpr():.3f}"
     assert "No random rankings were asked for" in said(page)
@@ -63,9 +63,9 @@ def test_a_file_is_read_and_refused_in_words() -> None:
         page.text_area(key="_mib_text").set_value(text).run()
         assert not page.exception and words in said(page)
     swept = engine.sweep(engine.Experiment("seq-gpt2", method="resample"), TASK.pairs, at="answer")
-    written = engine.write_mib(engine.ranked(swept))
+    written = engine.write_mib(engine.rank_members(swept))
     page = waited(page.text_area(key="_mib_text").set_value(written).run()).run()
-    mine = engine.faithfulness_curve(engine.ranked(swept), TASK, controls=2)
+    mine = engine.faithfulness_curve(engine.rank_members(swept), TASK, controls=2)
     check_rows(rows(page, "faithfulness"), mine.table())
 
 

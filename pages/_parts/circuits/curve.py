@@ -92,7 +92,7 @@ def _asked(given: ranking.Given, chosen: Chosen) -> _Asked:
     some = _circuits(chosen.model) if given.ranked.level == "nodes" else []
     points = tuple(
         engine.FaithfulnessCurves(
-            replace(engine.ranked(one), model=chosen.model), task, "magnitude", *controls
+            replace(engine.rank_members(one), model=chosen.model), task, "magnitude", *controls
         )
         for one in some
     )
@@ -214,7 +214,7 @@ def _drawn(
         python=f"import switchboard as engine\n\n{chosen.python}\n{asked.python}\n"
         f"curve = {asked.curve.to_python(ranked='ranked', task='task')}\n"
         f"circuits = [\n{circuits}]\n"
-        "points = [engine.faithfulness_curve(engine.ranked(c), task) for c in circuits]\n"
+        "points = [engine.faithfulness_curve(engine.rank_members(c), task) for c in circuits]\n"
         "print(curve.cpr(), curve.cmd(), curve.control_areas())\n"
         "for one in [curve, *points]:\n    for row in one.table():\n        print(row)\n",
     )

@@ -73,7 +73,7 @@ def given(e: engine.Experiment, chosen: Chosen) -> Given | None:
                   anew=work.go_on if by == "sweep" else work.forget)  # fmt: skip
     if not one.answered:
         return None
-    return Given(_ranked(one.result), f"ranked = engine.ranked({_python(question)})")
+    return Given(_ranked(one.result), f"ranked = engine.rank_members({_python(question)})")
 
 
 def _python(question: engine.Question) -> str:
@@ -84,7 +84,7 @@ def _ranked(result: Any) -> engine.Ranked:
     """A result as a ranking, made once."""
     kept = st.session_state.get(_READ)
     if kept is None or kept[0] is not result:
-        kept = st.session_state[_READ] = (result, engine.ranked(result))
+        kept = st.session_state[_READ] = (result, engine.rank_members(result))
     ranked: engine.Ranked = kept[1]
     return ranked
 
@@ -101,7 +101,7 @@ def _searched(model: str) -> Given | None:
         return None
     fresh = {"fresh": "engine.fresh_task(task)"} if question.fresh is not None else {}
     search = question.to_python(**fresh)
-    return Given(_ranked(result), f"ranked = engine.ranked({search})")
+    return Given(_ranked(result), f"ranked = engine.rank_members({search})")
 
 
 def _file(model: str) -> Given | None:
