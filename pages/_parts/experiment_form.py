@@ -29,6 +29,7 @@ METHODS = {kind.word: kind.definition for kind in engine.Kind}
 def shown() -> Iterator[bool]:
     """Draw the form, let the page follow, then write the link. Yields: whether there is a model."""
     wrong = state.adopt_link()
+    state.settle()
     with st.sidebar:
         _model()
         _ablation()
@@ -53,11 +54,7 @@ def shown() -> Iterator[bool]:
         yield not missing
         cut_off = False
     finally:
-        if reading.whole:
-            state.write_link(reading.experiment)
-        state.settle()
-        state.carry()
-        state.end(cut_off)
+        state.end(reading, cut_off)
 
 
 def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
@@ -80,6 +77,7 @@ def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
         if alone and (wrong or not reading.whole or not told):
             state.run_anew()
         if alone:
+            state.settle()
             state.remember(reading.experiment)
         if reading.whole:
             state.write_link(reading.experiment)  # a part that runs the page anew takes it along

@@ -5,7 +5,6 @@ and written to the browser's address at its end, so the address is always the li
 """
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -15,9 +14,11 @@ from uuid import uuid4
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import engine
 from pages._parts.fields import declared
+from pages._parts.text import escaped, unescaped
 
 FIRST = engine.Experiment(prompt="1 2 3 4", answer=" 5", distractor=" 4", corrupted="8 1 6 3")
 """What a visitor without a link sees."""
@@ -59,12 +60,16 @@ def adopt_link() -> tuple[str, ...]:
     """Take over the address where it is not what this session wrote: a link, or Back.
 
     A quick click can bring an address along that the last run has since replaced. So where a
-    widget has changed, that is what the reader did, and the address is left to follow.
+    widget has changed, that is what the reader did, and the address is left to follow; unless it
+    was Back, with which widgets come that still show what an earlier run said.
     What cannot be read of a link is left out.
     Returns: what that is, in a sentence each, until a widget changes.
     """
     ss, pairs = st.session_state, _address()
-    if pairs and pairs != ss.get("_link") and not _changed():
+    script = get_script_run_ctx()
+    back = script is not None and script.is_history_navigation
+    if pairs and pairs != ss.get("_link") and (back or not _changed()):
+        ss["_link"] = pairs
         e, wrong = engine.Experiment.readable(pairs)
         own = {name: value for name, value in pairs if name in declared()}
         fill(e, own)
@@ -109,7 +114,8 @@ def wrong_link() -> tuple[str, ...]:
 
 
 def settle() -> None:
-    """At a run's end, note the widgets' values, to see in the next which of them changed."""
+    """Note the widgets' values, to see in the next run which of them changed. At a run's start too,
+    or what was just chosen is lost where the reader is off to another page already."""
     kept = (str, bool, int, float, list)
     st.session_state["_values"] = {
         name: value
@@ -137,11 +143,17 @@ def run_anew() -> None:
     st.rerun()
 
 
-def end(cut_off: bool) -> None:
-    """Note how a run of the whole page ended. The last widgets of one that was `cut_off` by another
-    may not have come to the browser, which then shows them empty: the next run sets all of them."""
+def end(reading: Reading, cut_off: bool) -> None:
+    """End a run of the whole page. One that was `cut_off` by another leaves the address alone, as
+    the reader may be elsewhere by now; and its last widgets may not have come to the browser, which
+    then shows them empty: the next run sets all of them."""
     ss = st.session_state
-    if cut_off and not ss.get("_anew"):
+    cut_off = cut_off and not ss.get("_anew")
+    if reading.whole and not cut_off:
+        write_link(reading.experiment)
+    settle()
+    carry()
+    if cut_off:
         ss["_undrawn"] = [*ss["_values"]]
 
 
@@ -158,12 +170,15 @@ def turn_to(page: str) -> None:
 
 def recall() -> None:
     """Set the values of widgets that the last run did not draw, those too that a part which ran
-    alone left out, and that Streamlit has forgotten."""
+    alone left out, and that Streamlit has forgotten. They are deleted first: a value set while its
+    widget was never drawn yet is kept beside the widget's own, and would show again after it."""
     ss = st.session_state
     noted, undrawn = ss.get("_values", {}), ss.get("_undrawn", ())
     ss["_undrawn"] = [*undrawn, *(n for n in noted if n not in ss and n not in undrawn)]
     for name in ss["_undrawn"]:
-        ss[name] = ss.get(name, noted.get(name))
+        value = ss.get(name, noted.get(name))
+        ss.pop(name, None)
+        ss[name] = value
 
 
 def _changed() -> bool:
@@ -184,7 +199,7 @@ def fill_in(e: engine.Experiment, names: Iterable[str]) -> None:
     for name in names:
         match name:
             case "references":
-                ss[name] = "\n".join(_escaped(text) for text in e.references)
+                ss[name] = "\n".join(escaped(text) for text in e.references)
             case "prepend_bos":
                 ss["bos"] = next(word for word, value in BOS.items() if value is e.prepend_bos)
             case "method":
@@ -282,13 +297,3 @@ def undo() -> None:
 def can_undo() -> bool:
     """Whether anything was changed."""
     return bool(st.session_state.get("_history"))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-
-
-def unescaped(line: str) -> str:
-    """A prompt written on one line: `\\n` is a line break, two backslashes are one."""
-    marks = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
-    return re.sub(r"\\[\\nr]", lambda mark: marks[mark[0]], line)

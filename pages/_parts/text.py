@@ -5,7 +5,10 @@ from typing import Protocol
 
 from engine import EngineError, percent, points, signed, token_text, visible
 
-__all__ = ["File", "percent", "plain", "points", "signed", "token_text", "uploaded", "visible"]
+__all__ = [
+    "File", "escaped", "percent", "plain", "points", "signed", "token_text", "unescaped",
+    "uploaded", "visible",
+]  # fmt: skip
 
 
 class File(Protocol):
@@ -28,3 +31,14 @@ def uploaded(file: File) -> str:
 def plain(text: object) -> str:
     """A text that Streamlit's Markdown shows letter by letter: no images, formulas or colours."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))
+
+
+def escaped(text: str) -> str:
+    """A prompt as it is written on one line of a box: a line break is `\\n`, a backslash two."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def unescaped(line: str) -> str:
+    """The prompt that is written on one line."""
+    marks = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+    return re.sub(r"\\[\\nr]", lambda mark: marks[mark[0]], line)

@@ -213,6 +213,69 @@ def test_back_undoes_a_click(page: Page, address: str) -> None:
     expect(page.get_by_text("1 site changed")).to_be_visible()
 
 
+def turn_to(page: Page, name: str) -> None:
+    page.get_by_role("link", name=name, exact=True).click()
+    is_at(page, name)
+
+
+def is_at(page: Page, name: str) -> None:
+    link = page.get_by_role("link", name=name, exact=True)
+    expect(link).to_have_attribute("aria-current", "page")
+    expect(page).to_have_url(re.compile(rf"/{name.lower()}\?model="))
+
+
+def test_back_and_forward_go_from_page_to_page_a_step_each(page: Page, address: str) -> None:
+    page.goto(f"{address}/attention?prompt=1+2+3")
+    is_at(page, "Attention")
+    turn_to(page, "Sweep")
+    cell(page, "L0H1").click()
+    expect(page).to_have_url(re.compile(r"ablations=0\.1"))
+    turn_to(page, "Circuits")
+    page.go_back()
+    is_at(page, "Sweep")
+    expect(page).to_have_url(re.compile(r"ablations=0\.1"))
+    page.go_back()
+    on(page, "L0H1")
+    page.go_back()
+    is_at(page, "Attention")
+    for name in ("Sweep", "Sweep", "Circuits"):
+        page.go_forward()
+        is_at(page, name)
+    expect(page).to_have_url(re.compile(r"ablations=0\.1"))
+
+
+def test_what_only_some_pages_ask_outlives_pages_that_do_not(page: Page, address: str) -> None:
+    prompt = page.get_by_role("radio", name="The prompt above")
+    family = page.get_by_role("radio", name="A task family")
+    pairs = page.get_by_role("textbox", name="Pairs", exact=True)
+    page.goto(f"{address}/attention?prompt=1+2+3")
+    turn_to(page, "Sweep")
+    family.click()
+    pairs.fill("9")
+    pairs.press("Enter")
+    expect(page).to_have_url(re.compile("over=family&n_pairs=9"))
+    prompt.click()
+    expect(pairs).to_have_count(0)
+    family.click()
+    expect(pairs).to_have_value("9")
+    turn_to(page, "Circuits")
+    expect(family).to_be_checked()
+    expect(pairs).to_have_value("9")
+    turn_to(page, "Attention")
+    turn_to(page, "Sweep")
+    expect(pairs).to_have_value("9")
+    page.evaluate("""() => { history.pushState({}, "", "/attention?model=seq-gpt2&prompt=1+2");
+      dispatchEvent(new PopStateEvent("popstate", { state: {} })); }""")
+    is_at(page, "Attention")
+    page.go_back()
+    is_at(page, "Sweep")
+    expect(pairs).to_have_value("9")
+    page.get_by_role("button", name="Make a circuit").click()
+    is_at(page, "Circuits")
+    expect(family).to_be_checked()
+    expect(pairs).to_have_value("9")
+
+
 def test_clicked_tokens_are_where_the_ablation_acts(page: Page, address: str) -> None:
     open_page(page, address, "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=a0")
     token = page.get_by_role("button", name="Token 1:")

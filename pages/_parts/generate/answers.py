@@ -9,10 +9,9 @@ from pages._parts import components, state, work
 from pages._parts.figure import figure
 from pages._parts.layout import beside_switches
 from pages._parts.refusals import answered
-from pages._parts.state import unescaped
 from pages._parts.switches import switches
 from pages._parts.table import as_csv, downloads
-from pages._parts.text import percent, plain, visible
+from pages._parts.text import percent, plain, unescaped, visible
 
 _KEY = "_answers"
 

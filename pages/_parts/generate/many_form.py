@@ -10,9 +10,8 @@ import engine
 from pages._parts.boxes import MATCHED, choice, whole
 from pages._parts.generate import settings
 from pages._parts.generate.fields import FAMILY, FAMILY_STYLE
-from pages._parts.state import unescaped
 from pages._parts.styles import HELP, style_of
-from pages._parts.text import File, uploaded
+from pages._parts.text import File, unescaped, uploaded
 
 SOURCES = {"family": "A task family", "written": "Paste or upload"}
 _MOST_SETS = 20

@@ -3,9 +3,8 @@
 import streamlit as st
 
 import engine
-from pages._parts.state import unescaped
 from pages._parts.table import python_for, table
-from pages._parts.text import File, plain, uploaded, visible
+from pages._parts.text import File, plain, unescaped, uploaded, visible
 
 _MOST = 2000
 
