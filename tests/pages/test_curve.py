@@ -40,6 +40,7 @@ def test_a_ranking_by_gradients_is_drawn_with_a_circuit_as_a_point() -> None:
     metrics = {m.label: m.value for m in page.metric}
     assert metrics["CPR"] == f"{mine.cpr():.3f}" and metrics["CMD"] == f"{mine.cmd():.3f}"
     assert "everything else is as in the corrupted run" in said(page)
+    assert "of the clean model" not in said(page)
     code = next(c.value for c in page.code if "faithfulness_curve" in c.value)
     with redirect_stdout(StringIO()) as out:
         exec(code, {})
@@ -47,11 +48,12 @@ def test_a_ranking_by_gradients_is_drawn_with_a_circuit_as_a_point() -> None:
 
 
 def test_edges_and_orders_are_in_the_link() -> None:
-    page = curve_page(ranked_by="edges", curve_order="signed", n_random="0")
+    page = curve_page(ranked_by="edges", curve_order="signed", n_random="0", ablations="0.1")
     ranked = engine.rank_members(engine.edge_attribution(engine.Experiment("seq-gpt2"), TASK.pairs))
     mine = engine.faithfulness_curve(ranked, TASK, "signed", controls=0)
     assert {m.label: m.value for m in page.metric}["CPR"] == f"{mine.cpr():.3f}"
     assert "No random rankings were asked for" in said(page)
+    assert "of the clean model: what is switched off is not in it" in said(page)
     assert page.query_params["ranked_by"] == "edges"
     assert page.query_params["curve_order"] == "signed"
 

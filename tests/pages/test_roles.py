@@ -158,7 +158,12 @@ def test_a_card_has_all_of_one_head_and_a_link_of_its_own() -> None:
 
 def test_a_card_asked_of_a_task_has_the_mean_over_its_pairs() -> None:
     page = roles_page(
-        roles_show="card", role_head="3.1", over="family", task="numerals", n_pairs="4"
+        roles_show="card",
+        role_head="3.1",
+        over="family",
+        task="numerals",
+        n_pairs="4",
+        ablations="0.1",
     )
     task = engine.task("numerals", "seq-gpt2", n=4)
     score = engine.score_task(
@@ -168,6 +173,7 @@ def test_a_card_asked_of_a_task_has_the_mean_over_its_pairs() -> None:
     change = score.ablated.logit_diff - score.clean.logit_diff
     told = unescaped(said(page))
     assert f"{abs(change.mean()):.3f} ± {change.std():.3f} logits over 4 pairs" in told
+    assert "it alone, by zero, beside the clean model, other changes left out" in told
 
 
 def test_a_card_in_which_little_is_known_says_why() -> None:

@@ -61,7 +61,7 @@ def curve(reading: state.Reading, chosen: Chosen) -> None:
         _progress(result)
         if result is not None:
             _numbers(result)
-            _told(result, chosen)
+            _told(result, chosen, reading.experiment)
     if result is not None:
         _drawn(result, points, asked, chosen)
 
@@ -181,7 +181,7 @@ def _numbers(result: engine.FaithfulnessCurve) -> None:
             )  # fmt: skip
 
 
-def _told(result: engine.FaithfulnessCurve, chosen: Chosen) -> None:
+def _told(result: engine.FaithfulnessCurve, chosen: Chosen, e: engine.Experiment) -> None:
     """What the numbers are: what is kept, what becomes of all else, n, and what is not shown."""
     n, level = result.n, result.ranked.level
     sentences = [
@@ -190,10 +190,12 @@ def _told(result: engine.FaithfulnessCurve, chosen: Chosen) -> None:
         f"“{chosen.task.name}”: 1 is all, 0 none.",
         f"Kept are the first of {result.n_members:,} {level}; everything else is as in the "
         "corrupted run.",
-        "The band is random rankings, least to greatest.",
+        "The band is random rankings, least to greatest."
+        if len(result.controls)
+        else "No random rankings were asked for: others might do as well.",
     ]
-    if len(result.controls) == 0:
-        sentences[-1] = "No random rankings were asked for: others might do as well."
+    if e.every_change:
+        sentences.append("It is of the clean model: what is switched off is not in it.")
     st.caption(plain(" ".join((*sentences, *result.notes))))
 
 

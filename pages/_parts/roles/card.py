@@ -179,11 +179,13 @@ def _switched_off(reading: state.Reading, head: engine.Head) -> None:
         "Logit difference, switched off",
         signed(score.clean.mean_logit_diff + float(change.mean())),
         f"{change.mean():+.2f}",
-        help=f"Alone, by {e.method}, positions {e.positions}, beside clean "
-        f"{signed(score.clean.mean_logit_diff)}. Below 0: it helps the answer.",
+        help=f"At positions {e.positions}; clean {signed(score.clean.mean_logit_diff)}. Below 0: "
+        "it helps the answer.",
         width="content",
     )
-    st.caption(plain(f"Change {change.mean():+.3f}{spread} logits {over}.".replace("-", "−")))
+    told = f"Change {change.mean():+.3f}{spread} logits {over}".replace("-", "−")
+    others = ", other changes left out" if e.every_change else ""
+    st.caption(plain(f"{told}: it alone, by {e.method}, beside the clean model{others}."))
 
 
 def _pattern(seen: patterns.Seen, head: engine.Head) -> None:
