@@ -61,9 +61,10 @@ def curve(reading: state.Reading, chosen: Chosen) -> None:
         _progress(result)
         if result is not None:
             _numbers(result)
+            _drawn(result, points, asked, chosen)
             _told(result, chosen, reading.experiment)
     if result is not None:
-        _drawn(result, points, asked, chosen)
+        _table(result, points)
 
 
 def _options(reading: state.Reading, chosen: Chosen) -> ranking.Given | None:
@@ -205,13 +206,12 @@ def _drawn(
     asked: _Asked,
     chosen: Chosen,
 ) -> None:
-    """The curve with its points, its numbers, and what is to be taken away."""
-    rows: Rows = [row for one in (result, *points) for row in one.table()]
+    """The curve with its points, and what is to be taken away."""
     circuits = "".join(f"    {one.to_python()},\n" for one in asked.circuits)
     figure(
         engine.faithfulness_figure([result, *points]),
         "faithfulness",
-        csv=as_csv(rows),
+        csv=as_csv(_rows(result, points)),
         key="curve_figure",
         python=f"import switchboard as engine\n\n{chosen.python}\n{asked.python}\n"
         f"curve = {asked.curve.to_python(ranked='ranked', task='task')}\n"
@@ -220,17 +220,24 @@ def _drawn(
         "print(curve.cpr(), curve.cmd(), curve.control_areas())\n"
         "for one in [curve, *points]:\n    for row in one.table():\n        print(row)\n",
     )
-    with st.container(horizontal=True):
-        st.download_button(
-            "Ranking as MIB JSON",
-            lambda: engine.write_mib(result.ranked),
-            "graph.json",
-            "application/json",
-            on_click="ignore",
-            icon=":material/download:",
-            help="The scores as EAP-IG's Graph.from_json and the MIB benchmark read them.",
-        )
-    st.dataframe([_shown(row) for row in rows], hide_index=True, height="content")
+
+
+def _table(result: engine.FaithfulnessCurve, points: Sequence[engine.FaithfulnessCurve]) -> None:
+    """Every size's numbers, and the ranking as a file."""
+    st.dataframe([_shown(row) for row in _rows(result, points)], hide_index=True, height="content")
+    st.download_button(
+        "Ranking as MIB JSON",
+        lambda: engine.write_mib(result.ranked),
+        "graph.json",
+        "application/json",
+        on_click="ignore",
+        icon=":material/download:",
+        help="The scores as EAP-IG's Graph.from_json and the MIB benchmark read them.",
+    )
+
+
+def _rows(result: engine.FaithfulnessCurve, points: Sequence[engine.FaithfulnessCurve]) -> Rows:
+    return [row for one in (result, *points) for row in one.table()]
 
 
 def _shown(row: dict[str, object]) -> dict[str, object]:
