@@ -226,12 +226,7 @@ def _approximations(model: Model) -> list[str]:
 def _places(logits: Tensor, words: Tokens) -> np.ndarray:
     """The place of each word among all tokens, 1 the highest, in each row: [row word]."""
     rows = logits.cpu().numpy()
-    bare = (
-        [i if i >= 0 else own for i, own in zip(words.unspaced, words.ids, strict=True)]
-        if (words.unspaced)
-        else list(words.ids)
-    )
-    meant = np.maximum(rows[:, list(words.ids)], rows[:, bare])
+    meant = rows[:, words.spellings].max(axis=-1)
     return np.array(  # one number at a time: rows lie in the cache, and numpy counts fast
         [[1 + np.count_nonzero(row > one) for one in own]
          for row, own in zip(rows, meant, strict=True)]

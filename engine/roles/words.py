@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..errors import EngineError, NoWords
 from ..experiment.numbers import whole_number
 from ..model.model import Model
@@ -64,6 +66,13 @@ class Tokens:
     def n_ids(self) -> float:
         """How many tokens a word may be, on average."""
         return 1 + sum(one >= 0 for one in self.unspaced) / len(self.ids)
+
+    @property
+    def spellings(self) -> np.ndarray:
+        """The tokens that each word may be, [word spelling]: with a space, and, where that is asked
+        for and another token, without."""
+        others = self.unspaced or self.ids
+        return np.array([(i, j if j >= 0 else i) for i, j in zip(self.ids, others, strict=True)])
 
     def pairs(self, outputs: Tokens, by: int) -> list[tuple[int, int]]:
         """Which of these is to give which of the others, `by` places on in the lists as they were
