@@ -137,3 +137,19 @@ def test_every_search_finds_the_planted_circuit(by: str, planted: Any) -> None:
     assert len(found.importance) == LAYERS * (HEADS + 1)
     assert auroc(found.importance, meant) >= 0.95
     assert found.loss < 0.2
+
+
+def test_what_corrupting_leaves_alike_is_missed_by_gradients_and_not_by_ablation(
+    tmp_path: Path,
+) -> None:
+    """Only the last token is another: what 0.1 writes is the same, and all rests on it."""
+    pairs = []
+    for pair in induction(tmp_path).pairs:
+        *start, _ = pair.prompt.split()
+        corrupted = " ".join([*start, pair.corrupted.split()[1]])
+        pairs.append(engine.Pair(pair.prompt, corrupted, pair.answer, pair.distractor))
+    e = engine.Experiment(str(tmp_path))
+    estimated = np.abs(engine.node_attribution(e, pairs).heads.mean(axis=0))
+    exact = engine.sweep(e, pairs, at="answer").grid().heads
+    assert estimated[0, 1] < 1e-3 * estimated[1, 2]
+    assert exact[0, 1] < 0.9 * exact.min() < 0

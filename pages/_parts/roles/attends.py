@@ -74,7 +74,7 @@ def options(model: str) -> engine.ScoreQK:
         st.text_input(
             "written by",
             key="keys_through",
-            width=130,
+            width=160,
             placeholder="the word itself",
             help="An earlier head, as 0.3: then what is looked at is what this head writes of the "
             "word alone, as an induction head looks for what a previous-token head has written.",
