@@ -116,12 +116,10 @@ def wrong_link() -> tuple[str, ...]:
 def settle() -> None:
     """Note the widgets' values, to see in the next run which of them changed. At a run's start too,
     or what was just chosen is lost where the reader is off to another page already."""
-    kept = (str, bool, int, float, list)
-    st.session_state["_values"] = {
-        name: value
-        for name, value in st.session_state.items()
-        if not str(name).startswith("_") and isinstance(value, kept)
-    }
+    ss, kept = st.session_state, (str, bool, int, float, list)
+    now = {str(name): ss.get(name) for name in ss if not str(name).startswith("_")}
+    known = {name: value for name, value in now.items() if isinstance(value, kept)}
+    ss["_values"] = {**ss.get("_values", {}), **known}
 
 
 def carry(alone: bool = False) -> None:
