@@ -57,25 +57,22 @@ def view() -> str:
 
 
 def adopt_link() -> tuple[str, ...]:
-    """Take over the address where it is not what this session wrote: a link, or Back.
-
-    A quick click can bring an address along that the last run has since replaced. So where a
-    widget has changed, that is what the reader did, and the address is left to follow; unless it
-    was Back, with which widgets come that still show what an earlier run said.
-    What cannot be read of a link is left out.
+    """Take over the address of a link that is opened, and where the reader goes back or forward. At
+    any other time it is what an earlier run wrote: a quick click brings one along that was replaced
+    since, and is not to be undone by it. What cannot be read of a link is left out.
     Returns: what that is, in a sentence each, until a widget changes.
     """
-    ss, pairs = st.session_state, _address()
-    script = get_script_run_ctx()
-    back = script is not None and script.is_history_navigation
-    if pairs and pairs != ss.get("_link") and (back or not _changed()):
+    ss, pairs, script = st.session_state, _address(), get_script_run_ctx()
+    opens = "model" not in ss
+    goes = script is not None and script.is_history_navigation and pairs != ss.get("_link")
+    if pairs and (opens or goes):
         ss["_link"] = pairs
         e, wrong = engine.Experiment.readable(pairs)
         own = {name: value for name, value in pairs if name in declared()}
         fill(e, own)
         others = (declared()[name].wrong(value) for name, value in own.items())
         ss["_wrong_link"] = (*wrong, *filter(None, others))
-    elif "model" not in ss:
+    elif opens:
         fill(FIRST)
     elif _changed():
         ss["_wrong_link"] = ()

@@ -198,6 +198,14 @@ def test_what_the_widgets_say_outlives_turning_pages(page: Page, address: str) -
             expect(page).to_have_url(re.compile(part))
         if name == "Tokenizer":
             expect(page.get_by_role("radio", name="Twins")).to_be_checked(timeout=SLOW)
+    prompt = page.get_by_role("textbox", name="Prompt", exact=True)
+    prompt.fill("8 6 3 2")
+    for name in ("Attention", "Tokenizer"):  # the page that is there already, and another
+        page.get_by_role("link", name=name).click(delay=80)
+        expect(page).to_have_url(re.compile(r"prompt=8\+6\+3\+2"))
+    expect(page.get_by_role("radio", name="Twins")).to_be_checked(timeout=SLOW)
+    expect(prompt).to_have_value("8 6 3 2")
+    expect(page).to_have_url(re.compile(r"prompt=8\+6\+3\+2"))
 
 
 def test_back_undoes_a_click(page: Page, address: str) -> None:
