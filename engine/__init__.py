@@ -34,6 +34,13 @@ from .errors import (
 )
 from .experiment.ablations import Ablations, ablations
 from .experiment.change import Change, changes
+from .experiment.direction import (
+    Direction,
+    FromFile,
+    FromHead,
+    FromPrompts,
+    FromUnembedding,
+)
 from .experiment.experiment import Experiment
 from .experiment.method import Kind, Method
 from .experiment.positions import Positions
@@ -160,10 +167,11 @@ __all__ = [
     "Agreement", "AlignedBlock", "Alignment", "AnswerScore", "Attention", "AttentionOverview",
     "AttentionRun", "AttributeEdges", "AttributeNodes", "Cancelled", "Candidate", "Certificate",
     "Change", "Check", "Circuit", "Composition", "Continuation", "Controls", "DirectAttribution",
-    "DirectRun", "Discover", "DiscoverMany", "DiscoveredMany", "Discovery", "DrawFresh", "DrawTask",
-    "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate",
-    "Evaluation", "Example", "Experiment", "ExperimentError", "FaithfulnessCurve",
-    "FaithfulnessCurves", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
+    "DirectRun", "Direction", "Discover", "DiscoverMany", "DiscoveredMany", "Discovery",
+    "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt", "EngineError",
+    "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError",
+    "FaithfulnessCurve", "FaithfulnessCurves", "FromFile", "FromHead", "FromPrompts",
+    "FromUnembedding", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
     "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "LengthRun", "LengthScores",
     "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError",
     "ModelInfo", "Neuron", "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords",
