@@ -23,7 +23,7 @@ from .parsed import Parsed, field
 from .sites import MLP, AsSites, Head, Stream, parse_sites
 
 MOST_VECTORS = 50
-MOST_PROMPTS = 1_000
+MOST_PROMPTS = 500
 """Prompts that one direction may be made of."""
 WAYS = ("mean", "pca")
 READ_AT = ("last", "mean")
