@@ -61,28 +61,38 @@ def test_generation_ranked_answers_and_many_prompts_begin_as_next_token_says(
     ranked = engine.next_token(e)
     first = next(iter(engine.generate(e, 3, k=64)))
     np.testing.assert_allclose(logits(some(first.ablated).top), logits(ranked.ablated), **CLOSE)
-    texts = engine.generate_many(e, [e.prompt, "t9 t9 t1"], 4).result().rows
+    many = engine.generate_many(e, [e.prompt, "t9 t9 t1"], 4).result()
     steps = [some(step.ablated or step.clean).token_id for step in engine.generate(e, 4)]
-    one = next(iter(texts))
-    assert [tuple(c.ids) for c in (one.ablated,) if c] == [tuple(steps)]
+    assert some(many.rows[0].continuations[-1]).ids == tuple(steps)
+    assert some(many.rows[0].continuations[0]).ids != tuple(steps)
     answers = engine.rank_answers(e, ["t3", "t4"])
-    for answer in answers.ablated.answers:
-        at = ranked.ablated.texts.index(answer.text)
-        np.testing.assert_allclose(answer.log_prob, ranked.ablated.log_probs[at], **CLOSE)
+    for answer in answers.answers:
+        at = ranked.ablated.ids.tolist().index(answer.ids[0])
+        np.testing.assert_allclose(
+            some(answer.ablated).log_prob, ranked.ablated.log_probs[at], **CLOSE
+        )
 
 
 def test_tasks_and_lengths_score_what_next_token_scores(e: engine.Experiment) -> None:
     scored = engine.score_task(e.model, engine.Task("own", PAIRS), e)
-    for pair, diff in zip(PAIRS, some(scored.ablated).logit_diffs, strict=True):
+    for pair, diff in zip(PAIRS, some(scored.ablated).logit_diff, strict=True):
         one = engine.next_token(
             replace(e, prompt=pair.prompt, answer=pair.answer, distractor=pair.distractor)
         )
         np.testing.assert_allclose(diff, one.ablated_logit_diff, **CLOSE)
-    lengths = engine.score_lengths(replace(e, changes="add(v, 2) r1\nadd(w, -1) m2"))
-    whole = engine.next_token(replace(e, changes="add(v, 2) r1\nadd(w, -1) m2"))
-    found = lengths.runs["ablated"] if isinstance(lengths.runs, dict) else lengths.ablated
-    np.testing.assert_allclose(found.logit_diff[0, -1], whole.ablated_logit_diff, **CLOSE)
-    assert whole.ablated_logit_diff != whole.clean_logit_diff
+
+
+def test_lengths_end_in_the_whole_prompts_scores() -> None:
+    made = engine.FromPrompts(["1 2 3 4"], ["8 1 6 3"])
+    e = engine.Experiment(
+        "seq-gpt2", "1 2 3 4", "8 1 6 3", " 5", " 4",
+        changes="add(v, -1) r3", vectors=[engine.Direction("v", "r3", made)],
+    )  # fmt: skip
+    found, whole = engine.score_lengths(e), engine.next_token(e)
+    np.testing.assert_allclose(
+        some(found.ablated).logit_diff[0, -1], whole.ablated_logit_diff, **CLOSE
+    )
+    assert some(whole.ablated_logit_diff) < some(whole.clean_logit_diff) - 1
 
 
 @pytest.mark.parametrize("estimate", [False, True])
@@ -91,13 +101,13 @@ def test_a_sweep_on_top_is_each_site_silenced_before_the_directions(
 ) -> None:
     swept = engine.sweep(e, estimate=estimate)
     ranked = engine.next_token(e)
-    np.testing.assert_allclose(swept.baseline["logit_diff"][0], ranked.ablated_logit_diff, **CLOSE)
+    np.testing.assert_allclose(swept.mean("given"), ranked.ablated_logit_diff, **CLOSE)
+    assert swept.estimate is None or swept.estimate.heads.any()
     for site in ("0.1", "1.3", "2.0", "m0", "m1", "m2"):
         one = engine.next_token(replace(e, ablations=site))
         layer = engine.parse_sites(site)[0].layer
-        own = swept.mlps[0, layer] if site[0] == "m" else swept.heads[0, layer, int(site[2])]
-        expected = one.ablated_logit_diff - ranked.ablated_logit_diff
-        np.testing.assert_allclose(own, expected, **CLOSE)
+        own = swept.mlps[layer] if site[0] == "m" else swept.heads[layer, int(site[2])]
+        np.testing.assert_allclose(own, one.ablated_logit_diff, **CLOSE)
 
 
 def test_direct_attribution_still_adds_up_with_what_was_added_named_other(
@@ -106,7 +116,12 @@ def test_direct_attribution_still_adds_up_with_what_was_added_named_other(
     found = engine.direct_attribution(e)
     for run in (found.clean, found.ablated):
         assert abs(run.rest) < 1e-3
-        np.testing.assert_allclose(run.total, run.logit_diff, **CLOSE)
+        parts = run.heads + run.mlps + run.embedding + run.attention_biases + run.other
+        parts += run.norm_bias + run.unembed_bias + run.cap
+        np.testing.assert_allclose(parts, run.logit_diff, **CLOSE)
+    ranked = engine.next_token(e)
+    np.testing.assert_allclose(found.ablated.logit_diff, ranked.ablated_logit_diff, **CLOSE)
+    assert abs(found.clean.other) < 1e-3 < abs(found.ablated.other)
 
 
 REFUSING: dict[str, Callable[[engine.Experiment], Any]] = {
