@@ -14,7 +14,7 @@ from tests.support.tiny_models import Tiny
 from tests.support.turning import AXIS, turning_model
 
 UP, DOWN = "t5 t1 t9", "t5 t2 t9"
-MADE = {
+MADE: dict[str, Any] = {
     "one of each": engine.FromPrompts([UP], [DOWN]),
     "means": engine.FromPrompts([UP, "t6 t1 t9"], [DOWN, "t6 t2 t9", "t4 t2 t9"]),
     "pca": engine.FromPrompts([UP, "t6 t1 t9", "t1 t3"], [DOWN, "t6 t2 t9", "t2 t3"], "pca"),

@@ -79,7 +79,7 @@ def test_tasks_and_lengths_score_what_next_token_scores(e: engine.Experiment) ->
         one = engine.next_token(
             replace(e, prompt=pair.prompt, answer=pair.answer, distractor=pair.distractor)
         )
-        np.testing.assert_allclose(diff, one.ablated_logit_diff, **CLOSE)
+        np.testing.assert_allclose(diff, some(one.ablated_logit_diff), **CLOSE)
 
 
 def test_lengths_end_in_the_whole_prompts_scores() -> None:
@@ -90,7 +90,7 @@ def test_lengths_end_in_the_whole_prompts_scores() -> None:
     )  # fmt: skip
     found, whole = engine.score_lengths(e), engine.next_token(e)
     np.testing.assert_allclose(
-        some(found.ablated).logit_diff[0, -1], whole.ablated_logit_diff, **CLOSE
+        some(found.ablated).logit_diff[0, -1], some(whole.ablated_logit_diff), **CLOSE
     )
     assert some(whole.ablated_logit_diff) < some(whole.clean_logit_diff) - 1
 
@@ -101,13 +101,13 @@ def test_a_sweep_on_top_is_each_site_silenced_before_the_directions(
 ) -> None:
     swept = engine.sweep(e, estimate=estimate)
     ranked = engine.next_token(e)
-    np.testing.assert_allclose(swept.mean("given"), ranked.ablated_logit_diff, **CLOSE)
+    np.testing.assert_allclose(swept.mean("given"), some(ranked.ablated_logit_diff), **CLOSE)
     assert swept.estimate is None or swept.estimate.heads.any()
     for site in ("0.1", "1.3", "2.0", "m0", "m1", "m2"):
         one = engine.next_token(replace(e, ablations=site))
         layer = engine.parse_sites(site)[0].layer
         own = swept.mlps[layer] if site[0] == "m" else swept.heads[layer, int(site[2])]
-        np.testing.assert_allclose(own, one.ablated_logit_diff, **CLOSE)
+        np.testing.assert_allclose(own, some(one.ablated_logit_diff), **CLOSE)
 
 
 def test_direct_attribution_still_adds_up_with_what_was_added_named_other(
@@ -120,7 +120,7 @@ def test_direct_attribution_still_adds_up_with_what_was_added_named_other(
         parts += run.norm_bias + run.unembed_bias + run.cap
         np.testing.assert_allclose(parts, run.logit_diff, **CLOSE)
     ranked = engine.next_token(e)
-    np.testing.assert_allclose(found.ablated.logit_diff, ranked.ablated_logit_diff, **CLOSE)
+    np.testing.assert_allclose(found.ablated.logit_diff, some(ranked.ablated_logit_diff), **CLOSE)
     assert abs(found.clean.other) < 1e-3 < abs(found.ablated.other)
 
 

@@ -159,15 +159,13 @@ BAD: list[tuple[Any, str]] = [
 @pytest.mark.parametrize("given", BAD, ids=lambda given: str(given)[1])
 def test_what_is_no_direction_is_refused_in_a_sentence(given: Any) -> None:
     wrong, part = given
-    for read in (
-        lambda: engine.Experiment(vectors=[wrong]),
-        lambda: engine.Experiment.from_pairs(
-            [("vectors", wrong if isinstance(wrong, str) else json.dumps(wrong))]
-        ),
-    ):
-        with pytest.raises(engine.EngineError) as told:
-            read()
-        assert part in str(told.value) and str(told.value).endswith("."), str(told.value)
+    text = wrong if isinstance(wrong, str) else json.dumps(wrong)
+    with pytest.raises(engine.EngineError) as told:
+        engine.Experiment(vectors=[wrong])
+    assert part in str(told.value) and str(told.value).endswith("."), str(told.value)
+    with pytest.raises(engine.EngineError) as again:
+        engine.Experiment.from_pairs([("vectors", text)])
+    assert part in str(again.value) and str(again.value).endswith("."), str(again.value)
 
 
 def test_directions_are_few_short_and_each_of_its_own_name() -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 import engine
 from tests.support.family_reference import Change, FamilyReference
+from tests.support.reference import always
 from tests.support.some import some
 from tests.support.tiny_models import HEADS, LAYERS, WORDS, Tiny
 
@@ -103,7 +104,7 @@ def hooks(e: engine.Experiment, ref: FamilyReference, n: int) -> list[Change]:
             else:
                 v = vector(e, ref, method.vector)
                 if method.kind is engine.Kind.ADD:
-                    become = functools.partial(added, v, method.number)
+                    become = functools.partial(added, v, some(method.number))
                 else:
                     become = functools.partial(projected, v / v.norm())
             found.append(Change(*place(site), index, where, become))
@@ -194,7 +195,7 @@ def test_a_direction_equals_the_reference_and_a_head_what_it_writes_alone(
         silent = Change(
             "z", layer, tuple(i for i in range(HEADS) if i != h), (0,), torch.zeros_like
         )
-        enters = Change("resid_pre", layer, None, (0,), lambda _, x=x: x)
+        enters = Change("resid_pre", layer, None, (0,), always(x))
         out: list[Tensor] = []
 
         def look(old: Tensor, out: list[Tensor] = out) -> Tensor:
