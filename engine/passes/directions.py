@@ -38,6 +38,8 @@ from .saved_vectors import kept_values
 
 _TOKENS = 512
 """Tokens of the prompts run at a time."""
+_TEXTS = 32
+"""Prompts tokenized at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,10 @@ def made(model: Model, direction: Direction, prepend_bos: bool | None = None) ->
     known: Made | None = None if isinstance(making, FromFile) else model.means.get(key)
     if known is not None:
         return known
-    at = check_direction(model, direction, prepend_bos)
+    if isinstance(making, FromPrompts):  # whose texts may be many: read a few a step
+        at = _place(model, direction)
+    else:
+        at = check_direction(model, direction, prepend_bos)
     match making:
         case FromPrompts():
             result = yield from _from_prompts(model, making, at, prepend_bos)
@@ -90,12 +95,11 @@ def check_direction(model: Model, direction: Direction, prepend_bos: bool | None
 
     Returns: the place where it is read. Raises: EngineError in words.
     """
-    (site,) = resolve_sites((direction.site,), model.shape)
-    at, _ = place_of(site, model.shape)
-    _check_place(model, at)
+    at = _place(model, direction)
     match direction.made:
         case FromPrompts():
-            _read(model, direction.made.texts, prepend_bos)
+            for _ in _read(model, direction.made.texts, prepend_bos):
+                pass
         case FromHead(head, text):
             resolve_sites((head,), model.shape)
             for name in ("resid_pre", "z", "attn_out"):
@@ -130,6 +134,13 @@ def token_of(model: Model, text: str, prepend_bos: bool | None = None) -> int:
     return ids[0]
 
 
+def _place(model: Model, direction: Direction) -> Capture:
+    (site,) = resolve_sites((direction.site,), model.shape)
+    at, _ = place_of(site, model.shape)
+    _check_place(model, at)
+    return at
+
+
 def _check_place(model: Model, at: Capture) -> None:
     if not model.reaches(*at):
         raise EngineError(model.why_not(*at))
@@ -150,9 +161,11 @@ def _check_file(model: Model, direction: Direction, made: FromFile) -> None:
         )
 
 
-def _read(model: Model, texts: Sequence[str], prepend_bos: bool | None) -> list[Tokens]:
-    result = []
-    for text in texts:
+def _read(model: Model, texts: Sequence[str], prepend_bos: bool | None) -> Steps[list[Tokens]]:
+    result: list[Tokens] = []
+    for i, text in enumerate(texts):
+        if i and i % _TEXTS == 0:
+            yield i / len(texts)
         tokens = model.tokenizer.encode(text, prepend_bos)
         forward.check_ids(model, tokens.ids, f"prompt “{text[:40]}” of a direction")
         result.append(tokens)
@@ -162,7 +175,7 @@ def _read(model: Model, texts: Sequence[str], prepend_bos: bool | None) -> list[
 def _from_prompts(
     model: Model, making: FromPrompts, at: Capture, prepend_bos: bool | None
 ) -> Steps[Made]:
-    texts = _read(model, making.texts, prepend_bos)
+    texts = yield from _read(model, making.texts, prepend_bos)
     each = yield from seen(model, texts, at)
     read = torch.stack([one[-1] if making.read == "last" else one.mean(0) for one in each])
     plus, minus = read[: len(making.plus)], read[len(making.plus) :]

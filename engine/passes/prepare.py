@@ -77,13 +77,14 @@ def prepare(
     Raises: SiteError, ExperimentError or TokenError saying what does not fit.
     """
     changes = e.every_change if changes is None else changes
+    vectors = {}
+    for name in dict.fromkeys(one.becomes.vector for one in changes if one.becomes.vector):
+        vectors[name] = (yield from made(model, e.vector(name), e.prepend_bos)).values
     places, texts = [], {}
     wanted: dict[tuple[Texts, bool], set[Capture]] = {}
     for one in changes:
         places.append(_places(model, one, prompt))
         method = one.becomes
-        if method.vector is not None:
-            check_direction(model, e.vector(method.vector), e.prepend_bos)
         if method not in texts:
             texts[method] = reference_texts(model, e, method.kind, prompt)
         if texts[method]:
@@ -94,11 +95,9 @@ def prepare(
         taken[key] = yield from take(model, *key, some)
     ready = []
     for one, at in zip(changes, places, strict=True):
-        if one.becomes.vector is None:
-            values = taken.get((texts[one.becomes], one.becomes.kind.by_position), {})
-        else:
-            vector = yield from made(model, e.vector(one.becomes.vector), e.prepend_bos)
-            values = dict.fromkeys(at, vector.values)
+        values = taken.get((texts[one.becomes], one.becomes.kind.by_position), {})
+        if one.becomes.vector is not None:
+            values = dict.fromkeys(at, vectors[one.becomes.vector])
         ready.append(_Ready(one, at, values))
     return Prepared(prompt, {m: result for m, result in texts.items() if result}, tuple(ready))
 

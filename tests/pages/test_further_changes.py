@@ -3,7 +3,10 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
+import pytest
+
 import engine
+from tests.pages.test_bad_input import page_of
 from tests.pages.test_explore import component, opened, said, unescaped
 from tests.support.navigation import PAGES
 from tests.support.some import some
@@ -65,3 +68,14 @@ def test_a_link_whose_direction_cannot_be_read_is_read_without_it() -> None:
     page = opened(prompt="1 2 3 4", vectors=['{"name":"a b"}', ""], method="add(a, 3)")
     assert not page.exception
     assert "“vectors” is left out" in said(page) and "“method” is left out" in said(page)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_takes_a_direction_or_says_why_not(name: str) -> None:
+    made = engine.FromPrompts(["1 2 3 4"], ["8 1 6 3"])
+    vector = str(engine.Direction("up", "r3", made))
+    page = page_of(name, prompt="8 1 6 3", changes=["add(up, 1) r3"], vectors=[vector])
+    assert not page.exception, page.exception[0].value
+    told = unescaped(said(page))
+    assert not told or "changes something" in told, told
+    assert page.query_params["vectors"] in (vector, [vector])
