@@ -19,6 +19,14 @@ from .circuits.files import circuit_left, read_circuits, write_circuits
 from .circuits.overlaps import Overlap, Overlaps, overlap, overlaps
 from .circuits.results import Evaluation
 from .circuits.shelf import shelf
+from .directions.directions import direction
+from .directions.files import (
+    read_direction,
+    read_directions,
+    save_direction,
+    write_directions,
+)
+from .directions.results import DirectionValues
 from .errors import (
     Cancelled,
     EmptyPrompt,
@@ -34,6 +42,13 @@ from .errors import (
 )
 from .experiment.ablations import Ablations, ablations
 from .experiment.change import Change, changes
+from .experiment.direction import (
+    Direction,
+    FromFile,
+    FromHead,
+    FromPrompts,
+    FromUnembedding,
+)
 from .experiment.experiment import Experiment
 from .experiment.method import Kind, Method
 from .experiment.positions import Positions
@@ -160,10 +175,11 @@ __all__ = [
     "Agreement", "AlignedBlock", "Alignment", "AnswerScore", "Attention", "AttentionOverview",
     "AttentionRun", "AttributeEdges", "AttributeNodes", "Cancelled", "Candidate", "Certificate",
     "Change", "Check", "Circuit", "Composition", "Continuation", "Controls", "DirectAttribution",
-    "DirectRun", "Discover", "DiscoverMany", "DiscoveredMany", "Discovery", "DrawFresh", "DrawTask",
-    "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate",
-    "Evaluation", "Example", "Experiment", "ExperimentError", "FaithfulnessCurve",
-    "FaithfulnessCurves", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
+    "DirectRun", "Direction", "DirectionValues", "Discover", "DiscoverMany", "DiscoveredMany",
+    "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt",
+    "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError",
+    "FaithfulnessCurve", "FaithfulnessCurves", "FromFile", "FromHead", "FromPrompts",
+    "FromUnembedding", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
     "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "LengthRun", "LengthScores",
     "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError",
     "ModelInfo", "Neuron", "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords",
@@ -178,16 +194,18 @@ __all__ = [
     "Tokens", "Trace", "Trial", "Twin", "Twins", "Undecided", "Weights", "Work", "ablations",
     "activations", "agreement_of_searches", "attention", "attention_overview", "auroc", "begin",
     "certificate", "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers",
-    "composition", "direct_attribution", "discover", "discover_many", "edge_attribution",
-    "evaluate", "examples", "faithfulness_curve", "faithfulness_figure", "fold_sites", "fresh_task",
-    "generate", "generate_many", "head_roles", "head_scores", "load", "logit_lens", "models",
-    "neuron_attribution", "next_token", "node_attribution", "number_lengths", "ov_scores",
-    "overlap", "overlaps", "pair_families", "parse_receivers", "parse_sites", "patch",
-    "path_matrix", "path_patch", "percent", "points", "print_receivers", "print_sites",
-    "prune_edges", "published_scores", "qk_scores", "random_controls", "rank_answers",
-    "rank_members", "read_circuits", "read_csv", "read_examples", "read_mib", "read_task",
-    "read_words", "release", "remedies", "resolve_sites", "score_lengths", "score_styles",
-    "score_task", "search_path", "shelf", "signed", "source_attribution", "styles_of", "sweep",
-    "task", "task_families", "token_text", "token_view", "token_views", "tokenize", "twins",
-    "visible", "weight", "weights", "would_change", "write_circuits", "write_mib", "write_task",
+    "composition", "direct_attribution", "direction", "discover", "discover_many",
+    "edge_attribution", "evaluate", "examples", "faithfulness_curve", "faithfulness_figure",
+    "fold_sites", "fresh_task", "generate", "generate_many", "head_roles", "head_scores", "load",
+    "logit_lens", "models", "neuron_attribution", "next_token", "node_attribution",
+    "number_lengths", "ov_scores", "overlap", "overlaps", "pair_families", "parse_receivers",
+    "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points", "print_receivers",
+    "print_sites", "prune_edges", "published_scores", "qk_scores", "random_controls",
+    "rank_answers", "rank_members", "read_circuits", "read_csv", "read_direction",
+    "read_directions", "read_examples", "read_mib", "read_task", "read_words", "release",
+    "remedies", "resolve_sites", "save_direction", "score_lengths", "score_styles", "score_task",
+    "search_path", "shelf", "signed", "source_attribution", "styles_of", "sweep", "task",
+    "task_families", "token_text", "token_view", "token_views", "tokenize", "twins", "visible",
+    "weight", "weights", "would_change", "write_circuits", "write_directions", "write_mib",
+    "write_task",
 ]  # fmt: skip

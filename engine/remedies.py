@@ -37,7 +37,7 @@ class Remedy:
 def remedies(e: Experiment) -> tuple[Remedy, ...]:
     """What would let an experiment's changes be made: the nearest experiments whose changes its
     model does not refuse, the last of them without those that it does. Nothing is run: where only a
-    run can tell (numbers that overflow), those that set or scale are taken for refused.
+    run can tell (numbers that overflow), those that set, scale or add are taken for refused.
 
     Returns: none where nothing is changed. Raises: EngineError for a prompt that cannot be read.
     """
@@ -49,7 +49,7 @@ def remedies(e: Experiment) -> tuple[Remedy, ...]:
     forward.check_ids(model, prompt.ids)
     wrong = [i for i, one in enumerate(every) if _refused(model, e, prompt, one)]
     if not wrong:
-        wrong = [i for i, one in enumerate(every) if one.becomes.kind.takes == "number"]
+        wrong = [i for i, one in enumerate(every) if one.becomes.kind.numbered]
     wrong = wrong or list(range(len(every)))
     result = [one for one in _nearest(model, e, prompt, wrong) if _goes(model, one, prompt)]
     last = _with(e, [None if i in wrong else one for i, one in enumerate(every)])
@@ -77,7 +77,7 @@ def _nearest(model: Model, e: Experiment, prompt: Tokens, wrong: Sequence[int]) 
         text = scrambled(model.tokenizer, prompt)
         if text is not None:
             yield Remedy("Make a corrupted prompt that fits", replace(e, corrupted=text))
-    if any(kind.takes for kind in kinds):
+    if any(kind.takes for kind in kinds) and not any(kind.takes == "vector" for kind in kinds):
         taken = {kind.takes for kind in kinds}
         for method in map(Method, _INSTEAD):
             if method.kind not in kinds and not (method.kind.takes and "number" in taken):

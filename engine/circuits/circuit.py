@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import EngineError, LinkError, SiteError
 from ..experiment.ablations import Ablations
 from ..experiment.experiment import Experiment
-from ..experiment.method import AsMethod, Kind, Method
+from ..experiment.method import AsMethod, Kind, Method, parse_ablation
 from ..experiment.numbers import whole_number
 from ..experiment.parsed import Parsed, field
 from ..experiment.sites import MLP, MOST_SITES, AsSites, Head, Heads, Site, parse_sites, print_sites
@@ -69,7 +69,7 @@ class Circuit:
         given = parse_sites(self.sites)
         for side in ("n_layers", "n_heads"):
             object.__setattr__(self, side, whole_number(getattr(self, side), side))
-        object.__setattr__(self, "method", Method.parse(self.method))
+        object.__setattr__(self, "method", parse_ablation(self.method))
         as_experiment = Experiment(references=self.references)
         object.__setattr__(self, "references", as_experiment.references)
         if not (0 <= self.n_layers <= _MOST_SIZE and 0 <= self.n_heads <= _MOST_SIZE):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..errors import EngineError, LinkError, SiteError
 from ..experiment.ablations import Ablations
-from ..experiment.method import Method
+from ..experiment.method import Method, parse_ablation
 from ..experiment.sites import MLP, Head, Shape, resolve_sites
 from ..showing.site_grid import cells
 from .circuit import MOST_CIRCUIT_TEXT, Circuit
@@ -75,5 +75,5 @@ def circuit_left(
         without_heads=shape.without_heads,
         without_mlp=shape.without_mlp,
         all_mlps=every_mlp,
-        method=method if isinstance(method, Method) else Method.parse(method),
+        method=parse_ablation(method),
     )

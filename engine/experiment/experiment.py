@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from ..errors import EngineError, ExperimentError, LinkError
 from .ablations import Ablations, AsAblations, ablations
 from .change import AsChanges, Change, changes
-from .method import AsMethod, Method
+from .direction import AsDirections, Direction, directions
+from .method import AsMethod, Method, parse_ablation
 from .parsed import Parsed, field
 from .positions import AsPositions, Positions
 
@@ -37,7 +38,7 @@ class Experiment:
     `mean_by_position` use (the corrupted prompt alone, if there are none). `prepend_bos` None
     means what the tokenizer does by itself. `ablations`, `method` and `positions` are the short
     form of one change; `changes` are further ones, each written as in `"scale(0.5) m2 @3"`, and
-    made in their order after it.
+    made in their order after it. `vectors` are the directions that `add` and `project` name.
     Raises: ExperimentError or SiteError for a field that cannot be read.
     """
 
@@ -52,13 +53,15 @@ class Experiment:
     references: Parsed[tuple[str, ...], Iterable[str]] = field(default=())
     prepend_bos: bool | None = None
     changes: Parsed[tuple[Change, ...], AsChanges] = field(default=())
+    vectors: Parsed[tuple[Direction, ...], AsDirections] = field(default=())
 
     def __post_init__(self) -> None:
         for name, parse in (
             ("ablations", ablations),
-            ("method", Method.parse),
+            ("method", parse_ablation),
             ("positions", Positions.parse),
             ("changes", changes),
+            ("vectors", directions),
         ):
             object.__setattr__(self, name, parse(getattr(self, name)))
         if isinstance(self.references, str):
@@ -76,7 +79,8 @@ class Experiment:
                 raise ExperimentError(f"Prompts and answers are texts, not {type(text).__name__}.")
         if not all(self.references):
             raise ExperimentError("A reference prompt is empty; leave it out.")
-        characters = sum(map(len, (*texts, *self.references)))
+        of_vectors = (text for vector in self.vectors for text in vector.made.texts)
+        characters = sum(map(len, (*texts, *self.references, *of_vectors)))
         if characters > MOST_TEXT:
             raise ExperimentError(
                 f"The texts have {characters:,} characters; at most {MOST_TEXT:,} together."
@@ -97,6 +101,17 @@ class Experiment:
         if not self.ablations:
             return self.changes
         return (Change(self.ablations, self.method, self.positions), *self.changes)
+
+    def vector(self, name: str) -> Direction:
+        """The direction of that name. Raises: ExperimentError naming those there are."""
+        for one in self.vectors:
+            if one.name == name:
+                return one
+        there = ", ".join(one.name for one in self.vectors)
+        raise ExperimentError(
+            f"This experiment has no direction “{name}”: "
+            + (f"it has {there}." if there else "it has none. Give it among `vectors`.")
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Only what differs from the defaults, as plain JSON values (the model always)."""
@@ -143,7 +158,7 @@ class Experiment:
     def to_url(self) -> str:
         """The query of a link to this experiment, beginning with `?`.
 
-        Every field is written as text; `references` and `changes` appear once each.
+        Every field is written as text; `references`, `changes` and `vectors` appear once each.
         """
         pairs: list[tuple[str, str]] = []
         for name, value in self.to_dict().items():
@@ -213,17 +228,19 @@ class Experiment:
 
 _DEFAULT = Experiment()
 _NAMES = {f.name for f in fields(Experiment)}
-_REPEATED = ("references", "changes")
+_REPEATED = ("references", "changes", "vectors")
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return list(map(str, value))
+        return [one.to_dict() if isinstance(one, Direction) else str(one) for one in value]
     return value if isinstance(value, (str, bool)) else str(value)
 
 
 def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else value
+    if isinstance(value, dict):
+        return json.dumps(value, separators=(",", ":"))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def check_experiment(e: Any) -> None:

@@ -27,8 +27,8 @@ class Edit:
     `point` is its TransformerLens name; `index` the heads or neurons changed, None where the
     whole vector is. `positions` are token indices (of a pattern, the queries'). The activation
     there becomes `value` (broadcast to [positions, index, ...]), or is multiplied by it where
-    `scales`, or has it added where `adds`. `keys`: how many keys of a pattern it is about, None
-    for all.
+    `scales`, or has it added where `adds`, or its component along it, a unit vector or 0, taken
+    off where `projects`. `keys`: how many keys of a pattern it is about, None for all.
     """
 
     point: str
@@ -38,6 +38,7 @@ class Edit:
     value: Tensor | float
     scales: bool = False
     adds: bool = False
+    projects: bool = False
     keys: int | None = None
 
 
@@ -98,8 +99,9 @@ def edit(
     """What a method does to one group of sites.
 
     `reference`: for `mean` the average activation without its position axis, for
-    `mean_by_position` and `resample` with it, [pos ...]; None for the other methods. Of a pattern
-    it is [query_pos head_index key_pos], and `keys` are as many as it has.
+    `mean_by_position` and `resample` with it, [pos ...], for `add` and `project` the direction;
+    None for the other methods. Of a pattern it is [query_pos head_index key_pos], and `keys` are
+    as many as it has.
     """
     point, layer = at
     match method.kind:
@@ -110,6 +112,12 @@ def edit(
         case Kind.SCALE:
             return Edit(point, layer, index, positions, float(method.number or 0.0), scales=True)
     assert reference is not None
+    match method.kind:
+        case Kind.ADD:
+            added = float(method.number or 0.0) * reference
+            return Edit(point, layer, index, positions, added, adds=True)
+        case Kind.PROJECT:
+            return Edit(point, layer, index, positions, unit(reference), projects=True)
     by_position = method.kind.by_position
     if by_position:
         reference = reference[list(positions)]
@@ -119,6 +127,13 @@ def edit(
         )
     keys = reference.shape[-1] if point == "pattern" else None
     return Edit(point, layer, index, positions, reference, keys=keys)
+
+
+def unit(vector: Tensor) -> Tensor:
+    """A vector at length 1, float32; 0 where it is 0."""
+    long = vector.double() if vector.device.type != "mps" else vector.float()
+    length = (long / long.abs().max().clamp_min(1e-300)).norm() * long.abs().max()
+    return (long / length if length > 0 else long).float()
 
 
 def forced_pattern(one: Edit, n_prompt: int) -> Iterator[Edit]:
@@ -151,6 +166,10 @@ def apply(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
             part[cells] = part[cells] * value
         elif one.adds:
             part[cells] = part[cells] + value
+        elif one.projects:
+            old = part[cells].float()
+            along = one.value.to(old) if isinstance(one.value, Tensor) else old.new_zeros(())
+            part[cells] = (old - (old * along).sum(-1, keepdim=True) * along).to(part.dtype)
         else:
             part[cells] = value
     return changed

@@ -23,5 +23,5 @@ def overflow(model: Model, to: str) -> EngineError:
     """What is told where a run's numbers overflow, so that there is nothing `to` do."""
     return EngineError(
         f"The model's numbers overflow in this run ({model.dtype}), so there is nothing to {to}. "
-        "Scale or set by less, or load it in another dtype."
+        "Scale, set or add by less, or load it in another dtype."
     )

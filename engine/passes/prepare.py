@@ -16,15 +16,19 @@ from ..experiment.method import Kind, Method
 from ..experiment.results import Tokens
 from ..model.model import Model
 from ..model.worker import Steps
+from .directions import check_direction, made
 from .hooks import Edit, ablated_sites, edit, forced_pattern, grouped
 from .points import Capture
 from .references import Texts, reference_texts, take
+
+_ALONG = ("resid_pre", "resid_mid", "resid_post", "mlp_out")
+"""The places at which a direction can be added or removed."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
     """One change: the heads or neurons at each of its places (None: the whole vector), and what is
-    put there, as `hooks.edit` takes it."""
+    put there, or along what, as `hooks.edit` takes it."""
 
     change: Change
     places: dict[Capture, tuple[int, ...] | None]
@@ -73,6 +77,9 @@ def prepare(
     Raises: SiteError, ExperimentError or TokenError saying what does not fit.
     """
     changes = e.every_change if changes is None else changes
+    vectors = {}
+    for name in dict.fromkeys(one.becomes.vector for one in changes if one.becomes.vector):
+        vectors[name] = (yield from made(model, e.vector(name), e.prepend_bos)).values
     places, texts = [], {}
     wanted: dict[tuple[Texts, bool], set[Capture]] = {}
     for one in changes:
@@ -86,10 +93,12 @@ def prepare(
     taken = {}
     for key, some in wanted.items():
         taken[key] = yield from take(model, *key, some)
-    ready = [
-        _Ready(one, at, taken.get((texts[one.becomes], one.becomes.kind.by_position), {}))
-        for one, at in zip(changes, places, strict=True)
-    ]
+    ready = []
+    for one, at in zip(changes, places, strict=True):
+        values = taken.get((texts[one.becomes], one.becomes.kind.by_position), {})
+        if one.becomes.vector is not None:
+            values = dict.fromkeys(at, vectors[one.becomes.vector])
+        ready.append(_Ready(one, at, values))
     return Prepared(prompt, {m: result for m, result in texts.items() if result}, tuple(ready))
 
 
@@ -99,6 +108,8 @@ def check_change(model: Model, e: Experiment, prompt: Tokens, change: Change) ->
     Raises: as `prepare` does.
     """
     _places(model, change, prompt)
+    if change.becomes.vector is not None:
+        check_direction(model, e.vector(change.becomes.vector), e.prepend_bos)
     reference_texts(model, e, change.becomes.kind, prompt)
 
 
@@ -113,6 +124,11 @@ def _places(model: Model, change: Change, prompt: Tokens) -> dict[Capture, tuple
     for name, layer in places:
         if not model.reaches(name, layer):
             raise EngineError(model.why_not(name, layer))
+        if change.becomes.kind.takes == "vector" and name not in _ALONG:
+            raise ExperimentError(
+                f"“{change}” is not made: a direction lies in the residual stream, so it is used "
+                f"there (r5, r5.mid) or on what an MLP writes into it (m5), and {name} is neither."
+            )
         if name == "pattern" and change.becomes.kind is Kind.MEAN:
             raise ExperimentError(
                 "A pattern has as many keys as there are tokens before it, so it has no mean over "

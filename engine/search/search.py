@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 from ..errors import ExperimentError
-from ..experiment.method import AsMethod, Kind, Method
+from ..experiment.method import AsMethod, Kind, Method, parse_ablation
 from ..experiment.numbers import number
 from ..experiment.parsed import Parsed, field
 from ..experiment.sites import Site
@@ -75,7 +75,7 @@ class Search:
     steps: int = 5
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "method", Method.parse(self.method))
+        object.__setattr__(self, "method", parse_ablation(self.method))
         object.__setattr__(self, "task", as_task(self.task, self.model))
         object.__setattr__(self, "threshold", number(self.threshold, "The threshold"))
         for name, known in (

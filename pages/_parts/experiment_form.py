@@ -22,7 +22,8 @@ _SHARE = "share"
 _CALLED_OFF = "_load_called_off"
 _SOON = 10
 """Twentieths of a second for which a load goes without a bar."""
-METHODS = {kind.word: kind.definition for kind in engine.Kind}
+METHODS = {kind.word: kind.definition for kind in engine.Kind if kind.takes != "vector"}
+"""What becomes of the sites; what takes a direction is written among the further changes."""
 
 
 @contextmanager
@@ -213,7 +214,8 @@ def _further_changes() -> None:
             label_visibility="collapsed",
             help="One a line, made in this order after the sites above: a method, its sites, and "
             "behind an @ the positions, where they are not all. zero 9.1 m9, scale(0.5) n5.123 "
-            "@prompt, resample 5.1.q @3, set(0) r4.mid, mean keep 9.1 m2.",
+            "@prompt, resample 5.1.q @3, set(0) r4.mid, mean keep 9.1 m2; with a direction of the "
+            "link, add(ordinals, 4) r5 and project(ordinals) m5.",
         )
 
 

@@ -29,10 +29,7 @@ _TEXTS = ("model", "prompt", "corrupted", "answer", "distractor")
 _ASKED = ("model", "prompt", "answer", "distractor", "prepend_bos")
 """Fields without which there is not even a clean run; of the others only changes are made."""
 
-
-_ASIDE = (
-    "verb", "mlps", "method", "number", "positions", "changes", "corrupted", "references",
-)  # fmt: skip
+_ASIDE = ("verb", "mlps", "method", "number", "positions", "changes", "corrupted", "references")
 """Names of the widgets at the side that say what is changed, how and where."""
 
 
@@ -206,6 +203,8 @@ def fill_in(e: engine.Experiment, names: Iterable[str]) -> None:
                 set_ablations(e.ablations)
             case "changes":
                 set_changes(e.changes)
+            case "vectors":  # of no widget: carried from view to view, JSON, one a line
+                ss[name] = "\n".join(map(str, e.vectors))
             case _:
                 ss[name] = getattr(e, name)
 
@@ -250,6 +249,7 @@ def read() -> Reading:
         "method": lambda: f"{ss['method']}({ss['number']!r})" if takes_number else ss["method"],
         "positions": lambda: ss["positions"],
         "changes": lambda: engine.changes(ss["changes"]),
+        "vectors": lambda: ss["vectors"].splitlines(),
         "ablations": lambda: engine.Ablations(
             engine.parse_sites(ss["sites"]), ss["verb"], keeps and ss["mlps"]
         ),

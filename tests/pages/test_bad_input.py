@@ -117,6 +117,7 @@ UNMADE: dict[str, dict[str, Any]] = {
         if "ablations" in query and kind != "no site"
     },
     "a mean of a pattern": {"changes": ["mean 0.1.pattern"]},
+    "a direction there is not": {"changes": ["add(gone, 1) r3"]},
     "numbers that overflow": {
         "ablations": "a0-5",
         "method": "set(1e6)",
