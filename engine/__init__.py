@@ -26,6 +26,7 @@ from .errors import (
     ExperimentError,
     LinkError,
     ModelError,
+    NoNeurons,
     NoSequence,
     NoWords,
     SiteError,
@@ -89,10 +90,13 @@ from .lens.runs import LensRun, Trace
 from .model.work import Work
 from .neurons.context_results import QUANTILES, Context, NeuronContexts
 from .neurons.contexts import FindContexts, neuron_contexts
+from .neurons.language_results import LanguageNeurons
+from .neurons.languages import FindLanguageNeurons, language_neurons
+from .neurons.prompt_sets import PromptSet, prompt_set
 from .neurons.ranking import RankNeurons, rank_neurons
 from .neurons.results import NeuronRanking
 from .neurons.token_results import NeuronTokens, TokenNumbers
-from .neurons.tokens import neuron_tokens
+from .neurons.tokens import neuron_tokens, promoted_tokens
 from .parameters import Weights, weight, weights
 from .patching.patch import Patch, patch
 from .patching.places import HEAD_PLACES, PATCH_DIRECTIONS, PATCH_PLACES
@@ -169,29 +173,30 @@ __all__ = [
     "DirectAttribution", "DirectRun", "Discover", "DiscoverMany", "DiscoveredMany", "Discovery",
     "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt", "EngineError",
     "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError",
-    "FaithfulnessCurve", "FaithfulnessCurves", "FindContexts", "Generate", "GenerateMany",
-    "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined",
-    "Kind", "LengthRun", "LengthScores", "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow",
-    "MapPaths", "Method", "ModelError", "ModelInfo", "Neuron", "NeuronAttribution",
-    "NeuronContexts", "NeuronRanking", "NeuronRun", "NeuronTokens", "NextToken", "NoSequence",
-    "NoWords", "Node", "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps",
-    "Pair", "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch",
-    "PlaceCheck", "Positions", "PublishedScore", "QKScores", "Question", "RankAnswers",
-    "RankNeurons", "Ranked", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy",
-    "Run", "RunTotals", "Score", "ScoreComposition", "ScoreLengths", "ScoreOV", "ScoreQK",
-    "ScoreStyles", "ScoreTask", "Search", "SearchAgreement", "SentencePieceView", "Shape", "Site",
-    "SiteError", "SiteGrid", "SourceAttribution", "SourceRun", "Step", "StepRun", "Stream",
-    "StyleScores", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError",
-    "TokenNumbers", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins",
-    "Undecided", "Weights", "Work", "ablations", "activations", "agreement_of_searches",
-    "attention", "attention_overview", "auroc", "begin", "certificate", "changes", "circuit_left",
-    "compare_sentencepiece", "compare_tokenizers", "composition", "direct_attribution", "discover",
-    "discover_many", "edge_attribution", "evaluate", "examples", "faithfulness_curve",
-    "faithfulness_figure", "fold_sites", "fresh_task", "generate", "generate_many", "head_roles",
-    "head_scores", "load", "logit_lens", "models", "neuron_attribution", "neuron_contexts",
-    "neuron_tokens", "next_token", "node_attribution", "number_lengths", "ov_scores", "overlap",
-    "overlaps", "pair_families", "parse_receivers", "parse_sites", "patch", "path_matrix",
-    "path_patch", "percent", "points", "print_receivers", "print_sites", "prune_edges",
+    "FaithfulnessCurve", "FaithfulnessCurves", "FindContexts", "FindLanguageNeurons", "Generate",
+    "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores",
+    "Heads", "Joined", "Kind", "LanguageNeurons", "LengthRun", "LengthScores", "Lens", "LensRun",
+    "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo",
+    "Neuron", "NeuronAttribution", "NeuronContexts", "NeuronRanking", "NeuronRun", "NeuronTokens",
+    "NextToken", "NoNeurons", "NoSequence", "NoWords", "Node", "NodeAttribution", "NumberLengths",
+    "OVScores", "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths", "PatchResult",
+    "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "PromptSet", "PublishedScore", "QKScores",
+    "Question", "RankAnswers", "RankNeurons", "Ranked", "RankedAnswer", "RankedAnswers", "Ranking",
+    "Receiver", "Remedy", "Run", "RunTotals", "Score", "ScoreComposition", "ScoreLengths",
+    "ScoreOV", "ScoreQK", "ScoreStyles", "ScoreTask", "Search", "SearchAgreement",
+    "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "SourceAttribution", "SourceRun",
+    "Step", "StepRun", "Stream", "StyleScores", "Sweep", "SweepResult", "Task", "TaskScore",
+    "Thumbnails", "TokenError", "TokenNumbers", "TokenView", "TokenViews", "Tokens", "Trace",
+    "Trial", "Twin", "Twins", "Undecided", "Weights", "Work", "ablations", "activations",
+    "agreement_of_searches", "attention", "attention_overview", "auroc", "begin", "certificate",
+    "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "composition",
+    "direct_attribution", "discover", "discover_many", "edge_attribution", "evaluate", "examples",
+    "faithfulness_curve", "faithfulness_figure", "fold_sites", "fresh_task", "generate",
+    "generate_many", "head_roles", "head_scores", "language_neurons", "load", "logit_lens",
+    "models", "neuron_attribution", "neuron_contexts", "neuron_tokens", "next_token",
+    "node_attribution", "number_lengths", "ov_scores", "overlap", "overlaps", "pair_families",
+    "parse_receivers", "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points",
+    "print_receivers", "print_sites", "promoted_tokens", "prompt_set", "prune_edges",
     "published_scores", "qk_scores", "random_controls", "rank_answers", "rank_members",
     "rank_neurons", "read_circuits", "read_csv", "read_examples", "read_mib", "read_task",
     "read_words", "release", "remedies", "resolve_sites", "score_lengths", "score_styles",

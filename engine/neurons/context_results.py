@@ -22,6 +22,8 @@ AROUND = 12
 """Tokens shown on either side of one."""
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 _BARS = 60
+_APART = 12
+"""Labels of quantiles that fit beside each other."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,15 @@ class NeuronContexts:
                 hovertemplate="about %{x:.3g}: %{y} tokens<extra></extra>",
             )
         )  # fmt: skip
-        for share, value in zip(QUANTILES, self.quantiles.tolist(), strict=True):
+        room = (float(edges[-1]) - float(edges[0])) / _APART
+        drawn = float("inf")
+        for share, value in reversed([*zip(QUANTILES, self.quantiles.tolist(), strict=True)]):
             if share in (0.5, 0.95, 1.0):
+                label = f"{share:.0%}" if drawn - value > room else ""
+                drawn = value if label else drawn
                 figure.add_vline(
                     x=value, line={"color": PALETTE["control"], "width": 1, "dash": "dash"},
-                    annotation={"text": f"{share:.0%}", "yanchor": "bottom", "y": 1},
+                    annotation={"text": label, "yanchor": "bottom", "y": 1},
                 )  # fmt: skip
         layout = chart_layout(None, 240, showlegend=False) | {"bargap": 0}
         layout["margin"] = {**layout["margin"], "t": 26}

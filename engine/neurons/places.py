@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import EngineError, SiteError
+from ..errors import NoNeurons, SiteError
 from ..experiment.sites import Neuron, Site, parse_sites, resolve_sites
 from ..model.model import Model
 from ..model.place import inputs_of
@@ -13,13 +13,13 @@ from ..model.place import inputs_of
 def layers_with_neurons(model: Model, layer: int | None = None) -> tuple[int, ...]:
     """The layers, or the one named, whose neurons can be seen and changed.
 
-    Raises: EngineError in words where there are none, or the layer named has none.
+    Raises: NoNeurons in words where there are none, or the layer named has none.
     """
     shape = model.shape
     if layer is not None and not 0 <= layer < shape.n_layers:
         raise SiteError(f"There is no layer {layer}; the layers are 0 to {shape.n_layers - 1}.")
     if shape.d_mlp is None:
-        raise EngineError(
+        raise NoNeurons(
             f"Single neurons of {model.checkpoint.architecture} cannot be reached in every layer, "
             "as where some are mixtures of experts or have no MLP, so none is named here. The "
             "Sweep switches whole MLPs."
@@ -31,7 +31,7 @@ def layers_with_neurons(model: Model, layer: int | None = None) -> tuple[int, ..
         if model.reaches("post", at) and inputs_of(model.place("post", at).module) == shape.d_mlp
     )
     if not result:
-        raise EngineError(model.why_not("post", each[0]))
+        raise NoNeurons(model.why_not("post", each[0]))
     return result
 
 

@@ -125,7 +125,7 @@ class NeuronRanking:
         known = [i for i in range(len(self.neurons)) if np.isfinite(effects[i])]
         x = [self.estimated(self.neurons[i]) for i in known]
         y = [float(effects[i]) for i in known]
-        named = set(sorted(range(len(known)), key=lambda i: -max(abs(x[i]), abs(y[i])))[:_NAMED])
+        named = _apart(x, y)
         end = float(min(np.abs(x).max(initial=1e-9), np.abs(y).max(initial=1e-9)))
         name, zero = METRIC_NAMES[self.metric], {"zeroline": True, "zerolinewidth": 1}
         figure = go.Figure(
@@ -155,6 +155,18 @@ class NeuronRanking:
             xaxis={"title": {"text": f"estimated change of {name}"}, "automargin": True, **zero},
             yaxis={"title": {"text": f"exact change of {name}"}, "automargin": True, **zero},
         )
+
+
+def _apart(x: list[float], y: list[float]) -> set[int]:
+    """The points farthest out, as many as can be named without a name on another."""
+    wide = max(np.ptp(x), 1e-9) if x else 1.0, max(np.ptp(y), 1e-9) if y else 1.0
+    named: list[int] = []
+    for i in sorted(range(len(x)), key=lambda i: -max(abs(x[i]), abs(y[i]))):
+        near = [j for j in named if abs(x[i] - x[j]) < 0.09 * wide[0] and
+                abs(y[i] - y[j]) < 0.06 * wide[1]]  # fmt: skip
+        if not near and len(named) < _NAMED:
+            named.append(i)
+    return set(named)
 
 
 def _written(value: float | None) -> object:

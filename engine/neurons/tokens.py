@@ -6,7 +6,8 @@ read in the vocabulary):
     logits = W_U · γ ⊙ (w_out − mean)        γ: the gain of the final norm
 
 per unit of activation, in a stream whose root mean square is 1, so that the final norm's scale is 1
-(of an RMSNorm no mean is taken off); a norm behind the MLP is held likewise. The mean over all
+(of an RMSNorm no mean is taken off); a norm behind the MLP is held likewise. A factor or a cap
+behind the unembedding is left out. The mean over all
 tokens, of which the softmax knows nothing, is taken off. It is moved by tokens along its column of
 W_in, and of W_gate where there is one:
 
@@ -19,6 +20,7 @@ the stream holds by its layer, which is little of the token's embedding in the l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,23 +51,45 @@ def neuron_tokens(model: str, neuron: Any, k: int = 10, view: str | None = None)
     Raises: EngineError in words for a neuron there is not, or whose output weights cannot be read.
     """
     loaded, one = load(model), one_neuron(neuron)
+    k = _checked(k)
+    return loaded.worker.submit(_steps(loaded, one, k), view=view).result()
+
+
+def promoted_tokens(
+    model: str, neurons: Sequence[Any], k: int = 5, view: str | None = None
+) -> dict[Neuron, tuple[str, ...]]:
+    """The texts of the k tokens that each of some neurons promotes most, as `neuron_tokens` has
+    them. Raises: as that does."""
+    loaded, several = load(model), [one_neuron(one) for one in neurons]
+    k = _checked(k)
+    return loaded.worker.submit(_promoted(loaded, several, k), view=view).result()
+
+
+def _checked(k: Any) -> int:
     k = whole_number(k, "How many tokens there are of each kind")
     if not 1 <= k <= MOST_TOKENS:
         raise EngineError(f"1 to {MOST_TOKENS:,} tokens of each kind, not {k:,}.")
-    return loaded.worker.submit(_steps(loaded, one, k), view=view).result()
+    return k
+
+
+def _promoted(
+    model: Model, neurons: Sequence[Neuron], k: int
+) -> Steps[dict[Neuron, tuple[str, ...]]]:
+    result: dict[Neuron, tuple[str, ...]] = {}
+    for neuron in neurons:
+        check_neuron(model, neuron)
+        logits = yield from _read(W_U(model).T, None, _toward(model, neuron), model)
+        ids = np.argsort(-logits, kind="stable")[:k].tolist()
+        result[neuron] = tuple(model.tokenizer.texts((one,))[0] for one in ids)
+    return result
 
 
 def _steps(model: Model, neuron: Neuron, k: int) -> Steps[NeuronTokens]:
     check_neuron(model, neuron)
     layer, notes = neuron.layer, []
-    final, after = on_unit(model, model.structure.ln_final), behind(model, layer)
-    own = W_out(model, layer)[neuron.index].float().cpu().double()
-    own = own * model.place("mlp_out", layer).scale
-    if after is not None:
-        own = _through(on_unit(model, after), own)
+    if behind(model, layer) is not None:
         notes.append("The norm behind the MLP is held at the scale it has on a vector of size 1.")
-    toward = _through(final, own)
-    logits = yield from _products(model, W_U(model).T, toward)
+    logits = yield from _read(W_U(model).T, None, _toward(model, neuron), model)
     says = _numbers(model, logits - logits.mean(), k)
     reads: dict[str, TokenNumbers] = {}
     try:
@@ -74,8 +98,7 @@ def _steps(model: Model, neuron: Neuron, k: int) -> Steps[NeuronTokens]:
         if "mlp.gate" in model.layer(layer).parts:
             weights["gate"] = W_gate(model, layer), b_gate(model, layer)
         for name, (weight, bias) in weights.items():
-            column = weight[:, neuron.index].float()
-            given = yield from _read(embed, norm, column, model)
+            given = yield from _read(embed, norm, weight[:, neuron.index], model)
             reads[name] = _numbers(model, given + float(bias[neuron.index]), k)
     except EngineError as wrong:
         reads = {}
@@ -83,17 +106,15 @@ def _steps(model: Model, neuron: Neuron, k: int) -> Steps[NeuronTokens]:
     return NeuronTokens(neuron, model.shape.d_vocab, says, reads, tuple(notes))
 
 
-def _through(norm: Any, vector: Tensor) -> Tensor:
-    """A norm's gain on a vector, at scale 1 and without its bias."""
-    if norm is None:
-        return vector
-    result: Tensor = norm(vector) - norm.bias
-    return result
-
-
-def _products(model: Model, rows: Tensor, vector: Tensor) -> Steps[np.ndarray]:
-    """rows [n d_model] · vector, a part at a time."""
-    return (yield from _read(rows, None, vector.to(rows.device, torch.float32), model))
+def _toward(model: Model, neuron: Neuron) -> Tensor:
+    """What a unit of a neuron's activation is behind the final norm, [d_model], float64."""
+    layer = neuron.layer
+    own = W_out(model, layer)[neuron.index].float().cpu().double()
+    own = own * model.place("mlp_out", layer).scale
+    for module in (behind(model, layer), model.structure.ln_final):
+        norm = on_unit(model, module)
+        own = own if norm is None else norm(own) - norm.bias
+    return own
 
 
 def _read(rows: Tensor, norm: Any, column: Tensor, model: Model) -> Steps[np.ndarray]:
@@ -102,7 +123,7 @@ def _read(rows: Tensor, norm: Any, column: Tensor, model: Model) -> Steps[np.nda
     for start in range(0, len(rows), at_once):
         some = rows[start : start + at_once]
         some = some if norm is None else norm(some.to(model.dtype))
-        parts.append((some.float() @ column.to(some.device)).double().cpu())
+        parts.append((some.float() @ column.to(some.device, torch.float32)).double().cpu())
         yield start / len(rows)
     numbers: np.ndarray = torch.cat(parts).numpy()
     return numbers
