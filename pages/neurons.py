@@ -11,10 +11,11 @@ from pages._parts.boxes import choice
 from pages._parts.experiment_form import quick
 from pages._parts.neurons.one import one
 from pages._parts.neurons.ranked import ranked
+from pages._parts.neurons.sets import between_sets
 from pages._parts.prompt_tokens import prompt_tokens
 
-SHOWN = {"ranked": "On this prompt", "one": "One neuron"}
-VIEWS = {"ranked": ranked, "one": one}
+SHOWN = {"ranked": "On this prompt", "one": "One neuron", "sets": "Between languages"}
+VIEWS = {"ranked": ranked, "one": one, "sets": between_sets}
 
 components.library("plotly")
 

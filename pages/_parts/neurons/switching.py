@@ -64,6 +64,11 @@ def _switch(shown: list[str]) -> None:
     _set_off(e, shape, [name for name in shown if name in chosen], gone)
 
 
+def switch_off(neurons: Iterable[engine.Neuron]) -> None:
+    """Have these off too; in a callback."""
+    _set_off(state.read().experiment, model_shape(), map(str, neurons), ())
+
+
 def _set_off(
     e: engine.Experiment, shape: engine.Shape, off: Iterable[str], on: Collection[str]
 ) -> None:
