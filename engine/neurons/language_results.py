@@ -139,18 +139,19 @@ class LanguageNeurons:
         labels = [
             label
             for name, own in zip(self.names, self.neurons, strict=True)
-            for label in (f"{len(own)} of {name} {_DONE[self.does]}", "as many random")
+            for label in (f"{name}’s {len(own)}", f"{len(own)} random")
         ]
         shown = np.exp(values + self.clean)
         told = [
             [
-                f"<b>{labels[row]}</b>, {name}: perplexity {shown[row, j]:.2f} "
-                f"({np.exp(self.clean[j]):.2f} clean), loss {signed(values[row, j])}"
+                f"<b>{labels[row]}</b> {_DONE[self.does]}, {name}: "
+                f"perplexity {_short(shown[row, j])} "
+                f"({_short(np.exp(self.clean[j]))} clean), loss {signed(values[row, j])}"
                 for j, name in enumerate(self.names)
             ]
             for row in range(2 * n)
         ]
-        written = [[f"{x:.2f}" if np.isfinite(x) else "" for x in row] for row in shown]
+        written = [[_short(x) if np.isfinite(x) else "" for x in row] for row in shown]
         bar = colour_bar("change of loss\nnats per token", x=1.02)
         return go.Figure(
             cell_heatmap(
@@ -159,13 +160,13 @@ class LanguageNeurons:
             ),
             layout={
                 "autosize": False,
-                "width": 320 + 110 * n,
+                "width": 240 + 100 * n,
                 "height": 130 + 56 * n,
-                "margin": {"l": 190, "r": 120, "t": 10, "b": 50},
+                "margin": {"l": 110, "r": 110, "t": 10, "b": 50},
                 "xaxis": {
                     "tickvals": list(range(n)),
                     "ticktext": [
-                        f"{name}<br>clean {np.exp(loss):.2f}"
+                        f"{name}<br>clean {_short(np.exp(loss))}"
                         for name, loss in zip(self.names, self.clean, strict=True)
                     ],
                     **BARE,
@@ -178,6 +179,11 @@ class LanguageNeurons:
                 },
             },
         )  # fmt: skip
+
+
+def _short(perplexity: float) -> str:
+    """A perplexity in as many figures as matter."""
+    return f"{perplexity:,.0f}" if perplexity >= 1000 else f"{perplexity:.2f}"
 
 
 def _own_more(change: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from pages._parts.text import plain, signed, visible
 
 KEY = "_neurons"
 """Where a session keeps its ranking."""
-_MOST_CHIPS, _MOST_ROWS, _PROMOTED = 20, 100, 4
+_MOST_CHIPS, _MOST_ROWS, _MOST_WRITTEN, _PROMOTED = 20, 100, 1_000, 4
 
 
 def ranked(reading: state.Reading) -> None:
@@ -52,7 +52,7 @@ def ranked(reading: state.Reading) -> None:
         figure(
             result.figure(),
             "neurons",
-            csv=as_csv(result.table()),
+            csv=as_csv(result.table(_MOST_WRITTEN)),
             python=f"import switchboard as engine\n\n{chosen.python}\n"
             f"result = {question.to_python(pairs='task.pairs')}\n"
             "print(result.agreement)\nfor row in result.table(100):\n    print(row)\n",

@@ -104,6 +104,13 @@ def _matrix(result: engine.LanguageNeurons, question: engine.FindLanguageNeurons
                 f"nats a token more than the others' (random {signed(float(controls[:, i].mean()))}"
                 f" ± {float(controls[:, i].std()):.2f}): {beats}."
             )
+    guess = np.log(model_shape().d_vocab)
+    lost = [n for n, loss in zip(result.names, result.clean, strict=True) if loss > guess]
+    if lost:
+        text += (
+            f" It predicts {' and '.join(lost)} worse than even chances for all its tokens would, "
+            "so it does not know such text, and this says little."
+        )
     st.caption(plain(" ".join((text, *result.notes))))
     if result.done:
         downloads(
@@ -130,7 +137,10 @@ def _neurons(
                 help=f"Up to {_MOST_SWITCHED} at once; on every page, until they are cleared.",
             )
     rows: Rows = [
-        {name: rounded(value) if isinstance(value, float) else value for name, value in row.items()}
+        {
+            name.replace("_", " "): rounded(value) if isinstance(value, float) else value
+            for name, value in row.items()
+        }
         for row in result.neurons_table()
     ]
     st.dataframe(rows, hide_index=True, height=min(420, 38 + 35 * max(1, len(rows))))
