@@ -11,7 +11,6 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import engine
-from engine.experiment.question import Question
 from engine.neurons.selectivity import average_precisions, drawn_like, entropies
 from tests.support.tiny_models import VOCAB, save_tokenizer
 
@@ -148,9 +147,6 @@ def test_the_sets_that_ship_are_as_long_and_found_by_name() -> None:
     assert len(english.prompts) == len(spanish.prompts) == 40
     question = engine.FindLanguageNeurons("seq-gpt2", (english, spanish))
     assert question.sets == (english, spanish) and "prompt_set('english')" in question.to_python()
-    assert Question.from_json(question.to_json()) == question
-    own = engine.FindLanguageNeurons("seq-gpt2", (engine.PromptSet("a", ("b", "c")), spanish))
-    assert Question.from_url(own.to_url()) == own
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 import engine
-from engine.experiment.question import Question
 from tests.support.reference import Change, Reference
 from tests.support.tiny_models import Tiny
 
@@ -239,16 +238,3 @@ def test_models_whose_neurons_have_no_name_are_refused_in_words(tiny: Tiny) -> N
     ):
         with pytest.raises(engine.EngineError, match="mixtures of experts"):
             asked()
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        engine.RankNeurons(E),
-        engine.RankNeurons(E, (engine.Pair("1 2", "2 4", " 3", " 2"),), layer=1, exact=3),
-        engine.FindContexts("seq-gpt2", engine.Neuron(1, 2), ("a", "b"), 9, 2),
-    ],
-)
-def test_a_question_is_written_and_read_back(question: Question) -> None:
-    assert Question.from_json(question.to_json()) == question
-    assert Question.from_url(question.to_url()) == question
