@@ -111,7 +111,7 @@ def _contexts(reading: state.Reading, neuron: engine.Neuron) -> None:
     st.dataframe(shown, hide_index=True, height=min(330, 38 + 35 * len(shown)))
     st.caption(
         plain(
-            f"The strongest token of each of {result.n_windows:,} windows, {result.n_tokens:,} "
+            f"The strongest token of each window ({result.n_windows:,}), {result.n_tokens:,} "
             f"tokens in all, of the clean model; above 0 at {percent(result.active)} of them."
         )
     )
