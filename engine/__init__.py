@@ -20,12 +20,7 @@ from .circuits.overlaps import Overlap, Overlaps, overlap, overlaps
 from .circuits.results import Evaluation
 from .circuits.shelf import shelf
 from .directions.directions import direction
-from .directions.files import (
-    read_direction,
-    read_directions,
-    save_direction,
-    write_directions,
-)
+from .directions.files import read_direction, read_directions, save_direction, write_directions
 from .directions.results import DirectionValues
 from .errors import (
     Cancelled,
@@ -34,6 +29,7 @@ from .errors import (
     ExperimentError,
     LinkError,
     ModelError,
+    NoNeurons,
     NoSequence,
     NoWords,
     SiteError,
@@ -42,13 +38,7 @@ from .errors import (
 )
 from .experiment.ablations import Ablations, ablations
 from .experiment.change import Change, changes
-from .experiment.direction import (
-    Direction,
-    FromFile,
-    FromHead,
-    FromPrompts,
-    FromUnembedding,
-)
+from .experiment.direction import Direction, FromFile, FromHead, FromPrompts, FromUnembedding
 from .experiment.experiment import Experiment
 from .experiment.method import Kind, Method
 from .experiment.positions import Positions
@@ -102,6 +92,15 @@ from .lens.logit_lens import STREAMS, logit_lens
 from .lens.results import Lens
 from .lens.runs import LensRun, Trace
 from .model.work import Work
+from .neurons.context_results import QUANTILES, Context, NeuronContexts
+from .neurons.contexts import FindContexts, neuron_contexts
+from .neurons.language_results import LanguageNeurons
+from .neurons.languages import FindLanguageNeurons, language_neurons
+from .neurons.prompt_sets import PromptSet, prompt_set
+from .neurons.ranking import RankNeurons, rank_neurons
+from .neurons.results import NeuronRanking
+from .neurons.token_results import NeuronTokens, TokenNumbers
+from .neurons.tokens import neuron_tokens, promoted_tokens
 from .parameters import Weights, weight, weights
 from .patching.patch import Patch, patch
 from .patching.places import HEAD_PLACES, PATCH_DIRECTIONS, PATCH_PLACES
@@ -170,42 +169,44 @@ __all__ = [
     "ASPECTS", "BY_GRADIENTS", "CONTEXTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "INTO",
     "LENGTH_METRICS", "MARKS", "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES",
     "ON_DARK", "ORDERS", "PALETTE", "PATCH_ASPECTS", "PATCH_DIRECTIONS", "PATCH_PLACES",
-    "PUBLISHED", "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "SPELLINGS", "STEP_NUMBERS",
+    "PUBLISHED", "QUANTILES", "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "SPELLINGS", "STEP_NUMBERS",
     "STRATEGIES", "STREAMS", "STYLES", "TRACES", "WORD_LISTS", "Ablations", "Activations",
     "Agreement", "AlignedBlock", "Alignment", "AnswerScore", "Attention", "AttentionOverview",
     "AttentionRun", "AttributeEdges", "AttributeNodes", "Cancelled", "Candidate", "Certificate",
-    "Change", "Check", "Circuit", "Composition", "Continuation", "Controls", "DirectAttribution",
-    "DirectRun", "Direction", "DirectionValues", "Discover", "DiscoverMany", "DiscoveredMany",
-    "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeAttribution", "EdgeCircuit", "EmptyPrompt",
-    "EngineError", "Estimate", "Evaluate", "Evaluation", "Example", "Experiment", "ExperimentError",
-    "FaithfulnessCurve", "FaithfulnessCurves", "FromFile", "FromHead", "FromPrompts",
-    "FromUnembedding", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
-    "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "LengthRun", "LengthScores",
-    "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError",
-    "ModelInfo", "Neuron", "NeuronAttribution", "NeuronRun", "NextToken", "NoSequence", "NoWords",
-    "Node", "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair",
-    "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck",
-    "Positions", "PublishedScore", "QKScores", "Question", "RankAnswers", "Ranked", "RankedAnswer",
-    "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Score",
-    "ScoreComposition", "ScoreLengths", "ScoreOV", "ScoreQK", "ScoreStyles", "ScoreTask", "Search",
-    "SearchAgreement", "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid",
-    "SourceAttribution", "SourceRun", "Step", "StepRun", "Stream", "StyleScores", "Sweep",
-    "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenView", "TokenViews",
-    "Tokens", "Trace", "Trial", "Twin", "Twins", "Undecided", "Weights", "Work", "ablations",
-    "activations", "agreement_of_searches", "attention", "attention_overview", "auroc", "begin",
-    "certificate", "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers",
-    "composition", "direct_attribution", "direction", "discover", "discover_many",
-    "edge_attribution", "evaluate", "examples", "faithfulness_curve", "faithfulness_figure",
-    "fold_sites", "fresh_task", "generate", "generate_many", "head_roles", "head_scores", "load",
-    "logit_lens", "models", "neuron_attribution", "next_token", "node_attribution",
-    "number_lengths", "ov_scores", "overlap", "overlaps", "pair_families", "parse_receivers",
-    "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points", "print_receivers",
-    "print_sites", "prune_edges", "published_scores", "qk_scores", "random_controls",
-    "rank_answers", "rank_members", "read_circuits", "read_csv", "read_direction",
-    "read_directions", "read_examples", "read_mib", "read_task", "read_words", "release",
-    "remedies", "resolve_sites", "save_direction", "score_lengths", "score_styles", "score_task",
-    "search_path", "shelf", "signed", "source_attribution", "styles_of", "sweep", "task",
-    "task_families", "token_text", "token_view", "token_views", "tokenize", "twins", "visible",
-    "weight", "weights", "would_change", "write_circuits", "write_directions", "write_mib",
-    "write_task",
+    "Change", "Check", "Circuit", "Composition", "Context", "Continuation", "Controls",
+    "DirectAttribution", "DirectRun", "Direction", "DirectionValues", "Discover", "DiscoverMany",
+    "DiscoveredMany", "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeAttribution",
+    "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate", "Evaluation", "Example",
+    "Experiment", "ExperimentError", "FaithfulnessCurve", "FaithfulnessCurves", "FindContexts",
+    "FindLanguageNeurons", "FromFile", "FromHead", "FromPrompts", "FromUnembedding", "Generate",
+    "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores",
+    "Heads", "Joined", "Kind", "LanguageNeurons", "LengthRun", "LengthScores", "Lens", "LensRun",
+    "LinkError", "Load", "Many", "ManyRow", "MapPaths", "Method", "ModelError", "ModelInfo",
+    "Neuron", "NeuronAttribution", "NeuronContexts", "NeuronRanking", "NeuronRun", "NeuronTokens",
+    "NextToken", "NoNeurons", "NoSequence", "NoWords", "Node", "NodeAttribution", "NumberLengths",
+    "OVScores", "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths", "PatchResult",
+    "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "PromptSet", "PublishedScore", "QKScores",
+    "Question", "RankAnswers", "RankNeurons", "Ranked", "RankedAnswer", "RankedAnswers", "Ranking",
+    "Receiver", "Remedy", "Run", "RunTotals", "Score", "ScoreComposition", "ScoreLengths",
+    "ScoreOV", "ScoreQK", "ScoreStyles", "ScoreTask", "Search", "SearchAgreement",
+    "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "SourceAttribution", "SourceRun",
+    "Step", "StepRun", "Stream", "StyleScores", "Sweep", "SweepResult", "Task", "TaskScore",
+    "Thumbnails", "TokenError", "TokenNumbers", "TokenView", "TokenViews", "Tokens", "Trace",
+    "Trial", "Twin", "Twins", "Undecided", "Weights", "Work", "ablations", "activations",
+    "agreement_of_searches", "attention", "attention_overview", "auroc", "begin", "certificate",
+    "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "composition",
+    "direct_attribution", "direction", "discover", "discover_many", "edge_attribution", "evaluate",
+    "examples", "faithfulness_curve", "faithfulness_figure", "fold_sites", "fresh_task", "generate",
+    "generate_many", "head_roles", "head_scores", "language_neurons", "load", "logit_lens",
+    "models", "neuron_attribution", "neuron_contexts", "neuron_tokens", "next_token",
+    "node_attribution", "number_lengths", "ov_scores", "overlap", "overlaps", "pair_families",
+    "parse_receivers", "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points",
+    "print_receivers", "print_sites", "promoted_tokens", "prompt_set", "prune_edges",
+    "published_scores", "qk_scores", "random_controls", "rank_answers", "rank_members",
+    "rank_neurons", "read_circuits", "read_csv", "read_direction", "read_directions",
+    "read_examples", "read_mib", "read_task", "read_words", "release", "remedies", "resolve_sites",
+    "save_direction", "score_lengths", "score_styles", "score_task", "search_path", "shelf",
+    "signed", "source_attribution", "styles_of", "sweep", "task", "task_families", "token_text",
+    "token_view", "token_views", "tokenize", "twins", "visible", "weight", "weights",
+    "would_change", "write_circuits", "write_directions", "write_mib", "write_task",
 ]  # fmt: skip

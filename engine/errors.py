@@ -43,3 +43,7 @@ class NoWords(EngineError):
 
 class Cancelled(EngineError):
     """Work that was called off, or replaced by a newer request from the same view."""
+
+
+class NoNeurons(EngineError):
+    """A model, or a layer, whose single neurons cannot be seen and changed."""

@@ -24,6 +24,7 @@ TASK = engine.Task("mine", (engine.Pair("1 2 3", "1 5 3", " 4", " 3"), engine.Pa
 SEARCH = engine.Search("seq-gpt2", TASK, threshold=0.3, by="greedy")
 RANKED = engine.Ranked("one", "seq-gpt2", "nodes", {"m0": 0.5, "1.1": -2.0, "r0": 0.0})
 CIRCUIT = engine.Circuit("one", "seq-gpt2", "months", "0.0-2 m0 m2", 6, 8)
+OWN = engine.PromptSet("a", ("b", "c"))
 QUESTIONS: list[Question[Any, Any]] = [
     engine.Sweep(E),
     engine.Sweep(E, TASK.pairs, per_position=True, estimate=True, at="answer"),
@@ -56,6 +57,11 @@ QUESTIONS: list[Question[Any, Any]] = [
     engine.ScoreStyles("seq-gpt2"),
     engine.ScoreStyles("seq-gpt2", ("numerals", "ages"), 4, 2),
     engine.DrawFresh(TASK, 3),
+    engine.RankNeurons(E, TASK.pairs, layer=1, exact=3),
+    engine.FindContexts("seq-gpt2", engine.Neuron(1, 2), ("a", "b"), 9, 2),
+    engine.FindLanguageNeurons(
+        "seq-gpt2", (engine.prompt_set("english"), engine.PromptSet("a", ("b", "c")))
+    ),
     engine.Load("seq-gpt2", dtype="float32"),
 ]
 

@@ -87,7 +87,7 @@ def _estimated(
 
     def visit(layer: int, piece: Piece, gradients: Gradients) -> None:
         for at, slope in gradients.at.items():
-            point, off = at[0], _change(prompts, at, piece.activations[at].detach())
+            point, off = at[0], change_made(prompts, at, piece.activations[at].detach())
             effect = (off * _by_position(point, slope).float()).sum(-1).cpu().numpy()
             if point in ("k", "v"):
                 effect = effect.repeat(model.shape.n_heads // effect.shape[-1], axis=-1)
@@ -100,8 +100,9 @@ def _estimated(
     return result
 
 
-def _change(prompts: Sequence[Prompt], at: forward.Capture, activation: Tensor) -> Tensor:
-    """What changing all of a place would add to its activation, in float32, positions second."""
+def change_made(prompts: Sequence[Prompt], at: forward.Capture, activation: Tensor) -> Tensor:
+    """What changing all of a place would add to its activation, in float32, positions second; 0 at
+    positions where nothing is ablated."""
     edits = [
         (row, edit(at, None, prompt.e.method, prompt.positions, prompt.values.get(at)))
         for row, prompt in enumerate(prompts)

@@ -120,10 +120,10 @@ def summary(result: engine.SweepResult, together: engine.TaskScore | None) -> No
 
 
 def together(
-    e: engine.Experiment, result: engine.SweepResult, chosen: Chosen
+    e: engine.Experiment, result: engine.SweepResult | engine.NeuronRanking, chosen: Chosen
 ) -> engine.TaskScore | None:
-    """How the task fares with all that is off, at once; None where nothing is, or the sweep is on
-    top of it, or still runs."""
+    """How the task fares with all that is off, at once; None where nothing is, or what is asked is
+    on top of it, or still runs."""
     if not e.every_change or result.experiment.every_change or not result.done:
         return None
     own = replace(result.experiment, ablations=e.ablations, changes=e.changes)
