@@ -119,24 +119,30 @@ class Method:
 
         Raises: ExperimentError naming the methods there are.
         """
-        if isinstance(text, Method):
-            return text
-        if isinstance(text, Kind):
-            return Method(text)
-        if not isinstance(text, str):
-            raise ExperimentError(f"{text!r:.60} is no method: write one as in “zero”.")
-        match = re.fullmatch(r"\s*([a-z_]+)\s*(?:\(\s*([^()]{1,90}?)\s*\))?\s*", text)
-        kinds = {kind.word: kind for kind in Kind}
-        if match is None or match[1] not in kinds:
-            raise ExperimentError(
-                f"“{text[:40]}” is not a method. There are zero, mean, mean_by_position, resample, "
-                "scale(c), set(v), add(direction, c) and project(direction)."
-            )
-        kind, inside = kinds[match[1]], match[2]
-        if kind.takes != "vector":
-            return Method(kind, None if inside is None else _number(inside, text))
-        name, comma, number = (inside or "").partition(",")
-        return Method(kind, _number(number, text) if comma else None, name.strip() or None)
+        return _parsed(text, "scale(c), set(v), add(direction, c) and project(direction)")
+
+
+def _parsed(text: Any, last: str) -> Method:
+    """The method a text names; `last`: the last of those there are, as told of a text that names
+    none."""
+    if isinstance(text, Method):
+        return text
+    if isinstance(text, Kind):
+        return Method(text)
+    if not isinstance(text, str):
+        raise ExperimentError(f"{text!r:.60} is no method: write one as in “zero”.")
+    match = re.fullmatch(r"\s*([a-z_]+)\s*(?:\(\s*([^()]{1,90}?)\s*\))?\s*", text)
+    kinds = {kind.word: kind for kind in Kind}
+    if match is None or match[1] not in kinds:
+        raise ExperimentError(
+            f"“{text[:40]}” is not a method. There are zero, mean, mean_by_position, resample, "
+            f"{last}."
+        )
+    kind, inside = kinds[match[1]], match[2]
+    if kind.takes != "vector":
+        return Method(kind, None if inside is None else _number(inside, text))
+    name, comma, number = (inside or "").partition(",")
+    return Method(kind, _number(number, text) if comma else None, name.strip() or None)
 
 
 def _number(word: str, text: str) -> float:
@@ -151,7 +157,7 @@ def parse_ablation(text: Any) -> Method:
 
     Raises: as `Method.parse` does; ExperimentError for a method that takes a direction.
     """
-    method = Method.parse(text)
+    method = _parsed(text, "scale(c) and set(v)")
     if method.kind.takes == "vector":
         raise ExperimentError(
             f"{method} uses a direction, so it is written among the changes, with the place in the "
