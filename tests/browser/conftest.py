@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from benchmarks.driving import launch, serving, wait_until_up
 from tests.conftest import IN_CI
+from tests.support.tab import SIZE, Tab
 from tests.support.turning import leave
-
-SIZE: ViewportSize = {"width": 1280, "height": 900}
 
 expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
@@ -48,39 +46,12 @@ def watched() -> Iterator[str]:
         yield address
 
 
-@dataclass
-class Tab:
-    """A tab that must ask nothing of any other machine and log no error."""
-
-    page: Page
-    outside: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, browser: Browser) -> Tab:
-        """A new one, in a context of its own."""
-        one = cls(browser.new_context(viewport=SIZE).new_page())
-        one.page.set_default_timeout(120_000)
-        local = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
-        one.page.on(
-            "request", lambda r: None if r.url.startswith(local) else one.outside.append(r.url)
-        )
-        one.page.on("pageerror", lambda e: one.errors.append(str(e)))
-        return one
-
-    def check(self) -> None:
-        """Fail where it asked another machine or logged an error."""
-        assert not self.outside, f"asked for {self.outside}"
-        assert not self.errors, self.errors
-
-
 @pytest.fixture
 def fresh(browser: Browser) -> Iterator[Page]:
     """A tab of a test's own: it changes how the tab opens, opens a cold server, or closes it."""
     tab = Tab.of(browser)
     yield tab.page
-    tab.page.context.close()
-    tab.check()
+    tab.close()
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +60,7 @@ def tabs() -> Iterator[list[Tab]]:
     kept: list[Tab] = []
     yield kept
     for tab in kept:
-        tab.page.context.close()
+        tab.close()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from benchmarks.driving import serving, wait_until_up
 from engine.showing.palette import SIGNED
 from tests.support.some import some
+from tests.support.tab import Tab
 from tests.support.turning import PUSH
 
 
@@ -25,11 +26,12 @@ def grid() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def turned(browser: Browser, grid: str) -> Iterator[Page]:
     """A tab that is turned from one grid to another."""
-    page = browser.new_page()
-    page.goto(grid)
-    expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_visible(timeout=60_000)
-    yield page
-    page.close()
+    tab = Tab.of(browser)
+    tab.page.goto(grid)
+    first = tab.page.get_by_role("checkbox", name="L0H0", exact=True)
+    expect(first).to_be_visible(timeout=60_000)
+    yield tab.page
+    tab.close()
 
 
 def tint(page: Page, name: str) -> str:

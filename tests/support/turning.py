@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Error, Page
 
-PUSH = """address => { history.pushState({}, "", address);
+PUSH = """address => { History.prototype.pushState.call(history, {}, "", address);
   dispatchEvent(new PopStateEvent("popstate", { state: {} })); }"""
-"""Turn a tab to an address of its server, as Back would."""
+"""Turn a tab to an address of its server, as Back would: by the browser's own pushState, as the
+dashboard's keeps an entry for what the reader does alone."""
 _BOX = "document.querySelector('textarea[aria-label=Prompt]')"
 _LEFT_BEHIND = f"prompt => {_BOX} && {_BOX}.value !== prompt"
 _SETTLED = f"prompt => {_BOX}?.value === prompt || !location.search.includes(prompt)"
