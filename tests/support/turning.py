@@ -24,11 +24,16 @@ _numbers = count()
 
 def turn(page: Page, address: str) -> None:
     """Show the view of a link in a tab. It is opened anew in a tab that shows no view of that
-    server, and without a query, which is what a visitor sees who comes without a link."""
+    server, and without a query, which is what a visitor sees who comes without a link.
+
+    A key is pressed, or the dashboard leaves the address as it is, as after Back: of a link that is
+    not told in full it would go on to hold that the reader came by another.
+    """
     there = urlsplit(address)
     turns = there.query and there.netloc == urlsplit(page.url).netloc
     if turns and (left := _left(page) or leave(page)):
         page.evaluate(PUSH, address)
+        page.keyboard.press("Shift")
         page.wait_for_function(_LEFT_BEHIND, arg=left)
     else:
         page.goto(address)
