@@ -8,7 +8,6 @@ import operator
 import random
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from engine.errors import EngineError
 from engine.model.model import Model
 from engine.passes import forward
 from engine.passes.hooks import Edit
-from tests.support.families import LEFT_OUT, MEMBERS, VOCAB, save_member, shared_families
+from tests.support.families import LEFT_OUT, MEMBERS, VOCAB, shared_families
 from tests.support.family_reference import PLACES, Change, FamilyReference
 
 CLOSE: dict[str, Any] = {"atol": 1e-4, "rtol": 1e-4}
@@ -60,23 +59,12 @@ SERVED = [name for name in MEMBERS if name not in REFUSED]
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """`saved("gpt2")` gives the directory of a member of the matrix."""
-
-    @cache
-    def give(name: str) -> Path:
-        return save_member(name, tmp_path_factory.mktemp("member"))
-
-    return give
-
-
-@pytest.fixture(scope="module")
-def pair(saved: Any) -> Any:
+def pair(member: Any) -> Any:
     """`pair("gpt2")` gives the engine's model and the reference's."""
 
     @cache
     def give(name: str) -> tuple[Model, FamilyReference]:
-        directory = saved(name)
+        directory = member(name)
         return registry.load(str(directory)), FamilyReference(name, directory)
 
     return give
@@ -89,9 +77,9 @@ def test_every_shared_family_is_in_the_matrix_or_left_out_for_a_reason() -> None
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_family_that_cannot_be_served_is_refused_in_words(name: str, saved: Any) -> None:
+def test_a_family_that_cannot_be_served_is_refused_in_words(name: str, member: Any) -> None:
     with pytest.raises(EngineError, match=REFUSED[name]):
-        registry.load(str(saved(name)))
+        registry.load(str(member(name)))
 
 
 @pytest.mark.parametrize("name", [name for name in MEMBERS if name not in REFUSED])
