@@ -8,6 +8,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker is one core's; torch read
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections import deque
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -25,6 +27,7 @@ for library in ("streamlit", "transformer_lens.model_bridge", "transformers.mode
 
 from engine.model import model
 from tests.support import fast, wheel
+from tests.support.families import save_member
 from tests.support.tiny_models import Tiny, save_model
 
 model.HANDS = 2  # whatever the machine has, so that rows are shared out wherever tests run
@@ -55,10 +58,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def shared_out(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     """The tests in an order in which each worker's run of them, all being as long, begins with its
-    share of the browser's files: one that waits for a page leaves its core to the others."""
+    share of the browser's files: one that waits for a page leaves its core to the others. Of the
+    rest the families' members come first, so that most are saved and loaded by one worker alone."""
     files: dict[Path, list[pytest.Item]] = {}
     rest: deque[pytest.Item] = deque()
-    for item in items:
+    for item in sorted(items, key=lambda item: "member" not in getattr(item, "fixturenames", ())):
         (files.setdefault(item.path, []) if item.path.parent == BROWSER else rest).append(item)
     order: list[pytest.Item] = []
     for worker in range(workers):
@@ -89,6 +93,17 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         if key not in made:
             made[key] = save_model(kind, tmp_path_factory.mktemp(kind), **changes)
         return made[key]
+
+    return give
+
+
+@pytest.fixture(scope="session")
+def member(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A member of the matrix of families: `member("gpt2")` gives its directory."""
+
+    @cache
+    def give(name: str) -> Path:
+        return save_member(name, tmp_path_factory.mktemp("member"))
 
     return give
 

@@ -4,7 +4,7 @@ own Hugging Face model, through plain hooks, has it."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 import torch
 
 import engine
-from tests.support.families import save_member
 from tests.support.family_reference import Change, FamilyReference
 
 MEMBERS = (
@@ -36,15 +35,13 @@ PROMPT = "t1 t5 t9 t2 t7 t5"
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def saved(member: Callable[[str], Path]) -> Any:
     @functools.cache
     def give(name: str) -> tuple[str, FamilyReference]:
-        directory: Path = save_member(name, tmp_path_factory.mktemp("member"))
+        directory = member(name)
         return str(directory), FamilyReference(name, directory)
 
-    yield give
-    for name in MEMBERS:
-        engine.release(give(name)[0])
+    return give
 
 
 def zeroed(place: str, layer: int, index: tuple[int, ...] | None, n: int) -> Change:

@@ -3,6 +3,7 @@ forward hook: families with grouped queries, norms behind, multipliers, biases, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 import engine
-from tests.support.families import HEADS, save_member
+from tests.support.families import HEADS
 
 PROMPT: dict[str, Any] = {"prompt": "t1 t5 t9 t2", "answer": " t11", "distractor": " t20"}
 
@@ -105,9 +106,9 @@ def by_hand(directory: Path, family: Family, layer: int, ids: Any, tokens: Any) 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_heads_number_is_what_plain_torch_makes_of_the_weights(
-    name: str, tmp_path_factory: pytest.TempPathFactory
+    name: str, member: Callable[[str], Path]
 ) -> None:
-    directory = save_member(name, tmp_path_factory.mktemp("member"))
+    directory = member(name)
     e = engine.Experiment(str(directory), **PROMPT)
     result = engine.direct_attribution(e)
     ids = engine.tokenize(str(directory), e.prompt).ids

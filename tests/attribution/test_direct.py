@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import engine
 from engine.passes import forward
 from engine.showing.site_grid import cells
 from tests.passes.test_family_matrix import REFUSED
-from tests.support.families import MEMBERS, save_member
+from tests.support.families import MEMBERS
 from tests.support.tiny_models import draw_weights, save_tokenizer
 
 PROMPT: dict[str, Any] = {"prompt": "t1 t5 t9 t2", "answer": " t11", "distractor": " t20"}
@@ -73,17 +72,6 @@ NO_NEURONS: dict[str, str] = {
 ATTRIBUTED = [name for name in MEMBERS if name not in REFUSED and name not in NOT_ATTRIBUTED]
 
 
-@pytest.fixture(scope="module")
-def member(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """`member("gpt2")` gives the directory of a member of the matrix."""
-
-    @cache
-    def give(name: str) -> Path:
-        return save_member(name, tmp_path_factory.mktemp("member"))
-
-    return lambda name: str(give(name))
-
-
 def close(one: Any, other: Any, size: float = 1.0) -> None:
     np.testing.assert_allclose(one, other, atol=CLOSE * max(1.0, abs(size)), rtol=0)
 
@@ -108,7 +96,7 @@ def drawn(seed: int, shape: engine.Shape) -> tuple[engine.Site, ...]:
 
 @pytest.mark.parametrize("name", ATTRIBUTED)
 def test_the_parts_of_every_family_sum_to_the_logit_difference(name: str, member: Any) -> None:
-    directory = member(name)
+    directory = str(member(name))
     shape = engine.load(directory).shape
     for seed in range(3):
         sites = drawn(seed, shape)
@@ -123,7 +111,7 @@ def test_the_parts_of_every_family_sum_to_the_logit_difference(name: str, member
 
 @pytest.mark.parametrize("name", NOT_ATTRIBUTED)
 def test_a_family_whose_parts_do_not_add_up_is_refused_in_words(name: str, member: Any) -> None:
-    e = engine.Experiment(member(name), **PROMPT)
+    e = engine.Experiment(str(member(name)), **PROMPT)
     shape = engine.load(e.model).shape
     asked: list[Callable[[], Any]] = [lambda: engine.direct_attribution(e)]
     if not name.startswith("zamba2"):  # which has no values to be seen, and no MLP
@@ -137,7 +125,7 @@ def test_a_family_whose_parts_do_not_add_up_is_refused_in_words(name: str, membe
 
 @pytest.mark.parametrize("name", ATTRIBUTED)
 def test_a_head_is_the_sum_over_its_source_tokens(name: str, member: Any) -> None:
-    directory = member(name)
+    directory = str(member(name))
     heads = engine.load(directory).shape.heads
     e = engine.Experiment(directory, **PROMPT, ablations=heads[:1])
     asked = heads[len(heads) // 2]
@@ -158,7 +146,7 @@ def test_a_head_is_the_sum_over_its_source_tokens(name: str, member: Any) -> Non
 
 @pytest.mark.parametrize("name", ATTRIBUTED)
 def test_an_mlp_is_the_sum_over_its_neurons_and_its_bias(name: str, member: Any) -> None:
-    directory = member(name)
+    directory = str(member(name))
     mlps = engine.load(directory).shape.mlps
     if not mlps:
         assert name.startswith("granitemoehybrid")
@@ -257,7 +245,7 @@ def test_biases_are_named_and_a_model_without_any_says_so() -> None:
 
 
 def test_a_cap_on_the_logits_is_a_part_of_its_own(member: Any) -> None:
-    e = engine.Experiment(member("gemma2"), **PROMPT)
+    e = engine.Experiment(str(member("gemma2")), **PROMPT)
     result = engine.direct_attribution(e)
     assert any("caps its logits" in note for note in result.notes)
     logits = engine.next_token(e).clean_marked.logits
@@ -266,7 +254,7 @@ def test_a_cap_on_the_logits_is_a_part_of_its_own(member: Any) -> None:
 
 
 def test_layers_of_another_kind_are_named(member: Any) -> None:
-    result = engine.direct_attribution(engine.Experiment(member("lfm2"), **PROMPT))
+    result = engine.direct_attribution(engine.Experiment(str(member("lfm2")), **PROMPT))
     assert result.clean.other and any("layers 0, 2" in note for note in result.notes)
     assert np.isnan(result.clean.sites.heads[0]).all()
     assert not [row for row in result.table() if row["site"] == "0.1"]

@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from benchmarks.driving import launch, serving, wait_until_up
 from tests.conftest import IN_CI
+from tests.support.tab import SIZE, Tab
+from tests.support.turning import leave
 
 expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
@@ -45,15 +47,38 @@ def watched() -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page of its own, that must ask nothing of any other machine and log no error."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    one, outside, errors = context.new_page(), [], []
-    one.set_default_timeout(120_000)
-    local = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
-    one.on("request", lambda r: None if r.url.startswith(local) else outside.append(r.url))
-    one.on("pageerror", lambda e: errors.append(str(e)))
-    yield one
-    context.close()
-    assert not outside, f"asked for {outside}"
-    assert not errors, errors
+def fresh(browser: Browser) -> Iterator[Page]:
+    """A tab of a test's own: it changes how the tab opens, opens a cold server, or closes it."""
+    tab = Tab.of(browser)
+    yield tab.page
+    tab.close()
+
+
+@pytest.fixture(scope="session")
+def tabs() -> Iterator[list[Tab]]:
+    """The tab that is kept between tests, if there is one."""
+    kept: list[Tab] = []
+    yield kept
+    for tab in kept:
+        tab.close()
+
+
+@pytest.fixture
+def page(browser: Browser, tabs: list[Tab], request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A tab to `turn` to a view, of whose widgets all are in the link but two: whether the side's
+    "Link, JSON, Python" and the circuits' library are open. A test that opens one takes `fresh`.
+    After a test that failed, or whose view cannot be left, the next has another tab."""
+    tab = tabs.pop() if tabs else Tab.of(browser)
+    failed = request.session.testsfailed
+    yield tab.page
+    if request.session.testsfailed == failed and leave(tab.page):
+        for other in tab.page.context.pages:
+            if other != tab.page:
+                other.close()
+        tab.page.set_viewport_size(SIZE)
+        tab.page.emulate_media(color_scheme="light")
+        tab.page.mouse.move(0, 0)
+        tabs.append(tab)
+    else:
+        tab.page.context.close()
+    tab.check()

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from benchmarks.driving import serving, wait_until_up
+from tests.support.turning import turn
 
 SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+1+2+3"
@@ -19,7 +20,7 @@ DRAWN = ".sb-circuitsvis canvas"
 
 
 def open_page(page: Page, address: str, query: str = QUERY) -> None:
-    page.goto(f"{address}/attention{query}")
+    turn(page, f"{address}/attention{query}")
     expect(page.locator(DRAWN).first).to_be_visible(timeout=SLOW)
 
 
@@ -34,13 +35,13 @@ def painted(page: Page, selector: str) -> bool:
     )
 
 
-def test_a_deep_link_to_a_cold_server_draws_and_asks_nothing_of_others(page: Page) -> None:
+def test_a_deep_link_to_a_cold_server_draws_and_asks_nothing_of_others(fresh: Page) -> None:
     with serving() as cold:
         wait_until_up(cold)
-        open_page(page, cold)
-        expect(page.get_by_text("L0H0 Zoomed")).to_be_visible()
-        page.wait_for_timeout(500)
-        assert painted(page, DRAWN) and painted(page, "canvas.all")
+        open_page(fresh, cold)
+        expect(fresh.get_by_text("L0H0 Zoomed")).to_be_visible()
+        fresh.wait_for_timeout(500)
+        assert painted(fresh, DRAWN) and painted(fresh, "canvas.all")
 
 
 def test_a_click_looks_closer_and_shift_click_switches_off(page: Page, address: str) -> None:
@@ -128,7 +129,8 @@ def test_every_view_downloads(page: Page, address: str) -> None:
             assert len(content.splitlines()) == 1 + (6 * 8 if every else 6 * 7 / 2)
 
 
-def test_a_page_left_before_its_library_came_draws_nothing(page: Page, address: str) -> None:
+def test_a_page_left_before_its_library_came_draws_nothing(fresh: Page, address: str) -> None:
+    page = fresh
     page.add_init_script("""
       let library;
       Object.defineProperty(globalThis, "CircuitsVis", {
@@ -137,8 +139,9 @@ def test_a_page_left_before_its_library_came_draws_nothing(page: Page, address: 
         e => globalThis.late || e.stopImmediatePropagation(), { capture: true });
     """)
     page.goto(f"{address}/attention{QUERY}")
+    expect(page.locator(".sb-circuitsvis")).to_be_attached(timeout=SLOW)
+    page.evaluate("document.documentElement.classList.remove('sb-opening')")  # it is held for 30 s
     expect(thumbnail(page, "L0H0")).to_be_visible(timeout=SLOW)
-    expect(page.locator(".sb-circuitsvis")).to_be_attached()
     page.wait_for_timeout(500)
     page.get_by_role("link", name="Explore").click()
     expect(page.locator(".sb-circuitsvis")).to_have_count(0)

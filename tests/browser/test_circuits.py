@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from benchmarks.toggle import save_gpt2_small
+from tests.support.turning import turn
 
 SLOW = 300_000
 ONE = engine.Circuit("one", "seq-gpt2", "months", "0.0-2 0.6 4.0 5.1 m0 m2", 6, 8)
@@ -20,7 +21,7 @@ QUERY |= {"circuits": engine.write_circuits([ONE, TWO]), "n_controls": "5", "do"
 
 
 def open_page(page: Page, address: str, **query: str) -> None:
-    page.goto(f"{address}/circuits?{urlencode({**QUERY, **query})}")
+    turn(page, f"{address}/circuits?{urlencode({**QUERY, **query})}")
 
 
 def figures(page: Page) -> Any:
@@ -125,7 +126,8 @@ def test_the_diagram_downloads(page: Page, address: str) -> None:
         assert Path(told.value.path()).read_bytes().startswith(start)
 
 
-def test_the_library_gives_a_circuit_as_json(page: Page, address: str) -> None:
+def test_the_library_gives_a_circuit_as_json(fresh: Page, address: str) -> None:
+    page = fresh  # whether that is open is in no link
     open_page(page, address)
     page.get_by_text(re.compile("Library: 2 of your own")).click(timeout=SLOW)
     page.get_by_role("tab", name="Name and save").click()
@@ -135,8 +137,9 @@ def test_the_library_gives_a_circuit_as_json(page: Page, address: str) -> None:
 
 
 def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(
-    page: Page, watched: str
+    fresh: Page, watched: str
 ) -> None:
+    page = fresh
     short = {"strategy": "greedy", "n_pairs": "8"}
     open_page(page, watched, do="search", which="right", task="numerals", **short)
     search = page.get_by_role("button", name="Search", exact=True)

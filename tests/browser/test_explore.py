@@ -13,12 +13,14 @@ from playwright.sync_api import Page, expect
 
 import engine
 from benchmarks.driving import serving, wait_until_up
+from tests.support.turning import turn
 
 SLOW = 180_000
+QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4&corrupted=8+1+6+3"
 
 
-def open_page(page: Page, address: str, query: str = "") -> None:
-    page.goto(f"{address}/{query}")
+def open_page(page: Page, address: str, query: str = QUERY) -> None:
+    turn(page, f"{address}/{query}")
     expect(page.get_by_role("table", name="Clean and ablated")).to_be_visible(timeout=SLOW)
 
 
@@ -41,7 +43,7 @@ def on(page: Page, *names: str) -> None:
 
 
 def test_a_click_switches_a_head_off_and_the_ranking_follows(page: Page, address: str) -> None:
-    open_page(page, address)
+    open_page(page, address, "")  # as one who comes without a link
     ablated = page.get_by_role("table", name="Clean and ablated")
     before = ablated.inner_text()
     cell(page, "L0H3").click()
@@ -131,15 +133,16 @@ def test_the_list_of_what_is_off_undoes_removes_and_clears(page: Page, address: 
     expect(page.get_by_text("nothing is switched off")).to_be_visible()
 
 
-def test_a_deep_link_on_a_cold_server_enters_through_the_app(page: Page) -> None:
-    with serving() as fresh:
-        wait_until_up(fresh)
-        page.goto(f"{fresh}/explore?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1")
-        expect(page.get_by_role("table", name="Clean and ablated")).to_be_visible(timeout=SLOW)
-        off(page, "L0H1")
+def test_a_deep_link_on_a_cold_server_enters_through_the_app(fresh: Page) -> None:
+    with serving() as cold:
+        wait_until_up(cold)
+        fresh.goto(f"{cold}/explore?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1")
+        expect(fresh.get_by_role("table", name="Clean and ablated")).to_be_visible(timeout=SLOW)
+        off(fresh, "L0H1")
 
 
-def test_what_stands_around_the_grid_follows_a_click(page: Page, address: str) -> None:
+def test_what_stands_around_the_grid_follows_a_click(fresh: Page, address: str) -> None:
+    page = fresh  # whether that is open is in no link
     open_page(page, address)
     page.get_by_text("Link, JSON, Python").click()
     link = page.get_by_test_id("stSidebar").get_by_test_id("stCode").first
@@ -335,13 +338,13 @@ def test_the_rankings_download_as_drawings_and_as_the_engines_numbers(
     "query", ["?model=/no/such/place", "?prompt=1&ablations=13.40", "?prompt=a&prompt=b"]
 )
 def test_a_broken_link_is_told_and_the_page_stands(page: Page, address: str, query: str) -> None:
-    page.goto(f"{address}/{query}")
+    turn(page, f"{address}/{query}")
     expect(page.get_by_role("alert").first).to_be_visible(timeout=SLOW)
     expect(page.get_by_label("Prompt", exact=True)).to_be_visible()
 
 
 def test_what_was_wrong_with_a_link_is_told_until_a_click(page: Page, address: str) -> None:
-    page.goto(f"{address}/?model=seq-gpt2&prompt=1+2+3&method=nonsense")
+    turn(page, f"{address}/?model=seq-gpt2&prompt=1+2+3&method=nonsense")
     told = page.get_by_text("The link's “method” is left out")
     expect(told).to_be_visible(timeout=SLOW)
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("1 2 3")
@@ -354,7 +357,7 @@ def test_what_was_wrong_with_a_link_is_told_until_a_click(page: Page, address: s
 def test_a_change_that_cannot_be_made_leaves_the_clean_run_and_goes_by_a_click(
     page: Page, address: str
 ) -> None:
-    page.goto(f"{address}/?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1&method=resample")
+    turn(page, f"{address}/?model=seq-gpt2&prompt=1+2+3+4&answer=+5&ablations=0.1&method=resample")
     told = page.get_by_text("resample takes its values from the corrupted prompt")
     expect(told).to_be_visible(timeout=SLOW)
     expect(page.get_by_role("table", name="Clean and ablated")).to_contain_text("␣5")

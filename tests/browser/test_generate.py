@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.turning import turn
+
 SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4"
 
@@ -27,11 +29,12 @@ def tokens(page: Page, run: str = "Clean") -> Any:
 
 
 def open_page(page: Page, address: str, query: str = QUERY) -> None:
-    page.goto(f"{address}/generate{query}")
+    turn(page, f"{address}/generate{query}")
     expect(tokens(page).first).to_be_visible(timeout=SLOW)
 
 
-def test_both_texts_come_token_by_token_and_stop_within_one(page: Page, watched: str) -> None:
+def test_both_texts_come_token_by_token_and_stop_within_one(fresh: Page, watched: str) -> None:
+    page = fresh
     open_page(page, watched, f"{QUERY}&ablations=0.1+0.2&new_tokens=120")
     seen = [tokens(page).count()]
     while (seen[-1] < 16 or len(set(seen)) < 3) and len(seen) < 400:
@@ -51,10 +54,10 @@ def test_both_texts_come_token_by_token_and_stop_within_one(page: Page, watched:
     page.get_by_role("button", name="Stop").click()
 
 
-def test_a_closed_tab_ends_the_work(page: Page, watched: str) -> None:
-    open_page(page, watched, f"{QUERY}&new_tokens=120")
-    expect(tokens(page).nth(4)).to_be_visible()
-    page.close()
+def test_a_closed_tab_ends_the_work(fresh: Page, watched: str) -> None:
+    open_page(fresh, watched, f"{QUERY}&new_tokens=120")
+    expect(tokens(fresh).nth(4)).to_be_visible()
+    fresh.close()
     time.sleep(1.5)
     before = read(watched)
     assert before[0] - before[1] <= 1 and before[0] > 0
@@ -62,7 +65,8 @@ def test_a_closed_tab_ends_the_work(page: Page, watched: str) -> None:
     assert read(watched) == before
 
 
-def test_a_head_switched_while_the_text_comes_acts_from_there_on(page: Page, watched: str) -> None:
+def test_a_head_switched_while_the_text_comes_acts_from_there_on(fresh: Page, watched: str) -> None:
+    page = fresh
     open_page(page, watched, f"{QUERY}&new_tokens=60&acts=here")
     expect(tokens(page).nth(3)).to_be_visible()
     page.get_by_role("button", name="Switch layer 0").click()
@@ -77,7 +81,8 @@ def test_a_head_switched_while_the_text_comes_acts_from_there_on(page: Page, wat
     page.get_by_role("button", name="Stop").click()
 
 
-def test_a_new_prompt_takes_the_place_of_the_old(page: Page, watched: str) -> None:
+def test_a_new_prompt_takes_the_place_of_the_old(fresh: Page, watched: str) -> None:
+    page = fresh
     open_page(page, watched, f"{QUERY}&new_tokens=120")
     box = page.get_by_role("textbox", name="Prompt", exact=True)
     box.fill("A B C D")
@@ -127,7 +132,7 @@ def test_everything_downloads(page: Page, address: str) -> None:
 
 @pytest.mark.parametrize("view", ["text", "many", "answers"])
 def test_nothing_stands_past_the_edge(page: Page, address: str, view: str) -> None:
-    page.goto(f"{address}/generate{QUERY}&ablations=0.1&generate={view}&controls=3")
+    turn(page, f"{address}/generate{QUERY}&ablations=0.1&generate={view}&controls=3")
     expect(page.get_by_text("Copy as Python").first).to_be_visible(timeout=SLOW)
     expect(page.locator(".sb-figure svg").first).to_be_visible()
     for width in (1280, 1920):
@@ -178,6 +183,6 @@ def test_a_view_left_behind_goes_at_once_and_not_when_the_next_is_done(
 
 
 def test_markup_stays_text(page: Page, address: str) -> None:
-    page.goto(f"{address}/generate?model=seq-gpt2&prompt=%3Cb%3E1%3C/b%3E+%3Cimg+src%3Dx+")
+    turn(page, f"{address}/generate?model=seq-gpt2&prompt=%3Cb%3E1%3C/b%3E+%3Cimg+src%3Dx+")
     expect(tokens(page).first).to_be_visible(timeout=SLOW)
     assert page.locator("img[src=x]").count() == 0

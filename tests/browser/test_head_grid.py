@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.driving import serving, wait_until_up
 from engine.showing.palette import SIGNED
 from tests.support.some import some
+from tests.support.tab import Tab
+from tests.support.turning import PUSH
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +21,17 @@ def grid() -> Iterator[str]:
     with serving(Path(__file__).parents[1] / "support" / "big_grid.py") as address:
         wait_until_up(address)
         yield address
+
+
+@pytest.fixture(scope="module")
+def turned(browser: Browser, grid: str) -> Iterator[Page]:
+    """A tab that is turned from one grid to another."""
+    tab = Tab.of(browser)
+    tab.page.goto(grid)
+    first = tab.page.get_by_role("checkbox", name="L0H0", exact=True)
+    expect(first).to_be_visible(timeout=60_000)
+    yield tab.page
+    tab.close()
 
 
 def tint(page: Page, name: str) -> str:
@@ -30,7 +43,8 @@ def rgb(colour: str) -> str:
     return f"rgb({','.join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))})"
 
 
-def test_a_value_has_its_colour_on_the_scale_of_the_figures(page: Page, grid: str) -> None:
+def test_a_value_has_its_colour_on_the_scale_of_the_figures(fresh: Page, grid: str) -> None:
+    page = fresh
     page.goto(grid)
     expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_visible(timeout=60_000)
     (_, less), (_, middle), (_, more) = SIGNED
@@ -56,8 +70,9 @@ def test_a_value_has_its_colour_on_the_scale_of_the_figures(page: Page, grid: st
 
 
 def test_the_bar_outlines_what_comes_first_and_tells_python_only_what_is_asked(
-    page: Page, grid: str
+    fresh: Page, grid: str
 ) -> None:
+    page = fresh
     page.goto(f"{grid}/?layers=4&heads=8")  # from −1, L0H0, by 1/32 a cell; L0H1 is not known
     bar = page.get_by_role("slider", name="How many are outlined")
     expect(bar).to_have_attribute("aria-valuenow", "5", timeout=60_000)
@@ -93,7 +108,8 @@ def test_the_bar_outlines_what_comes_first_and_tells_python_only_what_is_asked(
     expect(page.get_by_text(f"got {told}")).to_be_visible()
 
 
-def test_a_large_grid_fits_and_tells_what_was_dragged(page: Page, grid: str) -> None:
+def test_a_large_grid_fits_and_tells_what_was_dragged(fresh: Page, grid: str) -> None:
+    page = fresh
     page.goto(grid)
     first = page.get_by_role("checkbox", name="L30H0", exact=True)
     expect(first).to_be_visible(timeout=60_000)
@@ -108,6 +124,10 @@ def test_a_large_grid_fits_and_tells_what_was_dragged(page: Page, grid: str) -> 
 SHAPES = [(3, 3), (6, 8), (12, 12), (24, 16), (30, 9), (32, 32), (80, 64)]
 PATCHES = [(6, 8, 4), (24, 16, 40), (32, 32, 1)]
 WIDTHS, ZOOMS = (420, 768, 853, 1024, 1280, 1920, 2560), (0.8, 1.0, 1.5, 2.0)
+DRAWN = """n => { const hosts = [...document.querySelectorAll("[data-testid=stMain] *")];
+  const grid = hosts.find(e => e.shadowRoot?.querySelector(".grid"))?.shadowRoot;
+  return grid?.querySelectorAll(".cell").length === n
+    && document.querySelector("[data-test-script-state=notRunning]"); }"""
 REACHED = """() => { const root = document.querySelector("[data-testid=stMain]");
   const place = e => e.getBoundingClientRect();
   const host = [...root.querySelectorAll("*")].find(e => e.shadowRoot?.querySelector(".grid"));
@@ -135,10 +155,11 @@ grid; how wide a cell is; and how far the page runs past the edge."""
 
 @pytest.mark.parametrize(("layers", "heads", "tokens"), [*((*s, 0) for s in SHAPES), *PATCHES])
 def test_every_cell_is_reached_and_nothing_lies_on_another_at_any_width_and_zoom(
-    page: Page, grid: str, layers: int, heads: int, tokens: int
+    turned: Page, layers: int, heads: int, tokens: int
 ) -> None:
-    page.goto(f"{grid}/?layers={layers}&heads={heads}&tokens={tokens}")
-    expect(page.get_by_role("checkbox", name="L0H0", exact=True)).to_be_visible(timeout=60_000)
+    page = turned
+    page.evaluate(PUSH, f"?layers={layers}&heads={heads}&tokens={tokens}")
+    page.wait_for_function(DRAWN, arg=layers * (heads + (not tokens)))
     for size in sorted({round(width / zoom) for width in WIDTHS for zoom in ZOOMS}):
         page.set_viewport_size({"width": size, "height": max(300, round(size * 0.625))})
         page.wait_for_function("w => innerWidth === w", arg=size)

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.support.some import some
 from tests.support.tiny_models import WORDS, Tiny
+from tests.support.turning import turn
 
 SLOW = 180_000
 
@@ -33,7 +34,7 @@ def test_a_deep_grids_last_layer_and_what_it_does_are_seen_at_once(
 ) -> None:
     page.set_viewport_size({"width": 1280, "height": 800})
     prompt, answer = "+".join(WORDS[:4]), f"+{WORDS[1]}&distractor=+{WORDS[2]}"
-    page.goto(f"{address}/?model={deep}&prompt={prompt}&answer={answer}")
+    turn(page, f"{address}/?model={deep}&prompt={prompt}&answer={answer}")
     table = page.get_by_role("table", name="Clean and ablated")
     expect(table).to_be_visible(timeout=SLOW)
     cell = page.get_by_role("checkbox", name="L29H0", exact=True)
@@ -50,7 +51,7 @@ def test_what_is_looked_at_stays_in_view_beside_a_deep_grid(
     page: Page, address: str, deep: str
 ) -> None:
     page.set_viewport_size({"width": 1280, "height": 800})
-    page.goto(f"{address}/attention?model={deep}&prompt={'+'.join(WORDS[:4])}&heads=2.1")
+    turn(page, f"{address}/attention?model={deep}&prompt={'+'.join(WORDS[:4])}&heads=2.1")
     beside = page.get_by_role("textbox", name="Heads to look at")
     first = page.locator(".grid [data-i]").first
     expect(first).to_be_visible(timeout=SLOW)
@@ -67,7 +68,8 @@ def test_what_is_looked_at_stays_in_view_beside_a_deep_grid(
     expect(page.locator(".sb-circuitsvis")).to_be_in_viewport(ratio=0.5)
 
 
-def test_what_is_old_is_dimmed_and_a_lost_connection_is_told(page: Page, address: str) -> None:
+def test_what_is_old_is_dimmed_and_a_lost_connection_is_told(fresh: Page, address: str) -> None:
+    page = fresh
     waiting: list[tuple[WebSocketRoute, bytes | str]] = []
     sockets: list[WebSocketRoute] = []
     state = {"held": False, "lost": False}

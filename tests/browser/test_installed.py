@@ -14,8 +14,9 @@ E = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", distractor=" 4")
 
 
 def test_the_installed_dashboard_answers_a_click_and_its_python_runs(
-    installed: Installed, page: Page
+    installed: Installed, fresh: Page
 ) -> None:
+    page = fresh
     with installed.serving("--no-browser") as (_, address):
         page.goto(f"{address}/{E.to_url()}")
         table = page.get_by_role("table", name="Clean and ablated")

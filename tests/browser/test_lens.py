@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.support.some import some
+from tests.support.turning import turn
 
 SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4"
@@ -19,7 +20,7 @@ CELLS = ".box td"
 
 
 def open_page(page: Page, address: str, query: str = QUERY) -> None:
-    page.goto(f"{address}/lens{query}")
+    turn(page, f"{address}/lens{query}")
     expect(page.locator(CELLS).first).to_be_visible(timeout=SLOW)
 
 
@@ -119,11 +120,8 @@ READ = """box => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_cell_is_read_at_4_5_to_1_or_better(
-    browser: Browser, address: str, scheme: Any
-) -> None:
-    page = browser.new_page(color_scheme=scheme)
-    page.set_default_timeout(SLOW)
+def test_every_cell_is_read_at_4_5_to_1_or_better(page: Page, address: str, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
     open_page(page, address, QUERY + "&ablations=a0")
     seen: set[str] = set()
     for run, colour in product(("Clean", "Difference"), ("probability", "answer's rank")):
@@ -138,12 +136,9 @@ def test_every_cell_is_read_at_4_5_to_1_or_better(
             page.locator(CELLS).evaluate_all("all => all.map(e => getComputedStyle(e).color)")
         )
     assert seen == {"rgb(0, 0, 0)", "rgb(255, 255, 255)"}  # pale tints and deep ones
-    page.close()
 
 
-def test_more_and_less_are_told_by_more_than_colour(browser: Browser, address: str) -> None:
-    page = browser.new_page()
-    page.set_default_timeout(SLOW)
+def test_more_and_less_are_told_by_more_than_colour(page: Page, address: str) -> None:
     open_page(page, address, QUERY + "&ablations=a0")
     signed = page.locator(f"{BOX} td:not([data-sign=''])")
     expect(signed).to_have_count(0)

@@ -11,9 +11,16 @@ from playwright.sync_api import Page, expect
 
 import engine
 from tests.support.some import some
+from tests.support.turning import turn
 
 SLOW = 180_000
 E = engine.Experiment("seq-gpt2", "1 2 3 4", "8 1 6 3", " 5", " 4")
+
+
+@pytest.fixture
+def page(fresh: Page) -> Page:
+    """A tab of each test's own: of what was picked in the grid before, no link says anything."""
+    return fresh
 
 
 def cell(page: Page, name: str) -> Any:
@@ -46,7 +53,7 @@ def experiment(page: Page) -> engine.Experiment:
 def test_a_cell_a_token_and_the_bar_make_patches_of_the_experiment(
     page: Page, address: str
 ) -> None:
-    page.goto(f"{address}/patching{E.to_url()}")
+    turn(page, f"{address}/patching{E.to_url()}")
     expect(cell(page, "r3 @3")).to_have_attribute("aria-checked", "false", timeout=SLOW)
     best = engine.patch(E).table(by="share", most=1)[0]
     first = cell(page, f"{best['site']} @{best['position']}")
@@ -81,7 +88,7 @@ def test_a_cell_or_a_head_dropped_on_the_prompt_that_is_patched_is_a_change_with
     result = engine.patch(E, place=place, direction=way, per_position=at == "position")
     row = result.table(by="change", most=1)[0]
     where = f" @{row['position']}" if "position" in row else ""
-    page.goto(f"{address}/patching{E.to_url()}&place={place}&patched_at={at}&way={way}")
+    turn(page, f"{address}/patching{E.to_url()}&place={place}&patched_at={at}&way={way}")
     best = cell(page, f"{row['site']}{where}")
     expect(best).to_have_attribute("aria-description", re.compile(r"\(1 of "), timeout=SLOW)
     into, other = ("clean", "corrupted") if way == "noise" else ("corrupted", "clean")
@@ -108,7 +115,7 @@ def test_a_cell_or_a_head_dropped_on_the_prompt_that_is_patched_is_a_change_with
 def test_what_is_dropped_elsewhere_or_let_go_of_by_escape_changes_nothing(
     page: Page, address: str, place: str
 ) -> None:
-    page.goto(f"{address}/patching{E.to_url()}&place={place}&way=noise")
+    turn(page, f"{address}/patching{E.to_url()}&place={place}&way=noise")
     first, second = (cell(page, f"r{n} @2" if place == "resid_pre" else f"{n}.2") for n in (1, 2))
     expect(page.get_by_text(re.compile("^5 outlined"))).to_be_visible(timeout=SLOW)
     clean, corrupted, ghost = strip(page, "clean"), strip(page, "corrupted"), page.locator(".ghost")
@@ -143,7 +150,7 @@ def test_what_is_dropped_elsewhere_or_let_go_of_by_escape_changes_nothing(
 
 def test_a_finger_drags_too(page: Page, address: str) -> None:
     page.set_viewport_size({"width": 420, "height": 900})
-    page.goto(f"{address}/patching{E.to_url()}&place=z&way=noise")
+    turn(page, f"{address}/patching{E.to_url()}&place=z&way=noise")
     expect(page.get_by_text(re.compile("^5 outlined"))).to_be_visible(timeout=SLOW)
     finger = page.context.new_cdp_session(page)
 
@@ -164,7 +171,7 @@ def test_a_finger_drags_too(page: Page, address: str) -> None:
 
 
 def test_heads_are_patched_switched_off_or_made_a_circuit(page: Page, address: str) -> None:
-    page.goto(f"{address}/patching{E.to_url()}&place=z&way=noise")
+    turn(page, f"{address}/patching{E.to_url()}&place=z&way=noise")
     expect(page.get_by_text(re.compile("^5 outlined: 0.0 "))).to_be_visible(timeout=SLOW)
     page.get_by_role("button", name="Switch off", exact=True).click()
     expect(page).to_have_url(re.compile("ablations=0"))

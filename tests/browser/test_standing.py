@@ -26,15 +26,15 @@ IN_EVERY_ORDER = """async standing => {
 """Streamlit imports a module anew for each of its data, and imports end in any order."""
 
 
-def test_the_newest_data_stay_in_whatever_order_they_come(page: Page) -> None:
-    page.goto("about:blank")
-    shown = dict(page.evaluate(IN_EVERY_ORDER, STANDING.read_text("utf-8")))
+def test_the_newest_data_stay_in_whatever_order_they_come(fresh: Page) -> None:
+    fresh.goto("about:blank")
+    shown = dict(fresh.evaluate(IN_EVERY_ORDER, STANDING.read_text("utf-8")))
     assert len(shown) == 24 and set(shown.values()) == {"4"}
 
 
-def test_the_same_data_are_drawn_anew_where_only_the_theme_is_another(page: Page) -> None:
-    page.goto("about:blank")
-    drawn = page.evaluate(
+def test_the_same_data_are_drawn_anew_where_only_the_theme_is_another(fresh: Page) -> None:
+    fresh.goto("about:blank")
+    drawn = fresh.evaluate(
         """async standing => {
         const source = standing + `let n = 0;
           class View { update(data) { n++; } }

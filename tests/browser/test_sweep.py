@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from benchmarks.toggle import save_gpt2_small
+from tests.support.turning import turn
 
 SLOW = 180_000
 QUERY = "?model=seq-gpt2&over=family&task=months&n_pairs=6&method=mean_by_position"
@@ -18,7 +19,7 @@ MAP = ".sb-figure .heatmaplayer"
 
 
 def open_page(page: Page, address: str, query: str = QUERY) -> None:
-    page.goto(f"{address}/sweep{query}")
+    turn(page, f"{address}/sweep{query}")
     expect(page.locator(MAP)).to_be_visible(timeout=SLOW)
 
 
@@ -86,8 +87,9 @@ def test_a_long_sweep_shows_estimates_stops_says_how_much_is_exact_and_goes_on(
 ) -> None:
     save_gpt2_small(tmp_path)
     numbers = "+".join(map(str, range(1, 31)))
-    page.goto(
-        f"{address}/sweep?model={tmp_path}&prompt={numbers}&answer=+31&distractor=+30&per=position"
+    turn(
+        page,
+        f"{address}/sweep?model={tmp_path}&prompt={numbers}&answer=+31&distractor=+30&per=position",
     )
     stop = page.get_by_role("button", name="Stop")
     expect(stop).to_be_visible(timeout=SLOW)

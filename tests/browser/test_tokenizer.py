@@ -8,12 +8,14 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.turning import turn
+
 SLOW = 180_000
 
 
 def open_view(page: Page, address: str, show: str, prompt: str, **more: str) -> None:
     query = {"model": "seq-llama", "prompt": prompt, "show": show, **more}
-    page.goto(f"{address}/tokenizer?" + "&".join(f"{k}={quote(v)}" for k, v in query.items()))
+    turn(page, f"{address}/tokenizer?" + "&".join(f"{k}={quote(v)}" for k, v in query.items()))
     expect(page.get_by_role("radiogroup", name="View")).to_be_visible(timeout=SLOW)
 
 
@@ -55,7 +57,7 @@ def test_markup_in_tokens_is_shown_and_never_run(page: Page, address: str) -> No
 
 @pytest.mark.parametrize("prompt", ["a%ED%A0%BDb", "%00%1B%E2%80%8B", quote("🚀مرحبا一")])
 def test_bad_bytes_in_a_link_leave_the_page_intact(page: Page, address: str, prompt: str) -> None:
-    page.goto(f"{address}/tokenizer?model=seq-gpt2&show=twins&prompt={prompt}")
+    turn(page, f"{address}/tokenizer?model=seq-gpt2&show=twins&prompt={prompt}")
     expect(page.get_by_role("radiogroup", name="View")).to_be_visible(timeout=SLOW)
     expect(page.get_by_role("table", name="The prompt and its twins")).to_be_visible(timeout=SLOW)
     expect(page.get_by_test_id("stException")).to_have_count(0)

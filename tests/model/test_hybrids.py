@@ -5,6 +5,8 @@ Beside them GPT-OSS, whose heads have a sink, and DeepSeek, whose values cannot 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,6 @@ from transformers import AutoModelForCausalLM
 
 import engine
 from engine.showing.site_grid import cells
-from tests.support.families import save_member
 from tests.support.some import some
 from tests.support.tiny_models import HYBRIDS, LAYERS, Tiny
 
@@ -305,9 +306,9 @@ def test_a_key_or_value_that_heads_share_names_them(tiny: Tiny) -> None:
 
 @pytest.fixture(scope="module", params=["recurrent_gemma", "nemotron_h", "zamba2",
                                         "zamba2, two layers share attention"])  # fmt: skip
-def unnamed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+def unnamed(request: pytest.FixtureRequest, member: Callable[[str], Path]) -> str:
     """The directory of a hybrid whose heads TransformerLens has no names for."""
-    return str(save_member(request.param, tmp_path_factory.mktemp("hybrid")))
+    return str(member(request.param))
 
 
 def test_heads_without_names_elsewhere_are_swept_as_they_rank(unnamed: str) -> None:

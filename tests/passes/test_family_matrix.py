@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import operator
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from engine.errors import EngineError
 from engine.model.model import Model
 from engine.passes import forward
 from engine.passes.hooks import Edit
-from tests.support.families import LEFT_OUT, MEMBERS, VOCAB, save_member, shared_families
+from tests.support.families import LEFT_OUT, MEMBERS, VOCAB, shared_families
 from tests.support.family_reference import PLACES, Change, FamilyReference
 
 CLOSE: dict[str, Any] = {"atol": 1e-4, "rtol": 1e-4}
@@ -60,23 +59,12 @@ SERVED = [name for name in MEMBERS if name not in REFUSED]
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """`saved("gpt2")` gives the directory of a member of the matrix."""
-
-    @cache
-    def give(name: str) -> Path:
-        return save_member(name, tmp_path_factory.mktemp("member"))
-
-    return give
-
-
-@pytest.fixture(scope="module")
-def pair(saved: Any) -> Any:
+def pair(member: Any) -> Any:
     """`pair("gpt2")` gives the engine's model and the reference's."""
 
     @cache
     def give(name: str) -> tuple[Model, FamilyReference]:
-        directory = saved(name)
+        directory = member(name)
         return registry.load(str(directory)), FamilyReference(name, directory)
 
     return give
@@ -89,9 +77,9 @@ def test_every_shared_family_is_in_the_matrix_or_left_out_for_a_reason() -> None
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_family_that_cannot_be_served_is_refused_in_words(name: str, saved: Any) -> None:
+def test_a_family_that_cannot_be_served_is_refused_in_words(name: str, member: Any) -> None:
     with pytest.raises(EngineError, match=REFUSED[name]):
-        registry.load(str(saved(name)))
+        registry.load(str(member(name)))
 
 
 @pytest.mark.parametrize("name", [name for name in MEMBERS if name not in REFUSED])
@@ -147,9 +135,9 @@ def test_a_change_of_a_place_is_that_of_plain_hooks_alone_and_among_others(
     def changes_agree(seed: int) -> None:
         chance = random.Random(seed)
         ids = prompt(chance, model)
-        rows = [Case.drawn(chance, model, reference, ids, [(place, i)]) for i in
-                [chance.choice(layers) for _ in range(4)]]  # fmt: skip
-        agree(model, reference, rows)
+        drawn = [chance.choice(layers) for _ in range(4)]
+        texts = [text(chance, model, reference, ids, [(place, i)]) for i in drawn]
+        agree(model, reference, Case.each(reference, texts))
 
     changes_agree()
 
@@ -169,14 +157,14 @@ def test_rows_with_several_changes_share_a_pass_and_do_not_touch(name: str, pair
     def changes_agree(seed: int) -> None:
         chance = random.Random(seed)
         length = chance.randint(2, longest(model))
-        rows = [
-            Case.drawn(
+        texts = [
+            text(
                 chance, model, reference, prompt(chance, model, length),
                 chance.sample(places, chance.randint(0, 3)),
             )
             for _ in range(5)
         ]  # fmt: skip
-        agree(model, reference, rows)
+        agree(model, reference, Case.each(reference, texts))
 
     changes_agree()
 
@@ -194,50 +182,79 @@ class Case:
         return forward.Row(self.ids, self.edits, logits_at=tuple(range(len(self.ids))))
 
     @classmethod
-    def drawn(
-        cls,
-        chance: random.Random,
-        model: Model,
-        reference: FamilyReference,
-        ids: tuple[int, ...],
-        places: list[tuple[str, int]],
-    ) -> Case:
-        """Random changes at places, each of its own kind, of some heads at some positions."""
-        both = [_change(chance, model, reference, ids, *at) for at in places]
-        return cls(ids, tuple(edit for edit, _ in both), tuple(change for _, change in both))
+    def each(cls, reference: FamilyReference, texts: list[Text]) -> list[Case]:
+        """Texts of one length with their changes, of whose other texts each is read once."""
+        others = [one for _, drawn in texts for one in drawn if one.other]
+        looked = [(one.other, [(one.place, one.layer)]) for one in others]
+        values = iter(reference.each_values(looked) if looked else ())
+        cases = []
+        for ids, drawn in texts:
+            both = [one.said(next(values) if one.other else {}) for one in drawn]
+            cases.append(cls(ids, tuple(edit for edit, _ in both), tuple(c for _, c in both)))
+        return cases
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A change of some heads at some positions: to a value, by a factor, or to what is there in
+    another text."""
+
+    place: str
+    layer: int
+    index: tuple[int, ...] | None
+    positions: tuple[int, ...]
+    value: float = 0.0
+    scales: bool = False
+    other: tuple[int, ...] = ()
+
+    def said(self, seen: dict[tuple[str, int], Tensor]) -> tuple[Edit, Change]:
+        """The same to the engine and to the reference, with what is `seen` in the other text."""
+        value: Tensor | float = self.value
+        if self.other:
+            value = seen[self.place, self.layer][list(self.positions)]
+            if self.index is not None:
+                value = value[:, list(self.index)]
+
+        def become(old: Tensor) -> Tensor:
+            if self.scales:
+                return old * value
+            return value if isinstance(value, Tensor) else torch.full_like(old, value)
+
+        at = (self.place, self.layer, self.index, self.positions)
+        return Edit(*at, value, scales=self.scales), Change(*at, become)
+
+
+Text = tuple[tuple[int, ...], list[Drawn]]
+"""A text and what is changed in it."""
+
+
+def text(
+    chance: random.Random, model: Model, reference: FamilyReference,
+    ids: tuple[int, ...], places: list[tuple[str, int]],
+) -> Text:  # fmt: skip
+    """A text with random changes at places, each of its own kind."""
+    return ids, [_change(chance, model, reference, ids, *at) for at in places]
 
 
 def _change(
     chance: random.Random, model: Model, reference: FamilyReference,
     ids: tuple[int, ...], place: str, layer: int,
-) -> tuple[Edit, Change]:  # fmt: skip
+) -> Drawn:  # fmt: skip
     positions = tuple(sorted(chance.sample(range(len(ids)), chance.randint(1, len(ids)))))
     size = reference.size(place, layer)
     index = None
     if size is not None and (place == "post" or chance.random() < 0.8):
         index = tuple(sorted(chance.sample(range(size), chance.randint(1, min(size, 4)))))
-    value: Tensor | float
-    scales = False
+    drawn = Drawn(place, layer, index, positions)
     match chance.choice(["zero", "set", "scale", "resample", "resample"]):
         case "zero":
-            value = 0.0
+            return drawn
         case "set":
             value = chance.uniform(-2, 2) if place != "pattern" else chance.random()
+            return replace(drawn, value=value)
         case "scale":
-            value, scales = chance.uniform(-2, 3), True
-        case _:
-            other = prompt(chance, model, len(ids))
-            value = reference.values(other, [(place, layer)])[place, layer][list(positions)]
-            if index is not None:
-                value = value[:, list(index)]
-
-    def become(old: Tensor) -> Tensor:
-        if scales:
-            return old * value
-        return value if isinstance(value, Tensor) else torch.full_like(old, value)
-
-    edit = Edit(place, layer, index, positions, value, scales=scales)
-    return edit, Change(place, layer, index, positions, become)
+            return replace(drawn, value=chance.uniform(-2, 3), scales=True)
+    return replace(drawn, other=prompt(chance, model, len(ids)))
 
 
 def agree(model: Model, reference: FamilyReference, rows: list[Case]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import engine
-from tests.support.families import MEMBERS, save_member
+from tests.support.families import MEMBERS
 from tests.support.family_reference import Change, FamilyReference
 from tests.support.tiny_models import VOCAB, Tiny, save_tokenizer
 
@@ -67,9 +68,9 @@ def logits_of_head(
 @pytest.mark.parametrize("embedding", ["layer 0", "embedding"])
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name in MEMBERS])
 def test_what_a_head_raises_equals_plain_hugging_face(
-    family: str, embedding: str, tmp_path: Path
+    family: str, embedding: str, member: Callable[[str], Path]
 ) -> None:
-    directory = save_member(family, tmp_path / "m")
+    directory = member(family)
     scores = engine.ov_scores(str(directory), WORDS, k=3, embedding=embedding)
     behind = family in ("gemma2", "gemma3_text", "olmo2")
     assert any("put behind one head alone" in note for note in scores.notes) == behind
@@ -238,8 +239,10 @@ def test_results_draw_and_tabulate_themselves() -> None:
 @pytest.mark.parametrize(
     ("family", "lacks"), [("jamba", "no heads"), ("granitemoehybrid", "no heads and no MLP")]
 )
-def test_a_layer_0_that_is_no_common_one_is_told(family: str, lacks: str, tmp_path: Path) -> None:
-    directory = str(save_member(family, tmp_path / "m"))
+def test_a_layer_0_that_is_no_common_one_is_told(
+    family: str, lacks: str, member: Callable[[str], Path]
+) -> None:
+    directory = str(member(family))
     for scores in (engine.ov_scores(directory, WORDS), engine.qk_scores(directory, WORDS)):
         assert any(f"Layer 0 has {lacks} here" in note for note in scores.notes)
     bare = engine.ov_scores(directory, WORDS, embedding="embedding")

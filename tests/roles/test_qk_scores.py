@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import engine
-from tests.support.families import save_member
 from tests.support.family_reference import FamilyReference
 from tests.support.induction import induction_pair
 from tests.support.tiny_models import Tiny
@@ -156,11 +156,11 @@ def test_what_cannot_be_scored_is_refused_in_words(fields: Any, said: str) -> No
 
 
 def test_families_without_a_matrix_of_keys_have_scores_all_the_same(
-    tiny: Tiny, tmp_path: Path
+    tiny: Tiny, member: Callable[[str], Path]
 ) -> None:
     found = engine.qk_scores(str(tiny("deepseek_v3")), WORDS)
     assert np.isfinite(found.scores).all()
     with pytest.raises(engine.EngineError):
         engine.qk_scores(str(tiny("deepseek_v3")), WORDS, keys_through="0.1")
-    falcon = engine.qk_scores(str(save_member("falcon", tmp_path / "m")), WORDS)
+    falcon = engine.qk_scores(str(member("falcon")), WORDS)
     assert np.isfinite(falcon.scores).all()

@@ -290,7 +290,8 @@ class FamilyReference:
     def each_logits(self, rows: Sequence[tuple[Sequence[int], Sequence[Change]]]) -> Tensor:
         """[rows, pos, vocab] of texts of one length, each with its own changes made."""
         if self._rotary is not None:  # some remember the longest text that they have seen
-            self.hf.base_model.rotary_emb = copy.deepcopy(self._rotary)
+            config = getattr(self._rotary, "config", None)
+            self.hf.base_model.rotary_emb = copy.deepcopy(self._rotary, {id(config): config})
         at: dict[tuple[str, int], list[tuple[int, Change]]] = {}
         for row, (_, changes) in enumerate(rows):
             for change in changes:
@@ -323,17 +324,24 @@ class FamilyReference:
         self, ids: Sequence[int], places: Sequence[tuple[str, int]]
     ) -> dict[tuple[str, int], Tensor]:
         """What is at places in a clean run: [pos, index, ...], of a pattern [pos, heads, keys]."""
-        seen: dict[tuple[str, int], Tensor] = {}
+        return self.each_values([(ids, places)])[0]
 
-        def looking(at: tuple[str, int]) -> Callable[[Tensor], Tensor]:
+    def each_values(
+        self, rows: Sequence[tuple[Sequence[int], Sequence[tuple[str, int]]]]
+    ) -> list[dict[tuple[str, int], Tensor]]:
+        """The same of texts of one length, each at places of its own."""
+        seen: list[dict[tuple[str, int], Tensor]] = [{} for _ in rows]
+
+        def looking(row: int, at: tuple[str, int]) -> Change:
             def look(old: Tensor) -> Tensor:
-                seen[at] = old.clone()
+                seen[row][at] = old.clone()
                 return old
 
-            return look
+            return Change(*at, None, tuple(range(len(rows[row][0]))), look)
 
-        every = tuple(range(len(ids)))
-        self.logits(ids, [Change(*at, None, every, looking(at)) for at in places])
+        self.each_logits(
+            [(ids, [looking(row, at) for at in places]) for row, (ids, places) in enumerate(rows)]
+        )
         return seen
 
     def _enter(self, stack: ExitStack, place: str, layer: int, act: _Act) -> None:

@@ -1,44 +1,66 @@
-"""A model made by hand whose answer turns on one axis of its stream."""
+"""A tab of the dashboard turned from one view to another, as Back turns it. To open it anew costs a
+browser ten times as much, next to nothing of which is the dashboard's own doing."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from itertools import count
+from urllib.parse import urlsplit
 
-import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from playwright.sync_api import Error, Page
 
-from tests.support.tiny_models import VOCAB, save_tokenizer
+PUSH = """address => { History.prototype.pushState.call(history, {}, "", address);
+  dispatchEvent(new PopStateEvent("popstate", { state: {} })); }"""
+"""Turn a tab to an address of its server, as Back would: by the browser's own pushState, as the
+dashboard's keeps an entry for what the reader does alone."""
+_BOX = "document.querySelector('textarea[aria-label=Prompt]')"
+_LEFT_BEHIND = f"prompt => {_BOX} && {_BOX}.value !== prompt"
+_SETTLED = f"prompt => {_BOX}?.value === prompt || !location.search.includes(prompt)"
+_RESTS = "document.querySelector('[data-test-script-state=notRunning]')"
+_PATIENCE = 10_000
+"""Milliseconds until a tab that does not leave its view is given up."""
+_MARK = "left-"
+_numbers = count()
 
-WIDTH = 2 * VOCAB + 4
-AXIS = torch.zeros(WIDTH)
-"""What head 1.2 writes along, of length 1, and what unembeds as t7 rather than t8."""
-AXIS[-4], AXIS[-3] = 0.5**0.5, -(0.5**0.5)
+
+def turn(page: Page, address: str) -> None:
+    """Show the view of a link in a tab. It is opened anew in a tab that shows no view of that
+    server, and without a query, which is what a visitor sees who comes without a link.
+
+    A key is pressed, or the dashboard leaves the address as it is, as after Back: of a link that is
+    not told in full it would go on to hold that the reader came by another.
+    """
+    there = urlsplit(address)
+    turns = there.query and there.netloc == urlsplit(page.url).netloc
+    if turns and (left := _left(page) or leave(page)):
+        page.evaluate(PUSH, address)
+        page.keyboard.press("Shift")
+        page.wait_for_function(_LEFT_BEHIND, arg=left)
+    else:
+        page.goto(address)
 
 
-def turning_model(directory: Path) -> str:
-    """Two layers in which each token has an axis of its own, all without a mean that a norm could
-    take off. Head 1.2 looks at every token alike and writes its share of t1, less that of t2, along
-    AXIS; along it t7 is read, and t8 against it. The rest is next to nothing."""
-    torch.manual_seed(0)
-    d_head = WIDTH // 4
-    config = GPT2Config(
-        vocab_size=VOCAB, n_embd=WIDTH, n_layer=2, n_head=4, n_positions=16, bos_token_id=1,
-        eos_token_id=2, tie_word_embeddings=False,
-    )  # fmt: skip
-    model: Any = GPT2LMHeadModel(config)
-    up, down, t7, t8 = (3 + i for i in (1, 2, 7, 8))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "ln" not in name:
-                parameter.copy_(2e-4 * torch.randn_like(parameter))
-        tokens = torch.eye(VOCAB, WIDTH)
-        model.transformer.wte.weight.copy_(tokens - tokens.roll(VOCAB, 1))
-        attention = model.transformer.h[1].attn
-        value = 2 * WIDTH + 2 * d_head
-        attention.c_attn.weight[up, value], attention.c_attn.weight[down, value] = 1.0, -1.0
-        attention.c_proj.weight[2 * d_head] = AXIS
-        model.lm_head.weight[t7], model.lm_head.weight[t8] = AXIS, -AXIS
-    model.save_pretrained(directory)
-    save_tokenizer(directory)
-    return str(directory)
+def leave(page: Page) -> str:
+    """Turn to a view without a model, which shows nothing: what is seen after that is of the next.
+
+    Returns: its prompt, which no other has; none where the tab does not come to it.
+    """
+    if not page.evaluate(f"Boolean({_BOX})"):
+        return ""
+    try:
+        for _ in range(3):  # a widget that has just changed outdoes the address
+            prompt = f"{_MARK}{next(_numbers)}"
+            page.wait_for_function(_RESTS, timeout=_PATIENCE)
+            page.evaluate(PUSH, f"?model=&prompt={prompt}")
+            page.wait_for_function(_SETTLED, arg=prompt, timeout=_PATIENCE)
+            if _left(page) == prompt:
+                page.wait_for_function(_RESTS, timeout=_PATIENCE)
+                return prompt
+    except Error:
+        pass
+    return ""
+
+
+def _left(page: Page) -> str:
+    """The prompt of the view that a tab was left at, if it was."""
+    prompt: str = page.evaluate(f"{_BOX}?.value ?? ''")
+    return prompt if prompt.startswith(_MARK) else ""
