@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import engine
+from tests.support.axis_model import AXIS, turning_model
 from tests.support.tiny_models import Tiny
-from tests.support.turning import AXIS, turning_model
 
 UP, DOWN = "t5 t1 t9", "t5 t2 t9"
 MADE: dict[str, Any] = {
