@@ -51,14 +51,16 @@ class Asked:
         return self.result
 
     def follow(self, seconds: float = 0.0) -> None:
-        """Take over what has come since, and what comes within so many seconds."""
+        """Take over what has come since, and what comes within so many seconds; not all there ever
+        is, where it comes faster than it is taken over."""
         going = self.going
         if going is None:
             return
         until = time.monotonic() + seconds
         try:
             for part in going.within(min(seconds, EVERY)):
-                if part is None and time.monotonic() >= until:
+                over = time.monotonic() - until
+                if over >= (0.0 if part is None else EVERY):
                     break
             else:
                 self.result, self.going = going.result(0), None
