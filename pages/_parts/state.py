@@ -60,17 +60,17 @@ def adopt_link() -> tuple[str, ...]:
     Returns: what that is, in a sentence each, until a widget changes.
     """
     ss, pairs, script = st.session_state, _address(), get_script_run_ctx()
-    opens = "model" not in ss
+    opens = "_wrong_link" not in ss  # until a run has filled all, and was not cut off before
     goes = script is not None and script.is_history_navigation and pairs != ss.get("_link")
     if pairs and (opens or goes):
-        ss["_link"] = pairs
         e, wrong = engine.Experiment.readable(pairs)
         own = {name: value for name, value in pairs if name in declared()}
         fill(e, own)
         others = (declared()[name].wrong(value) for name, value in own.items())
-        ss["_wrong_link"] = (*wrong, *filter(None, others))
+        ss["_link"], ss["_wrong_link"] = pairs, (*wrong, *filter(None, others))
     elif opens:
         fill(FIRST)
+        ss["_wrong_link"] = ()
     elif _changed():
         ss["_wrong_link"] = ()
     return wrong_link()
@@ -163,14 +163,15 @@ def turn_to(page: str) -> None:
 def recall() -> None:
     """Set the values of widgets that the last run did not draw, those too that a part which ran
     alone left out, and that Streamlit has forgotten. They are deleted first: a value set while its
-    widget was never drawn yet is kept beside the widget's own, and would show again after it."""
+    widget was never drawn yet is kept beside the widget's own, and would show again after it. And
+    noted before that, as another run may begin in between."""
     ss = st.session_state
-    noted, undrawn = ss.get("_values", {}), ss.get("_undrawn", ())
+    noted, undrawn = ss.setdefault("_values", {}), ss.get("_undrawn", ())
     ss["_undrawn"] = [*undrawn, *(n for n in noted if n not in ss and n not in undrawn)]
     for name in ss["_undrawn"]:
-        value = ss.get(name, noted.get(name))
+        noted[name] = ss.get(name, noted.get(name))
         ss.pop(name, None)
-        ss[name] = value
+        ss[name] = noted[name]
 
 
 def _changed() -> bool:

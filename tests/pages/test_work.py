@@ -22,7 +22,8 @@ class Chatty:
 
 def test_work_that_tells_faster_than_it_is_read_does_not_keep_the_page() -> None:
     going = Chatty()
-    asked = work.Asked(engine.Sweep(engine.Experiment("seq-gpt2")), cast(Any, going))
+    question: Any = engine.Sweep(engine.Experiment("seq-gpt2"))
+    asked: Any = work.Asked(question, cast(Any, going))
     asked.follow()
     assert not asked.answered and asked.going is going
     assert asked.known() == going.so_far and going.so_far
