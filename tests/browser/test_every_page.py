@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.support.navigation import PAGES, Named
 from tests.support.some import some
+from tests.support.tab import resize
 
 SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4&corrupted=8+1+6+3&ablations=a0"
@@ -134,21 +135,20 @@ def test_nothing_runs_past_the_edge_and_axe_finds_nothing_grave(
         arg=scheme == "dark",
     )
     for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_function("w => innerWidth === w", arg=width)
+        resize(page, width)
         if width >= 1280:
             page.wait_for_function("w => document.documentElement.scrollWidth <= w", arg=width)
         page.wait_for_function(CHOICES_FIT)
         page.wait_for_function("document.getAnimations().every(e => e.playState !== 'running')")
         if width <= 1280:
             assert not findings(page)
-    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_nothing_moves_while_a_head_is_switched_and_its_grid_is_two_keys_away(
     opened: Opened,
 ) -> None:
     page = opened.page
+    resize(page, 1280)
     page.evaluate("window.shift = 0; document.activeElement.blur()")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # past the menus

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from benchmarks.driving import serving, wait_until_up
 from engine.showing.palette import SIGNED
 from tests.support.some import some
-from tests.support.tab import Tab
+from tests.support.tab import Tab, resize
 from tests.support.turning import PUSH
 
 
@@ -161,8 +161,7 @@ def test_every_cell_is_reached_and_nothing_lies_on_another_at_any_width_and_zoom
     page.evaluate(PUSH, f"?layers={layers}&heads={heads}&tokens={tokens}")
     page.wait_for_function(DRAWN, arg=layers * (heads + (not tokens)))
     for size in sorted({round(width / zoom) for width in WIDTHS for zoom in ZOOMS}):
-        page.set_viewport_size({"width": size, "height": max(300, round(size * 0.625))})
-        page.wait_for_function("w => innerWidth === w", arg=size)
+        resize(page, size, max(300, round(size * 0.625)))
         told = page.evaluate(REACHED)
         assert told["far"] == [] and told["apart"] and told["wide"] <= 0, (size, told)
         assert 10.5 <= told["cell"] <= 34.5, (size, told)

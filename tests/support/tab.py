@@ -7,6 +7,25 @@ from dataclasses import dataclass, field
 from playwright.sync_api import Browser, Page, ViewportSize
 
 SIZE: ViewportSize = {"width": 1280, "height": 900}
+_STILL = """width => new Promise(done => {
+  const places = () => JSON.stringify([...document.querySelectorAll("section, svg, canvas, table")]
+    .map(e => [e.scrollWidth, e.clientWidth, e.getBoundingClientRect()]));
+  let before = "", same = 0;
+  const look = () => {
+    const now = places();
+    same = innerWidth === width && now === before ? same + 1 : 0;
+    before = now;
+    same < 3 ? requestAnimationFrame(look) : done();
+  };
+  look();
+})"""
+"""What observes sizes is told of new ones only as a frame is drawn."""
+
+
+def resize(page: Page, width: int, height: int = SIZE["height"]) -> None:
+    """Make a tab that wide and tall, and wait until what is in it has found its place."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate(_STILL, width)
 
 
 @dataclass
