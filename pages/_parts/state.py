@@ -110,10 +110,9 @@ def wrong_link() -> tuple[str, ...]:
 def settle() -> None:
     """Note the widgets' values, to see in the next run which of them changed. At a run's start too,
     or what was just chosen is lost where the reader is off to another page already."""
-    ss, kept = st.session_state, (str, bool, int, float, list)
-    now = {str(name): ss.get(name) for name in ss if not str(name).startswith("_")}
-    known = {name: value for name, value in now.items() if isinstance(value, kept)}
-    ss["_values"] = {**ss.get("_values", {}), **known}
+    now, kept = st.session_state.to_dict(), (str, bool, int, float, list)
+    known = {n: v for n, v in now.items() if not n.startswith("_") and isinstance(v, kept)}
+    st.session_state["_values"] = {**now.get("_values", {}), **known}
 
 
 def carry(alone: bool = False) -> None:
@@ -122,9 +121,10 @@ def carry(alone: bool = False) -> None:
     the second.) At the end of a part that ran `alone`, only of those that were not drawn before.
     """
     ss, undrawn = st.session_state, []
-    for name in ss.get("_undrawn", ()) if alone else ss["_values"]:
+    noted = ss["_values"]
+    for name in ss.get("_undrawn", ()) if alone else noted:
         with contextlib.suppress(StreamlitAPIException):  # it is drawn: it keeps its value
-            ss[name] = ss["_values"].get(name)
+            ss[name] = noted.get(name)
             undrawn.append(name)
     ss["_undrawn"] = undrawn
 
@@ -166,17 +166,17 @@ def recall() -> None:
     widget was never drawn yet is kept beside the widget's own, and would show again after it. And
     noted before that, as another run may begin in between."""
     ss = st.session_state
-    noted, undrawn = ss.setdefault("_values", {}), ss.get("_undrawn", ())
-    ss["_undrawn"] = [*undrawn, *(n for n in noted if n not in ss and n not in undrawn)]
+    noted, undrawn, now = ss.setdefault("_values", {}), ss.get("_undrawn", ()), ss.to_dict()
+    ss["_undrawn"] = [*undrawn, *(n for n in noted if n not in now and n not in undrawn)]
     for name in ss["_undrawn"]:
-        noted[name] = ss.get(name, noted.get(name))
+        noted[name] = now.get(name, noted.get(name))
         ss.pop(name, None)
         ss[name] = noted[name]
 
 
 def _changed() -> bool:
-    before = st.session_state.get("_values", {})
-    return any(st.session_state.get(name, value) != value for name, value in before.items())
+    now = st.session_state.to_dict()
+    return any(now.get(name, value) != value for name, value in now.get("_values", {}).items())
 
 
 def fill(e: engine.Experiment, choices: dict[str, str] | None = None) -> None:
