@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ..errors import EngineError
 from ..experiment.change import Change, changes
+from ..experiment.question import Question
 from ..experiment.sites import Neuron
 from ..showing.charts import chart_layout
 from ..showing.palette import PALETTE
@@ -54,15 +56,31 @@ class Context:
 class NeuronContexts:
     """A neuron over a text, after its activation function, in the model's own unit.
 
-    `activations`: all of them, from the least to the greatest; `quantiles`: those at QUANTILES, by
-    linear interpolation. `contexts`: the strongest token of each of the strongest windows.
+    `values`: of each window, at its tokens but a BOS; empty where it is not read yet. `contexts`:
+    the strongest token of each of the strongest windows. `progress`: the share that is read.
     """
 
+    asked: Question[Any, Any]
     neuron: Neuron
-    n_windows: int
-    activations: Float[np.ndarray, " token"]
+    values: tuple[Float[np.ndarray, " _"], ...]
     contexts: tuple[Context, ...]
-    quantiles: Float[np.ndarray, " quantile"]
+    progress: float
+    seconds_left: float | None
+
+    @property
+    def n_windows(self) -> int:
+        """How many windows were read."""
+        return sum(len(one) > 0 for one in self.values)
+
+    @cached_property
+    def activations(self) -> Float[np.ndarray, " token"]:
+        """All of them, from the least to the greatest."""
+        return np.sort(np.concatenate(self.values)).astype(np.float64)
+
+    @cached_property
+    def quantiles(self) -> Float[np.ndarray, " quantile"]:
+        """The activations at QUANTILES, by linear interpolation."""
+        return np.quantile(self.activations, QUANTILES)
 
     @property
     def n_tokens(self) -> int:

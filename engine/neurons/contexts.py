@@ -8,7 +8,7 @@ there, and contexts that this text does not have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,13 @@ from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.pace import Pace
-from .context_results import AROUND, QUANTILES, Context, NeuronContexts
+from .context_results import AROUND, Context, NeuronContexts
 from .places import check_neuron, one_neuron
-from .windows import as_texts, row_cost, run_rows, windows
+from .windows import Window, as_texts, row_cost, run_rows, windows
 
 
 @dataclass(frozen=True)
-class FindContexts(Question[None, NeuronContexts]):
+class FindContexts(Question[NeuronContexts, NeuronContexts]):
     """The tokens of texts at which a neuron is strongest, the strongest of each window, and
     quantiles of its activation over all.
 
@@ -62,10 +62,24 @@ class FindContexts(Question[None, NeuronContexts]):
     def model_name(self) -> str:
         return self.model
 
-    def answered(self, model: Model) -> Answer[None, NeuronContexts]:
-        """The contexts, once all windows are run."""
+    def answered(self, model: Model) -> Answer[NeuronContexts, NeuronContexts]:
+        """Snapshots, each of the windows read by then; the last has all."""
+        return self._answer(model, None)
+
+    def answered_after(
+        self, model: Model, so_far: NeuronContexts
+    ) -> Answer[NeuronContexts, NeuronContexts]:
+        """The same, without the windows read so far. Raises: EngineError for those of another
+        question."""
+        if so_far.asked != self:
+            raise EngineError("What is known so far is of another neuron, or of other texts.")
+        return self._answer(model, so_far)
+
+    def _answer(
+        self, model: Model, so_far: NeuronContexts | None
+    ) -> Answer[NeuronContexts, NeuronContexts]:
         check_neuron(model, self.neuron)
-        return Answer(lambda _: _steps(model, self))
+        return Answer(lambda put: _steps(model, self, so_far, put), lambda made: made())
 
 
 def neuron_contexts(
@@ -81,33 +95,36 @@ def neuron_contexts(
     return ask(FindContexts(model, one_neuron(neuron), read, window, k), view)
 
 
-def _steps(model: Model, asked: FindContexts) -> Steps[NeuronContexts]:
+def _steps(
+    model: Model,
+    asked: FindContexts,
+    so_far: NeuronContexts | None,
+    put: Callable[[Callable[[], NeuronContexts]], None],
+) -> Steps[NeuronContexts]:
     pace, at = Pace(model), ("post", asked.neuron.layer)
     yield 0.0
-    cut = list(windows(model, asked.texts, min(asked.window, model.shape.n_ctx or asked.window)))
-    if not cut:
-        raise EngineError("No token is left of the text.")
+    most = min(asked.window, model.shape.n_ctx or asked.window)
+    cut = yield from windows(model, asked.texts, most)
     rows = [forward.Row(ids, captures=frozenset({at})) for _, ids in cut]
     pace.total = sum(row_cost(pace, row) for row in rows)
-    held: dict[int, np.ndarray] = {}
+    held = [np.zeros(0, np.float32)] * len(cut) if so_far is None else [*so_far.values]
+    left = [i for i, values in enumerate(held) if not len(values)]
+    pace.skip(pace.total - sum(row_cost(pace, rows[i]) for i in left))
 
     def take(row: int, result: forward.RowResult) -> None:
-        held[row] = result.captured[at][:, asked.neuron.index].float().cpu().numpy()
+        values = result.captured[at][:, asked.neuron.index].float().cpu().numpy()
+        held[left[row]] = values[_first(model, rows[left[row]].ids) :]
 
-    yield from run_rows(model, pace, rows, take)
-    first = {i: _first(model, ids) for i, (_, ids) in enumerate(cut)}
-    each = {i: held[i][first[i] :] for i in held if len(held[i]) > first[i]}
-    if not each:
-        raise EngineError("No token is left of the text.")
-    order = sorted(each, key=lambda i: (-float(each[i].max()), i))[: asked.k]
-    every = np.concatenate([each[i] for i in sorted(each)]).astype(np.float64)
-    return NeuronContexts(
-        neuron=asked.neuron,
-        n_windows=len(each),
-        activations=np.sort(every),
-        contexts=tuple(_context(model, *cut[i], held[i], first[i]) for i in order),
-        quantiles=np.quantile(every, QUANTILES),
-    )
+    def told(share: float, seconds: float | None) -> Callable[[], NeuronContexts]:
+        values = tuple(held)
+        return lambda: NeuronContexts(
+            asked, asked.neuron, values, _contexts(model, asked.k, cut, values), share, seconds
+        )
+
+    for share in run_rows(model, pace, [rows[i] for i in left], take):
+        put(told(min(share, 0.999), pace.seconds_left))
+        yield share
+    return told(1.0, None)()
 
 
 def _first(model: Model, ids: tuple[int, ...]) -> int:
@@ -115,13 +132,21 @@ def _first(model: Model, ids: tuple[int, ...]) -> int:
     return int(ids[0] == model.tokenizer.bos_id and model.tokenizer.adds_bos)
 
 
-def _context(
-    model: Model, text: int, ids: tuple[int, ...], values: np.ndarray, first: int
-) -> Context:
-    at = first + int(values[first:].argmax())
-    start, stop = max(first, at - AROUND), min(len(ids), at + AROUND + 1)
-    texts = model.tokenizer.texts(ids)
+def _contexts(
+    model: Model, k: int, cut: Sequence[Window], values: Sequence[np.ndarray]
+) -> tuple[Context, ...]:
+    """The strongest token of each of the k strongest windows read."""
+    read = [i for i, one in enumerate(values) if len(one)]
+    order = sorted(read, key=lambda i: (-float(values[i].max()), i))[:k]
+    return tuple(_context(model, *cut[i], values[i]) for i in order)
+
+
+def _context(model: Model, text: int, ids: tuple[int, ...], values: np.ndarray) -> Context:
+    first = len(ids) - len(values)
+    at = int(values.argmax())
+    start, stop = max(0, at - AROUND), min(len(values), at + AROUND + 1)
+    texts = model.tokenizer.texts(ids)[first:]
     return Context(
-        text, at, texts[at], float(values[at]) + 0.0, texts[start:stop],
+        text, first + at, texts[at], float(values[at]) + 0.0, texts[start:stop],
         values[start:stop].astype(np.float64), at - start,
     )  # fmt: skip

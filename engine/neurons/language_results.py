@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ..experiment.question import Question
 from ..experiment.sites import Neuron
 from ..showing.charts import BARE
 from ..showing.heatmap import cell_heatmap, colour_bar, colours
@@ -31,6 +32,7 @@ class LanguageNeurons:
     of the same layers; NaN where not known yet.
     """
 
+    asked: Question[Any, Any]
     names: tuple[str, ...]
     by: str
     does: str

@@ -91,8 +91,22 @@ class FindLanguageNeurons(Question[LanguageNeurons, LanguageNeurons]):
 
     def answered(self, model: Model) -> Answer[LanguageNeurons, LanguageNeurons]:
         """Snapshots: the neurons first, then the matrix, row by row."""
+        return self._answer(model, None)
+
+    def answered_after(
+        self, model: Model, so_far: LanguageNeurons
+    ) -> Answer[LanguageNeurons, LanguageNeurons]:
+        """The same, without the losses known so far. Raises: EngineError for those of another
+        question."""
+        if so_far.asked != self:
+            raise EngineError("What is known so far is of other sets, or asked otherwise.")
+        return self._answer(model, so_far)
+
+    def _answer(
+        self, model: Model, so_far: LanguageNeurons | None
+    ) -> Answer[LanguageNeurons, LanguageNeurons]:
         layers_with_neurons(model)
-        return Answer(lambda put: _steps(model, self, put))
+        return Answer(lambda put: _steps(model, self, so_far, put))
 
 
 def language_neurons(
@@ -112,7 +126,10 @@ def language_neurons(
 
 
 def _steps(
-    model: Model, asked: FindLanguageNeurons, put: Callable[[LanguageNeurons], None]
+    model: Model,
+    asked: FindLanguageNeurons,
+    so_far: LanguageNeurons | None,
+    put: Callable[[LanguageNeurons], None],
 ) -> Steps[LanguageNeurons]:
     pace, layers, width = Pace(model), layers_with_neurons(model), model.shape.d_mlp or 0
     yield 0.0
@@ -127,9 +144,8 @@ def _steps(
     texts = [forward.Row(ids, logits_at=tuple(range(len(ids) - 1))) for s in measured for ids in s]
     n_runs = 1 + n_sets * (1 + asked.controls)
     reading = [forward.Row(ids) for one in found_on for ids in one]
-    pace.total = sum(row_cost(pace, r) for r in reading) + n_runs * sum(
-        row_cost(pace, r) for r in texts
-    )
+    measuring = sum(row_cost(pace, row) for row in texts)
+    pace.total = sum(row_cost(pace, row) for row in reading) + n_runs * measuring
     probability, means = yield from _read(model, pace, layers, found_on)
     owner = np.repeat(np.arange(n_sets), [len(one) for one in found_on])
     precision = np.zeros((n_sets, len(layers), width))
@@ -139,8 +155,9 @@ def _steps(
             yield pace.share
     n = max(n_sets, round(asked.share * len(layers) * width))
     choose = by_entropy(probability, n) if asked.by == "entropy" else by_precision(precision, n)
-    shape, not_known = (n_sets, n_sets), np.full((n_sets, n_sets), np.nan)
-    known = LanguageNeurons(
+    shape = n_sets, n_sets
+    known = so_far or LanguageNeurons(
+        asked=asked,
         names=tuple(one.name for one in asked.sets),
         by=asked.by,
         does=asked.does,
@@ -152,7 +169,7 @@ def _steps(
         n_found_on=tuple(map(len, found_on)),
         n_measured_on=tuple(map(len, measured)),
         clean=np.full(n_sets, np.nan),
-        losses=not_known,
+        losses=np.full(shape, np.nan),
         controls=np.full((asked.controls, *shape), np.nan),
         notes=left_out(model, layers),
         progress=0.0,
@@ -165,26 +182,27 @@ def _steps(
         return result
 
     sizes = [len(one) for one in measured]
-    losses = yield from _losses(model, pace, texts, sizes, {})
-    known = told(replace(known, clean=losses))
+    if np.isfinite(known.clean).all():
+        pace.skip(measuring)
+    else:
+        known = told(replace(known, clean=(yield from _losses(model, pace, texts, sizes, {}))))
     every, rng = np.concatenate(choose), np.random.default_rng(asked.seed)
     for s in range(n_sets):
         mine = means[owner == s].reshape(len(found_on[s]), -1)
         for draw in (None, *range(asked.controls)):
-            some = choose[s]
+            at: tuple[int, ...]
+            name, at, some = "losses", (s,), choose[s]
             if draw is not None:
-                some = drawn_like(choose[s].tolist(), every.tolist(), width, len(layers), rng)
+                name, at = "controls", (draw, s)
+                some = drawn_like(some.tolist(), every.tolist(), width, len(layers), rng)
+            if np.isfinite(getattr(known, name)[at]).all():
+                pace.skip(measuring)
+                continue
             forced = np.median(mine[:, some], axis=0) if asked.does == "force" else 0.0 * some
             edits = _by_layer(layers, width, some, forced)
-            losses = yield from _losses(model, pace, texts, sizes, edits)
-            if draw is None:
-                matrix = known.losses.copy()
-                matrix[s] = losses
-                known = told(replace(known, losses=matrix))
-            else:
-                controls = known.controls.copy()
-                controls[draw, s] = losses
-                known = told(replace(known, controls=controls))
+            numbers = getattr(known, name).copy()
+            numbers[at] = yield from _losses(model, pace, texts, sizes, edits)
+            known = told(replace(known, **{name: numbers}))
     return told(known, whole=True)
 
 

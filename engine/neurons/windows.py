@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import EngineError
@@ -14,6 +14,9 @@ from ..passes.pace import Pace
 MOST_LETTERS = 2_000_000
 MOST_READ = 200_000
 """Tokens that are run."""
+
+Window = tuple[int, tuple[int, ...]]
+"""Of which text, and its ids."""
 
 
 def as_texts(given: Any, what: str) -> tuple[str, ...]:
@@ -28,28 +31,33 @@ def as_texts(given: Any, what: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def windows(
-    model: Model, texts: Sequence[str], length: int
-) -> Iterator[tuple[int, tuple[int, ...]]]:
+def windows(model: Model, texts: Sequence[str], length: int) -> Steps[list[Window]]:
     """Each text as windows of at most `length` tokens, each with the BOS in front that the
-    tokenizer puts there: the text's index, and ids.
+    tokenizer puts there. A text is a step: tokenizers read no text in parts.
 
-    Raises: EngineError for more tokens than are run, or a text that cannot be read.
+    Raises: EngineError for more tokens than are run, or where none is left of all texts.
     """
+    result: list[Window] = []
     total = 0
+    bos: tuple[int, ...] = ()
+    if model.tokenizer.adds_bos:
+        bos = (model.tokenizer.bos_id or 0,)
     for index, text in enumerate(texts):
-        if not text:
-            continue
-        tokens = model.tokenizer.encode(text)
-        first = tokens.ids[: int(tokens.bos)]
-        rest, room = tokens.ids[len(first) :], max(1, length - len(first))
-        total += len(rest)
+        (ids,) = model.tokenizer.ids_of([text])
+        room = max(1, length - len(bos))
+        total += len(ids)
         if total > MOST_READ:
             raise EngineError(
                 f"The text is longer than {MOST_READ:,} tokens, which are run at most; cut it."
             )
-        for start in range(0, len(rest), room):
-            yield index, (*first, *rest[start : start + room])
+        for start in range(0, len(ids), room):
+            window = (*bos, *ids[start : start + room])
+            forward.check_ids(model, window)
+            result.append((index, window))
+        yield 0.0
+    if not result:
+        raise EngineError("No token is left of the text.")
+    return result
 
 
 def run_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +166,17 @@ def test_the_sets_that_ship_are_as_long_and_found_by_name() -> None:
 def test_what_cannot_be_asked_is_said(sets: list, options: dict, said: str) -> None:
     with pytest.raises(engine.EngineError, match=said):
         engine.language_neurons("seq-gpt2", sets, **options)
+
+
+def test_losses_go_on_where_they_were_stopped(planted: str) -> None:
+    asked = engine.FindLanguageNeurons(planted, SETS, share=0.05, does="force", controls=3)
+    whole = engine.begin(asked).result()
+    losses, controls = whole.losses.copy(), whole.controls.copy()
+    losses[1], controls[1:] = np.nan, np.nan
+    so_far = replace(whole, losses=losses, controls=controls, progress=0.4)
+    on = engine.begin(asked, so_far=so_far).result()
+    np.testing.assert_allclose(on.losses, whole.losses, atol=1e-5)
+    np.testing.assert_allclose(on.controls, whole.controls, atol=1e-5)
+    assert on.done and (on.losses[0] == whole.losses[0]).all()
+    with pytest.raises(engine.EngineError, match="of other sets"):
+        engine.begin(replace(asked, seed=1), so_far=so_far).result()

@@ -203,6 +203,20 @@ def test_contexts_and_quantiles_are_of_plain_hooks(tiny: Tiny, family: str) -> N
     assert result.contexts[0].around[result.contexts[0].at] == result.contexts[0].token
 
 
+def test_contexts_go_on_where_they_were_stopped() -> None:
+    texts = tuple(f"{i} {i + 1} {i + 2}" for i in range(1, 30))
+    asked = engine.FindContexts("seq-gpt2", engine.Neuron(4, 516), texts, window=2)
+    whole = engine.begin(asked).result()
+    parts = tuple(one if i % 3 else one[:0] for i, one in enumerate(whole.values))
+    so_far = replace(whole, values=parts, progress=0.6)
+    on = engine.begin(asked, so_far=so_far).result()
+    assert on.progress == 1.0 and so_far.n_windows < on.n_windows == whole.n_windows
+    assert [c.around for c in on.contexts] == [c.around for c in whole.contexts]
+    np.testing.assert_allclose(on.activations, whole.activations, atol=1e-5)
+    with pytest.raises(engine.EngineError, match="of another neuron"):
+        engine.begin(replace(asked, k=3), so_far=so_far).result()
+
+
 def test_forcing_to_a_quantile_is_a_change_like_any_other() -> None:
     result = engine.neuron_contexts("seq-gpt2", "4.516", ["1 2 3 4 5", "23 24 25"])
     change = result.forced(1.0)

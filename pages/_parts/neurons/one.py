@@ -95,7 +95,7 @@ def _contexts(reading: state.Reading, neuron: engine.Neuron) -> None:
         return
     question = engine.FindContexts(e.model, neuron, texts)
     result = work.ask(CONTEXTS, question).result
-    work.progress(CONTEXTS, "window by window")
+    work.progress(CONTEXTS, "window by window", again="Go on", stopped="Stopped.", anew=work.go_on)
     if result is None or result.neuron != neuron:
         return
     _force(reading, neuron, result)

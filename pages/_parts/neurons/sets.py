@@ -30,7 +30,7 @@ def between_sets(reading: state.Reading) -> None:
         result = None if question is None else work.ask(KEY, question).result
     if question is None:
         return
-    work.progress(KEY, "neurons, then texts", again="Begin again")
+    work.progress(KEY, "neurons, then texts", again="Go on", stopped="Stopped.", anew=work.go_on)
     if e.every_change:
         st.caption("Of the model with nothing changed: what is switched off now is left out here.")
     if result is None:
