@@ -109,6 +109,14 @@ def test_between_sets_of_ones_own_the_matrix_stands_beside_random_neurons() -> N
     assert page.session_state["sites"].startswith("n") and "left out here" in said(page)
 
 
+def test_three_sets_may_be_compared() -> None:
+    page = neurons_page(
+        neurons_show="sets", third_set="own", third_own="1 2 3\n4 5 6\n7 8 9", control_draws="1"
+    )
+    rows = figure_rows(page)
+    assert len(rows) == 9 and {row["changed"] for row in rows} == {"english", "spanish", "third"}
+
+
 @pytest.mark.parametrize(
     ("query", "told"),
     [
@@ -119,6 +127,7 @@ def test_between_sets_of_ones_own_the_matrix_stands_beside_random_neurons() -> N
         ({"neurons_show": "one", "contexts_in": "written"}, "Paste a text"),
         ({"neurons_show": "sets", "second_set": "english"}, "one name"),
         ({"neurons_show": "sets", "second_set": "own"}, "Write prompts"),
+        ({"neurons_show": "sets", "third_set": "spanish"}, "one name"),
         ({"neurons_show": "sets", "selective_share": "99"}, "up to 0.5"),
     ],
 )

@@ -8,6 +8,9 @@ SHOWN = Choice("neurons_show", ("ranked", "one", "sets"))
 READ_IN = Choice("contexts_in", ("family", "written"))
 FIRST_SET = Choice("first_set", ("english", "spanish", "own"))
 SECOND_SET = Choice("second_set", ("spanish", "english", "own"))
+THIRD_SET = Choice("third_set", ("none", "english", "spanish", "own"))
+SETS = {FIRST_SET: "first_own", SECOND_SET: "second_own", THIRD_SET: "third_own"}
+"""The sets compared, and the boxes of those that are one's own."""
 FIELDS = (
     *pairs_form.FIELDS,
     BASELINE,
@@ -17,10 +20,8 @@ FIELDS = (
     Text("neurons_exact", "20"),
     Text("neuron"),
     Text("context_text"),
-    FIRST_SET,
-    SECOND_SET,
-    Text("first_own"),
-    Text("second_own"),
+    *SETS,
+    *map(Text, SETS.values()),
     Choice("selective_by", ("entropy", "precision")),
     Text("selective_share", "1"),
     Choice("selective_does", ("silence", "force")),

@@ -1,4 +1,4 @@
-"""Neurons that belong to one of two sets of prompts, and what each set loses without them."""
+"""Neurons that belong to one of several sets of prompts, and what each set loses without them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pages._parts import state, work
 from pages._parts.boxes import choice, number, whole
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
-from pages._parts.neurons.fields import FIRST_SET, SECOND_SET
+from pages._parts.neurons.fields import SETS
 from pages._parts.neurons.switching import switch_off, told
 from pages._parts.table import Rows, as_csv, downloads, rounded
 from pages._parts.text import plain, signed, unescaped
@@ -18,7 +18,7 @@ from pages._parts.text import plain, signed, unescaped
 KEY = "_language_neurons"
 _BY = {"entropy": "entropy over sets (LAPE)", "precision": "average precision"}
 _DOES = {"silence": "silenced", "force": "forced"}
-_SETS = {"english": "English", "spanish": "Spanish", "own": "your own"}
+_NAMES = {"none": "nothing else", "english": "English", "spanish": "Spanish", "own": "your own"}
 _MOST_SWITCHED = 200
 
 
@@ -46,17 +46,17 @@ def _asked(e: engine.Experiment) -> engine.FindLanguageNeurons | None:
     """Draw the widgets. Returns: what the engine is asked; None while a set is to be written."""
     ss = st.session_state
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        choice("Between", FIRST_SET.name, {name: _SETS[name] for name in FIRST_SET.values})
-        choice("and", SECOND_SET.name, {name: _SETS[name] for name in SECOND_SET.values})
+        for word, field in zip(("Between", "and", "and also"), SETS, strict=True):
+            choice(word, field.name, {name: _NAMES[name] for name in field.values})
         choice("Selective by", "selective_by", _BY)
         st.text_input("% of all", key="selective_share", width=80)
         choice("They are", "selective_does", _DOES)
         st.text_input("Controls", key="control_draws", width=80, help="How often random are drawn")
         st.text_input("Seed", key="language_seed", width=65)
+    chosen = {field: own for field, own in SETS.items() if ss[field.name] != "none"}
     sets: list[engine.PromptSet] = []
-    places = st.columns(2, gap="medium")
-    for place, field, own in zip(
-        places, (FIRST_SET, SECOND_SET), ("first_own", "second_own"), strict=True
+    for place, (field, own) in zip(
+        st.columns(len(chosen), gap="medium"), chosen.items(), strict=True
     ):
         if ss[field.name] != "own":
             sets.append(engine.prompt_set(ss[field.name]))
