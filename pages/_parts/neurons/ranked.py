@@ -15,7 +15,14 @@ from pages._parts.layout import beside_switches
 from pages._parts.neurons.switching import chips, off_now, told
 from pages._parts.pairs_form import Chosen, pairs_form
 from pages._parts.refusals import refused_of_pairs
-from pages._parts.sweep.views import BASELINES, together
+from pages._parts.sweep.views import (
+    BASELINES,
+    agreement_metric,
+    over_prompts,
+    runs_metrics,
+    together,
+    together_metric,
+)
 from pages._parts.switches import switches
 from pages._parts.table import Rows, as_csv, rounded
 from pages._parts.text import plain, signed, visible
@@ -82,36 +89,20 @@ def _options(e: engine.Experiment, chosen: Chosen) -> engine.RankNeurons:
 
 def _summary(e: engine.Experiment, result: engine.NeuronRanking, chosen: Chosen) -> None:
     """Both runs, how far the estimate can be trusted, and what all that is off does together."""
-    name, n = engine.METRIC_NAMES[result.metric], len(result.pairs)
-    over = f"mean of {n:,} prompts" if n > 1 else "this prompt"
-    known = result.clean == result.clean
+    known, agreement = result.clean == result.clean, result.agreement
+    changed = bool(result.experiment.every_change)
     with st.container(horizontal=True):
         if known.any():
-            clean, given = (float(v[known].mean()) for v in (result.clean, result.given))
-            st.metric(f"Clean {name}", f"{clean:.3f}", help=over, width="content")
-            if result.experiment.every_change:
-                st.metric("Baseline", f"{given:.3f}", f"{given - clean:+.3f}", width="content")
-        score = None
+            runs = float(result.clean[known].mean()), float(result.given[known].mean())
+            over = over_prompts(len(result.pairs))
+            runs_metrics(engine.METRIC_NAMES[result.metric], over, runs, changed)
         with told():
-            score = together(e, result, chosen)
-        if score is not None and score.ablated is not None:
-            mean, whole_ = score.ablated.mean_logit_diff, score.clean.mean_logit_diff
-            if mean is not None and whole_ is not None:
-                st.metric(
-                    "All that is off, together",
-                    f"{mean:.3f}",
-                    f"{mean - whole_:+.3f}",
-                    width="content",
-                )
-        if (agreement := result.agreement).n > 2:
-            st.metric(
-                "Estimate against exact, r",
-                f"{agreement.pearson:.2f}",
-                help=f"Pearson's correlation over the {agreement.n} neurons measured; Spearman's "
-                f"{agreement.spearman:.2f}. These have the greatest estimates: of the others "
-                "nothing is said.",
-                width="content",
-            )
+            together_metric(together(e, result, chosen))
+        agreement_metric(
+            agreement,
+            f"over the {agreement.n} neurons measured",
+            "These have the greatest estimates: of the others nothing is said.",
+        )
 
 
 def _table(e: engine.Experiment, result: engine.NeuronRanking) -> None:

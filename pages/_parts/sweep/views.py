@@ -86,37 +86,57 @@ def tint(result: engine.SweepResult) -> engine.SiteGrid:
 def summary(result: engine.SweepResult, together: engine.TaskScore | None) -> None:
     """The baseline, how far the estimate can be trusted, and what all that is off does together."""
     metric, _ = seen(result)
-    name = engine.METRIC_NAMES[metric]
-    n = len(result.pairs)
-    over = f"mean of {n:,} prompts" if n > 1 else "this prompt"
-    clean, given = (float(result.mean(of, metric)) for of in ("clean", "given"))
+    runs = float(result.mean("clean", metric)), float(result.mean("given", metric))
+    over = f"{engine.METRICS[metric]}; {over_prompts(len(result.pairs))}"
+    agreement = result.agreement
     with st.container(horizontal=True):
+        runs_metrics(engine.METRIC_NAMES[metric], over, runs, bool(result.experiment.every_change))
+        together_metric(together)
+        if agreement is not None:
+            agreement_metric(
+                agreement,
+                f"over {agreement.n} sites",
+                "The estimate is first order: attribution patching.",
+            )
+
+
+def over_prompts(n: int) -> str:
+    """What a number is the mean of."""
+    return f"mean of {n:,} prompts" if n > 1 else "this prompt"
+
+
+def runs_metrics(name: str, over: str, runs: tuple[float, float], changed: bool) -> None:
+    """Draw a metric of the clean run, and, where that is `changed`, of what rows set out from."""
+    clean, given = runs
+    st.metric(f"Clean {name}", f"{clean:.3f}", help=over, width="content")
+    if changed:
+        st.metric(f"Baseline {name}", f"{given:.3f}", f"{given - clean:+.3f}", width="content")
+
+
+def together_metric(score: engine.TaskScore | None) -> None:
+    """Draw the logit difference with all that is off, where it is known."""
+    if score is None or score.ablated is None:
+        return
+    mean, whole = score.ablated.mean_logit_diff, score.clean.mean_logit_diff
+    if mean is not None and whole is not None:
         st.metric(
-            f"Clean {name}",
-            f"{clean:.3f}",
-            help=f"{engine.METRICS[metric]}; {over}",
+            "All that is off, together",
+            f"{mean:.3f}",
+            f"{mean - whole:+.3f}",
+            help="Mean logit difference with every site that is off ablated at once",
             width="content",
         )
-        if result.experiment.every_change:
-            st.metric(f"Baseline {name}", f"{given:.3f}", f"{given - clean:+.3f}", width="content")
-        elif together is not None and together.ablated is not None:
-            mean, whole = together.ablated.mean_logit_diff, together.clean.mean_logit_diff
-            if mean is not None and whole is not None:
-                st.metric(
-                    "All that is off, together",
-                    f"{mean:.3f}",
-                    f"{mean - whole:+.3f}",
-                    help="Mean logit difference with every site that is off ablated at once",
-                    width="content",
-                )
-        if (agreement := result.agreement) is not None and agreement.n > 2:
-            st.metric(
-                "Estimate against exact, r",
-                f"{agreement.pearson:.2f}",
-                help=f"Pearson's correlation over {agreement.n} sites; Spearman's "
-                f"{agreement.spearman:.2f}. The estimate is first order: attribution patching.",
-                width="content",
-            )
+
+
+def agreement_metric(agreement: engine.Agreement, over: str, says: str) -> None:
+    """Draw how estimates go with exact effects, where there are enough; `says` what of."""
+    if agreement.n > 2:
+        st.metric(
+            "Estimate against exact, r",
+            f"{agreement.pearson:.2f}",
+            help=f"Pearson's correlation {over}; Spearman's {agreement.spearman:.2f}. {says}",
+            width="content",
+        )
 
 
 def together(
