@@ -50,6 +50,17 @@ def test_a_planted_direction_is_found_and_turns_the_answer(way: str, planted: st
         assert abs(ranked.ablated_logit_diff or 0) < 0.2
 
 
+@pytest.mark.parametrize("form", ["safetensors", "gguf", "pt"])
+def test_a_planted_direction_from_a_file_turns_the_answer(form: str, planted: str) -> None:
+    found = engine.direction(planted, engine.Direction("v", "r2", MADE["means"]))
+    read = engine.read_direction(engine.write_directions(found, form), name="v")
+    assert str(read.site) == "r2" and isinstance(read.made, engine.FromFile)
+    change = f"add(v, {5 / found.norm}) r2"
+    e = engine.Experiment(planted, "t9 t5 t9", answer="t7", distractor="t8", vectors=[read])
+    assert engine.direction(e, "v").values @ AXIS.numpy() > 0.99 * found.norm
+    assert engine.next_token(replace(e, changes=change)).ablated.texts[0].strip() == "t7"
+
+
 def test_pca_keeps_what_pairs_share_and_leaves_out_what_only_one_has(planted: str) -> None:
     noisy = engine.FromPrompts(
         ["t1 t9", "t1 t8", "t1 t7", "t1 t6"], ["t2 t9", "t2 t8", "t2 t7", "t2 t5"], "pca"
