@@ -137,6 +137,8 @@ from .steering.best_results import BestSteering
 from .steering.neutral import neutral_texts
 from .steering.results import STEERING_ASPECTS, SteeringResult
 from .steering.steer import SteeringMap, steer
+from .steering.text_results import SteeredTexts
+from .steering.texts import SteerTexts, steered_texts
 from .sweeps.estimates import Agreement, Estimate
 from .sweeps.figures import ASPECTS
 from .sweeps.results import SweepResult
@@ -195,12 +197,12 @@ __all__ = [
     "RankAnswers", "RankNeurons", "Ranked", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver",
     "Remedy", "Run", "RunTotals", "Score", "ScoreComposition", "ScoreLengths", "ScoreOV", "ScoreQK",
     "ScoreStyles", "ScoreTask", "Search", "SearchAgreement", "SentencePieceView", "Shape", "Site",
-    "SiteError", "SiteGrid", "SourceAttribution", "SourceRun", "SteeringMap", "SteeringResult",
-    "Step", "StepRun", "Stream", "StyleScores", "Sweep", "SweepResult", "Task", "TaskScore",
-    "Thumbnails", "TokenError", "TokenNumbers", "TokenView", "TokenViews", "Tokens", "Trace",
-    "Trial", "Twin", "Twins", "Undecided", "Weights", "Work", "ablations", "activations",
-    "agreement_of_searches", "attention", "attention_overview", "auroc", "begin",
-    "best_coefficient", "certificate", "changes", "circuit_left", "compare_sentencepiece",
+    "SiteError", "SiteGrid", "SourceAttribution", "SourceRun", "SteerTexts", "SteeredTexts",
+    "SteeringMap", "SteeringResult", "Step", "StepRun", "Stream", "StyleScores", "Sweep",
+    "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenNumbers", "TokenView",
+    "TokenViews", "Tokens", "Trace", "Trial", "Twin", "Twins", "Undecided", "Weights", "Work",
+    "ablations", "activations", "agreement_of_searches", "attention", "attention_overview", "auroc",
+    "begin", "best_coefficient", "certificate", "changes", "circuit_left", "compare_sentencepiece",
     "compare_tokenizers", "composition", "direct_attribution", "direction", "discover",
     "discover_many", "edge_attribution", "evaluate", "examples", "faithfulness_curve",
     "faithfulness_figure", "fold_sites", "fresh_task", "generate", "generate_many", "head_roles",
@@ -212,8 +214,8 @@ __all__ = [
     "random_controls", "rank_answers", "rank_members", "rank_neurons", "read_circuits", "read_csv",
     "read_direction", "read_directions", "read_examples", "read_mib", "read_task", "read_words",
     "release", "remedies", "resolve_sites", "save_direction", "score_lengths", "score_styles",
-    "score_task", "search_path", "shelf", "signed", "source_attribution", "steer", "styles_of",
-    "sweep", "task", "task_families", "token_text", "token_view", "token_views", "tokenize",
-    "twins", "visible", "weight", "weights", "would_change", "write_circuits", "write_directions",
-    "write_mib", "write_task",
+    "score_task", "search_path", "shelf", "signed", "source_attribution", "steer", "steered_texts",
+    "styles_of", "sweep", "task", "task_families", "token_text", "token_view", "token_views",
+    "tokenize", "twins", "visible", "weight", "weights", "would_change", "write_circuits",
+    "write_directions", "write_mib", "write_task",
 ]  # fmt: skip

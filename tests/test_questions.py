@@ -67,6 +67,7 @@ QUESTIONS: list[Question[Any, Any]] = [
     engine.SteeringMap(STEERED, "up"),
     engine.SteeringMap(STEERED, "up", TASK.pairs, (1,), (2.5,), 2, 3, ("a b c",), TASK.pairs[:1]),
     engine.BestCoefficient(STEERED, "up", TASK.pairs, 2, 0.5, 9, 1, 2, ("a b c",), ()),
+    engine.SteerTexts(STEERED, "up", 2, 0.5, ("1 2",), 5, 1, 2),
     engine.Load("seq-gpt2", dtype="float32"),
 ]
 

@@ -129,7 +129,7 @@ def steer(
 def checked(asked: Any) -> dict[str, Any]:
     """The fields that questions of steering share, read. Raises: EngineError for one that cannot be
     used."""
-    given = {name: getattr(asked, name) for name in _SHARED}
+    given = {name: getattr(asked, name) for name in _SHARED if hasattr(asked, name)}
     e = given["e"]
     check_experiment(e)
     if e.every_change:
@@ -137,7 +137,7 @@ def checked(asked: Any) -> dict[str, Any]:
             "The model is steered as it is, and this experiment changes something already "
             f"({e.every_change[0]}): take its `.clean`."
         )
-    if e.positions.which == "generated":
+    if "pairs" in given and e.positions.which == "generated":
         raise ExperimentError(
             "Positions are “generated”, and prompts are steered here: choose all, prompt, or some "
             "of them."
@@ -146,9 +146,9 @@ def checked(asked: Any) -> dict[str, Any]:
         raise ExperimentError(f"A direction is named, not {given['name']!r:.60}.")
     e.vector(given["name"])
     for name in ("pairs", "spared"):
-        if given[name] is not None:
+        if given.get(name) is not None:
             given[name] = as_pairs(given[name])
-    if given["pairs"] == ():
+    if given.get("pairs") == ():
         raise ExperimentError("There are no prompts to steer; give at least one pair.")
     draws = whole_number(given["controls"], "How many random directions are drawn")
     if not 1 <= draws <= MOST_DRAWS:
@@ -156,7 +156,9 @@ def checked(asked: Any) -> dict[str, Any]:
     seed = whole_number(given["seed"], "The seed")
     if not 0 <= seed < 2**32:
         raise ExperimentError(f"The seed is from 0 to {2**32 - 1:,}, not {seed:,}.")
-    return {**given, "controls": draws, "seed": seed, "neutral": as_neutral(given["neutral"])}
+    if "neutral" in given:
+        given["neutral"] = as_neutral(given["neutral"])
+    return {**given, "controls": draws, "seed": seed}
 
 
 _SHARED = ("e", "name", "pairs", "controls", "seed", "neutral", "spared")
