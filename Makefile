@@ -11,6 +11,7 @@
 # make name-movers finds the heads that bring a name in SmolLM2, for docs/name-movers.md
 # make searches   compares searches over seeds and with each other, for docs/searches.md
 # make successors finds the heads that say the next word, for docs/successor-heads.md
+# make steering   tells what the examples of steering move and cost, for docs/steering.md
 
 PYTHON ?= python3
 VENV   := .venv
@@ -26,7 +27,7 @@ PIP     = $(BIN)/python -m pip install --disable-pip-version-check
 INSTALL = $(PIP) -r $(1) -c requirements.lock || { echo \
           "The lock does not fit here; installing what $(1) allows."; $(PIP) -r $(1); }
 
-.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers searches successors lock clean
+.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers searches successors steering lock clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m switchboard --port $(PORT)
@@ -68,6 +69,9 @@ searches: $(VENV)/.dev
 
 successors: $(VENV)/.dev
 	$(BIN)/python -m training.successors
+
+steering: $(VENV)/.dev
+	$(BIN)/python -m training.steering
 
 rivals:
 	$(PYTHON) -m venv .rivals

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 STEERING_ASPECTS = {
     "change": "change of the wanted answer's score, steered − clean",
     "score": "score of the wanted answer",
-    "moved": "share of prompts whose wanted answer comes first",
+    "moved": "share of prompts whose wanted answer passes the distractor",
+    "first": "share of prompts whose wanted answer comes first",
     "kl": "KL(clean ‖ steered) on neutral text, nats a token",
     "perplexity": "perplexity of neutral text",
     "spared": "accuracy on tasks to be left alone",
 }
-"""What is told of a layer and a coefficient: the effect, then the damage."""
+"""What is told of a layer and a coefficient: the effect, then the damage. Of an answer of several
+tokens, that one passes or comes first which tells it from the distractor; without a distractor
+nothing is passed."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,9 @@ class SteeringResult:
             case "score":
                 return mean_of(self._scores)
             case "moved":
+                diff = self.numbers[STORED.index("logit_diff")][:, : len(self.pairs)]
+                return mean_of(np.where(np.isfinite(diff), diff > 0, np.nan).swapaxes(0, 1))
+            case "first":
                 return mean_of(self._first[:, : len(self.pairs)].swapaxes(0, 1))
             case "spared":
                 return mean_of(self._first[:, len(self.pairs) :].swapaxes(0, 1))
@@ -199,7 +205,7 @@ class SteeringResult:
     def _told(self, of: dict[str, np.ndarray], layer: int, column: int, row: int) -> str:
         who = self.name if row == 0 else f"{self.n_draws} random directions"
         parts = [f"<b>add({who}, {self.coefficients[column]:g}) r{self.layers[layer]}</b>"]
-        for aspect in ("change", "moved", "kl", "perplexity", "spared"):
+        for aspect in ("change", "moved", "first", "kl", "perplexity", "spared"):
             values = of[aspect][:, layer, column]
             if row == 0:
                 parts.append(f"{STEERING_ASPECTS[aspect]}: {values[0]:.3g}")
@@ -212,13 +218,14 @@ class SteeringResult:
         """A row for each layer and coefficient.
 
         `stream_share`: what is added is so long beside what enters the layer. `clean`, `steered`,
-        `change`, `spread`: of the score, over `n` prompts. `moved`, `kl`, `perplexity`, `spared`
-        and their clean values, as STEERING_ASPECTS has them. `random_…`: mean, least and greatest
-        of the random directions, `draws` of them; `beats`: the share whose change is smaller.
+        `change`, `spread`: of the score, over `n` prompts. `moved`, `first`, `kl`, `perplexity`,
+        `spared` and their clean values, as STEERING_ASPECTS has them. `random_…`: mean, least and
+        greatest of the random directions, `draws` of them; `beats`: the share whose change is
+        smaller.
         """
         values = {aspect: self.of(aspect) for aspect in STEERING_ASPECTS}
         spread, beats = self.spread, self.beats
-        clean = {a: self.clean(a) for a in ("score", "moved", "perplexity", "spared")}
+        clean = {a: self.clean(a) for a in ("score", "moved", "first", "perplexity", "spared")}
         rows: Rows = []
         for i, layer in enumerate(self.layers):
             for j, coefficient in enumerate(self.coefficients):
@@ -235,6 +242,8 @@ class SteeringResult:
                     "spread": float(spread[i, j]),
                     "clean_moved": clean["moved"],
                     "moved": own["moved"],
+                    "clean_first": clean["first"],
+                    "first": own["first"],
                     "kl": own["kl"],
                     "clean_perplexity": clean["perplexity"],
                     "perplexity": own["perplexity"],

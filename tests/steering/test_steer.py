@@ -158,7 +158,8 @@ def test_numbers_over_prompts_and_texts_are_what_their_formulae_say(pair: Any) -
     losses = result.neutral[1].sum(1) / n.sum()
     np.testing.assert_allclose(result.of("perplexity"), np.exp(losses))
     rank = result.numbers[STORED.index("rank")]
-    np.testing.assert_allclose(result.of("moved"), (rank[:, :3] == 1).mean(1))
+    np.testing.assert_allclose(result.of("first"), (rank[:, :3] == 1).mean(1))
+    np.testing.assert_allclose(result.of("moved"), (diffs[:, :2] > 0).mean(1))
     np.testing.assert_allclose(result.of("spared"), (rank[:, 3:] == 1).mean(1))
     beats = (result.of("change")[0] > result.of("change")[1:]).mean(0)
     np.testing.assert_allclose(result.beats, beats)
