@@ -15,6 +15,7 @@ from pages._parts.steering.making import making
 from pages._parts.steering.mapped import mapped
 from pages._parts.steering.texts import repeated, side_by_side
 from pages._parts.steering.using import bar, ready
+from pages._parts.switches import sites_box
 from pages._parts.together import together
 
 SHOWN = {"direction": "Direction", "map": "Map", "text": "Text"}
@@ -27,6 +28,7 @@ def of_direction(reading: state.Reading) -> None:
         with errors_shown():
             together(reading, clean_too=True)
     making(reading, direction)
+    sites_box(reading.experiment.ablations)
 
 
 def of_map(reading: state.Reading) -> None:

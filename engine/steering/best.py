@@ -138,6 +138,7 @@ class _Search:
         yield from self._try(map(float, grid))
         yield from self._sections()
         tried = {self._best(), *map(float, grid)}
+        self._pace.total = self._pace.done + self._asked.controls * len(tried) * self._cost()
         for draw in range(1, len(self._added)):
             yield from self._try(tried, draw)
         result = self._known(1.0)

@@ -16,7 +16,7 @@ from ..showing.writing import signed
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-_WIDE, _TALL, _GAP, _LEFT, _TOP = 44, 24, 60, 62, 34
+_WIDE, _TALL, _GAP, _LEFT, _ABOVE, _BETWEEN = 44, 24, 60, 62, 24, 56
 _MOST_WRITTEN = 13
 """Columns of cells that are wide enough for a number."""
 _DEEPEST = 1.0
@@ -43,16 +43,17 @@ def map_figure(
     most = float(np.nanmax(np.abs(effect), initial=0.0)) or 1.0
     deepest = min(_DEEPEST, float(np.nanmax(damage, initial=0.0)) or 1.0)
     wide, tall = _WIDE * n, _TALL * n_layers
-    width, height = 2 * wide + _GAP + _LEFT + 16, 2 * (tall + _TOP) + 66
-    rows = [(names[0], effect[0], damage[0])]
-    if draws:
-        random = f"{draws} random direction{'s' if draws > 1 else ''} as long, mean"
-        rows.append((random, _mean(effect[1:]), _mean(damage[1:])))
+    width, height = 2 * wide + _GAP, 2 * tall + _ABOVE + _BETWEEN
+    random = f"{draws} random direction{'s' if draws > 1 else ''} as long, mean"
+    rows = [
+        (names[0], effect[0], damage[0]),
+        (random, _mean(effect[1:]), _mean(damage[1:])),
+    ]
     figure = go.Figure()
     layout: dict[str, Any] = {}
     notes, shapes = [], []
     for row, (title, one, other) in enumerate(rows):
-        top = 1 - row * (tall + _TOP) / (height - 66) - _TOP / (height - 66)
+        top = 1 - (_ABOVE + row * (tall + _BETWEEN)) / height
         for side, (values, name) in enumerate(((one, names[1]), (other, names[2]))):
             number = 2 * row + side + 1
             at = "" if number == 1 else str(number)
@@ -67,8 +68,8 @@ def map_figure(
                     **scale,
                 )
             )  # fmt: skip
-            left = side * (wide + _GAP) / (2 * wide + _GAP)
-            right = left + wide / (2 * wide + _GAP)
+            left = side * (wide + _GAP) / width
+            right = left + wide / width
             layout[f"xaxis{at}"] = {
                 "domain": [left, right],
                 "anchor": f"y{at}",
@@ -83,7 +84,7 @@ def map_figure(
                 **BARE,
             }
             layout[f"yaxis{at}"] = {
-                "domain": [max(0.0, top - tall / (height - 66)), top],
+                "domain": [max(0.0, top - tall / height), top],
                 "anchor": f"x{at}",
                 "range": [n_layers - 0.5, -0.5],
                 "tickvals": list(range(n_layers)),
@@ -107,7 +108,7 @@ def map_figure(
                     }
                 )  # fmt: skip
     return figure.update_layout(
-        autosize=False, width=width, height=height if draws else height // 2 + 33,
+        autosize=False, width=width + _LEFT + 16, height=height + 66,
         margin={"l": _LEFT, "r": 16, "t": 8, "b": 58}, annotations=notes, shapes=shapes, **layout,
     )  # fmt: skip
 

@@ -131,7 +131,8 @@ def _steps(
         for n in _generated(model, asked, tokens.ids, values, taken):
             yield (i + n / asked.new_tokens) / len(prompts)
         ids.append(tuple(map(tuple, taken)))
-        texts.append(tuple(model.tokenizer.decode(list(one)) for one in taken))
+        said = [one[:-1] if one[-1] in model.ends else one for one in taken]
+        texts.append(tuple(map(model.tokenizer.decode, said)))
         result = known((i + 1) / len(prompts))
     return result
 

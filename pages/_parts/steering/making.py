@@ -12,6 +12,7 @@ from pages._parts import state
 from pages._parts.boxes import choice, written
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
+from pages._parts.layout import errors_shown
 from pages._parts.steering.fields import BY, READ
 from pages._parts.steering.using import keep
 from pages._parts.table import Rows, as_csv, python_for
@@ -29,24 +30,25 @@ _NAMES = {"prompts": "difference", "head": "head", "unembedding": "token", "file
 _FORMS = {"safetensors": "safetensors", "gguf": "GGUF (repeng)", "pt": "pt (steering-vectors)"}
 
 
-def making(reading: state.Reading, direction: engine.Direction | None) -> None:
-    """The whole view: the form at the left, and what it makes at the right."""
-    e, problem = reading.experiment, ""
+def making(reading: state.Reading, chosen: engine.Direction | None) -> None:
+    """The whole view: the form with what it makes at the left, at the right the direction chosen,
+    else the one just made, beside the others and as a file."""
+    e = reading.experiment
     left, right = st.columns([1, 1.25], gap="medium")
     made: Sequence[engine.Direction] = ()
     with left:
         st.subheader("Make a direction", anchor=False)
         try:
             made = _made(e)
+            if made:
+                _keep(e, made)
         except engine.EngineError as wrong:
-            problem = str(wrong)
-    with right:
-        if problem:
-            st.info(plain(problem))
-        for one in made[:1]:
-            _shown(e, one, made)
-        if not made and direction is not None:
-            _shown(e, direction, ())
+            st.info(plain(wrong))
+            made = ()
+    shown = chosen or next(iter(made), None)
+    if shown is not None:
+        with right, errors_shown():
+            _shown(e, shown, (*e.vectors, *(one for one in made if one not in e.vectors)))
 
 
 def _made(e: engine.Experiment) -> Sequence[engine.Direction]:
@@ -144,36 +146,46 @@ _WAYS: dict[str, Callable[[engine.Experiment, str, str], Sequence[engine.Directi
 }
 
 
-def _shown(e: engine.Experiment, one: engine.Direction, made: Sequence[engine.Direction]) -> None:
-    """A direction's numbers, with a button that has it in the experiment, and its files."""
-    try:
-        result = engine.direction(e, one, view=f"{state.view()} direction")
-    except engine.EngineError as wrong:
-        st.info(plain(wrong))
-        return
-    known = one in e.vectors
+def _keep(e: engine.Experiment, made: Sequence[engine.Direction]) -> None:
+    """The length of what is made, with a button that has it in the experiment."""
+    n, first = len(made), made[0]
+    _length(engine.direction(e, first, (), view=f"{state.view()} made"))
+    st.button(
+        f"Keep all {n}" if n > 1 else f"Keep it as “{first.name}”",
+        key="_keep",
+        on_click=keep,
+        args=(list(made),),
+        disabled=all(one in e.vectors for one in made),
+        type="primary",
+        icon=":material/bookmark_add:",
+        help="It then is a part of the experiment, on every page and in every link.",
+    )
+
+
+def _length(result: engine.DirectionValues) -> None:
+    """How long a direction is, beside the stream."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.metric("Norm", f"{result.norm:.3g}", help="L2: as far as a coefficient of 1 moves the "
-                  "stream.", width="content")  # fmt: skip
+        st.metric(
+            "Norm",
+            f"{result.norm:.3g}",
+            help="L2: as far as a coefficient of 1 moves the stream.",
+            width="content",
+        )
         if math.isfinite(result.share):
             st.metric(
-                "of the stream's there",
+                f"of the stream's at {result.direction.site}",
                 f"{result.share:.2f} ×",
-                help=f"The stream at {one.site} is {result.stream_norm:.3g} long, on average over "
-                "the tokens of the prompts it is made of, else of the prompt above.",
+                help=f"The stream there is {result.stream_norm:.3g} long, on average over the "
+                "tokens of the prompts it is made of, else of the prompt above.",
                 width="content",
             )
-        n = len(made)
-        st.button(
-            f"Keep {'it' if n < 2 else f'all {n}'} as “{one.name}”" if n < 2 else f"Keep all {n}",
-            key="_keep",
-            on_click=keep,
-            args=(list(made) or [one],),
-            disabled=known and n < 2,
-            type="primary",
-            icon=":material/bookmark_add:",
-            help="It then is a part of the experiment, on every page and in every link.",
-        )
+
+
+def _shown(e: engine.Experiment, one: engine.Direction, every: Sequence[engine.Direction]) -> None:
+    """A direction beside the others, with its files. Raises: EngineError for one that cannot be."""
+    result = engine.direction(e, one, every, view=f"{state.view()} direction")
+    st.subheader(f"{one.name}, at {one.site}", anchor=False)
+    _length(result)
     rows: Rows = [
         {
             "direction": row["direction"],
@@ -192,10 +204,15 @@ def _shown(e: engine.Experiment, one: engine.Direction, made: Sequence[engine.Di
             "of this shows whether the model uses the direction: the map does."
         )
     )
+    known = one in e.vectors
     if result.others:
-        python = python_for(f"direction({e.to_python()}, {one.name!r})") if known else ""
-        figure(result.figure(), f"direction-{one.name}", csv=as_csv(result.table()), python=python,
-               key="direction_figure")  # fmt: skip
+        figure(
+            result.figure(),
+            f"direction-{one.name}",
+            csv=as_csv(result.table()),
+            python=python_for(f"direction({e.to_python()}, {one.name!r})") if known else "",
+            key="direction_figure",
+        )
     _files(result)
 
 

@@ -15,7 +15,7 @@ from pages._parts.layout import errors_shown
 from pages._parts.pairs_form import Chosen, pairs_form
 from pages._parts.steering.using import steer_by
 from pages._parts.table import as_csv
-from pages._parts.text import percent, plain, signed
+from pages._parts.text import plain, signed
 
 MAP, BEST = "_steering_map", "_best_coefficient"
 _PYTHON = """import switchboard as engine
@@ -68,7 +68,13 @@ def _options(e: engine.Experiment, chosen: Chosen, name: str) -> tuple[engine.St
     """Draw the widgets. Returns: what the engine is asked, and the damage that is allowed."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.text_input("Coefficients", key="steer_coefficients", width=240)
-        st.text_input("Layers", key="steer_layers", placeholder="all, or 12", width=110)
+        st.text_input(
+            "Layers",
+            key="steer_layers",
+            placeholder="all",
+            width=110,
+            help="As in 0 4 8; where none is written all, of a deep model twelve of them.",
+        )
         st.text_input("Random directions", key="steer_draws", width=130)
         st.text_input("Their seed", key="steer_seed", width=90)
         st.text_input(
@@ -92,6 +98,11 @@ def _options(e: engine.Experiment, chosen: Chosen, name: str) -> tuple[engine.St
         whole("steer_seed", "Their seed"),
     )
     return question, number("steer_kl", "KL allowed")
+
+
+def _share(x: float) -> str:
+    """A share of some prompts."""
+    return f"{x:.0%}"
 
 
 def _numbers(key: str, label: str, kind: type) -> list:
@@ -152,15 +163,15 @@ def _best(
             help=f"± {n['spread']:.2f} over {n['n']:.0f} prompts; clean {signed(n['clean'])}",
             width="content",
         )
-        st.metric("Passes its distractor", percent(n["moved"]), width="content",
-                  help=f"clean {percent(n['clean_moved'])}; it comes first in "
-                  f"{percent(n['first'])}, clean {percent(n['clean_first'])}")  # fmt: skip
+        st.metric("Passes its distractor", _share(n["moved"]), width="content",
+                  help=f"clean {_share(n['clean_moved'])}; it comes first in "
+                  f"{_share(n['first'])}, clean {_share(n['clean_first'])}")  # fmt: skip
         st.metric("KL", f"{n['kl']:.3f}", width="content", help="nats a token of neutral text")
         st.metric("Perplexity", f"{n['perplexity']:.2f}", width="content",
                   help=f"of neutral text; clean {n['clean_perplexity']:.2f}")  # fmt: skip
-        st.metric("Left alone", percent(n["spared"]), width="content",
+        st.metric("Left alone", _share(n["spared"]), width="content",
                   help="Letters and weekdays that are still right; clean "
-                  f"{percent(n['clean_spared'])}")  # fmt: skip
+                  f"{_share(n['clean_spared'])}")  # fmt: skip
         st.button(
             "Add it so",
             key="_add_best",

@@ -34,7 +34,7 @@ def repeated(reading: state.Reading) -> None:
     if direction is None or not reading.whole:
         return
     st.subheader("What it does to texts that have nothing to do with it", anchor=False)
-    question = None
+    question, result = None, None
     with errors_shown():
         own = replace(e.clean, positions=e.positions, prompt="", corrupted="", answer="",
                       distractor="", references=())  # fmt: skip
@@ -49,10 +49,8 @@ def repeated(reading: state.Reading) -> None:
             seed=whole("steer_seed", "Their seed"),
         )
         result = work.ask(KEY, question).result
-    if question is None:
-        return
     work.progress(KEY, "text by text")
-    if result is None:
+    if question is None or result is None:
         return
     means = result.mean_repetition
     rows: Rows = [

@@ -75,7 +75,7 @@ def layer_of(e: engine.Experiment, direction: engine.Direction) -> int:
     """The layer whose entering stream is steered: the one written, or the one that the direction is
     made at. Raises: EngineError for what is no layer."""
     if written("steer_layer"):
-        return whole("steer_layer", "At r")
+        return whole("steer_layer", "Layer")
     return _own_layer(direction)
 
 
@@ -98,10 +98,10 @@ def bar(e: engine.Experiment) -> engine.Direction | None:
         st.selectbox("Direction", [one.name for one in e.vectors], key="steer_with", width=190)
         st.text_input("Coefficient", key="steer_by", width=95)
         st.text_input(
-            "At r",
+            "Layer",
             key="steer_layer",
             placeholder=str(_own_layer(direction)),
-            width=65,
+            width=80,
             help="It is added where the stream enters this layer, at the positions at the side.",
         )
         st.button("Add it", key="_add", on_click=_change, args=("add",), icon=":material/add:")
