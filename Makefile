@@ -12,6 +12,7 @@
 # make searches   compares searches over seeds and with each other, for docs/searches.md
 # make neurons    finds the neurons an answer rests on, and those of a language, for docs/neurons.md
 # make successors finds the heads that say the next word, for docs/successor-heads.md
+# make steering   tells what the examples of steering move and cost, for docs/steering.md
 
 PYTHON ?= python3
 VENV   := .venv
@@ -27,7 +28,7 @@ PIP     = $(BIN)/python -m pip install --disable-pip-version-check
 INSTALL = $(PIP) -r $(1) -c requirements.lock || { echo \
           "The lock does not fit here; installing what $(1) allows."; $(PIP) -r $(1); }
 
-.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers searches successors neurons lock clean
+.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers searches successors neurons steering lock clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m switchboard --port $(PORT)
@@ -72,6 +73,8 @@ successors: $(VENV)/.dev
 
 neurons: $(VENV)/.dev
 	$(BIN)/python -m training.neurons
+steering: $(VENV)/.dev
+	$(BIN)/python -m training.steering
 
 rivals:
 	$(PYTHON) -m venv .rivals

@@ -31,6 +31,7 @@ from benchmarks import (
     roles,
     smollm2,
     start,
+    steering,
     sweep,
     toggle,
 )
@@ -45,6 +46,7 @@ EACH = {
     "generation": generation.measure,
     "sweep": sweep.measure,
     "patching": patching.measure,
+    "steering": steering.measure,
     "gradients": gradients.measure,
     "pruning": pruning.measure,
     "curves": curves.measure,

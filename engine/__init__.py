@@ -132,6 +132,14 @@ from .search.search import BY_GRADIENTS, DIRECTIONS, SEARCH_METRICS, STRATEGIES,
 from .showing.palette import ON_DARK, PALETTE
 from .showing.site_grid import SiteGrid
 from .showing.writing import percent, points, signed, visible
+from .steering.best import BestCoefficient, best_coefficient
+from .steering.best_results import BestSteering
+from .steering.examples import STEERING_EXAMPLES, SteeringExample, steering_example
+from .steering.neutral import neutral_texts
+from .steering.results import STEERING_ASPECTS, SteeringResult
+from .steering.steer import SteeringMap, steer
+from .steering.text_results import SteeredTexts
+from .steering.texts import SteerTexts, steered_texts
 from .sweeps.estimates import Agreement, Estimate
 from .sweeps.figures import ASPECTS
 from .sweeps.results import SweepResult
@@ -169,10 +177,11 @@ __all__ = [
     "ASPECTS", "BY_GRADIENTS", "CONTEXTS", "DIRECTIONS", "EMBEDDINGS", "HEAD_PLACES", "INTO",
     "LENGTH_METRICS", "MARKS", "MEASURES", "METRICS", "METRIC_NAMES", "MLP", "MOST_NODES",
     "ON_DARK", "ORDERS", "PALETTE", "PATCH_ASPECTS", "PATCH_DIRECTIONS", "PATCH_PLACES",
-    "PUBLISHED", "QUANTILES", "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "SPELLINGS", "STEP_NUMBERS",
-    "STRATEGIES", "STREAMS", "STYLES", "TRACES", "WORD_LISTS", "Ablations", "Activations",
-    "Agreement", "AlignedBlock", "Alignment", "AnswerScore", "Attention", "AttentionOverview",
-    "AttentionRun", "AttributeEdges", "AttributeNodes", "Cancelled", "Candidate", "Certificate",
+    "PUBLISHED", "QUANTILES", "ROLE_SHARE", "SCORES", "SEARCH_METRICS", "SPELLINGS",
+    "STEERING_ASPECTS", "STEERING_EXAMPLES", "STEP_NUMBERS", "STRATEGIES", "STREAMS", "STYLES",
+    "TRACES", "WORD_LISTS", "Ablations", "Activations", "Agreement", "AlignedBlock", "Alignment",
+    "AnswerScore", "Attention", "AttentionOverview", "AttentionRun", "AttributeEdges",
+    "AttributeNodes", "BestCoefficient", "BestSteering", "Cancelled", "Candidate", "Certificate",
     "Change", "Check", "Circuit", "Composition", "Context", "Continuation", "Controls",
     "DirectAttribution", "DirectRun", "Direction", "DirectionValues", "Discover", "DiscoverMany",
     "DiscoveredMany", "Discovery", "DrawFresh", "DrawTask", "Edge", "EdgeAttribution",
@@ -190,23 +199,25 @@ __all__ = [
     "Receiver", "Remedy", "Run", "RunTotals", "Score", "ScoreComposition", "ScoreLengths",
     "ScoreOV", "ScoreQK", "ScoreStyles", "ScoreTask", "Search", "SearchAgreement",
     "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "SourceAttribution", "SourceRun",
-    "Step", "StepRun", "Stream", "StyleScores", "Sweep", "SweepResult", "Task", "TaskScore",
-    "Thumbnails", "TokenError", "TokenNumbers", "TokenView", "TokenViews", "Tokens", "Trace",
-    "Trial", "Twin", "Twins", "Undecided", "Weights", "Work", "ablations", "activations",
-    "agreement_of_searches", "attention", "attention_overview", "auroc", "begin", "certificate",
+    "SteerTexts", "SteeredTexts", "SteeringExample", "SteeringMap", "SteeringResult", "Step",
+    "StepRun", "Stream", "StyleScores", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails",
+    "TokenError", "TokenNumbers", "TokenView", "TokenViews", "Tokens", "Trace", "Trial", "Twin",
+    "Twins", "Undecided", "Weights", "Work", "ablations", "activations", "agreement_of_searches",
+    "attention", "attention_overview", "auroc", "begin", "best_coefficient", "certificate",
     "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers", "composition",
     "direct_attribution", "direction", "discover", "discover_many", "edge_attribution", "evaluate",
     "examples", "faithfulness_curve", "faithfulness_figure", "fold_sites", "fresh_task", "generate",
     "generate_many", "head_roles", "head_scores", "language_neurons", "load", "logit_lens",
-    "models", "neuron_attribution", "neuron_contexts", "neuron_tokens", "next_token",
-    "node_attribution", "number_lengths", "ov_scores", "overlap", "overlaps", "pair_families",
-    "parse_receivers", "parse_sites", "patch", "path_matrix", "path_patch", "percent", "points",
-    "print_receivers", "print_sites", "promoted_tokens", "prompt_set", "prune_edges",
-    "published_scores", "qk_scores", "random_controls", "rank_answers", "rank_members",
-    "rank_neurons", "read_circuits", "read_csv", "read_direction", "read_directions",
-    "read_examples", "read_mib", "read_task", "read_words", "release", "remedies", "resolve_sites",
-    "save_direction", "score_lengths", "score_styles", "score_task", "search_path", "shelf",
-    "signed", "source_attribution", "styles_of", "sweep", "task", "task_families", "token_text",
-    "token_view", "token_views", "tokenize", "twins", "visible", "weight", "weights",
-    "would_change", "write_circuits", "write_directions", "write_mib", "write_task",
+    "models", "neuron_attribution", "neuron_contexts", "neuron_tokens", "neutral_texts",
+    "next_token", "node_attribution", "number_lengths", "ov_scores", "overlap", "overlaps",
+    "pair_families", "parse_receivers", "parse_sites", "patch", "path_matrix", "path_patch",
+    "percent", "points", "print_receivers", "print_sites", "promoted_tokens", "prompt_set",
+    "prune_edges", "published_scores", "qk_scores", "random_controls", "rank_answers",
+    "rank_members", "rank_neurons", "read_circuits", "read_csv", "read_direction",
+    "read_directions", "read_examples", "read_mib", "read_task", "read_words", "release",
+    "remedies", "resolve_sites", "save_direction", "score_lengths", "score_styles", "score_task",
+    "search_path", "shelf", "signed", "source_attribution", "steer", "steered_texts",
+    "steering_example", "styles_of", "sweep", "task", "task_families", "token_text", "token_view",
+    "token_views", "tokenize", "twins", "visible", "weight", "weights", "would_change",
+    "write_circuits", "write_directions", "write_mib", "write_task",
 ]  # fmt: skip

@@ -24,6 +24,8 @@ TASK = engine.Task("mine", (engine.Pair("1 2 3", "1 5 3", " 4", " 3"), engine.Pa
 SEARCH = engine.Search("seq-gpt2", TASK, threshold=0.3, by="greedy")
 RANKED = engine.Ranked("one", "seq-gpt2", "nodes", {"m0": 0.5, "1.1": -2.0, "r0": 0.0})
 CIRCUIT = engine.Circuit("one", "seq-gpt2", "months", "0.0-2 m0 m2", 6, 8)
+UP = engine.Direction("up", "r2", engine.FromUnembedding(" 5", " 4"))
+STEERED = engine.Experiment("seq-gpt2", "1 2 3 4", vectors=[UP], positions="-1")
 OWN = engine.PromptSet("a", ("b", "c"))
 QUESTIONS: list[Question[Any, Any]] = [
     engine.Sweep(E),
@@ -62,6 +64,10 @@ QUESTIONS: list[Question[Any, Any]] = [
     engine.FindLanguageNeurons(
         "seq-gpt2", (engine.prompt_set("english"), engine.PromptSet("a", ("b", "c")))
     ),
+    engine.SteeringMap(STEERED, "up"),
+    engine.SteeringMap(STEERED, "up", TASK.pairs, (1,), (2.5,), 2, 3, ("a b c",), TASK.pairs[:1]),
+    engine.BestCoefficient(STEERED, "up", TASK.pairs, 2, 0.5, 9, 1, 2, ("a b c",), ()),
+    engine.SteerTexts(STEERED, "up", 2, 0.5, ("1 2",), 5, 1, 2),
     engine.Load("seq-gpt2", dtype="float32"),
 ]
 

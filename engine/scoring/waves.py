@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from ..experiment.sites import Site
 from ..model.model import Model
@@ -19,7 +22,6 @@ from ..passes.growing import WAVE_BYTES, Base, Branch, grown
 from ..passes.hooks import Edit
 from ..passes.pace import Pace
 from .prompts import Prompt
-from .scorer import Scorer
 
 STREAM_BYTES = 256 * 2**20
 """Residual streams and clean distributions of the prompts that are held at once."""
@@ -29,6 +31,15 @@ Cell = tuple[int, int | None, Site]
 the site."""
 Scored = tuple[Branch, Cell]
 """A row, and what it is the row of."""
+
+
+class Scores(Protocol):
+    """What scores rows that left the last layer, each of the text named by its index, as
+    `Scorer.score` does; whatever it measures is [measure rows]."""
+
+    def score(
+        self, pace: Pace, vectors: Float[Tensor, "rows places d_model"], texts: Sequence[int]
+    ) -> Steps[np.ndarray]: ...
 
 
 @dataclass(frozen=True)
@@ -123,12 +134,12 @@ def waves(
 def run_waves(
     model: Model,
     pace: Pace,
-    runs: Mapping[tuple[int, ...], tuple[Base, Scorer]],
+    runs: Mapping[tuple[int, ...], tuple[Base, Scores]],
     some: Sequence[Wave],
     done: Callable[[Wave, np.ndarray], None],
 ) -> Steps[None]:
     """Run the waves of groups whose runs are there, the last layers' first, and hand over each with
-    its scores [metric row], in the order of `metrics.STORED`."""
+    its scores [metric row], of a Scorer in the order of `metrics.STORED`."""
     for wave in sorted(some, key=lambda wave: -wave.branches[-1].layer):
         run, scorer = runs[wave.members]
         leaving = yield from grown(model, pace, run, wave.branches)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 import engine
-from pages._parts import components
 from pages._parts.boxes import choice
 from pages._parts.figure import figure
 from pages._parts.generate.record import Record
@@ -15,7 +14,8 @@ RUNS = ("clean", "ablated", "unswitched")
 
 
 def numbers(record: Record, total: int) -> None:
-    """The steps' numbers as lines, with the CSV and the Python of everything."""
+    """The steps' numbers as lines, with the CSV and the Python of everything; the page must have
+    the library "plotly"."""
     steps = record.steps[:total]
     if not steps or record.prompt is None:
         return
@@ -36,7 +36,6 @@ def numbers(record: Record, total: int) -> None:
         else {"step": step.index, "kl": "" if step.kl is None else float(step.kl)}
         for step in steps
     ]
-    components.library("plotly")
     figure(
         result.figure(number),
         f"generation-{number}",

@@ -224,7 +224,8 @@ def _draw(record: Record, total: int, stream: str, made: bool) -> None:
 
 
 def _acts(question: Asked, own: object, still: str = "") -> str:
-    sentence = f"{own} ({question.e.method})" if str(own) else "nothing is switched off"
+    done = [f"{own} ({question.e.method})"] if str(own) else []
+    sentence = "; ".join([*done, *map(str, question.e.changes)]) or "nothing is switched off"
     return (
         f"{still}{sentence} from step {question.earlier[-1][0]} on"
         if question.earlier
