@@ -194,7 +194,7 @@ def _made(config: Mapping[str, Any], t: Mapping[str, Tensor], **fields: Any) -> 
     for name in ("d_in", "d_sae"):
         if type(config.get(name)) is int and config[name] != sizes[name]:
             raise NotReadError(
-                f"its {CONFIG} says {name} is {config[name]:,}, and its weights have {sizes[name]:,}"
+                f"its {CONFIG} says {name} is {config[name]:,}, and it has {sizes[name]:,}"
             )
     for name, one in t.items():
         shape = tuple(sizes[axis] for axis in _SHAPES[name])

@@ -93,17 +93,24 @@ def bundled_saes() -> tuple[str, ...]:
 
 
 def dictionary_of(model: Model, sae: Sae) -> Dictionary:
-    """An SAE's numbers on a model's device, from its store, else from where they are kept.
+    """An SAE's numbers on a model's device, from its store, else from where they are kept; on the
+    worker's thread.
 
     Raises: EngineError in words for one that is not here, or is not of this model.
     """
     key = ("sae", sae)
     known: Dictionary | None = model.means.get(key)
     if known is None:
-        known = kept_dictionary(sae).to(model.device)
-        check_dictionary(model, sae, known)
+        known = read_dictionary(model, sae).to(model.device)
         model.means.keep(key, known)
     return known
+
+
+def read_dictionary(model: Model, sae: Sae) -> Dictionary:
+    """An SAE's numbers from where they are kept, on the CPU. Raises: as `dictionary_of` does."""
+    made = kept_dictionary(sae)
+    check_dictionary(model, sae, made)
+    return made
 
 
 def check_dictionary(model: Model, sae: Sae, made: Dictionary) -> None:

@@ -90,6 +90,6 @@ def write_whole(
         why = getattr(wrong, "strerror", None) or str(wrong)
         shown = str(path).encode("utf-8", "replace").decode()
         raise EngineError(
-            f"{shown} cannot be written ({why}). To keep {what}, set {variable} to a directory that "
-            "can be written to."
+            f"{shown} cannot be written ({why}). To keep {what}, set {variable} to a directory "
+            "that can be written to."
         ) from wrong

@@ -187,9 +187,7 @@ def test_what_is_kept_is_known_by_what_it_holds(tmp_path: Path) -> None:
     one = engine.read_sae(by_hand.write(tmp_path / "a", "standard", t))
     same = engine.read_sae(by_hand.write(tmp_path / "b", "standard", t))
     other = engine.read_sae(by_hand.write(tmp_path / "c", "standard", {**t, "b_dec": -t["b_dec"]}))
-    used = engine.read_sae(
-        by_hand.write(tmp_path / "d", "standard", t, apply_b_dec_to_input=False)
-    )
+    used = engine.read_sae(by_hand.write(tmp_path / "d", "standard", t, apply_b_dec_to_input=False))
     assert one.digest == same.digest and len({one.digest, other.digest, used.digest}) == 3
     (file,) = (tmp_path / "kept").glob(f"{one.digest}*")
     file.write_bytes(file.read_bytes()[:-4] + b"\1\2\3\4")

@@ -48,7 +48,9 @@ def write(folder: Path, kind: str, tensors: dict[str, Tensor], **config: Any) ->
     return folder
 
 
-def features(kind: str, t: dict[str, Tensor], x: Tensor, k: int = 0, centres: bool = True) -> Tensor:
+def features(
+    kind: str, t: dict[str, Tensor], x: Tensor, k: int = 0, centres: bool = True
+) -> Tensor:
     """What SAELens' `encode` gives."""
     u = x - t["b_dec"] if centres else x
     if kind == "gated":
