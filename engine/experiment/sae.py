@@ -67,7 +67,7 @@ class Sae:
 
     @staticmethod
     def parse(given: Any) -> Sae:
-        """Read `"seq-gpt2-r3@r3"` or `"mine@m5:9f86…"`. Raises: ExperimentError for what is none."""
+        """Read `"seq-gpt2-r3@r3"` or `"mine@m5:9f86…"`. Raises: ExperimentError for another."""
         if isinstance(given, Sae):
             return given
         parts = _WRITTEN.fullmatch(given) if isinstance(given, str) else None

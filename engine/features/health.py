@@ -104,10 +104,11 @@ class _Sums:
         check_numbers(self.model, out, "splice in")
         self.n += len(x)
         self.on += (made > 0).sum(0).cpu().numpy()
-        self.error += float((meant - out).double().pow(2).sum())
-        self.square += float(meant.double().pow(2).sum())
-        self.total += meant.double().sum(0).cpu().numpy()
-        self.cosine += float(torch.cosine_similarity(meant, out, dim=-1).double().sum())
+        x, y = meant.cpu().double(), out.cpu().double()  # where every device has doubles
+        self.error += float((x - y).pow(2).sum())
+        self.square += float(x.pow(2).sum())
+        self.total += x.sum(0).numpy()
+        self.cosine += float(torch.cosine_similarity(x, y, dim=-1).sum())
         return out
 
     def predict(self, ids: tuple[int, ...], runs: Sequence[Tensor]) -> None:
@@ -115,8 +116,8 @@ class _Sums:
         targets = torch.tensor(ids[1:], device=runs[0].device)
         logs = [run.log_softmax(-1) for run in runs]
         for i, one in enumerate(logs):
-            self.losses[i] -= float(one.gather(1, targets[:, None]).double().sum())
-        self.kl += float((logs[0].exp() * (logs[0] - logs[1])).double().sum())
+            self.losses[i] -= float(one.gather(1, targets[:, None]).sum())
+        self.kl += float((logs[0].exp() * (logs[0] - logs[1])).sum())
         self.n_predicted += len(targets)
 
     def result(self, progress: float) -> SaeHealth:

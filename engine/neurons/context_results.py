@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from ..errors import EngineError
 from ..experiment.change import Change, changes
-from ..experiment.sites import Neuron
+from ..experiment.sites import Feature, Neuron
 from ..showing.charts import chart_layout
 from ..showing.palette import PALETTE
 from ..showing.writing import Rows
@@ -52,13 +52,14 @@ class Context:
 
 @dataclass(frozen=True)
 class NeuronContexts:
-    """A neuron over a text, after its activation function, in the model's own unit.
+    """A neuron over a text, after its activation function, or a feature of an SAE, in the model's
+    own unit.
 
     `activations`: all of them, from the least to the greatest; `quantiles`: those at QUANTILES, by
     linear interpolation. `contexts`: the strongest token of each of the strongest windows.
     """
 
-    neuron: Neuron
+    neuron: Neuron | Feature
     n_windows: int
     activations: Float[np.ndarray, " token"]
     contexts: tuple[Context, ...]

@@ -8,17 +8,18 @@ there, and contexts that this text does not have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ..asking import ask
 from ..errors import EngineError
 from ..experiment.numbers import whole_number
 from ..experiment.question import Question
-from ..experiment.sites import Neuron
+from ..experiment.sites import Feature, Neuron
 from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
@@ -49,14 +50,7 @@ class FindContexts(Question[None, NeuronContexts]):
     def __post_init__(self) -> None:
         object.__setattr__(self, "neuron", one_neuron(self.neuron))
         object.__setattr__(self, "texts", as_texts(self.texts, "What contexts are looked for in"))
-        for name, most, what in (
-            ("window", 4096, "The tokens of a window"),
-            ("k", 1000, "How many contexts there are"),
-        ):
-            value = whole_number(getattr(self, name), what)
-            if not (2 if name == "window" else 1) <= value <= most:
-                raise EngineError(f"{what}: at most {most:,}, and not {value:,}.")
-            object.__setattr__(self, name, value)
+        check_windows(self)
 
     @property
     def model_name(self) -> str:
@@ -66,6 +60,18 @@ class FindContexts(Question[None, NeuronContexts]):
         """The contexts, once all windows are run."""
         check_neuron(model, self.neuron)
         return Answer(lambda _: _steps(model, self))
+
+
+def check_windows(asked: Any) -> None:
+    """Make whole numbers of a question's `window` and `k`. Raises: EngineError for what is none."""
+    for name, least, most, what in (
+        ("window", 2, 4096, "The tokens of a window"),
+        ("k", 1, 1000, "How many contexts there are"),
+    ):
+        value = whole_number(getattr(asked, name), what)
+        if not least <= value <= most:
+            raise EngineError(f"{what}: {least} to {most:,}, and not {value:,}.")
+        object.__setattr__(asked, name, value)
 
 
 def neuron_contexts(
@@ -82,27 +88,50 @@ def neuron_contexts(
 
 
 def _steps(model: Model, asked: FindContexts) -> Steps[NeuronContexts]:
-    pace, at = Pace(model), ("post", asked.neuron.layer)
+    at = ("post", asked.neuron.layer)
+
+    def values(result: forward.RowResult) -> Tensor:
+        return result.captured[at][:, asked.neuron.index]
+
+    return contexts_of(
+        model, asked.neuron, asked.texts, asked.window, asked.k, frozenset({at}), values
+    )
+
+
+def contexts_of(
+    model: Model,
+    neuron: Neuron | Feature,
+    texts: Sequence[str],
+    window: int,
+    k: int,
+    captures: frozenset[forward.Capture],
+    values: Callable[[forward.RowResult], Tensor],
+) -> Steps[NeuronContexts]:
+    """The contexts of whatever has a value [pos] at each token of a row, made of what was captured.
+
+    Raises: EngineError for texts without a token.
+    """
+    pace = Pace(model)
     yield 0.0
-    cut = list(windows(model, asked.texts, min(asked.window, model.shape.n_ctx or asked.window)))
+    cut = list(windows(model, texts, min(window, model.shape.n_ctx or window)))
     if not cut:
         raise EngineError("No token is left of the text.")
-    rows = [forward.Row(ids, captures=frozenset({at})) for _, ids in cut]
+    rows = [forward.Row(ids, captures=captures) for _, ids in cut]
     pace.total = sum(row_cost(pace, row) for row in rows)
     held: dict[int, np.ndarray] = {}
 
     def take(row: int, result: forward.RowResult) -> None:
-        held[row] = result.captured[at][:, asked.neuron.index].float().cpu().numpy()
+        held[row] = values(result).float().cpu().numpy()
 
     yield from run_rows(model, pace, rows, take)
     first = {i: _first(model, ids) for i, (_, ids) in enumerate(cut)}
     each = {i: held[i][first[i] :] for i in held if len(held[i]) > first[i]}
     if not each:
         raise EngineError("No token is left of the text.")
-    order = sorted(each, key=lambda i: (-float(each[i].max()), i))[: asked.k]
+    order = sorted(each, key=lambda i: (-float(each[i].max()), i))[:k]
     every = np.concatenate([each[i] for i in sorted(each)]).astype(np.float64)
     return NeuronContexts(
-        neuron=asked.neuron,
+        neuron=neuron,
         n_windows=len(each),
         activations=np.sort(every),
         contexts=tuple(_context(model, *cut[i], held[i], first[i]) for i in order),

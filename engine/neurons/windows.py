@@ -29,7 +29,7 @@ def as_texts(given: Any, what: str) -> tuple[str, ...]:
 
 
 def windows(
-    model: Model, texts: Sequence[str], length: int
+    model: Model, texts: Sequence[str], length: int, most: int = MOST_READ
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Each text as windows of at most `length` tokens, each with the BOS in front that the
     tokenizer puts there: the text's index, and ids.
@@ -44,9 +44,9 @@ def windows(
         first = tokens.ids[: int(tokens.bos)]
         rest, room = tokens.ids[len(first) :], max(1, length - len(first))
         total += len(rest)
-        if total > MOST_READ:
+        if total > most:
             raise EngineError(
-                f"The text is longer than {MOST_READ:,} tokens, which are run at most; cut it."
+                f"The text is longer than {most:,} tokens, which are run at most; cut it."
             )
         for start in range(0, len(rest), room):
             yield index, (*first, *rest[start : start + room])

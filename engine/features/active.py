@@ -1,0 +1,183 @@
+"""The features of an SAE in a prompt, in tokens, and in texts.
+
+A feature's direction is read in the vocabulary as a neuron's row of W_out is:
+
+    logits = W_U · γ ⊙ (d − mean)        γ: the gain of the final norm
+
+which is what a unit of it would add if nothing came behind. What these do not show: what later
+layers make of it, and whether the model uses the feature at all; switch it off to see that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..asking import ask
+from ..errors import EngineError
+from ..experiment.experiment import Experiment, check_experiment
+from ..experiment.numbers import whole_number
+from ..experiment.parsed import Parsed, field
+from ..experiment.question import Question
+from ..experiment.sae import Sae
+from ..experiment.sites import Feature
+from ..model.model import Model
+from ..model.work import Answer
+from ..model.worker import Steps
+from ..neurons.context_results import NeuronContexts
+from ..neurons.contexts import check_windows, contexts_of
+from ..neurons.token_results import TokenNumbers
+from ..neurons.tokens import vector_tokens
+from ..neurons.windows import as_texts
+from ..passes import forward
+from ..passes.overflow import check_numbers
+from ..passes.prepare import prepare
+from ..registry import load, model_of
+from .active_results import ActiveFeatures
+from .places import check_feature, fit, one_feature
+
+MOST_SHOWN = 1_000
+_WHAT = "What contexts are looked for in"
+
+
+def active_features(
+    e: Experiment, sae: Sae | str, k: int = 20, view: str | None = None
+) -> ActiveFeatures:
+    """The k features strongest anywhere in the prompt, in the clean run or with its changes made.
+
+    Returns: ActiveFeatures, activations at every position. A BOS counts for none of the order.
+    Raises: EngineError in words.
+    """
+    check_experiment(e)
+    one, k = Sae.parse(sae), whole_number(k, "How many features are shown")
+    if not 1 <= k <= MOST_SHOWN:
+        raise EngineError(f"1 to {MOST_SHOWN:,} features are shown, not {k:,}.")
+    model = model_of(e)
+    return model.worker.submit(_active(model, e, one, k), view=view).result()
+
+
+def feature_tokens(
+    model: str,
+    sae: Sae | str,
+    features: Sequence[Feature | str | int],
+    k: int = 10,
+    view: str | None = None,
+) -> dict[Feature, TokenNumbers]:
+    """The tokens that each of some features promotes and demotes, logits per unit of it above their
+    mean over all tokens, in a stream of size 1. Raises: EngineError in words."""
+    loaded, one = load(model), Sae.parse(sae)
+    several = [one_feature(one, each) for each in features]
+    return loaded.worker.submit(_tokens(loaded, one, several, k), view=view).result()
+
+
+@dataclass(frozen=True)
+class FindFeatureContexts(Question[None, NeuronContexts]):
+    """The tokens of texts at which a feature is strongest, the strongest of each window, and
+    quantiles of its activation over all.
+
+    `window`: tokens read at a time, at most. `k`: how many contexts.
+    Raises: EngineError for a field that cannot be used.
+    """
+
+    asks = "feature_contexts"
+    n_plain = 4
+    model: str
+    sae: Parsed[Sae, Sae | str] = field()
+    feature: Parsed[Feature, Feature | str | int] = field()
+    texts: tuple[str, ...] = ()
+    window: int = 64
+    k: int = 20
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sae", Sae.parse(self.sae))
+        object.__setattr__(self, "feature", one_feature(self.sae, self.feature))
+        object.__setattr__(self, "texts", as_texts(self.texts, _WHAT))
+        check_windows(self)
+
+    @property
+    def model_name(self) -> str:
+        return self.model
+
+    def answered(self, model: Model) -> Answer[None, NeuronContexts]:
+        """The contexts, once all windows are run."""
+        return Answer(lambda _: _contexts(model, self))
+
+
+def feature_contexts(
+    model: str,
+    sae: Sae | str,
+    feature: Feature | str | int,
+    texts: str | Sequence[str],
+    window: int = 64,
+    k: int = 20,
+    view: str | None = None,
+) -> NeuronContexts:
+    """Ask `FindFeatureContexts` and wait for the end. Raises: EngineError in words."""
+    one, read = Sae.parse(sae), as_texts(texts, _WHAT)
+    return ask(FindFeatureContexts(model, one, one_feature(one, feature), read, window, k), view)
+
+
+def _active(model: Model, e: Experiment, sae: Sae, k: int) -> Steps[ActiveFeatures]:
+    prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
+    forward.check_ids(model, prompt.ids)
+    fitted, prepared = fit(model, sae), (yield from prepare(model, e, prompt))
+    rows = [
+        forward.Row(prompt.ids, edits, captures=fitted.captures)
+        for edits in ((), prepared.edits(len(prompt)))
+    ]
+    runs = forward.run(model, rows)
+    each: list[Any] = []
+    for run in runs:
+        values = fitted.dictionary.encode(fitted.given(run.captured))
+        check_numbers(model, values, "encode")
+        each.append(values.T.cpu().numpy().astype(np.float64))
+    first = int(prompt.bos and len(prompt) > 1)
+    greatest = [values[:, first:].max(1) for values in each]
+    order = np.lexsort((-greatest[1], -greatest[0]))
+    shown = [int(i) for i in order if max(one[i] for one in greatest) > 0][:k]
+    x, meant = fitted.given(runs[0].captured), fitted.meant(runs[0].captured)
+    return ActiveFeatures(
+        sae=sae,
+        tokens=prompt,
+        features=tuple(sae.feature(i) for i in shown),
+        clean=each[0][shown],
+        ablated=each[1][shown],
+        explained=_explained(meant, fitted.dictionary(x), first),
+        n_on=(each[0] > 0).sum(0).astype(np.float64),
+    )
+
+
+def _explained(x: Tensor, out: Tensor, first: int) -> np.ndarray:
+    """At each position, 1 − what is left / the distance from the prompt's mean."""
+    left, whole = (x - out).pow(2).sum(-1), (x - x[first:].mean(0)).pow(2).sum(-1)
+    share = 1 - left / whole.clamp_min(1e-30)
+    result: np.ndarray = share.cpu().numpy().astype(np.float64)
+    return result
+
+
+def _tokens(
+    model: Model, sae: Sae, features: Sequence[Feature], k: int
+) -> Steps[dict[Feature, TokenNumbers]]:
+    fitted, result = fit(model, sae), {}
+    for feature in features:
+        check_feature(sae, fitted.dictionary, feature)
+        vector = fitted.dictionary.direction(feature.index)
+        result[feature] = yield from vector_tokens(model, vector, k)
+    return result
+
+
+def _contexts(model: Model, asked: FindFeatureContexts) -> Steps[NeuronContexts]:
+    fitted = fit(model, asked.sae)
+    check_feature(asked.sae, fitted.dictionary, asked.feature)
+
+    def values(result: forward.RowResult) -> Tensor:
+        return fitted.dictionary.encode(fitted.given(result.captured))[:, asked.feature.index]
+
+    result = yield from contexts_of(
+        model, asked.feature, asked.texts, asked.window, asked.k, fitted.captures, values
+    )
+    return result
