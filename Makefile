@@ -10,6 +10,7 @@
 # make circuits finds the bundled models' own circuits, with their figure
 # make name-movers finds the heads that bring a name in SmolLM2, for docs/name-movers.md
 # make searches   compares searches over seeds and with each other, for docs/searches.md
+# make saes       trains the SAE that ships anew, with its card
 # make successors finds the heads that say the next word, for docs/successor-heads.md
 
 PYTHON ?= python3
@@ -26,7 +27,7 @@ PIP     = $(BIN)/python -m pip install --disable-pip-version-check
 INSTALL = $(PIP) -r $(1) -c requirements.lock || { echo \
           "The lock does not fit here; installing what $(1) allows."; $(PIP) -r $(1); }
 
-.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers searches successors lock clean
+.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers searches successors saes lock clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m switchboard --port $(PORT)
@@ -68,6 +69,9 @@ searches: $(VENV)/.dev
 
 successors: $(VENV)/.dev
 	$(BIN)/python -m training.successors
+
+saes: $(VENV)/.dev
+	$(BIN)/python -m training.saes
 
 rivals:
 	$(PYTHON) -m venv .rivals

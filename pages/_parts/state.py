@@ -204,8 +204,8 @@ def fill_in(e: engine.Experiment, names: Iterable[str]) -> None:
                 set_ablations(e.ablations)
             case "changes":
                 set_changes(e.changes)
-            case "vectors":  # of no widget: carried from view to view, JSON, one a line
-                ss[name] = "\n".join(map(str, e.vectors))
+            case "vectors" | "saes":  # of no widget: carried from view to view, one a line
+                ss[name] = "\n".join(map(str, getattr(e, name)))
             case _:
                 ss[name] = getattr(e, name)
 
@@ -232,6 +232,11 @@ def set_changes(changes: Iterable[engine.Change]) -> None:
     st.session_state["changes"] = "\n".join(map(str, changes))
 
 
+def set_saes(saes: Iterable[engine.Sae]) -> None:
+    """Set the SAEs whose features are named, one a line."""
+    st.session_state["saes"] = "\n".join(map(str, saes))
+
+
 def set_sites(sites: Iterable[engine.Site]) -> None:
     """Set which sites are named; the verb stays."""
     st.session_state["sites"] = engine.print_sites(sites)
@@ -251,6 +256,7 @@ def read() -> Reading:
         "positions": lambda: ss["positions"],
         "changes": lambda: engine.changes(ss["changes"]),
         "vectors": lambda: ss["vectors"].splitlines(),
+        "saes": lambda: ss["saes"].splitlines(),
         "ablations": lambda: engine.Ablations(
             engine.parse_sites(ss["sites"]), ss["verb"], keeps and ss["mlps"]
         ),
