@@ -24,7 +24,7 @@ from ..experiment.numbers import whole_number
 from ..experiment.parsed import Parsed, field
 from ..experiment.question import Question
 from ..experiment.sae import Sae
-from ..experiment.sites import MLP, AsSites, Stream
+from ..experiment.sites import AsSites, Site
 from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
@@ -67,7 +67,7 @@ class TrainSae(Question[SaeTraining, SaeTraining]):
     asks = "train_sae"
     n_plain = 3
     model: str
-    site: Parsed[Stream | MLP, AsSites] = field()
+    site: Parsed[Site, AsSites] = field()
     texts: tuple[str, ...] = ()
     expansion: int = 4
     k: int = 16

@@ -113,6 +113,26 @@ def test_generation_and_sites_switched_off_take_features_like_any_other(
     assert steps == ids
 
 
+def test_what_stands_on_changed_features_has_the_numbers_of_the_next_token(
+    tiny: Tiny, saes: dict[str, engine.Sae]
+) -> None:
+    e = engine.Experiment(
+        str(tiny("llama")),
+        PROMPT,
+        "t9 t5 t8 t7",
+        "t8",
+        "t3",
+        ablations="f2.0-19",
+        saes=saes["gated"],
+    )
+    swept = engine.sweep(e)
+    for site, at in (("1.3", (1, 3)), ("2.0", (2, 0))):
+        both = engine.next_token(replace(e, ablations=f"f2.0-19 {site}")).ablated_logit_diff
+        assert swept.heads[at] == pytest.approx(both, abs=1e-4)
+    lens = engine.logit_lens(e)
+    assert lens.ablated.ids[-1, -1, 0] == engine.next_token(e).ablated.ids[0]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
