@@ -60,7 +60,7 @@ class TrainSae(Question[SaeTraining, SaeTraining]):
     `site`: a place of the residual stream (r3, r3.mid) or what an MLP writes into it (m3).
     `expansion`: features, as a multiple of the width; `k`: how many are on at a token. `tokens`:
     how many are learnt from, over and over where the texts have fewer; `seconds`: after which it
-    ends with what it has, 0 for never. `name`: what it is called; by itself by model and site.
+    ends with what it has, 0 for never. `name`: what it is called; by itself by its site.
     Raises: EngineError for a field that cannot be used.
     """
 
@@ -140,7 +140,7 @@ def _steps(model: Model, asked: TrainSae, put: Callable[[SaeTraining], None]) ->
     sample = held[torch.randperm(len(held), generator=rng)[:_SAMPLE]]
     trainer = Trainer(sample, d_sae, asked.k, asked.tokens, asked.seed)
     batches, curves = _batches(held, trainer.chunk, rng), _Curves(asked, d_sae, len(held))
-    n_chunks = -(-asked.tokens // trainer.chunk)
+    n_chunks = max(1, asked.tokens // trainer.chunk)
 
     def learn(first: int, stop: int) -> None:
         for _ in range(first, stop):
@@ -157,8 +157,7 @@ def _steps(model: Model, asked: TrainSae, put: Callable[[SaeTraining], None]) ->
             break
         put(curves.known(pace))
         yield pace.share
-    name = asked.name or f"{re.sub(r'[^A-Za-z0-9_-]+', '-', model.name)[-30:]}-{asked.site}"
-    name = name.replace(".", "-").strip("-")
+    name = asked.name or f"trained-{str(asked.site).replace('.', '-')}"
     digest = keep_dictionary(trainer.dictionary(str(asked.site), model.name))
     put(result := curves.known(pace, Sae(name, asked.site, digest)))
     return result

@@ -63,7 +63,7 @@ def test_training_on_a_model_follows_its_curves_and_gives_an_sae_of_the_place() 
     assert result.tokens[-1] == 60 * BATCH and (np.diff(result.tokens) > 0).all()
     assert result.unexplained[-1] < result.unexplained[0] / 3 and (result.l0 <= 8).all()
     assert len(result.table()) == len(result.tokens) and len(result.figure().data) == 3
-    assert result.sae.name == "seq-gpt2-r3" and str(result.sae.site) == "r3"
+    assert result.sae.name == "trained-r3" and str(result.sae.site) == "r3"
     health = engine.measure_sae("seq-gpt2", result.sae, TEXTS)
     assert health.unexplained == pytest.approx(result.unexplained[-1], abs=0.1)
     assert health.l0 <= 8 and health.recovered > 0.9

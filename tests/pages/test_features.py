@@ -89,7 +89,7 @@ def test_an_sae_is_trained_and_looked_at() -> None:
     assert figure_rows(page)[-1]["tokens"] == "4096" and "320 features" in said(page)
     look = next(one for one in page.button if one.label.startswith("Look at"))
     page = waited(look.click().run())
-    assert page.session_state["saes"].startswith("seq-gpt2-m2@m2:")
+    assert page.session_state["saes"].startswith("trained-m2@m2:")
     assert not page.exception and not page.error, said(page)
 
 
