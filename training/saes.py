@@ -14,8 +14,8 @@ from engine.passes.saved_saes import BUNDLED
 from training.corpus import held_out, lines
 
 MODEL, SITE, NAME = "seq-gpt2", "r3", "seq-gpt2-r3"
-EXPANSION, K, TOKENS, SEED = 4, 16, 4_000_000, 0
-N_LINES, N_MEASURED = 14_000, 2_000
+EXPANSION, K, TOKENS, SEED = 4, 16, 2_000_000, 0
+N_LINES, N_MEASURED = 10_000, 1_500
 LINES_SEED, MEASURED_SEED = 31, 47
 SHOWN = 12
 

@@ -26,6 +26,7 @@ from ..experiment.question import Question
 from ..experiment.sae import Sae
 from ..experiment.sites import AsSites, Site
 from ..model.model import Model
+from ..model.threads import fitting
 from ..model.work import Answer
 from ..model.worker import Steps
 from ..neurons.windows import as_texts, row_cost, run_rows, windows
@@ -145,7 +146,8 @@ def _steps(model: Model, asked: TrainSae, put: Callable[[SaeTraining], None]) ->
     def learn(first: int, stop: int) -> None:
         for _ in range(first, stop):
             before = trainer.n_done
-            trainer.learn(next(batches))
+            with fitting(model, 0):  # a part of a batch is little: shared out, cores wait
+                trainer.learn(next(batches))
             if trainer.n_done > before:
                 if not math.isfinite(trainer.unexplained):
                     raise overflow(model, "learn from")

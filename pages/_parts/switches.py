@@ -75,8 +75,8 @@ def sites_box(ablations: engine.Ablations) -> None:
         help="9.1 is head 1 of layer 9, m9 its MLP, a9 all its heads, n9.123 one of its neurons; "
         "9.1.q (k, v) is what a head's query (key, value) projection gives, 9.1.pattern its "
         "attention; r9 is the residual stream entering layer 9, r9.mid that between its attention "
-        "and its MLP. 0-3.5 is a range. The grid shows heads and MLPs, and this box and the grid "
-        "follow each other.",
+        "and its MLP; f9.123 is a feature of an SAE. 0-3.5 is a range. The grid shows heads and "
+        "MLPs, and this box and the grid follow each other.",
     )
     with st.container(horizontal=True):
         st.button(
