@@ -47,9 +47,10 @@ _WHAT = "What contexts are looked for in"
 def active_features(
     e: Experiment, sae: Sae | str, k: int = 20, view: str | None = None
 ) -> ActiveFeatures:
-    """The k features strongest anywhere in the prompt, in the clean run or with its changes made.
+    """The k features that are strongest at the prompt's positions, in the clean run or with its
+    changes made: those that come first at a position, then those that come second, and so on.
 
-    Returns: ActiveFeatures, activations at every position. A BOS counts for none of the order.
+    Returns: ActiveFeatures, activations at every position. A BOS counts for none of the choice.
     Raises: EngineError in words.
     """
     check_experiment(e)
@@ -136,9 +137,7 @@ def _active(model: Model, e: Experiment, sae: Sae, k: int) -> Steps[ActiveFeatur
         check_numbers(model, values, "encode")
         each.append(values.T.cpu().numpy().astype(np.float64))
     first = int(prompt.bos and len(prompt) > 1)
-    greatest = [values[:, first:].max(1) for values in each]
-    order = np.lexsort((-greatest[1], -greatest[0]))
-    shown = [int(i) for i in order if max(one[i] for one in greatest) > 0][:k]
+    shown = _strongest([values[:, first:] for values in each], k)
     x, meant = fitted.given(runs[0].captured), fitted.meant(runs[0].captured)
     return ActiveFeatures(
         sae=sae,
@@ -149,6 +148,21 @@ def _active(model: Model, e: Experiment, sae: Sae, k: int) -> Steps[ActiveFeatur
         explained=_explained(meant, fitted.dictionary(x), first),
         n_on=(each[0] > 0).sum(0).astype(np.float64),
     )
+
+
+def _strongest(runs: Sequence[np.ndarray], k: int) -> list[int]:
+    """Of the features of runs [feature pos] those that come first at a position of one, then those
+    that come second, up to k; in the order of the positions where the first run has them
+    strongest."""
+    best = np.full(len(runs[0]), np.inf)
+    for values in runs:
+        order = np.argsort(-values, axis=0, kind="stable")
+        rank = np.argsort(order, axis=0, kind="stable").astype(np.float64)
+        best = np.minimum(best, np.where(values > 0, rank, np.inf).min(1))
+    first = runs[0]
+    some = np.lexsort((-first.max(1), best))[:k]
+    some = some[np.isfinite(best[some])]
+    return [int(i) for i in some[np.lexsort((-first[some].max(1), first[some].argmax(1)))]]
 
 
 def _explained(x: Tensor, out: Tensor, first: int) -> np.ndarray:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ActiveFeatures:
-    """The features that are strongest anywhere in a prompt, the strongest of the clean run first.
+    """The features that are strongest at a prompt's positions, in the order of the positions where
+    each is strongest in the clean run.
 
     `clean` and `ablated` [feature pos]: activations, from 0, in the unit of the model's own vectors
     where directions have length 1. Of a changed run they are what the SAE reads of what is there:

@@ -35,13 +35,14 @@ def one(reading: state.Reading, sae: engine.Sae) -> None:
         ((site, numbers),) = says.items()
         left, right = st.columns([1, 1.2], gap="medium")
         with left:
-            _tokens(e, sae, site, numbers)
+            _tokens(site, numbers)
         with right, errors_shown():
             texts = texts_form(_PROMPTS)
             given = [text for text in texts if text.strip()]
             question = engine.FindFeatureContexts(e.model, sae, site, texts) if given else None
             call = f"feature_contexts({e.model!r}, {str(sae)!r}, {str(site)!r}, "
             contexts(reading, site, question, call, sae)
+        _downloads(e, sae, site, numbers)
 
 
 def _strongest(e: engine.Experiment, sae: engine.Sae) -> str:
@@ -54,9 +55,7 @@ def _strongest(e: engine.Experiment, sae: engine.Sae) -> str:
     return str(last[0] if last else sae.feature(0))
 
 
-def _tokens(
-    e: engine.Experiment, sae: engine.Sae, site: engine.Feature, numbers: engine.TokenNumbers
-) -> None:
+def _tokens(site: engine.Feature, numbers: engine.TokenNumbers) -> None:
     """The tokens it promotes and demotes."""
     st.subheader(f"{site}, by its direction", anchor=False)
     st.dataframe(
@@ -76,6 +75,12 @@ def _tokens(
             "and the unembedding alone, whatever later layers make of it."
         )
     )
+
+
+def _downloads(
+    e: engine.Experiment, sae: engine.Sae, site: engine.Feature, numbers: engine.TokenNumbers
+) -> None:
+    """The tokens' numbers, and the Python that gives them."""
     downloads(
         [
             {"feature": str(site), "end": end, "rank": i + 1, "token": text, "value": float(value)}

@@ -51,7 +51,7 @@ def on_prompt(reading: state.Reading, sae: engine.Sae) -> None:
     first = int(result.tokens.bos and len(result.tokens) > 1)
     st.caption(
         plain(
-            f"Activations of the {len(result.features)} features strongest anywhere in the prompt"
+            f"Activations of {len(result.features)} features, those strongest at each token"
             f"{', a BOS left out' if first else ''}, as “{sae.name}” reads {sae.site}. On at a "
             f"token: {result.n_on[first:].mean():.1f} on average; at the last, the SAE explains "
             f"{percent(float(result.explained[-1]))} of what is there. Promotes: the tokens that a "
@@ -73,7 +73,7 @@ def _table(e: engine.Experiment, sae: engine.Sae, result: engine.ActiveFeatures)
             {
                 "feature": str(feature),
                 "off": feature in off,
-                "strongest at": f"{at} {visible(result.tokens.pieces[at])}",
+                "strongest at": f"{at} {visible(result.tokens.texts[at])}",
                 "activation": rounded(float(values[at])),
                 "promotes": "  ".join(visible(text) for text in says[feature].top_texts),
             }

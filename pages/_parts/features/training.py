@@ -15,7 +15,7 @@ from pages._parts.layout import errors_shown
 from pages._parts.table import as_csv
 from pages._parts.text import percent, plain
 
-KEY = "_sae_training"
+KEY, _ASKED = "_sae_training", "_sae_training_asked"
 _PROMPTS = 200
 
 
@@ -32,14 +32,16 @@ def train(reading: state.Reading) -> None:
             st.text_input("Seed", key="sae_seed", width=70)
         texts = texts_form(_PROMPTS)
         question = _question(e, middle, texts)
-        if st.button(
+        st.button(
             "Train",
+            on_click=_begin,
+            args=(question,),
             disabled=question is None,
             type="primary",
             icon=":material/model_training:",
-        ) and (question is not None):
-            work.ask(KEY, question, wait=False)
-    _going()
+        )
+    with errors_shown():
+        _going()
 
 
 def _question(e: engine.Experiment, middle: str, texts: tuple[str, ...]) -> engine.TrainSae | None:
@@ -57,17 +59,21 @@ def _question(e: engine.Experiment, middle: str, texts: tuple[str, ...]) -> engi
     )
 
 
+def _begin(question: engine.TrainSae) -> None:
+    work.forget(KEY)
+    st.session_state[_ASKED] = question
+
+
 def _going() -> None:
     """How the training under way goes, or went."""
-    one = work.find(KEY)
-    if one is None:
+    question: engine.TrainSae | None = st.session_state.get(_ASKED)
+    if question is None:
         st.caption(
             "A top-k SAE (Gao et al. 2024): what passes at the site in these texts is learnt from "
             "in random order, over and over. Few texts are learnt by heart."
         )
         return
-    one.follow()
-    result: engine.SaeTraining | None = one.result
+    result: engine.SaeTraining | None = work.ask(KEY, question).result
     left = None if result is None else result.seconds_left
     work.progress(KEY, f"{left:.0f} s left" if left else "", stopped="Stopped: nothing is kept.")
     if result is None or not result.tokens.size:
@@ -76,7 +82,7 @@ def _going() -> None:
         result.figure(),
         "sae-training",
         csv=as_csv(result.table()),
-        python=f"import switchboard as engine\n\nresult = {_python(one.question)}\n"
+        python=f"import switchboard as engine\n\nresult = {_python(question)}\n"
         "print(result.sae, result.unexplained[-1])\n",
         key="training_figure",
     )
@@ -105,8 +111,7 @@ def _look(sae: engine.Sae) -> None:
     st.session_state["features_show"] = "health"
 
 
-def _python(question: object) -> str:
-    assert isinstance(question, engine.TrainSae)
+def _python(question: engine.TrainSae) -> str:
     if sum(map(len, question.texts)) < 4_000:
         return question.to_python()
     return question.to_python(texts="[open('text.txt').read()]")
