@@ -14,10 +14,12 @@ from pages._parts.features.health import health
 from pages._parts.features.one import one
 from pages._parts.features.prompt import on_prompt
 from pages._parts.features.training import train
+from pages._parts.layout import errors_shown
+from pages._parts.neurons.contexts import what_comes_next
 from pages._parts.prompt_tokens import prompt_tokens
+from pages._parts.switches import sites_box
 
 SHOWN = {"health": "Health", "prompt": "On this prompt", "one": "One feature", "train": "Train"}
-VIEWS = {"health": health, "prompt": on_prompt, "one": one}
 
 components.library("plotly")
 
@@ -25,6 +27,12 @@ components.library("plotly")
 def features(reading: state.Reading) -> None:
     choice("Show", "features_show", SHOWN, bare=True)
     shown = st.session_state["features_show"]
+    made = None
+    left, right = st.columns(2, gap="medium", vertical_alignment="top")
+    with left:
+        sites_box(reading.experiment.ablations)
+    with right, errors_shown():
+        made = what_comes_next(reading)
     if shown == "train":
         train(reading)
         return
@@ -32,10 +40,14 @@ def features(reading: state.Reading) -> None:
     if sae is None:
         st.info("No SAE of this model is here. Read one from its folder, or train one.")
         return
-    VIEWS[shown](reading, sae)
+    match shown:
+        case "health":
+            health(reading, sae)
+        case "prompt" if made is not None:
+            on_prompt(reading.experiment, made, sae)
+        case "one":
+            one(reading, sae)
 
 
-with st.container():
-    if st.session_state["features_show"] == "prompt":
-        prompt_tokens(state.read().experiment)
+prompt_tokens(state.read().experiment)
 quick(features, follows=True)

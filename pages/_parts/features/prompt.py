@@ -11,41 +11,37 @@ from pages._parts.features.fields import RUN
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
 from pages._parts.neurons.switching import chips, off_now
-from pages._parts.refusals import answered
 from pages._parts.table import Rows, as_csv, python_for, rounded
 from pages._parts.text import percent, plain, visible
 
 _PROMOTED = 4
 
 
-def on_prompt(reading: state.Reading, sae: engine.Sae) -> None:
-    """The whole view: chips, what each is, and the map over positions."""
+def on_prompt(e: engine.Experiment, made: engine.Experiment, sae: engine.Sae) -> None:
+    """The whole view: chips, what each is, and the map over positions. `made`: the experiment as it
+    can be run."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         choice("Run", "run", {name: name.capitalize() for name in RUN.values})
         st.text_input("Features", key="features_shown", width=85)
-    seen = None
+    result = None
     with errors_shown():
         k = whole("features_shown", "Features")
-        if not reading.errors:
-            seen = answered(
-                reading, lambda e: engine.active_features(e, sae, k, view=f"{state.view()} active")
-            )
-    if seen is None:
+        result = engine.active_features(made, sae, k, view=f"{state.view()} active")
+    if result is None:
         return
-    result: engine.ActiveFeatures = seen.result
     if not result.features:
         st.info("No feature of it is on anywhere in this prompt.")
         return
     left, right = st.columns([1, 1.1], gap="medium")
     with left, errors_shown():
-        chips(reading.experiment, result.features, "A click switches a feature off", sae)
-        _table(reading.experiment, sae, result)
+        chips(e, result.features, "A click switches a feature off", sae)
+        _table(e, sae, result)
     with right:
         figure(
             result.figure(st.session_state["run"]),
             f"features-{sae.name}",
             csv=as_csv(result.table()),
-            python=python_for(f"active_features({seen.e.to_python()}, {str(sae)!r}, {k})"),
+            python=python_for(f"active_features({made.to_python()}, {str(sae)!r}, {k})"),
             key="active_figure",
         )
     first = int(result.tokens.bos and len(result.tokens) > 1)

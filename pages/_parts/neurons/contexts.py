@@ -92,8 +92,15 @@ def _force(
         if changed_now(e, unit):
             st.button("Let it be", on_click=change_to, args=("", unit), icon=":material/undo:")
     st.caption(plain(f"Now: {'; '.join(own)}." if own else "Now as the model has it."))
-    if not e.prompt or reading.errors:
-        return
+    if sae is None:
+        what_comes_next(reading)
+
+
+def what_comes_next(reading: state.Reading) -> engine.Experiment | None:
+    """Draw a sentence: what the model says after the prompt, clean and with every change there is.
+    Returns: the experiment as it was run; None where there is nothing to run."""
+    if not reading.experiment.prompt or reading.errors:
+        return None
     ranked = answered(reading, lambda e: engine.next_token(e, k=1, view=f"{state.view()} next"))
     clean, ablated = ranked.result.clean, ranked.result.ablated
     sentence = f"After this prompt clean “{visible(clean.texts[0])}”"
@@ -105,3 +112,4 @@ def _force(
         if ranked.e.every_change and other is not None:
             sentence += f" → {other:+.3f}"
     st.caption(plain(sentence.replace("-", "−") + "."))
+    return ranked.e
