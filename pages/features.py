@@ -27,26 +27,25 @@ components.library("plotly")
 def features(reading: state.Reading) -> None:
     choice("Show", "features_show", SHOWN, bare=True)
     shown = st.session_state["features_show"]
-    made = None
+    made = sae = None
     left, right = st.columns(2, gap="medium", vertical_alignment="top")
     with left:
         sites_box(reading.experiment.ablations)
-    with right, errors_shown():
-        made = what_comes_next(reading)
+    with right:
+        if shown != "train":
+            sae = chosen_sae(reading.experiment)
+        with errors_shown():
+            made = what_comes_next(reading)
     if shown == "train":
         train(reading)
-        return
-    sae = chosen_sae(reading.experiment)
-    if sae is None:
+    elif sae is None:
         st.info("No SAE of this model is here. Read one from its folder, or train one.")
-        return
-    match shown:
-        case "health":
-            health(reading, sae)
-        case "prompt" if made is not None:
-            on_prompt(reading.experiment, made, sae)
-        case "one":
-            one(reading, sae)
+    elif shown == "health":
+        health(reading, sae)
+    elif shown == "one":
+        one(reading, sae)
+    elif made is not None:
+        on_prompt(reading.experiment, made, sae)
 
 
 prompt_tokens(state.read().experiment)

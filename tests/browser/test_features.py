@@ -26,10 +26,10 @@ def test_health_is_seen_first_and_a_chip_switches_a_feature_off(page: Page, addr
         timeout=SLOW
     )
     expect(page.get_by_test_id("stAlert")).to_contain_text("by these cuts", timeout=SLOW)
-    page.get_by_role("button", name="On this prompt").click()
+    page.get_by_role("radio", name="On this prompt").click()
     sae = engine.bundled_sae("seq-gpt2-r3")
     name = str(engine.active_features(E, sae).features[0])
-    page.get_by_role("button", name=name, exact=True).click(timeout=SLOW)
+    page.get_by_test_id("stButtonGroup").get_by_text(name, exact=True).click(timeout=SLOW)
     page.wait_for_url("**saes=**", timeout=SLOW)
     own = parse_qs(urlsplit(page.url).query)
     assert own["ablations"] == [name] and own["saes"] == [str(sae)]
