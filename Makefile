@@ -11,6 +11,7 @@
 # make name-movers finds the heads that bring a name in SmolLM2, for docs/name-movers.md
 # make searches   compares searches over seeds and with each other, for docs/searches.md
 # make neurons    finds the neurons an answer rests on, and those of a language, for docs/neurons.md
+# make saes       trains the SAE that ships anew, with its card
 # make successors finds the heads that say the next word, for docs/successor-heads.md
 # make steering   tells what the examples of steering move and cost, for docs/steering.md
 
@@ -28,7 +29,7 @@ PIP     = $(BIN)/python -m pip install --disable-pip-version-check
 INSTALL = $(PIP) -r $(1) -c requirements.lock || { echo \
           "The lock does not fit here; installing what $(1) allows."; $(PIP) -r $(1); }
 
-.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers searches successors neurons steering lock clean
+.PHONY: run test fast check lint bench rivals models smollm2 circuits name-movers searches successors neurons steering saes lock clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m switchboard --port $(PORT)
@@ -73,8 +74,12 @@ successors: $(VENV)/.dev
 
 neurons: $(VENV)/.dev
 	$(BIN)/python -m training.neurons
+
 steering: $(VENV)/.dev
 	$(BIN)/python -m training.steering
+
+saes: $(VENV)/.dev
+	$(BIN)/python -m training.saes
 
 rivals:
 	$(PYTHON) -m venv .rivals

@@ -68,6 +68,9 @@ QUESTIONS: list[Question[Any, Any]] = [
     engine.SteeringMap(STEERED, "up", TASK.pairs, (1,), (2.5,), 2, 3, ("a b c",), TASK.pairs[:1]),
     engine.BestCoefficient(STEERED, "up", TASK.pairs, 2, 0.5, 9, 1, 2, ("a b c",), ()),
     engine.SteerTexts(STEERED, "up", 2, 0.5, ("1 2",), 5, 1, 2),
+    engine.MeasureSae("seq-gpt2", "seq-gpt2-r3@r3", ("1 2 3",), 9),
+    engine.TrainSae("seq-gpt2", "r3.mid", ("1 2", "3"), 2, 8, 4_000, name="own"),
+    engine.FindFeatureContexts("seq-gpt2", f"own@m2:{'a' * 64}", "f2.3", ("a", "b"), k=2),
     engine.Load("seq-gpt2", dtype="float32"),
 ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ExperimentError
-from .sites import MLP, AsSites, Head, Heads, Neuron, Site, parse_sites, print_sites
+from .sites import MLP, AsSites, Feature, Head, Heads, Neuron, Site, parse_sites, print_sites
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Ablations:
         whole = (Head, Heads, MLP)
         other = next((site for site in self.sites if not isinstance(site, whole)), None)
         if self.verb == "keep" and other is not None:
-            kind = "neurons" if isinstance(other, Neuron) else "parts of heads and the stream"
+            names = {Neuron: "neurons", Feature: "features"}
+            kind = names.get(type(other), "parts of heads and the stream")
             raise ExperimentError(f"Keep works on heads and MLPs; {kind} can only be ablated.")
 
     def __bool__(self) -> bool:

@@ -20,6 +20,7 @@ from .direction import AsDirections, Direction, directions
 from .method import AsMethod, Method, parse_ablation
 from .parsed import Parsed, field
 from .positions import AsPositions, Positions
+from .sae import AsSaes, Sae, saes
 
 MOST_TEXT = 200_000
 """Characters the texts of an experiment may have together."""
@@ -38,7 +39,8 @@ class Experiment:
     `mean_by_position` use (the corrupted prompt alone, if there are none). `prepend_bos` None
     means what the tokenizer does by itself. `ablations`, `method` and `positions` are the short
     form of one change; `changes` are further ones, each written as in `"scale(0.5) m2 @3"`, and
-    made in their order after it. `vectors` are the directions that `add` and `project` name.
+    made in their order after it. `vectors` are the directions that `add` and `project` name, `saes`
+    the sparse autoencoders whose features are named, one of a layer.
     Raises: ExperimentError or SiteError for a field that cannot be read.
     """
 
@@ -54,6 +56,7 @@ class Experiment:
     prepend_bos: bool | None = None
     changes: Parsed[tuple[Change, ...], AsChanges] = field(default=())
     vectors: Parsed[tuple[Direction, ...], AsDirections] = field(default=())
+    saes: Parsed[tuple[Sae, ...], AsSaes] = field(default=())
 
     def __post_init__(self) -> None:
         for name, parse in (
@@ -62,6 +65,7 @@ class Experiment:
             ("positions", Positions.parse),
             ("changes", changes),
             ("vectors", directions),
+            ("saes", saes),
         ):
             object.__setattr__(self, name, parse(getattr(self, name)))
         if isinstance(self.references, str):
@@ -113,6 +117,18 @@ class Experiment:
             + (f"it has {there}." if there else "it has none. Give it among `vectors`.")
         )
 
+    def sae(self, layer: int) -> Sae:
+        """The SAE whose features are those of a layer. Raises: ExperimentError naming those there
+        are."""
+        for one in self.saes:
+            if one.layer == layer:
+                return one
+        there = ", ".join(map(str, self.saes))
+        raise ExperimentError(
+            f"f{layer}.… are features of an SAE of layer {layer}, and this experiment has "
+            + (f"{there}." if there else "none. Give it among `saes`.")
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Only what differs from the defaults, as plain JSON values (the model always)."""
         plain: dict[str, Any] = {"model": self.model}
@@ -158,7 +174,8 @@ class Experiment:
     def to_url(self) -> str:
         """The query of a link to this experiment, beginning with `?`.
 
-        Every field is written as text; `references`, `changes` and `vectors` appear once each.
+        Every field is written as text; `references`, `changes`, `vectors` and `saes` appear once
+        each.
         """
         pairs: list[tuple[str, str]] = []
         for name, value in self.to_dict().items():
@@ -228,7 +245,7 @@ class Experiment:
 
 _DEFAULT = Experiment()
 _NAMES = {f.name for f in fields(Experiment)}
-_REPEATED = ("references", "changes", "vectors")
+_REPEATED = ("references", "changes", "vectors", "saes")
 
 
 def _plain(value: Any) -> Any:

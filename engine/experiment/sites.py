@@ -5,6 +5,7 @@
 | `9.1`, `L9H1` | head 1 of layer 9 |
 | `m9`, `MLP9` | the MLP of layer 9 |
 | `n9.123` | neuron 123 of layer 9's MLP |
+| `f9.123` | feature 123 of the experiment's SAE of layer 9 |
 | `a9`, `9.*` | every head of layer 9 |
 | `9.1.q`, `9.1.k`, `9.1.v` | what a head's query, key or value projection gives |
 | `9.1.pattern` | a head's attention after the softmax |
@@ -99,7 +100,19 @@ class Stream:
         return f"r{self.layer}.mid" if self.mid else f"r{self.layer}"
 
 
-Site = Head | Heads | MLP | Neuron | HeadPart | Stream
+@dataclass(frozen=True, order=True)
+class Feature:
+    """One feature of a sparse autoencoder: of the one that the experiment has of that layer. What
+    the autoencoder does not say of the activation stays as it is."""
+
+    layer: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"f{self.layer}.{self.index}"
+
+
+Site = Head | Heads | MLP | Neuron | HeadPart | Stream | Feature
 AsSites = Site | str | Iterable[Site | str | tuple[int, int]]
 """What `parse_sites` reads."""
 
@@ -146,6 +159,7 @@ _GRAMMAR = (
     (HeadPart, re.compile(rf"l{_RANGE}h{_RANGE}\.({'|'.join(PARTS)})")),
     (Stream, re.compile(rf"r{_RANGE}(\.mid)?")),
     (Neuron, re.compile(r"n(\d{1,5})(?:-(\d{1,5}))?\.(\d{1,6})(?:-(\d{1,6}))?")),
+    (Feature, re.compile(r"f(\d{1,5})(?:-(\d{1,5}))?\.(\d{1,7})(?:-(\d{1,7}))?")),
 )
 
 
@@ -192,13 +206,14 @@ def print_sites(sites: Iterable[Site]) -> str:
 def resolve_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
     """Check sites against a model and spell out `Heads`.
 
-    Returns: heads, MLPs and neurons in order, each once.
+    Returns: heads, MLPs, neurons and the rest in order, each once.
     Raises: SiteError naming the first site the model does not have, and what it has.
     """
     result: dict[Site, None] = {}
+    with_heads = [i for i in range(shape.n_layers) if i not in shape.without_heads]
     for site in sites:
-        past_the_last = isinstance(site, Stream) and site == Stream(shape.n_layers)
-        if not (site.layer < shape.n_layers or past_the_last):
+        past = site == Stream(shape.n_layers) or isinstance(site, Feature)
+        if not site.layer < shape.n_layers + past:
             raise SiteError(
                 f"{site} is in layer {site.layer}; this model's layers are 0 to "
                 f"{shape.n_layers - 1}. Layers count from 0."
@@ -206,7 +221,7 @@ def resolve_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
         if isinstance(site, Head | Heads | HeadPart) and site.layer in shape.without_heads:
             raise SiteError(
                 f"Layer {site.layer} has no heads in this model: it mixes tokens in another way. "
-                f"Layers with heads are {_told_layers(shape)}."
+                f"Layers with heads are {', '.join(str(i) for i in with_heads)}."
             )
         if isinstance(site, MLP) and site.layer in shape.without_mlp:
             raise SiteError(f"Layer {site.layer} has no MLP in this model that can be switched.")
@@ -251,17 +266,12 @@ def _expand(word: str) -> list[Site]:
             raise SiteError(f"“{word}” names more than {MOST_SITES} sites; name whole layers (a9).")
         if kind is HeadPart:
             return [HeadPart(layer, i, parts[4]) for layer in layers for i in inner]
-        within = Head if kind is Head else Neuron
-        return [within(layer, i) for layer in layers for i in inner]
+        return [kind(layer, i) for layer in layers for i in inner]  # type: ignore[call-arg, arg-type]
     raise SiteError(
         f"“{word[:40]}” is not a site. Write heads as 9.1 or L9H1, MLPs as m9, neurons as n9.123, "
         "every head of a layer as a9, a head's parts as 9.1.q (k, v, pattern), the residual stream "
-        "as r9 or r9.mid, ranges as 0-3.5."
+        "as r9 or r9.mid, an SAE's features as f9.123, ranges as 0-3.5."
     )
-
-
-def _told_layers(shape: Shape) -> str:
-    return ", ".join(str(i) for i in range(shape.n_layers) if i not in shape.without_heads)
 
 
 def _span(word: str, first: str, last: str | None) -> range:
@@ -274,7 +284,7 @@ def _span(word: str, first: str, last: str | None) -> range:
 def fold_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
     """Write sites as shortly as the grammar can: a layer whose heads are all there becomes `a9`.
 
-    Returns: heads by layer, then MLPs, neurons, parts of heads and streams, each in order.
+    Returns: heads by layer, MLPs, neurons, parts of heads, streams, features, each in order.
     `resolve_sites` undoes it.
     """
     resolved = resolve_sites(sites, shape)
@@ -285,6 +295,6 @@ def fold_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
     folded: list[Site] = []
     for layer, result in sorted(heads.items()):
         folded += [Heads(layer)] if len(result) == shape.n_heads else sorted(result)
-    for kind in (MLP, Neuron, HeadPart, Stream):
+    for kind in (MLP, Neuron, HeadPart, Stream, Feature):
         folded += sorted(site for site in resolved if isinstance(site, kind))
     return tuple(folded)

@@ -12,7 +12,7 @@ from cattrs import Converter
 
 from ..errors import EngineError, LinkError
 from .ablations import Ablations, ablations
-from .sites import MLP, Head, HeadPart, Heads, Neuron, Site, Stream, parse_sites
+from .sites import MLP, Feature, Head, HeadPart, Heads, Neuron, Site, Stream, parse_sites
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def _site(value: Any, _kind: Any) -> Site:
 
 for _plain in (str, int, float, bool):
     _converter.register_structure_hook(_plain, _as_it_is)
-for _place in (Head, Heads, MLP, Neuron, HeadPart, Stream):
+for _place in (Head, Heads, MLP, Neuron, HeadPart, Stream, Feature):
     _converter.register_structure_hook(_place, _site)
     _converter.register_unstructure_hook(_place, str)
 _converter.register_structure_hook_func(lambda kind: kind == Site, _site)

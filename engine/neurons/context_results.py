@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ..errors import EngineError
 from ..experiment.change import Change, changes
 from ..experiment.question import Question
-from ..experiment.sites import Neuron
+from ..experiment.sites import Feature, Neuron
 from ..showing.charts import chart_layout
 from ..showing.palette import PALETTE
 from ..showing.writing import Rows
@@ -54,14 +54,15 @@ class Context:
 
 @dataclass(frozen=True)
 class NeuronContexts:
-    """A neuron over a text, after its activation function, in the model's own unit.
+    """A neuron over a text, after its activation function, or a feature of an SAE, in the model's
+    own unit.
 
     `values`: of each window, at its tokens but a BOS; empty where it is not read yet. `contexts`:
     the strongest token of each of the strongest windows. `progress`: the share that is read.
     """
 
     asked: Question[Any, Any]
-    neuron: Neuron
+    neuron: Neuron | Feature
     values: tuple[Float[np.ndarray, " _"], ...]
     contexts: tuple[Context, ...]
     progress: float

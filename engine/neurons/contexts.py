@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ..asking import ask
 from ..errors import EngineError
 from ..experiment.numbers import whole_number
 from ..experiment.question import Question
-from ..experiment.sites import Neuron
+from ..experiment.sites import Feature, Neuron
 from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
@@ -28,9 +29,63 @@ from .context_results import AROUND, Context, NeuronContexts
 from .places import check_neuron, one_neuron
 from .windows import Window, as_texts, row_cost, run_rows, windows
 
+WHAT = "What contexts are looked for in"
+
 
 @dataclass(frozen=True)
-class FindContexts(Question[NeuronContexts, NeuronContexts]):
+class Looked:
+    """What is looked at in a run: of which unit, what is captured, and its value [pos] at each
+    token of a row, made of that."""
+
+    unit: Neuron | Feature
+    captures: frozenset[forward.Capture]
+    values: Callable[[forward.RowResult], Tensor]
+
+
+class ContextsQuestion(Question[NeuronContexts, NeuronContexts]):
+    """Where in texts something is strongest, read window by window."""
+
+    model: str
+    texts: tuple[str, ...]
+    window: int
+    k: int
+
+    def looked_at(self, model: Model) -> Looked:
+        """What is looked at in this model. Raises: EngineError where the model does not have it."""
+        raise NotImplementedError
+
+    @property
+    def model_name(self) -> str:
+        return self.model
+
+    def answered(self, model: Model) -> Answer[NeuronContexts, NeuronContexts]:
+        """Snapshots, each of the windows read by then; the last has all."""
+        return Answer(lambda put: _steps(model, self, None, put), lambda made: made())
+
+    def answered_after(
+        self, model: Model, so_far: NeuronContexts
+    ) -> Answer[NeuronContexts, NeuronContexts]:
+        """The same, without the windows read so far. Raises: EngineError for those of another
+        question."""
+        if so_far.asked != self:
+            raise EngineError("What is known so far is of something else, or of other texts.")
+        return Answer(lambda put: _steps(model, self, so_far, put), lambda made: made())
+
+    def read_fields(self) -> None:
+        """Make texts of `texts`, and whole numbers of `window` and `k`. Raises: EngineError."""
+        object.__setattr__(self, "texts", as_texts(self.texts, WHAT))
+        for name, least, most, what in (
+            ("window", 2, 4096, "The tokens of a window"),
+            ("k", 1, 1000, "How many contexts there are"),
+        ):
+            value = whole_number(getattr(self, name), what)
+            if not least <= value <= most:
+                raise EngineError(f"{what}: {least} to {most:,}, and not {value:,}.")
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class FindContexts(ContextsQuestion):
     """The tokens of texts at which a neuron is strongest, the strongest of each window, and
     quantiles of its activation over all.
 
@@ -48,38 +103,13 @@ class FindContexts(Question[NeuronContexts, NeuronContexts]):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "neuron", one_neuron(self.neuron))
-        object.__setattr__(self, "texts", as_texts(self.texts, "What contexts are looked for in"))
-        for name, most, what in (
-            ("window", 4096, "The tokens of a window"),
-            ("k", 1000, "How many contexts there are"),
-        ):
-            value = whole_number(getattr(self, name), what)
-            if not (2 if name == "window" else 1) <= value <= most:
-                raise EngineError(f"{what}: at most {most:,}, and not {value:,}.")
-            object.__setattr__(self, name, value)
+        self.read_fields()
 
-    @property
-    def model_name(self) -> str:
-        return self.model
-
-    def answered(self, model: Model) -> Answer[NeuronContexts, NeuronContexts]:
-        """Snapshots, each of the windows read by then; the last has all."""
-        return self._answer(model, None)
-
-    def answered_after(
-        self, model: Model, so_far: NeuronContexts
-    ) -> Answer[NeuronContexts, NeuronContexts]:
-        """The same, without the windows read so far. Raises: EngineError for those of another
-        question."""
-        if so_far.asked != self:
-            raise EngineError("What is known so far is of another neuron, or of other texts.")
-        return self._answer(model, so_far)
-
-    def _answer(
-        self, model: Model, so_far: NeuronContexts | None
-    ) -> Answer[NeuronContexts, NeuronContexts]:
+    def looked_at(self, model: Model) -> Looked:
+        """Its post-activation."""
         check_neuron(model, self.neuron)
-        return Answer(lambda put: _steps(model, self, so_far, put), lambda made: made())
+        at, index = ("post", self.neuron.layer), self.neuron.index
+        return Looked(self.neuron, frozenset({at}), lambda result: result.captured[at][:, index])
 
 
 def neuron_contexts(
@@ -91,34 +121,34 @@ def neuron_contexts(
     view: str | None = None,
 ) -> NeuronContexts:
     """Ask `FindContexts` and wait for the end. Raises: EngineError in words."""
-    read = as_texts(texts, "What contexts are looked for in")
-    return ask(FindContexts(model, one_neuron(neuron), read, window, k), view)
+    return ask(FindContexts(model, one_neuron(neuron), as_texts(texts, WHAT), window, k), view)
 
 
 def _steps(
     model: Model,
-    asked: FindContexts,
+    asked: ContextsQuestion,
     so_far: NeuronContexts | None,
     put: Callable[[Callable[[], NeuronContexts]], None],
 ) -> Steps[NeuronContexts]:
-    pace, at = Pace(model), ("post", asked.neuron.layer)
+    pace, looked = Pace(model), asked.looked_at(model)
     yield 0.0
-    most = min(asked.window, model.shape.n_ctx or asked.window)
-    cut = yield from windows(model, asked.texts, most)
-    rows = [forward.Row(ids, captures=frozenset({at})) for _, ids in cut]
+    cut = yield from windows(
+        model, asked.texts, min(asked.window, model.shape.n_ctx or asked.window)
+    )
+    rows = [forward.Row(ids, captures=looked.captures) for _, ids in cut]
     pace.total = sum(row_cost(pace, row) for row in rows)
     held = [np.zeros(0, np.float32)] * len(cut) if so_far is None else [*so_far.values]
     left = [i for i, values in enumerate(held) if not len(values)]
     pace.skip(pace.total - sum(row_cost(pace, rows[i]) for i in left))
 
     def take(row: int, result: forward.RowResult) -> None:
-        values = result.captured[at][:, asked.neuron.index].float().cpu().numpy()
+        values = looked.values(result).float().cpu().numpy()
         held[left[row]] = values[_first(model, rows[left[row]].ids) :]
 
     def told(share: float, seconds: float | None) -> Callable[[], NeuronContexts]:
         values = tuple(held)
         return lambda: NeuronContexts(
-            asked, asked.neuron, values, _contexts(model, asked.k, cut, values), share, seconds
+            asked, looked.unit, values, _contexts(model, asked.k, cut, values), share, seconds
         )
 
     for share in run_rows(model, pace, [rows[i] for i in left], take):

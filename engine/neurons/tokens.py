@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import EngineError
 from ..experiment.numbers import whole_number
@@ -63,6 +63,14 @@ def promoted_tokens(
     loaded, several = load(model), [one_neuron(one) for one in neurons]
     k = _checked(k)
     return loaded.worker.submit(_promoted(loaded, several, k), view=view).result()
+
+
+def vector_tokens(model: Model, vector: Tensor, k: int = 10) -> Steps[TokenNumbers]:
+    """The tokens that a vector [d_model] of the stream promotes and demotes, by the final norm and
+    the unembedding alone, as a neuron's row of W_out is read."""
+    toward = _behind_norms(model, vector, (model.structure.ln_final,))
+    logits = yield from _read(W_U(model).T, None, toward, model)
+    return _numbers(model, logits - logits.mean(), _checked(k))
 
 
 def _checked(k: Any) -> int:
@@ -109,9 +117,14 @@ def _steps(model: Model, neuron: Neuron, k: int) -> Steps[NeuronTokens]:
 def _toward(model: Model, neuron: Neuron) -> Tensor:
     """What a unit of a neuron's activation is behind the final norm, [d_model], float64."""
     layer = neuron.layer
-    own = W_out(model, layer)[neuron.index].float().cpu().double()
-    own = own * model.place("mlp_out", layer).scale
-    for module in (behind(model, layer), model.structure.ln_final):
+    own = W_out(model, layer)[neuron.index] * model.place("mlp_out", layer).scale
+    return _behind_norms(model, own, (behind(model, layer), model.structure.ln_final))
+
+
+def _behind_norms(model: Model, vector: Tensor, norms: Sequence[nn.Module | None]) -> Tensor:
+    """A vector behind norms that are held at the scale they have on one of size 1, float64."""
+    own = vector.float().cpu().double()
+    for module in norms:
         norm = on_unit(model, module)
         own = own if norm is None else norm(own) - norm.bias
     return own

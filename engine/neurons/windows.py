@@ -31,7 +31,9 @@ def as_texts(given: Any, what: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def windows(model: Model, texts: Sequence[str], length: int) -> Steps[list[Window]]:
+def windows(
+    model: Model, texts: Sequence[str], length: int, most: int = MOST_READ
+) -> Steps[list[Window]]:
     """Each text as windows of at most `length` tokens, each with the BOS in front that the
     tokenizer puts there. A text is a step: tokenizers read no text in parts.
 
@@ -46,9 +48,9 @@ def windows(model: Model, texts: Sequence[str], length: int) -> Steps[list[Windo
         (ids,) = model.tokenizer.ids_of([text])
         room = max(1, length - len(bos))
         total += len(ids)
-        if total > MOST_READ:
+        if total > most:
             raise EngineError(
-                f"The text is longer than {MOST_READ:,} tokens, which are run at most; cut it."
+                f"The text is longer than {most:,} tokens, which are run at most; cut it."
             )
         for start in range(0, len(ids), room):
             window = (*bos, *ids[start : start + room])

@@ -8,16 +8,27 @@ projection, per query head; MLPs at `mlp_out`, after the post-norm where there i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from ..errors import SiteError
 from ..experiment.ablations import Ablations
 from ..experiment.method import Kind, Method
-from ..experiment.sites import MLP, Head, HeadPart, Neuron, Shape, Site, Stream, resolve_sites
+from ..experiment.sites import (
+    MLP,
+    Feature,
+    Head,
+    HeadPart,
+    Neuron,
+    Shape,
+    Site,
+    Stream,
+    resolve_sites,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +39,8 @@ class Edit:
     whole vector is. `positions` are token indices (of a pattern, the queries'). The activation
     there becomes `value` (broadcast to [positions, index, ...]), or is multiplied by it where
     `scales`, or has it added where `adds`, or its component along it, a unit vector or 0, taken
-    off where `projects`. `keys`: how many keys of a pattern it is about, None for all.
+    off where `projects`; or it becomes what `moves` makes of it. `keys`: how many keys of a
+    pattern it is about, None for all.
     """
 
     point: str
@@ -40,6 +52,7 @@ class Edit:
     adds: bool = False
     projects: bool = False
     keys: int | None = None
+    moves: Callable[[Tensor], Tensor] | None = None
 
 
 def ablated_sites(ablations: Ablations, shape: Shape) -> tuple[Site, ...]:
@@ -57,7 +70,8 @@ def ablated_sites(ablations: Ablations, shape: Shape) -> tuple[Site, ...]:
 
 def place_of(site: Site, shape: Shape) -> tuple[tuple[str, int], int | None]:
     """Where a site is changed: the activation and its layer, and which head or neuron of it (a
-    key-value head, of keys and values); None for the whole vector."""
+    key-value head, of keys and values); None for the whole vector. Raises: SiteError for a
+    feature, whose place is its SAE's."""
     match site:
         case Head(layer, head):
             return ("z", layer), head
@@ -73,6 +87,11 @@ def place_of(site: Site, shape: Shape) -> tuple[tuple[str, int], int | None]:
             last = layer == shape.n_layers
             point = "resid_post" if last else "resid_mid" if mid else "resid_pre"
             return (point, layer - last), None
+        case Feature():
+            raise SiteError(
+                f"{site} is a feature of an SAE: features are changed in an experiment, and are no "
+                "places of the model's own."
+            )
     raise TypeError(f"{site} is many sites: resolve it first")
 
 
@@ -166,6 +185,8 @@ def apply(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
             part[cells] = part[cells] * value
         elif one.adds:
             part[cells] = part[cells] + value
+        elif one.moves is not None:
+            part[cells] = one.moves(part[cells]).to(part.dtype)
         elif one.projects:
             old = part[cells].float()
             along = one.value.to(old) if isinstance(one.value, Tensor) else old.new_zeros(())

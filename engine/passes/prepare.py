@@ -4,35 +4,45 @@ taken from the references once, and then the edits of any text that begins with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from torch import Tensor
 
-from ..errors import EngineError, ExperimentError
+from ..errors import EngineError, ExperimentError, SiteError
 from ..experiment.change import Change
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind, Method
 from ..experiment.results import Tokens
+from ..experiment.sae import Sae
+from ..experiment.sites import Feature
 from ..model.model import Model
 from ..model.worker import Steps
+from .dictionaries import Dictionary
 from .directions import check_direction, made
 from .hooks import Edit, ablated_sites, edit, forced_pattern, grouped
 from .points import Capture
 from .references import Texts, reference_texts, take
+from .saved_saes import dictionary_of, place_of_sae, read_dictionary
 
 _ALONG = ("resid_pre", "resid_mid", "resid_post", "mlp_out")
 """The places at which a direction can be added or removed."""
 
 
+Features = dict[Capture, tuple[Dictionary, tuple[int, ...]]]
+"""By the place of an SAE: its numbers, and which of its features are changed."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Ready:
     """One change: the heads or neurons at each of its places (None: the whole vector), and what is
-    put there, or along what, as `hooks.edit` takes it."""
+    put there, or along what, as `hooks.edit` takes it; and the features it is of."""
 
     change: Change
     places: dict[Capture, tuple[int, ...] | None]
     values: dict[Capture, Tensor]
+    features: Features = field(default_factory=dict)
 
     def edits(self, n_prompt: int, first: int, stop: int) -> Iterator[Edit]:
         method = self.change.becomes
@@ -44,6 +54,10 @@ class _Ready:
             one = edit(at, index, method, positions, self.values.get(at))
             forced = at[0] == "pattern" and method.kind is Kind.SET
             yield from forced_pattern(one, n_prompt) if forced else (one,)
+        for at, (dictionary, index) in self.features.items():
+            scales, number = method.kind is Kind.SCALE, float(method.number or 0.0)
+            moves = partial(dictionary.moved, index=index, number=number, scales=scales)
+            yield Edit(*at, None, positions, 0.0, moves=moves)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +94,11 @@ def prepare(
     vectors = {}
     for name in dict.fromkeys(one.becomes.vector for one in changes if one.becomes.vector):
         vectors[name] = (yield from made(model, e.vector(name), e.prepend_bos)).values
-    places, texts = [], {}
+    places, features, texts = [], [], {}
     wanted: dict[tuple[Texts, bool], set[Capture]] = {}
     for one in changes:
         places.append(_places(model, one, prompt))
+        features.append(_features(e, one, partial(dictionary_of, model), model))
         method = one.becomes
         if method not in texts:
             texts[method] = reference_texts(model, e, method.kind, prompt)
@@ -94,11 +109,11 @@ def prepare(
     for key, some in wanted.items():
         taken[key] = yield from take(model, *key, some)
     ready = []
-    for one, at in zip(changes, places, strict=True):
+    for one, at, own in zip(changes, places, features, strict=True):
         values = taken.get((texts[one.becomes], one.becomes.kind.by_position), {})
         if one.becomes.vector is not None:
             values = dict.fromkeys(at, vectors[one.becomes.vector])
-        ready.append(_Ready(one, at, values))
+        ready.append(_Ready(one, at, values, own))
     return Prepared(prompt, {m: result for m, result in texts.items() if result}, tuple(ready))
 
 
@@ -108,6 +123,7 @@ def check_change(model: Model, e: Experiment, prompt: Tokens, change: Change) ->
     Raises: as `prepare` does.
     """
     _places(model, change, prompt)
+    _features(e, change, partial(read_dictionary, model), model)
     if change.becomes.vector is not None:
         check_direction(model, e.vector(change.becomes.vector), e.prepend_bos)
     reference_texts(model, e, change.becomes.kind, prompt)
@@ -120,7 +136,8 @@ def _places(model: Model, change: Change, prompt: Tokens) -> dict[Capture, tuple
     not in the prompt; EngineError for a place that cannot be changed in this architecture, or not
     by this method.
     """
-    places = grouped(ablated_sites(change.sites, model.shape), model.shape)
+    named = ablated_sites(change.sites, model.shape)
+    places = grouped([site for site in named if not isinstance(site, Feature)], model.shape)
     for name, layer in places:
         if not model.reaches(name, layer):
             raise EngineError(model.why_not(name, layer))
@@ -136,3 +153,35 @@ def _places(model: Model, change: Change, prompt: Tokens) -> dict[Capture, tuple
             )
     change.positions.at(len(prompt), len(prompt))  # says what is past the prompt's end
     return places
+
+
+def _features(
+    e: Experiment, change: Change, numbers: Callable[[Sae], Dictionary], model: Model
+) -> Features:
+    """The features that a change is of, with the numbers of their SAEs.
+
+    Raises: EngineError for a feature there is not, or that cannot be changed by this method.
+    """
+    named = [one for one in ablated_sites(change.sites, model.shape) if isinstance(one, Feature)]
+    if named and change.becomes.kind not in (Kind.ZERO, Kind.SCALE, Kind.SET):
+        raise ExperimentError(
+            f"“{change}” is not made: features become 0, are multiplied or are forced to a number, "
+            "so choose zero, scale or set."
+        )
+    result: Features = {}
+    for layer in dict.fromkeys(one.layer for one in named):
+        sae = e.sae(layer)
+        dictionary = numbers(sae)
+        if dictionary.transcodes:
+            raise ExperimentError(
+                f"“{sae.name}” is a transcoder, which reads one place and writes another: its "
+                "features are shown here, and not switched."
+            )
+        index = sorted({one.index for one in named if one.layer == layer})
+        if index[-1] >= dictionary.d_sae:
+            raise SiteError(
+                f"There is no feature f{layer}.{index[-1]}; “{sae.name}” has features 0 to "
+                f"{dictionary.d_sae - 1:,}."
+            )
+        result[place_of_sae(model, sae)] = dictionary, tuple(index)
+    return result

@@ -74,8 +74,11 @@ def kept_values(direction: Direction, made: FromFile) -> Float[np.ndarray, " d_m
     return np.asarray(values)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in its place at once. Raises: EngineError where it cannot be written."""
+def write_whole(
+    path: Path, content: bytes, what: str = "directions", variable: str = VARIABLE
+) -> None:
+    """Put a file in its place at once. Raises: EngineError where it cannot be written, telling by
+    which variable of the environment another directory is named for `what` is kept."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +90,6 @@ def write_whole(path: Path, content: bytes) -> None:
         why = getattr(wrong, "strerror", None) or str(wrong)
         shown = str(path).encode("utf-8", "replace").decode()
         raise EngineError(
-            f"{shown} cannot be written ({why}). To keep directions, set {VARIABLE} to a directory "
+            f"{shown} cannot be written ({why}). To keep {what}, set {variable} to a directory "
             "that can be written to."
         ) from wrong

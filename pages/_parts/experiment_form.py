@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 import engine
-from pages._parts import refusals, state, work
+from pages._parts import refusals, state, undo, work
 from pages._parts.assets import ASSETS
 from pages._parts.certificate import certificate
 from pages._parts.text import plain
@@ -49,7 +49,7 @@ def shown() -> Iterator[bool]:
     with st.sidebar:
         _share(reading.experiment)
     if reading.whole:
-        state.remember(reading.experiment)
+        undo.remember(reading.experiment)
     cut_off = True
     try:
         yield not missing
@@ -79,7 +79,7 @@ def quick(part: Callable[[state.Reading], None], follows: bool = False) -> None:
             state.run_anew()
         if alone:
             state.settle()
-            state.remember(reading.experiment)
+            undo.remember(reading.experiment)
         if reading.whole:
             state.write_link(reading.experiment)  # a part that runs the page anew takes it along
         part(reading)

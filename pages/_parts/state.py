@@ -204,8 +204,8 @@ def fill_in(e: engine.Experiment, names: Iterable[str]) -> None:
                 set_ablations(e.ablations)
             case "changes":
                 set_changes(e.changes)
-            case "vectors":  # of no widget: carried from view to view, JSON, one a line
-                ss[name] = "\n".join(map(str, e.vectors))
+            case "vectors" | "saes":  # of no widget: carried from view to view, one a line
+                ss[name] = "\n".join(map(str, getattr(e, name)))
             case _:
                 ss[name] = getattr(e, name)
 
@@ -232,6 +232,11 @@ def set_changes(changes: Iterable[engine.Change]) -> None:
     st.session_state["changes"] = "\n".join(map(str, changes))
 
 
+def set_saes(saes: Iterable[engine.Sae]) -> None:
+    """Set the SAEs whose features are named, one a line."""
+    st.session_state["saes"] = "\n".join(map(str, saes))
+
+
 def set_sites(sites: Iterable[engine.Site]) -> None:
     """Set which sites are named; the verb stays."""
     st.session_state["sites"] = engine.print_sites(sites)
@@ -251,6 +256,7 @@ def read() -> Reading:
         "positions": lambda: ss["positions"],
         "changes": lambda: engine.changes(ss["changes"]),
         "vectors": lambda: ss["vectors"].splitlines(),
+        "saes": lambda: ss["saes"].splitlines(),
         "ablations": lambda: engine.Ablations(
             engine.parse_sites(ss["sites"]), ss["verb"], keeps and ss["mlps"]
         ),
@@ -268,28 +274,3 @@ def read() -> Reading:
 
 def _text(name: str) -> str:
     return st.session_state[name] or ""
-
-
-def remember(e: engine.Experiment) -> None:
-    """Note what is switched off and changed now, so that undo can go back to what was before."""
-    ss = st.session_state
-    last, now = ss.get("_last"), (e.ablations, e.changes)
-    if last is not None and last != now:
-        ss["_history"] = [*ss.get("_history", ())[-99:], last]
-    ss["_last"] = now
-
-
-def undo() -> None:
-    """Go back to what was switched off before the last change."""
-    history = st.session_state.get("_history", [])
-    if history:
-        st.session_state["_last"] = history[-1]
-        ablations, changes = history[-1]
-        set_ablations(ablations)
-        set_changes(changes)
-        st.session_state["_history"] = history[:-1]
-
-
-def can_undo() -> bool:
-    """Whether anything was changed."""
-    return bool(st.session_state.get("_history"))

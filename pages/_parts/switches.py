@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 import engine
-from pages._parts import components, state
+from pages._parts import components, state, undo
 from pages._parts.circuits import library
 
 _GRID = "head_grid"
@@ -75,13 +75,11 @@ def sites_box(ablations: engine.Ablations) -> None:
         help="9.1 is head 1 of layer 9, m9 its MLP, a9 all its heads, n9.123 one of its neurons; "
         "9.1.q (k, v) is what a head's query (key, value) projection gives, 9.1.pattern its "
         "attention; r9 is the residual stream entering layer 9, r9.mid that between its attention "
-        "and its MLP. 0-3.5 is a range. The grid shows heads and MLPs, and this box and the grid "
-        "follow each other.",
+        "and its MLP; f9.123 is a feature of an SAE. 0-3.5 is a range. The grid shows heads and "
+        "MLPs, and this box and the grid follow each other.",
     )
     with st.container(horizontal=True):
-        st.button(
-            "Undo", on_click=state.undo, disabled=not state.can_undo(), icon=":material/undo:"
-        )
+        st.button("Undo", on_click=undo.undo, disabled=not undo.can_undo(), icon=":material/undo:")
         st.button(
             "Clear",
             on_click=_clear,

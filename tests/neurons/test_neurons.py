@@ -213,7 +213,7 @@ def test_contexts_go_on_where_they_were_stopped() -> None:
     assert on.progress == 1.0 and so_far.n_windows < on.n_windows == whole.n_windows
     assert [c.around for c in on.contexts] == [c.around for c in whole.contexts]
     np.testing.assert_allclose(on.activations, whole.activations, atol=1e-5)
-    with pytest.raises(engine.EngineError, match="of another neuron"):
+    with pytest.raises(engine.EngineError, match="of something else"):
         engine.begin(replace(asked, k=3), so_far=so_far).result()
 
 

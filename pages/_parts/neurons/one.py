@@ -5,20 +5,18 @@ from __future__ import annotations
 import streamlit as st
 
 import engine
-from pages._parts import state, work
+from pages._parts import state
 from pages._parts.boxes import choice, written
-from pages._parts.figure import figure
+from pages._parts.neurons.contexts import contexts
 from pages._parts.neurons.ranked import first_neuron
-from pages._parts.neurons.switching import change_to, changed_now, off_now, told
+from pages._parts.neurons.switching import told
 from pages._parts.pairs_form import TASK
-from pages._parts.refusals import answered
-from pages._parts.table import Rows, as_csv, downloads, python_for, rounded
-from pages._parts.text import percent, plain, uploaded, visible
+from pages._parts.table import downloads, python_for
+from pages._parts.text import plain, visible
+from pages._parts.texts import chosen_texts
 
-CONTEXTS = "_contexts"
 _IN = {"family": "A family's prompts", "written": "A text of your own"}
 _MOST_PROMPTS, _TOKENS = 60, 10
-_FORCED = {0.5: "the median", 0.95: "the 95% quantile", 1.0: "the greatest"}
 
 
 def one(reading: state.Reading) -> None:
@@ -86,98 +84,7 @@ def _rounded(values: object) -> list[object]:
 
 def _contexts(reading: state.Reading, neuron: engine.Neuron) -> None:
     """Its strongest contexts in a text, how its activations lie there, and what it is forced to."""
-    e = reading.experiment
-    st.subheader("In a text", anchor=False)
-    texts = _texts()
-    if not any(texts):
-        st.info("Paste a text, or upload one, to see where the neuron is strong.")
-        _force(reading, neuron, None)
-        return
-    question = engine.FindContexts(e.model, neuron, texts)
-    result = work.ask(CONTEXTS, question).result
-    work.progress(CONTEXTS, "window by window", again="Go on", stopped="Stopped.", anew=work.go_on)
-    if result is None or result.neuron != neuron:
-        return
-    _force(reading, neuron, result)
-    shown: Rows = [
-        {
-            "activation": rounded(one.activation),
-            "before": visible(one.before).replace("␣", " "),
-            "token": visible(one.token),
-            "after": visible(one.after).replace("␣", " "),
-        }
-        for one in result.contexts
-    ]
-    st.dataframe(shown, hide_index=True, height=min(330, 38 + 35 * len(shown)))
-    st.caption(
-        plain(
-            f"The strongest token of each window ({result.n_windows:,}), {result.n_tokens:,} "
-            f"tokens in all, of the clean model; above 0 at {percent(result.active)} of them."
-        )
-    )
-    figure(
-        result.figure(),
-        f"contexts-{neuron}",
-        csv=as_csv(result.table()),
-        python=python_for(
-            question.to_python().removeprefix("engine.")
-            if sum(map(len, texts)) < 4000
-            else f"neuron_contexts({e.model!r}, {str(neuron)!r}, open('text.txt').read())"
-        ),
-        key="contexts_figure",
-    )
-
-
-def _texts() -> tuple[str, ...]:
-    """The texts chosen: a family's prompts, or what is pasted or uploaded."""
-    if st.session_state["contexts_in"] == "family":
-        family = st.session_state["task"]
-        return tuple(one.prompt for one in engine.examples(family, _MOST_PROMPTS))
-    st.text_area("Text", key="context_text", height=110)
-    file = st.file_uploader(
-        "or a file",
-        type=["txt"],
-        key="context_file",
-        help="Plain text in UTF-8; a file is not part of the link.",
-        max_upload_size=2,
-    )
-    text = uploaded(file) if file is not None else st.session_state["context_text"] or ""
-    return (text,) if text.strip() else ()
-
-
-def _force(
-    reading: state.Reading, neuron: engine.Neuron, result: engine.NeuronContexts | None
-) -> None:
-    """Buttons that silence the neuron or force it to a quantile, and what comes of it here."""
-    e = reading.experiment
-    own = [str(change) for change in changed_now(e, neuron)]
-    if neuron in off_now(e):
-        own.append(f"off among the sites ({e.method})")
-    with st.container(horizontal=True, gap="small"):
-        st.button("Silence", on_click=change_to, args=("zero", neuron), icon=":material/mic_off:")
-        if result is not None:
-            for share, name in _FORCED.items():
-                method = str(result.forced(share).becomes)
-                st.button(
-                    f"Force to {name}",
-                    help=f"{method}, one of the further changes at the side",
-                    key=f"_force {share}",
-                    on_click=change_to,
-                    args=(method, neuron),
-                )
-        if changed_now(e, neuron):
-            st.button("Let it be", on_click=change_to, args=("", neuron), icon=":material/undo:")
-    st.caption(plain(f"Now: {'; '.join(own)}." if own else "Now as the model has it."))
-    if not e.prompt or reading.errors:
-        return
-    ranked = answered(reading, lambda e: engine.next_token(e, k=1, view=f"{state.view()} next"))
-    clean, ablated = ranked.result.clean, ranked.result.ablated
-    sentence = f"After this prompt clean “{visible(clean.texts[0])}”"
-    if ranked.e.every_change:
-        sentence += f", with every change there is “{visible(ablated.texts[0])}”"
-    if (diff := ranked.result.clean_logit_diff) is not None:
-        sentence += f"; logit difference {diff:+.3f}"
-        other = ranked.result.ablated_logit_diff
-        if ranked.e.every_change and other is not None:
-            sentence += f" → {other:+.3f}"
-    st.caption(plain(sentence.replace("-", "−") + "."))
+    model = reading.experiment.model
+    texts = chosen_texts(st.session_state["contexts_in"], _MOST_PROMPTS)
+    question = engine.FindContexts(model, neuron, texts) if any(texts) else None
+    contexts(reading, neuron, question, f"neuron_contexts({model!r}, {str(neuron)!r}, ")

@@ -1,4 +1,4 @@
-"""Neurons switched off among the sites, and changed among the further changes."""
+"""Neurons and features switched off among the sites, and changed among the further changes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pages._parts.switches import present_sites
 from pages._parts.text import plain
 
 _CHIPS = "_neurons_off"
+Unit = engine.Neuron | engine.Feature
 
 
 @contextmanager
@@ -28,37 +29,43 @@ def told() -> Iterator[None]:
             st.info(plain(wrong))
 
 
-def off_now(e: engine.Experiment) -> list[engine.Neuron]:
-    """The neurons that are named among the sites switched off."""
+def off_now(e: engine.Experiment) -> list[Unit]:
+    """The neurons and features that are named among the sites switched off."""
     if e.ablations.verb != "ablate":
         return []
     shape = model_shape()
     named = engine.resolve_sites(present_sites(e.ablations.sites, shape), shape)
-    return [site for site in named if isinstance(site, engine.Neuron)]
+    return [site for site in named if isinstance(site, Unit)]
 
 
-def chips(e: engine.Experiment, neurons: Collection[engine.Neuron], label: str) -> None:
-    """Draw neurons as chips: a click switches one off, and on again."""
+def chips(
+    e: engine.Experiment, units: Collection[Unit], label: str, sae: engine.Sae | None = None
+) -> None:
+    """Draw neurons, or features of an SAE, as chips: a click switches one off, and on again."""
+    names = [str(unit) for unit in units]
     if e.ablations.verb != "ablate":
-        st.caption("Only named heads are kept now, so neurons are changed under “One neuron”.")
+        what = "neurons" if sae is None else "features"
+        st.caption(f"Only named heads are kept now, so {what} are changed one by one.")
         return
-    off = {str(neuron) for neuron in off_now(e)}
-    st.session_state[_CHIPS] = [name for name in map(str, neurons) if name in off]
+    key, off = f"{_CHIPS}{'' if sae is None else ' of an SAE'}", {str(one) for one in off_now(e)}
+    st.session_state[key] = [name for name in names if name in off]
     st.pills(
         label,
-        [str(neuron) for neuron in neurons],
+        names,
         selection_mode="multi",
-        key=_CHIPS,
+        key=key,
         wrap=True,
         on_change=_switch,
-        args=([str(neuron) for neuron in neurons],),
-        help="Each is named among the sites, as n9.123, while it is off.",
+        args=(key, names, sae),
+        help=f"Each is named among the sites, as {'n9.123' if sae is None else 'f9.123'}, while it "
+        "is off.",
     )
 
 
-def _switch(shown: list[str]) -> None:
+def _switch(key: str, shown: list[str], sae: engine.Sae | None) -> None:
     """Take over which of the chips shown are chosen."""
-    chosen = set(st.session_state[_CHIPS] or ())
+    name_sae(sae)
+    chosen = set(st.session_state[key] or ())
     e, shape = state.read().experiment, model_shape()
     gone = [name for name in shown if name not in chosen]
     _set_off(e, shape, [name for name in shown if name in chosen], gone)
@@ -80,14 +87,22 @@ def _set_off(
     state.set_sites([*engine.fold_sites([*kept, *new], shape), *absent])
 
 
-def changed_now(e: engine.Experiment, neuron: engine.Neuron) -> list[engine.Change]:
-    """The further changes that are of this neuron alone."""
+def name_sae(sae: engine.Sae | None) -> None:
+    """Have the experiment name an SAE, before any other, and in the place of one of its layer."""
+    if sae is not None:
+        others = [one for one in state.read().experiment.saes if one.layer != sae.layer]
+        state.set_saes([sae, *others])
+
+
+def changed_now(e: engine.Experiment, neuron: Unit) -> list[engine.Change]:
+    """The further changes that are of this neuron or feature alone."""
     return [change for change in e.changes if change.sites.sites == (neuron,)]
 
 
-def change_to(method: str, neuron: engine.Neuron) -> None:
-    """Have a further change of this neuron alone, in place of those there are; in a callback. No
-    `method`: none."""
+def change_to(method: str, neuron: Unit, sae: engine.Sae | None = None) -> None:
+    """Have a further change of this neuron, or feature of an SAE, alone, in place of those there
+    are; in a callback. No `method`: none."""
+    name_sae(sae)
     e = state.read().experiment
     own = changed_now(e, neuron)
     others = [change for change in e.changes if change not in own]

@@ -1,0 +1,117 @@
+"""Folders of sparse autoencoders, in and out: read for good, and written in SAELens' form."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from ..errors import EngineError
+from ..experiment.sae import Sae
+from ..experiment.sites import MLP, AsSites, Stream
+from ..passes.dictionaries import Dictionary
+from ..passes.sae_folders import CONFIG, SAELENS, read_folder
+from ..passes.saved_saes import BUNDLED, bundled_saes, keep_dictionary, kept_dictionary
+from ..passes.saved_vectors import write_whole
+from .names import neuronpedia_name
+
+_ARCHITECTURES = {"relu": "standard", "jumprelu": "jumprelu", "topk": "topk", "gated": "gated"}
+
+
+@dataclass(frozen=True)
+class SaeShape:
+    """What an SAE is. `kind`: relu, jumprelu, topk or gated; `d_in` numbers read, `d_sae` features,
+    at most `k` of them at once (0: no such limit); `model`: on which it was made, where known;
+    `transcodes`: it goes from an MLP's input to its output."""
+
+    kind: str
+    d_in: int
+    d_sae: int
+    k: int
+    norm: str
+    model: str
+    transcodes: bool
+
+
+def read_sae(
+    path: str | os.PathLike[str], name: str = "", site: AsSites = "", model: str | None = None
+) -> Sae:
+    """The SAE or transcoder in a folder of SAELens' or sparsify's, kept where links find it.
+
+    `name`: what it is called; by itself the folder. `site`: where it is, where the folder does not
+    say. `model`: on which it was made, instead of what the folder says; empty, on any.
+    Raises: EngineError in words for a folder that is none, is damaged, or asks for what is not
+    known here.
+    """
+    folder = Path(path)
+    if not folder.exists() and re.fullmatch(r"[\w.-]+[/@]\d+-[\w./-]+", str(path)):
+        raise EngineError(neuronpedia_name(str(path)).told)
+    written = str(site) if not isinstance(site, str) else site
+    made = read_folder(folder, written)
+    if model is not None:
+        made = replace(made, model=model)
+    if not made.site:
+        raise EngineError(
+            f"{folder.name[:60]} does not say where in the model its SAE is: give `site`, as in "
+            "“r5” for what enters layer 5 or “m5” for what its MLP writes."
+        )
+    called = name or re.sub(r"[^A-Za-z0-9_-]+", "-", folder.resolve().name).strip("-")[:40]
+    return Sae(called or "sae", made.site, keep_dictionary(made))
+
+
+def bundled_sae(name: str) -> Sae:
+    """One that ships. Raises: EngineError naming those there are."""
+    if name not in bundled_saes():
+        raise EngineError(f"No SAE “{name!s:.40}” ships; there is {', '.join(bundled_saes())}.")
+    return Sae(name, read_folder(BUNDLED / name).site)
+
+
+def sae_shape(sae: Sae | str) -> SaeShape:
+    """How large an SAE is, and of which kind. Raises: EngineError where it is not here."""
+    made = kept_dictionary(Sae.parse(sae))
+    return SaeShape(
+        made.kind, made.d_in, made.d_sae, made.k, made.norm, made.model, made.transcodes
+    )
+
+
+def save_sae(sae: Sae | str, path: str | os.PathLike[str], dtype: str = "float32") -> None:
+    """Write an SAE as a folder in SAELens' form, `dtype` float32 or float16.
+
+    Raises: EngineError for one that has no such form, and where it cannot be written.
+    """
+    one = Sae.parse(sae)
+    write_folder(kept_dictionary(one), one, Path(path), dtype)
+
+
+def write_folder(made: Dictionary, sae: Sae, folder: Path, dtype: str = "float32") -> None:
+    """Write numbers as `save_sae` does. Raises: as that does."""
+    if made.transcodes or made.W_skip is not None:
+        raise EngineError("A transcoder is not written in SAELens' form, which has none for it.")
+    if dtype not in ("float32", "float16"):
+        raise EngineError(f"An SAE is written in float32 or float16, not in “{dtype!s:.20}”.")
+    config = {
+        "architecture": _ARCHITECTURES[made.kind], "d_in": made.d_in, "d_sae": made.d_sae,
+        "dtype": dtype, "device": "cpu", "apply_b_dec_to_input": made.centres,
+        "normalize_activations": made.norm, "reshape_activations": "none",
+        **({"k": made.k} if made.kind == "topk" else {}),
+        "metadata": {"model_name": made.model, "hook_name": _hook_of(sae)},
+    }  # fmt: skip
+    kind = torch.float16 if dtype == "float16" else torch.float32
+    tensors = {name: one.cpu().to(kind).contiguous() for name, one in made.tensors.items()}
+    write_whole(folder / SAELENS, safetensors.torch.save(tensors), "SAEs")
+    write_whole(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode(), "SAEs")
+
+
+def _hook_of(sae: Sae) -> str:
+    site = sae.site
+    if isinstance(site, MLP):
+        return f"blocks.{site.layer}.hook_mlp_out"
+    assert isinstance(site, Stream)
+    if site.mid or not site.layer:
+        return f"blocks.{site.layer}.hook_resid_{'mid' if site.mid else 'pre'}"
+    return f"blocks.{site.layer - 1}.hook_resid_post"

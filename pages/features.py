@@ -1,0 +1,52 @@
+"""Features: how healthy a sparse autoencoder is, and what its features are, each a switch."""
+
+import streamlit as st
+
+from pages._parts.frame import require_app
+
+require_app()
+
+from pages._parts import components, state
+from pages._parts.boxes import choice
+from pages._parts.experiment_form import quick
+from pages._parts.features.choosing import chosen_sae
+from pages._parts.features.health import health
+from pages._parts.features.one import one
+from pages._parts.features.prompt import on_prompt
+from pages._parts.features.training import train
+from pages._parts.layout import errors_shown
+from pages._parts.neurons.contexts import what_comes_next
+from pages._parts.prompt_tokens import prompt_tokens
+from pages._parts.switches import sites_box
+
+SHOWN = {"health": "Health", "prompt": "On this prompt", "one": "One feature", "train": "Train"}
+
+components.library("plotly")
+
+
+def features(reading: state.Reading) -> None:
+    choice("Show", "features_show", SHOWN, bare=True)
+    shown = st.session_state["features_show"]
+    made = sae = None
+    left, right = st.columns(2, gap="medium", vertical_alignment="top")
+    with left:
+        sites_box(reading.experiment.ablations)
+    with right:
+        if shown != "train":
+            sae = chosen_sae(reading.experiment)
+        with errors_shown():
+            made = what_comes_next(reading)
+    if shown == "train":
+        train(reading)
+    elif sae is None:
+        st.info("No SAE of this model is here. Read one from its folder, or train one.")
+    elif shown == "health":
+        health(reading, sae)
+    elif shown == "one":
+        one(reading, sae)
+    elif made is not None:
+        on_prompt(reading.experiment, made, sae)
+
+
+prompt_tokens(state.read().experiment)
+quick(features, follows=True)

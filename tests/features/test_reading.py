@@ -1,0 +1,227 @@
+"""Folders of SAEs are read as their formulae say, or refused in a sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import engine
+from engine.passes.dictionaries import Dictionary
+from engine.passes.saved_saes import kept_dictionary
+from tests.support import sae_folders as by_hand
+
+D, N, K = 8, 24, 5
+X = torch.randn(6, D, generator=torch.Generator().manual_seed(3)) * 2
+
+
+@pytest.fixture(autouse=True)
+def kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWITCHBOARD_SAES", str(tmp_path / "kept"))
+
+
+def read(folder: Path, **how: Any) -> Dictionary:
+    return kept_dictionary(engine.read_sae(folder, **how))
+
+
+@pytest.mark.parametrize("kind", by_hand.KINDS)
+@pytest.mark.parametrize("centres", [True, False])
+def test_every_kind_reads_and_writes_as_its_formula_says(
+    tmp_path: Path, kind: str, centres: bool
+) -> None:
+    t = by_hand.weights(kind, D, N)
+    folder = by_hand.write(tmp_path / "one", kind, t, k=K, apply_b_dec_to_input=centres)
+    made = read(folder)
+    meant = by_hand.features(kind, t, X, K, centres)
+    assert (meant > 0).any() and (meant == 0).any()
+    torch.testing.assert_close(made.encode(X), meant)
+    torch.testing.assert_close(made(X), by_hand.decoded(t, meant))
+    sae = engine.read_sae(folder)
+    assert str(sae.site) == "r2" and engine.Sae.parse(str(sae)) == sae
+    shape = engine.sae_shape(sae)
+    assert (shape.d_in, shape.d_sae, shape.k) == (D, N, K if kind == "topk" else 0)
+    engine.save_sae(sae, tmp_path / "again")
+    torch.testing.assert_close(read(tmp_path / "again").encode(X), meant)
+    assert str(engine.read_sae(tmp_path / "again").site) == "r2"
+
+
+@pytest.mark.parametrize("norm", ["constant_norm_rescale", "layer_norm"])
+def test_activations_are_normalized_in_and_out_as_the_config_asks(
+    tmp_path: Path, norm: str
+) -> None:
+    t = by_hand.weights("standard", D, N)
+    made = read(by_hand.write(tmp_path / "one", "standard", t, normalize_activations=norm))
+    if norm == "layer_norm":
+        mean = X.mean(-1, keepdim=True)
+        std = (X - mean).std(-1, keepdim=True)
+        f = by_hand.features("standard", t, (X - mean) / (std + 1e-5))
+        meant = by_hand.decoded(t, f) * std + mean
+    else:
+        factor = D**0.5 / X.norm(dim=-1, keepdim=True)
+        f = by_hand.features("standard", t, X * factor)
+        meant = by_hand.decoded(t, f) / factor
+    torch.testing.assert_close(made.encode(X), f)
+    torch.testing.assert_close(made(X), meant)
+
+
+def test_older_and_newer_forms_of_a_config_mean_the_same(tmp_path: Path) -> None:
+    t = by_hand.weights("topk", D, N)
+    meant = by_hand.features("topk", t, X, K)
+    old = by_hand.write(
+        tmp_path / "old", "standard", t, activation_fn_str="topk", activation_fn_kwargs={"k": K},
+        metadata=None, hook_point="blocks.2.hook_resid_pre",
+    )  # fmt: skip
+    torch.testing.assert_close(read(old).encode(X), meant)
+    long = t["W_dec"].norm(dim=-1)
+    by_size = by_hand.write(tmp_path / "size", "topk", t, k=K, rescale_acts_by_decoder_norm=True)
+    scaled = {**t, "W_enc": t["W_enc"] * long, "b_enc": t["b_enc"] * long}
+    f = by_hand.features("topk", scaled, X, K)
+    torch.testing.assert_close(read(by_size)(X), f / long @ t["W_dec"] + t["b_dec"])
+    batch = {**t, "topk_threshold": torch.tensor(0.7)}
+    made = read(by_hand.write(tmp_path / "batch", "batchtopk", batch, k=K))
+    h = (X - t["b_dec"]) @ t["W_enc"] + t["b_enc"]
+    torch.testing.assert_close(made.encode(X), torch.relu(h) * (h > 0.7))
+
+
+def sparsify(folder: Path, transcode: bool, skip: bool = False) -> dict[str, torch.Tensor]:
+    t = by_hand.weights("topk", D, N)
+    stored = {
+        "encoder.weight": t["W_enc"].T.contiguous(), "encoder.bias": t["b_enc"],
+        "W_dec": t["W_dec"], "b_dec": t["b_dec"],
+    }  # fmt: skip
+    if skip:
+        stored["W_skip"] = torch.randn(D, D, generator=torch.Generator().manual_seed(9))
+    folder.mkdir(parents=True)
+    save_file(stored, folder / "sae.safetensors")
+    told = {"d_in": D, "k": K, "transcode": transcode, "expansion_factor": 3, "num_latents": 0}
+    (folder / "cfg.json").write_text(json.dumps(told), "utf-8")
+    return t | ({"W_skip": stored["W_skip"]} if skip else {})
+
+
+def test_sparsifys_folders_are_read_and_their_name_is_the_place(tmp_path: Path) -> None:
+    t = sparsify(tmp_path / "layers.4", transcode=False)
+    sae = engine.read_sae(tmp_path / "layers.4")
+    assert str(sae.site) == "r5" and sae.name == "layers-4"
+    meant = by_hand.features("topk", t, X, K)
+    torch.testing.assert_close(kept_dictionary(sae)(X), by_hand.decoded(t, meant))
+    t = sparsify(tmp_path / "h.3.mlp", transcode=True, skip=True)
+    sae = engine.read_sae(tmp_path / "h.3.mlp")
+    assert str(sae.site) == "m3" and engine.sae_shape(sae).transcodes
+    f = by_hand.features("topk", t, X, K, centres=False)
+    torch.testing.assert_close(kept_dictionary(sae)(X), by_hand.decoded(t, f) + X @ t["W_skip"].T)
+
+
+def test_transcoders_of_saelens_go_from_an_mlps_input_to_its_output(tmp_path: Path) -> None:
+    t = by_hand.weights("jumprelu", D, N)
+    places = {"hook_name": "blocks.3.mlp.hook_in", "hook_name_out": "blocks.3.hook_mlp_out"}
+    folder = by_hand.write(tmp_path / "t", "jumprelu_transcoder", t, d_out=D, metadata=places)
+    made, f = read(folder), by_hand.features("jumprelu", t, X, centres=False)
+    torch.testing.assert_close(made(X), by_hand.decoded(t, f))
+    assert str(engine.read_sae(folder).site) == "m3"
+    places["hook_name"] = "blocks.3.ln2.hook_normalized"
+    folder = by_hand.write(tmp_path / "u", "jumprelu_transcoder", t, d_out=D, metadata=places)
+    with pytest.raises(engine.EngineError, match="give site=“m3”"):
+        engine.read_sae(folder)
+    assert str(engine.read_sae(folder, site="m3").site) == "m3"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"architecture": "crosscoder"}, "architecture is “crosscoder”"),
+        ({"normalize_activations": "expected_average_only_in"}, "normalized as"),
+        ({"activation_fn_str": "tanh-relu"}, "activation function"),
+        ({"finetuning_scaling_factor": True}, "finetuned scale"),
+        ({"d_in": 9}, "says d_in is 9"),
+        ({"metadata": {"hook_name": "blocks.1.attn.hook_z"}}, "hook_z"),
+        ({"metadata": {"hook_name": "nowhere"}}, "no site here"),
+        ({"metadata": {}}, "give `site`"),
+        ({"architecture": "topk", "k": None}, "no whole number"),
+        ({"architecture": "topk", "k": 99}, "keeps 99"),
+        ({"architecture": "batchtopk"}, "batch-top-k"),
+        ({"architecture": "gated"}, "b_gate, b_mag, r_mag are missing"),
+    ],
+)
+def test_what_a_config_says_that_is_not_known_is_refused(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    folder = by_hand.write(tmp_path / "x", "standard", by_hand.weights("standard", D, N), **change)
+    with pytest.raises(engine.EngineError, match=said):
+        engine.read_sae(folder)
+
+
+def test_folders_that_are_none_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    def refused(said: str, folder: Path = tmp_path / "x") -> None:
+        with pytest.raises(engine.EngineError, match=said):
+            engine.read_sae(folder)
+
+    refused("no folder", tmp_path / "nothing")
+    refused("Neuronpedia's name for an SAE of r6 of gpt2-small", Path("gpt2-small/6-res-jb"))
+    folder = by_hand.write(tmp_path / "x", "standard", by_hand.weights("standard", D, N))
+    weights = folder / "sae_weights.safetensors"
+    whole = load_file(weights)
+    for name, value, said in (
+        ("b_dec", torch.full((D,), float("nan")), "infinity or NaN"),
+        ("b_enc", torch.zeros(N - 1), "b_enc is"),
+        ("other", torch.zeros(2), "“other”, which is not known"),
+        ("b_dec", torch.zeros(D, dtype=torch.int64), "not of real numbers"),
+    ):
+        save_file({**whole, name: value}, weights)
+        refused(said)
+    weights.write_bytes(weights.read_bytes()[:300])
+    refused("damaged")
+    weights.unlink()
+    refused("neither")
+    (folder / "cfg.json").write_text("{", "utf-8")
+    refused("no JSON")
+    (folder / "cfg.json").unlink()
+    refused("no cfg.json")
+
+
+def test_what_is_kept_is_known_by_what_it_holds(tmp_path: Path) -> None:
+    t = by_hand.weights("standard", D, N)
+    one = engine.read_sae(by_hand.write(tmp_path / "a", "standard", t))
+    same = engine.read_sae(by_hand.write(tmp_path / "b", "standard", t))
+    other = engine.read_sae(by_hand.write(tmp_path / "c", "standard", {**t, "b_dec": -t["b_dec"]}))
+    used = engine.read_sae(by_hand.write(tmp_path / "d", "standard", t, apply_b_dec_to_input=False))
+    assert one.digest == same.digest and len({one.digest, other.digest, used.digest}) == 3
+    (file,) = (tmp_path / "kept").glob(f"{one.digest}*")
+    file.write_bytes(file.read_bytes()[:-4] + b"\1\2\3\4")
+    with pytest.raises(engine.EngineError, match="damaged"):
+        engine.sae_shape(one)
+    file.unlink()
+    with pytest.raises(engine.EngineError, match="not read on this machine"):
+        engine.sae_shape(one)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("gpt2-small/6-res-jb", ("gpt2-small", 6, "res-jb", "r6", None)),
+        ("gemma-2-2b@20-gemmascope-res-16k", ("gemma-2-2b", 20, "gemmascope-res-16k", "r21", None)),
+        ("gpt2-small/5-mlp-oai/77", ("gpt2-small", 5, "mlp-oai", "m5", 77)),
+        ("gpt2-small/5-att-kk", ("gpt2-small", 5, "att-kk", "", None)),
+    ],
+)
+def test_neuronpedias_names_are_a_model_a_place_and_a_feature(text: str, told: tuple) -> None:
+    name = engine.neuronpedia_name(text)
+    assert (name.model, name.layer, name.release, name.site, name.feature) == told
+    with pytest.raises(engine.EngineError, match="no name of Neuronpedia's"):
+        engine.neuronpedia_name(text.replace("-", "_").replace("@", " ").replace("/", " "))
+
+
+def test_saes_and_features_are_written_and_read_back() -> None:
+    e = engine.Experiment(
+        "seq-gpt2", "1 2", changes="zero f3.1-3\nscale(2) f6.9", saes=["a@r3", f"b@m5:{'0' * 64}"]
+    )
+    assert engine.Experiment.from_url(e.to_url()) == e
+    assert engine.Experiment.from_json(e.to_json()) == e
+    assert eval(e.to_python(), {"engine": engine}) == e
+    assert e.saes[1].feature(7) == engine.Feature(5, 7) and str(e.saes[1].feature(7)) == "f5.7"
+    for wrong in ("a", "a@9.1", "a@r3 b", "a@r1-2", "a@r3:12", ["a@r3", "b@m3"], {"a": 1}, 3):
+        with pytest.raises(engine.EngineError):
+            engine.Experiment(saes=wrong)  # type: ignore[arg-type]

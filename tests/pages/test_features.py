@@ -1,0 +1,114 @@
+"""The Features page by Streamlit's own AppTest."""
+
+from __future__ import annotations
+
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import engine
+from tests.pages.test_bad_input import page_of
+from tests.pages.test_neurons import figure_rows, said
+from tests.support.waiting import waited
+
+E = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", distractor=" 4")
+SAE = engine.bundled_sae("seq-gpt2-r3")
+
+
+@pytest.fixture(autouse=True)
+def kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SWITCHBOARD_SAES", str(tmp_path / "kept"))
+
+
+def features_page(**query: Any) -> AppTest:
+    page = waited(page_of("features", **query))
+    assert not page.exception and not page.error, said(page)
+    return page
+
+
+def test_health_comes_first_with_its_verdict_and_the_python_gives_it() -> None:
+    page = features_page(features_in="family", task="months")
+    texts = [one.prompt for one in engine.examples("months", 20)]
+    health = engine.measure_sae("seq-gpt2", SAE, texts)
+    rows = {row["number"]: float(row["value"]) for row in figure_rows(page)}
+    assert rows["loss recovered"] == pytest.approx(health.recovered, abs=1e-4)
+    told = [one.value for one in [*page.warning, *page.success]]
+    assert len(told) == 1 and ("sick" in told[0]) == bool(health.sick)
+    code = next(one.value for one in page.code if "measure_sae(" in one.value)
+    with redirect_stdout(written := StringIO()):
+        exec(code, {})
+    assert len(written.getvalue().splitlines()) == len(health.table())
+
+
+def test_a_feature_of_the_prompt_is_switched_off_by_a_click_and_is_in_the_link() -> None:
+    page = features_page(features_show="prompt", features_shown="8")
+    result = engine.active_features(E, SAE, 8)
+    table = page.main.dataframe[0].value
+    assert table["feature"].tolist() == [str(one) for one in result.features]
+    name = table["feature"][0]
+    (chips,) = (pills for pills in page.pills if pills.key == "_neurons_off of an SAE")
+    page = waited(chips.set_value([name]).run())
+    assert not page.exception and not page.error, said(page)
+    assert page.query_params["ablations"] == name and page.query_params["saes"] == str(SAE)
+    assert page.main.dataframe[0].value["off"].tolist()[0]
+    page.session_state["run"] = "difference"
+    page = waited(page.run())
+    rows = {(row["feature"], row["position"]): row for row in figure_rows(page)}
+    at = max(
+        (row for row in rows.values() if row["feature"] == name), key=lambda r: float(r["clean"])
+    )
+    assert float(at["ablated"]) < float(at["clean"])
+
+
+def test_one_feature_has_its_tokens_and_contexts_and_is_forced_by_a_button() -> None:
+    feature = str(engine.active_features(E, SAE, 50).strongest(-1, 1)[0])
+    page = features_page(
+        features_show="one", features_in="family", task="numerals", feature=feature
+    )
+    (numbers,) = engine.feature_tokens("seq-gpt2", SAE, [feature]).values()
+    shown = page.main.dataframe[0].value["promotes"]
+    assert shown[0].replace("␣", " ") == numbers.top_texts[0].replace("␣", " ")
+    silence = next(one for one in page.button if one.label == "Silence")
+    page = waited(silence.click().run())
+    assert page.session_state["changes"] == f"zero {feature}" and "→" in said(page)
+    assert page.session_state["saes"] == str(SAE)
+
+
+def test_an_sae_is_trained_and_looked_at() -> None:
+    page = features_page(
+        features_show="train", features_in="family", task="months", sae_site="m2",
+        sae_expansion="2", sae_k="4", sae_tokens="4096",
+    )  # fmt: skip
+    train = next(one for one in page.button if one.label == "Train")
+    page = waited(train.click().run())
+    assert not page.exception and not page.error, said(page)
+    assert figure_rows(page)[-1]["tokens"] == "4096" and "320 features" in said(page)
+    look = next(one for one in page.button if one.label.startswith("Look at"))
+    page = waited(look.click().run())
+    assert page.session_state["saes"].startswith("trained-m2@m2:")
+    assert not page.exception and not page.error, said(page)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"model": "seq-llama"}, "No SAE of this model is here"),
+        ({"saes": "gone@r2"}, "No SAE “gone” ships"),
+        ({"saes": f"gone@r2:{'0' * 64}"}, "not read on this machine"),
+        ({"saes": "nonsense"}, "is no SAE"),
+        ({"features_show": "one", "feature": "n2.3"}, "Name one feature"),
+        ({"features_show": "one", "feature": "99999"}, "There is no feature"),
+        ({"features_show": "prompt", "features_shown": "x"}, "not a whole number"),
+        ({"features_show": "prompt", "ablations": "f2.3"}, "features of an SAE of layer 2"),
+        ({"features_show": "train", "sae_site": "9.1"}, "one place of the residual stream"),
+        ({"features_show": "train", "sae_k": "9999"}, "1 to 1,024"),
+        ({"features_in": "written"}, "Paste a text"),
+    ],
+)
+def test_what_cannot_be_shown_is_said(query: dict[str, str], told: str) -> None:
+    page = waited(page_of("features", **query))
+    assert not page.exception and told in said(page)
