@@ -10,6 +10,7 @@ import engine
 from pages._parts import styles, work
 from pages._parts.boxes import choice, whole
 from pages._parts.fields import Choice, Text
+from pages._parts.table import show_rows
 from pages._parts.text import percent, plain, signed, uploaded, visible
 
 OVER = {"prompt": "The prompt above", "family": "A task family", "written": "Paste or upload"}
@@ -169,7 +170,7 @@ def _shown(chosen: Chosen) -> None:
                     "rank": int(score.clean.rank[i]),
                 }
             rows.append(row)
-        st.dataframe(rows, hide_index=True, height="content" if len(rows) <= 14 else 500)
+        show_rows(rows, 500)
         if n > _MOST_SHOWN:
             st.caption(f"The first {_MOST_SHOWN} of {n:,}.")
     for note in (*task.notes, *((chosen.problem,) if chosen.problem else ())):

@@ -11,11 +11,22 @@ from pages._parts.figure import python_of
 
 Rows = list[dict[str, object]]
 T = TypeVar("T")
+_NOTHING = "–"
+_HEAD, _ROW = 38, 35
+"""Pixels of a table's head and of each row."""
+
+
+def show_rows(rows: Rows | dict[str, list[object]], tall: int = 420) -> None:
+    """Draw rows, or columns, that scroll where they are more than are `tall` pixels; a dash where
+    there is nothing."""
+    n = len(next(iter(rows.values()), ())) if isinstance(rows, dict) else len(rows)
+    height: Any = "content" if _HEAD + n * _ROW <= tall else tall
+    st.dataframe(rows, hide_index=True, placeholder=_NOTHING, height=height)
 
 
 def table(rows: Rows, name: str, python: str, *, shown: Rows) -> None:
     """Draw rows as they are `shown` to people, with their downloads."""
-    st.dataframe(shown, hide_index=True, height="content" if len(shown) <= 14 else 500)
+    show_rows(shown, 500)
     downloads(rows, name, python)
 
 
@@ -33,6 +44,7 @@ def table_of_sites(
         on_select=on_ticked or "rerun",
         selection_mode="multi-row",
         hide_index=True,
+        placeholder=_NOTHING,
         **look,
     )
 

@@ -18,7 +18,7 @@ from pages._parts.figure import figure
 from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.pairs_form import Chosen, pairs_form
 from pages._parts.switches import not_known, switches
-from pages._parts.table import Rows, as_csv, rounded, table_of_sites, ticked
+from pages._parts.table import Rows, as_csv, rounded, show_rows, table_of_sites, ticked
 from pages._parts.text import plain, signed
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def _picture(result: Scores, asked: _Asked) -> None:
         drawn, rows = result.figure(written("gradients_into")), result.table(most=None)
         with st.expander(plain(f"The {_MOST_EDGES} greatest of {result.n_edges:,} edges")):
             shown = [{k: _shown(v) for k, v in row.items()} for row in rows[:_MOST_EDGES]]
-            st.dataframe(shown, hide_index=True, height=420)
+            show_rows(shown)
     figure(
         drawn,
         f"{st.session_state['gradients_of']}-by-gradient",

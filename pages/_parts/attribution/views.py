@@ -10,14 +10,7 @@ from pages._parts.boxes import written
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
 from pages._parts.refusals import Answered
-from pages._parts.table import (
-    Rows,
-    as_csv,
-    python_for,
-    table,
-    table_of_sites,
-    ticked,
-)
+from pages._parts.table import Rows, as_csv, python_for, show_rows, table, table_of_sites, ticked
 from pages._parts.text import plain, visible
 
 Seen = Answered[engine.DirectAttribution]
@@ -96,7 +89,7 @@ def parts(seen: Seen) -> None:
     with st.container(key="attributed_parts"):
         table_of_sites([_rounded(row) for row in rows[:n]], _TABLE, height=330)
         others = [row for row in rows[n:] if row["clean"] or row["ablated"]]
-        st.dataframe([_rounded(row) for row in others], hide_index=True)
+        show_rows([_rounded(row) for row in others])
 
 
 def picture(seen: Seen) -> None:

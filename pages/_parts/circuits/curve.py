@@ -20,7 +20,7 @@ from pages._parts.figure import figure
 from pages._parts.layout import beside_switches
 from pages._parts.pairs_form import Chosen
 from pages._parts.switches import not_known, switches
-from pages._parts.table import Rows, as_csv
+from pages._parts.table import Rows, as_csv, show_rows
 from pages._parts.text import plain, signed
 
 KEY = "_curve"
@@ -224,7 +224,7 @@ def _drawn(
 
 def _table(result: engine.FaithfulnessCurve, points: Sequence[engine.FaithfulnessCurve]) -> None:
     """Every size's numbers, and the ranking as a file."""
-    st.dataframe([_shown(row) for row in _rows(result, points)], hide_index=True, height="content")
+    show_rows([_shown(row) for row in _rows(result, points)])
     st.download_button(
         "Ranking as MIB JSON",
         lambda: engine.write_mib(result.ranked),

@@ -17,7 +17,7 @@ from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.layout import beside
 from pages._parts.pairs_form import Chosen
-from pages._parts.table import as_csv
+from pages._parts.table import as_csv, show_rows
 from pages._parts.text import plain
 
 PATHS = {"members": "between a circuit's members", "chosen": "from senders to receivers"}
@@ -106,7 +106,7 @@ def _pruned(
             {name: _rounded(row[name]) for name in ("sender", "receiver", "effect", "share")}
             for row in rows[:_MOST_ROWS]
         ]
-        st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
+        show_rows(shown)
 
 
 def _senders(reading: state.Reading, chosen: Chosen) -> None:
@@ -155,7 +155,7 @@ def _senders(reading: state.Reading, chosen: Chosen) -> None:
             for row in rows[:_MOST_ROWS]
         ]
         if shown:
-            st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
+            show_rows(shown)
     into = engine.print_receivers(result.receivers)
     st.caption(plain(f"Paths into {into}. {_told(question)} {' '.join(result.notes)}"))
 

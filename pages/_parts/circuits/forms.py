@@ -12,6 +12,7 @@ from pages._parts.circuits import library as shelf
 from pages._parts.figure import figure
 from pages._parts.layout import beside
 from pages._parts.pairs_form import drawn_by
+from pages._parts.table import show_rows
 from pages._parts.text import plain, uploaded
 
 _HELP = "JSON as saved here, one circuit or one a line."
@@ -80,7 +81,7 @@ def _listed(there: shelf.Library, shape: engine.Shape) -> None:
         }
         for name, c in there.every.items()
     ]
-    st.dataframe(rows, hide_index=True, height="content" if len(rows) <= 10 else 390)
+    show_rows(rows, 390)
 
 
 def _from_now(e: engine.Experiment, shape: engine.Shape) -> None:

@@ -15,7 +15,7 @@ from pages._parts.figure import figure, python_of
 from pages._parts.layout import beside_switches
 from pages._parts.pairs_form import Chosen
 from pages._parts.switches import not_known, switches
-from pages._parts.table import as_csv
+from pages._parts.table import as_csv, show_rows
 from pages._parts.text import percent, plain
 
 MANY = "_many_searches"
@@ -159,7 +159,7 @@ def _figures(result: engine.DiscoveredMany, question: engine.DiscoverMany, chose
     runs = result.runs_table()
     figure(result.figure(), "runs", csv=as_csv(result.table()), key="runs_figure")
     python_of(_python(question, chosen))
-    st.dataframe(
+    show_rows(
         [
             {
                 "seed": row["seed"],
@@ -172,13 +172,11 @@ def _figures(result: engine.DiscoveredMany, question: engine.DiscoverMany, chose
             for row, run, faithful in zip(
                 runs, result.runs, result.faithfulness.tolist(), strict=True
             )
-        ],
-        hide_index=True,
-        height="content" if len(runs) <= 12 else 420,
+        ]
     )
     wanted = ("site", "kept", "share", "importance", "sd")
     rows = [{k: _shown(row[k]) for k in wanted} for row in result.table()]
-    st.dataframe(rows, hide_index=True, height="content" if len(rows) <= 12 else 420)
+    show_rows(rows)
 
 
 def _shown(value: object) -> object:

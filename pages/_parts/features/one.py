@@ -10,7 +10,7 @@ from pages._parts.boxes import written
 from pages._parts.features.health import texts_form
 from pages._parts.layout import errors_shown
 from pages._parts.neurons.contexts import contexts
-from pages._parts.table import downloads
+from pages._parts.table import downloads, show_rows
 from pages._parts.text import plain, visible
 
 _TOKENS, _PROMPTS = 10, 20
@@ -58,15 +58,13 @@ def _strongest(e: engine.Experiment, sae: engine.Sae) -> str:
 def _tokens(site: engine.Feature, numbers: engine.TokenNumbers) -> None:
     """The tokens it promotes and demotes."""
     st.subheader(f"{site}, by its direction", anchor=False)
-    st.dataframe(
+    show_rows(
         {
             "promotes": [visible(text) for text in numbers.top_texts],
             "+": [round(float(value), 2) for value in numbers.top],
             "demotes": [visible(text) for text in numbers.bottom_texts],
             "−": [round(float(value), 2) for value in numbers.bottom],
-        },
-        hide_index=True,
-        height="content",
+        }
     )
     st.caption(
         plain(

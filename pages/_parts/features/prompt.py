@@ -11,7 +11,7 @@ from pages._parts.features.fields import RUN
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
 from pages._parts.neurons.switching import chips, off_now
-from pages._parts.table import Rows, as_csv, python_for, rounded
+from pages._parts.table import Rows, as_csv, python_for, rounded, show_rows
 from pages._parts.text import percent, plain, visible
 
 _PROMOTED = 4
@@ -74,4 +74,4 @@ def _table(e: engine.Experiment, sae: engine.Sae, result: engine.ActiveFeatures)
                 "promotes": "  ".join(visible(text) for text in says[feature].top_texts),
             }
         )
-    st.dataframe(rows, hide_index=True, height=min(420, 38 + 35 * len(rows)))
+    show_rows(rows)

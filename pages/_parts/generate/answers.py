@@ -10,7 +10,7 @@ from pages._parts.figure import figure
 from pages._parts.layout import beside_switches
 from pages._parts.refusals import answered
 from pages._parts.switches import switches
-from pages._parts.table import as_csv, downloads
+from pages._parts.table import as_csv, downloads, show_rows
 from pages._parts.text import percent, plain, unescaped, visible
 
 _KEY = "_answers"
@@ -81,7 +81,7 @@ def _drawn(result: engine.RankedAnswers) -> None:
 
 def _every_answer(result: engine.RankedAnswers, python: str) -> None:
     shown = [_shown(one) for one in result.answers]
-    st.dataframe(shown, hide_index=True, height="content" if len(shown) <= 14 else 500)
+    show_rows(shown, 500)
     st.caption(
         plain(
             "Best first in the clean run; ▲▼ places risen or fallen when ablated. The score is the "

@@ -14,7 +14,7 @@ from pages._parts.generate import settings
 from pages._parts.generate.many_form import prompts_form, python, question_of, sets_form
 from pages._parts.refusals import answered, remedies
 from pages._parts.switches import switches
-from pages._parts.table import Rows, as_csv, downloads
+from pages._parts.table import Rows, as_csv, downloads, show_rows
 from pages._parts.text import plain, visible
 
 KEY = "_many"
@@ -125,7 +125,7 @@ def _results(
             python=python(question, written, "result.table()"),
             key="generation_shares",
         )
-    st.dataframe(_totals_shown(question, totals), hide_index=True)
+    show_rows(_totals_shown(question, totals))
     st.caption(plain(" ".join(_read(totals) + list(result.notes))))
     wrong = Counter(error for row in rows for error in {e for e in row.errors if e})
     for error, n in wrong.most_common(_MOST_ERRORS):
@@ -145,7 +145,7 @@ def _every_prompt(
     answers = any(one.answer for one in question.prompts)
     st.caption("Every prompt:")
     shown = [_shown(result.runs, row, answers) for row in rows[:_MOST_SHOWN]]
-    st.dataframe(shown, hide_index=True, height="content" if len(shown) <= 14 else 500)
+    show_rows(shown, 500)
     if len(rows) > _MOST_SHOWN:
         st.caption(f"The first {_MOST_SHOWN} of {len(rows):,}; the CSV holds them all.")
     if work.is_over(key):

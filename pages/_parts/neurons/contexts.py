@@ -9,7 +9,7 @@ from pages._parts import state, work
 from pages._parts.figure import figure
 from pages._parts.neurons.switching import Unit, change_to, changed_now, off_now
 from pages._parts.refusals import answered
-from pages._parts.table import Rows, as_csv, python_for, rounded
+from pages._parts.table import Rows, as_csv, python_for, rounded, show_rows
 from pages._parts.text import percent, plain, visible
 
 KEY = "_contexts"
@@ -47,7 +47,7 @@ def contexts(
         }
         for one in result.contexts
     ]
-    st.dataframe(shown, hide_index=True, height=min(330, 38 + 35 * len(shown)))
+    show_rows(shown, 330)
     st.caption(
         plain(
             f"The strongest token of each window ({result.n_windows:,}), {result.n_tokens:,} "

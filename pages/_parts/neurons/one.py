@@ -11,7 +11,7 @@ from pages._parts.neurons.contexts import contexts
 from pages._parts.neurons.ranked import first_neuron
 from pages._parts.neurons.switching import told
 from pages._parts.pairs_form import TASK
-from pages._parts.table import downloads, python_for
+from pages._parts.table import downloads, python_for, show_rows
 from pages._parts.text import plain, visible
 from pages._parts.texts import chosen_texts
 
@@ -55,13 +55,13 @@ def _tokens(e: engine.Experiment, says: engine.NeuronTokens) -> None:
     for name, numbers in {"promotes": says.promotes, **says.reads}.items():
         columns[names[name]] = [visible(text) for text in numbers.top_texts]
         columns[f"{'+' if name == 'promotes' else '↑'} {name}"] = _rounded(numbers.top)
-    st.dataframe(columns, hide_index=True, height="content")
+    show_rows(columns)
     st.caption("And at the other end: demoted, and moved down by.")
     other: dict[str, list[object]] = {}
     for name, numbers in {"demotes": says.promotes, **says.reads}.items():
         other[names.get(name, name)] = [visible(text) for text in numbers.bottom_texts]
         other[f"{'−' if name == 'demotes' else '↓'} {name}"] = _rounded(numbers.bottom)
-    st.dataframe(other, hide_index=True, height="content")
+    show_rows(other)
     st.caption(
         plain(
             "Promotes: logits above their mean over all tokens per unit of activation, in a stream "

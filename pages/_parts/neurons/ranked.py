@@ -24,7 +24,7 @@ from pages._parts.sweep.views import (
     together_metric,
 )
 from pages._parts.switches import switches
-from pages._parts.table import Rows, as_csv, rounded
+from pages._parts.table import Rows, as_csv, rounded, show_rows
 from pages._parts.text import plain, signed, visible
 
 KEY = "_neurons"
@@ -125,7 +125,7 @@ def _table(e: engine.Experiment, result: engine.NeuronRanking) -> None:
         line["estimate"] = rounded(row["estimate"])
         line["promotes"] = "  ".join(visible(text) for text in says[neuron])
         shown.append(line)
-    st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
+    show_rows(shown)
 
 
 def _explanation(result: engine.NeuronRanking) -> str:

@@ -12,7 +12,7 @@ from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.neurons.fields import SETS
 from pages._parts.neurons.switching import switch_off, told
-from pages._parts.table import Rows, as_csv, downloads, rounded
+from pages._parts.table import Rows, as_csv, downloads, rounded, show_rows
 from pages._parts.text import plain, signed, unescaped
 
 KEY = "_language_neurons"
@@ -143,7 +143,7 @@ def _neurons(
         }
         for row in result.neurons_table()
     ]
-    st.dataframe(rows, hide_index=True, height=min(420, 38 + 35 * max(1, len(rows))))
+    show_rows(rows)
     total = len(result.layers) * (model_shape().d_mlp or 0)
     st.caption(
         plain(

@@ -11,7 +11,7 @@ from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
 from pages._parts.roles import words_form
 from pages._parts.roles.views import beside_grid, head_box, heads_table, metrics, progress
-from pages._parts.table import Rows, as_csv, rounded
+from pages._parts.table import Rows, as_csv, rounded, show_rows
 from pages._parts.text import percent, plain
 
 KEY = "_roles_attends"
@@ -109,7 +109,7 @@ def _one_head(result: engine.QKScores, head: str, by: int) -> None:
         }
         for row in words
     ]
-    st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
+    show_rows(shown)
     right = sum(bool(row["right"]) for row in words)
     st.caption(plain(f"{head}: {right} of {len(words)} right. Share: of the attention to these."))
 

@@ -10,7 +10,7 @@ from pages._parts import work
 from pages._parts.layout import errors_shown
 from pages._parts.roles import attends, reads, writes
 from pages._parts.roles.views import progress
-from pages._parts.table import Rows, rounded
+from pages._parts.table import Rows, rounded, show_rows
 from pages._parts.text import percent, plain, signed
 
 _PARTNERS = 3
@@ -71,7 +71,7 @@ def _places(
 
 def _drawn(rows: Rows) -> None:
     if rows:
-        st.dataframe(rows, hide_index=True)
+        show_rows(rows)
 
 
 def _of(result: engine.OVScores) -> str:
@@ -104,7 +104,7 @@ def partners(model: str, head: engine.Head) -> None:
                     for row in result.table(_PARTNERS, head)
                 ]
     if rows:
-        st.dataframe(rows, hide_index=True)
+        show_rows(rows)
         st.caption(
             "Composition, 0 to 1, the strongest of each: 1 reads nothing but what is written."
         )

@@ -12,7 +12,7 @@ from pages._parts.layout import errors_shown
 from pages._parts.roles import words_form
 from pages._parts.roles.fields import OUTPUTS, OWN, SAME
 from pages._parts.roles.views import beside_grid, head_box, heads_table, metrics, progress
-from pages._parts.table import Rows, as_csv, rounded
+from pages._parts.table import Rows, as_csv, rounded, show_rows
 from pages._parts.text import percent, plain, visible
 from pages._parts.together import together
 
@@ -142,7 +142,7 @@ def _reported(result: engine.OVScores, question: engine.ScoreOV, by: int) -> Non
             }
             for row in one.beside(result)
         ]
-        st.dataframe(shown, hide_index=True)
+        show_rows(shown)
         st.caption(plain(f"{one.name}: {one.source}, of GPT-2-small's own weights."))
 
 
@@ -176,7 +176,7 @@ def one_head(result: engine.OVScores, head: str, by: int) -> None:
         }
         for row in words
     ]
-    st.dataframe(shown, hide_index=True, height=min(420, 38 + 35 * len(shown)))
+    show_rows(shown)
     st.caption(plain(f"{head}: {right} of {len(words)} right."))
 
 

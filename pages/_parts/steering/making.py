@@ -15,7 +15,7 @@ from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
 from pages._parts.steering.fields import BY, READ
 from pages._parts.steering.using import keep
-from pages._parts.table import Rows, as_csv, python_for
+from pages._parts.table import Rows, as_csv, python_for, show_rows
 from pages._parts.text import plain, unescaped
 
 _OF = {
@@ -196,7 +196,7 @@ def _shown(e: engine.Experiment, one: engine.Direction, every: Sequence[engine.D
         }
         for row in result.table()
     ]
-    st.dataframe(rows, hide_index=True, height=min(300, 38 + 35 * len(rows)))
+    show_rows(rows, 300)
     st.caption(
         plain(
             "Directions of different sites are compared as the vectors they are; random ones have "

@@ -14,7 +14,7 @@ from pages._parts.figure import figure
 from pages._parts.generate.text import text
 from pages._parts.layout import errors_shown
 from pages._parts.steering.using import chosen, layer_of
-from pages._parts.table import Rows, as_csv, python_for
+from pages._parts.table import Rows, as_csv, python_for, show_rows
 from pages._parts.text import plain, visible
 
 KEY = "_steered_texts"
@@ -63,7 +63,7 @@ def repeated(reading: state.Reading) -> None:
         for row in result.table()
         if row["run"] in (*result.runs[:2], "random 1")
     ]
-    st.dataframe(rows, hide_index=True, height="content")
+    show_rows(rows)
     figure(
         result.figure(),
         "repetition",
