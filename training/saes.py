@@ -81,7 +81,7 @@ def text_of(card: dict[str, Any]) -> str:
             "",
             f"`make saes`: {t['tokens']:,} tokens in random order, of {t['tokens_there']:,} that "
             f"{t['lines']:,} lines of `training/corpus.py` have, seed {t['seed']}, by "
-            "`engine.train_sae` (Gao et al. 2024).",
+            "`train_sae` (Gao et al. 2024).",
             "",
             f"## Health, on {N_MEASURED:,} other lines (losses and KL in nats a token)",
             "",

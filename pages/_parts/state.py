@@ -232,11 +232,6 @@ def set_changes(changes: Iterable[engine.Change]) -> None:
     st.session_state["changes"] = "\n".join(map(str, changes))
 
 
-def set_saes(saes: Iterable[engine.Sae]) -> None:
-    """Set the SAEs whose features are named, one a line."""
-    st.session_state["saes"] = "\n".join(map(str, saes))
-
-
 def set_sites(sites: Iterable[engine.Site]) -> None:
     """Set which sites are named; the verb stays."""
     st.session_state["sites"] = engine.print_sites(sites)

@@ -34,4 +34,4 @@ def test_health_is_seen_first_and_a_chip_switches_a_feature_off(page: Page, addr
     own = parse_qs(urlsplit(page.url).query)
     assert own["ablations"] == [name] and own["saes"] == [str(sae)]
     page.get_by_role("link", name="Explore").first.click()
-    expect(page.get_by_label("Sites").first).to_have_value(name, timeout=SLOW)
+    expect(page.get_by_role("textbox", name="Sites")).to_have_value(name, timeout=SLOW)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import streamlit as st
 
@@ -90,8 +91,9 @@ def _set_off(
 def name_sae(sae: engine.Sae | None) -> None:
     """Have the experiment name an SAE, before any other, and in the place of one of its layer."""
     if sae is not None:
-        others = [one for one in state.read().experiment.saes if one.layer != sae.layer]
-        state.set_saes([sae, *others])
+        e = state.read().experiment
+        others = [one for one in e.saes if one.layer != sae.layer]
+        state.fill_in(replace(e, saes=[sae, *others]), ("saes",))
 
 
 def changed_now(e: engine.Experiment, neuron: Unit) -> list[engine.Change]:
