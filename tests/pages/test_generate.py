@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts.generate import settings
-from pages._parts.table import as_csv
 from tests.pages.test_explore import component, said, unescaped
 from tests.support.alone import printed
+from tests.support.rows import assert_same
 from tests.support.some import some
 from tests.support.tiny_models import Tiny
 from tests.test_architecture import ROOT
@@ -386,7 +386,7 @@ def test_the_python_of_every_view_gives_the_numbers_of_its_csv(
     script = "\nprint('---')\n".join(codes)
     for text, expected in zip(printed(script).split("---\n"), files, strict=True):
         rows = [ast.literal_eval(line) for line in text.splitlines() if line.startswith("{")]
-        assert rows and as_csv(rows) == expected
+        assert_same(rows, expected)
 
 
 def test_the_choices_stay_when_the_reader_turns_pages() -> None:
