@@ -48,7 +48,8 @@ def test_every_function_that_names_an_array_is_checked(path: Path) -> None:
 
 def files(found: Any) -> Iterator[str]:
     """Where the code of a function, property or method is written, outermost first."""
-    one = getattr(found, "fget", None) or getattr(found, "__func__", None) or found
+    unwrapped = (getattr(found, name, None) for name in ("fget", "func", "__func__"))
+    one = next(filter(None, unwrapped), found)
     while one is not None:
         yield one.__code__.co_filename
         one = getattr(one, "__wrapped__", None)

@@ -23,6 +23,7 @@ def ready() -> None:
         "Ready examples",
         engine.STEERING_EXAMPLES,
         key=_READY,
+        wrap=True,
         on_change=_take,
         label_visibility="collapsed",
         help="Each brings a direction, made in the middle layer, and prompts to judge it by.",
