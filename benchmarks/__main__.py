@@ -1,5 +1,5 @@
-"""`python -m benchmarks` runs them all, and writes what they printed to docs/measured.md;
-`python -m benchmarks toggle` runs one of them."""
+"""`python -m benchmarks` runs them all, `python -m benchmarks toggle` one of them; what each
+printed takes its place in docs/measured.md."""
 
 from __future__ import annotations
 
@@ -59,13 +59,14 @@ EACH = {
     "closed": closed.measure,
     "start": start.measure,
 }
+_PART = "    ── "
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "measured.md"
 _HEAD = """# Measured
 
-Each claim of speed, measured beside its rival in the same run: what `make bench` printed, which
-writes this page. Machines are noisy, so what is claimed are ratios. Weights are random where a
-model's shape is named: speed does not depend on them. nnsight and EAP-IG run in environments of
-their own (`make rivals`).
+Each claim of speed, measured beside its rival in the same run: what `make bench` printed, or
+`python -m benchmarks NAME` for one of them, which write this page. Machines are noisy, so what is
+claimed are ratios. Weights are random where a model's shape is named: speed does not depend on
+them. nnsight and EAP-IG run in environments of their own (`make rivals`).
 
 On a processor, linear layers go by oneDNN instead of torch's own choice, and gated MLPs, RMS norms
 and written-out GELUs in one step (`engine/model/kernels.py`, `fusing.py`): the same formulas,
@@ -99,12 +100,23 @@ def _machine() -> str:
     )
 
 
-both = _Both(sys.stdout)
-with redirect_stdout(both):
-    for name in sys.argv[1:] or EACH:
+def _written() -> dict[str, list[str]]:
+    """What stands on the page of each claim."""
+    result: dict[str, list[str]] = {}
+    for line in PAGE.read_text("utf-8").splitlines() if PAGE.is_file() else ():
+        if line.startswith(_PART):
+            result[line.removeprefix(_PART)] = [line]
+        elif result:
+            result[[*result][-1]].append(line)
+    return result
+
+
+told = _written()
+for name in sys.argv[1:] or EACH:
+    both = _Both(sys.stdout)
+    with redirect_stdout(both):
         print(f"── {name}", flush=True)
         EACH[name]()
-if not sys.argv[1:]:
-    lines = "".join(both.kept).splitlines()
-    told = "\n".join(f"    {line}".rstrip() for line in lines)
-    PAGE.write_text(f"{_HEAD}{_machine()}\n\n{told}\n", encoding="utf-8")
+    told[name] = [f"    {line}".rstrip() for line in "".join(both.kept).splitlines()]
+    lines = [line for name in EACH for line in told.get(name, ())]
+    PAGE.write_text(f"{_HEAD}{_machine()}\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
