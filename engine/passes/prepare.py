@@ -137,6 +137,8 @@ def _places(model: Model, change: Change, prompt: Tokens) -> dict[Capture, tuple
     by this method.
     """
     named = ablated_sites(change.sites, model.shape)
+    if change.becomes.kind.takes == "vector" or any(isinstance(one, Feature) for one in named):
+        model.check_way("along directions", f"“{change}”")
     places = grouped([site for site in named if not isinstance(site, Feature)], model.shape)
     for name, layer in places:
         if not model.reaches(name, layer):

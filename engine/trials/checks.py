@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -189,6 +190,32 @@ class Checks(Readings):
             else ("what heads and MLPs write is not added to the residual stream as it is")
         )
         return Check("adds up", worst, 10 * self.limit, why)
+
+    def along(self) -> Check | None:
+        """A direction added to what passes, taken out of it, or moved along as a feature is,
+        against the same numbers put there by a plain hook."""
+        tried = [at for at in self.tried() if at[0] in ("resid_pre", "mlp_out")]
+        rows, plain = [], []
+        ids, everywhere = self.texts[0], tuple(range(self.n))
+        for at in tried:
+            seen = self.seen[at][0].float()
+            v = self.value_like(*at, 0)[0].float()
+            axis, own = v / v.norm(), (seen @ v)[:, None] * v / v.square().sum()
+            for edit, meant in (
+                (Edit(*at, None, everywhere, v, adds=True), seen + v),
+                (Edit(*at, None, everywhere, axis, projects=True), seen - own),
+                (Edit(*at, None, everywhere, 0.0, moves=partial(torch.add, v)), seen + v),
+            ):
+                rows.append(forward.Row(ids, (edit,), everywhere))
+                plain.append((0, Change(at, 0, meant.to(self.seen[at][0].dtype))))
+        if not rows:
+            return None
+        results = [result.logits for result in forward.run(self.model, rows)]
+        off = max(off_by(a, b) for a, b in zip(results, self.plainly(plain), strict=True))
+        why = (
+            "" if off <= self.limit else "what is added there is not what a plain hook makes of it"
+        )
+        return Check("along directions", off, self.limit, why)
 
     def cached(self) -> Check:
         """Tokens read one by one behind a cache, clean and changed, against one plain pass."""

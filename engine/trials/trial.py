@@ -53,7 +53,7 @@ def _certify(model: Model, going_on: Callable[[], None]) -> Certificate:
     checks.append(trial.shared())
     _refuse(model, places)
     going_on()
-    parts = (trial.parts_of_heads(), trial.between(), trial.added())
+    parts = (trial.parts_of_heads(), trial.between(), trial.added(), trial.along())
     checks += [one for one in parts if one is not None]
     going_on()
     blocks = trial.block_by_block()

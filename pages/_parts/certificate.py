@@ -29,6 +29,7 @@ CHECKS = {
     "parts of heads": "a head's q, k and v are its own",
     "between": "the block goes on from r9.mid",
     "adds up": "what is written is what the stream grows by",
+    "along directions": "steered, or a feature moved, as by a plain hook",
     "cached": "token by token as all at once",
     "block by block": "blocks called one at a time",
 }
@@ -37,6 +38,7 @@ COSTS = {
     "parts of heads": "Changes of queries, keys and values are",
     "between": "Changes of the stream before the MLP are",
     "adds up": "Direct paths, and a lens of what heads or MLPs add alone, are",
+    "along directions": "Steering, and changes of features, are",
     "cached": "Generation is",
     "block by block": "Sweep and search are",
 }

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import engine
+from engine.passes import hooks, points
 from tests.support.family_reference import Change, FamilyReference
 from tests.support.reference import always
 from tests.support.some import some
@@ -289,3 +290,25 @@ def test_steered_generation_equals_an_uncached_loop_of_hooks_token_for_token(
             ids.append(int(run.token_id))
 
     compare()
+
+
+def test_where_the_trial_of_directions_fails_they_are_refused_and_nothing_else(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = hooks.apply
+
+    def halved(edits: Sequence[tuple[int, hooks.Edit]], activation: Tensor) -> Tensor:
+        some = [(i, replace(one, value=one.value / 2) if one.adds else one) for i, one in edits]
+        return right(some, activation)
+
+    monkeypatch.setattr(points, "apply", halved)
+    directory = str(tiny("gpt2", vocab_size=70, eos_token_id=None))
+    (check,) = (c for c in engine.certificate(directory).checks if c.name == "along directions")
+    assert not check.holds and check.figure > 100 * check.limit
+    e = engine.Experiment(
+        directory, "t1 t2", vectors=[engine.Direction("v", "r1", engine.FromUnembedding("t3"))]
+    )
+    with pytest.raises(engine.EngineError, match="was tried when it was loaded"):
+        engine.next_token(replace(e, changes="add(v, 1) r1"))
+    assert engine.next_token(replace(e, changes="zero r1")).ablated.texts
+    engine.release(directory)
