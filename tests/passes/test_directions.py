@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import engine
-from engine.passes import hooks, points
+from engine.passes import points
+from engine.passes.hooks import Edit, apply
 from tests.support.family_reference import Change, FamilyReference
 from tests.support.reference import always
 from tests.support.some import some
@@ -295,11 +296,10 @@ def test_steered_generation_equals_an_uncached_loop_of_hooks_token_for_token(
 def test_where_the_trial_of_directions_fails_they_are_refused_and_nothing_else(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = hooks.apply
 
-    def halved(edits: Sequence[tuple[int, hooks.Edit]], activation: Tensor) -> Tensor:
+    def halved(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
         some = [(i, replace(one, value=one.value / 2) if one.adds else one) for i, one in edits]
-        return right(some, activation)
+        return apply(some, activation)
 
     monkeypatch.setattr(points, "apply", halved)
     directory = str(tiny("gpt2", vocab_size=70, eos_token_id=None))
