@@ -20,7 +20,7 @@ ASKED: tuple[tuple[str, str, tuple[str, ...], int], ...] = (
     ("seq-gpt2", "months", BY, 10),
     ("seq-llama", "numerals", BY, 10),
     ("seq-llama", "months", BY, 10),
-    ("smollm2-135m", "numerals", ("nap-ig", "eap-ig"), 5),
+    ("smollm2-135m", "numerals", ("pruning", "gradient", "nap-ig", "eap-ig"), 5),
 )
 """Model, family, searches, how many seeds each."""
 PAIRS, RANDOM = 12, 3
