@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 from typing import Any
 
@@ -271,6 +271,12 @@ def examples(family: str, n: int, seed: int = 0, style: str = SPACES) -> tuple[E
     if not 0 <= n <= MOST_EXAMPLES:
         raise EngineError(f"0 to {MOST_EXAMPLES:,} examples can be drawn, not {n:,}.")
     check_styled(family, style)
+    return _drawn(family, n, seed, style)
+
+
+@lru_cache(maxsize=48)
+def _drawn(family: str, n: int, seed: int, style: str) -> tuple[Example, ...]:
+    """The examples; kept, as pages that follow work ask for the same again and again."""
     draw = FAMILIES[family]
     if family in LADDERS:
         draw = partial(_sample_ladder, LADDERS[family], style=STYLES[style])

@@ -273,3 +273,8 @@ def test_the_figure_says_each_number_and_why_there_is_none() -> None:
     assert "not known" in drawn.customdata[0][2]
     assert drawn.customdata[1][4].endswith("No pair can be drawn.")
     assert np.isnan(drawn.z[1]).all() and (drawn.zmin, drawn.zmax) == (0, 3)
+
+
+def test_examples_asked_for_again_are_not_drawn_again() -> None:
+    assert engine.examples("months", 200) is engine.examples("months", 200)
+    assert engine.examples("months", 200) is not engine.examples("months", 200, seed=1)
