@@ -279,7 +279,10 @@ def _drawn(family: str, n: int, seed: int, style: str) -> tuple[Example, ...]:
     """The examples; kept, as pages that follow work ask for the same again and again."""
     draw = FAMILIES[family]
     if family in LADDERS:
-        draw = partial(_sample_ladder, LADDERS[family], style=STYLES[style])
+        ladder = LADDERS[family]
+        draw = partial(_sample_ladder, ladder, style=STYLES[style])
+        runs = (ladder.run(start, ladder.shown + 1) for start in set(ladder.starts))
+        n = min(n, sum(len(run) > ladder.shown for run in runs))  # there are no more
     rng = Random(seed)
     result: dict[Example, None] = {}
     for _ in range(50 * n):
