@@ -17,6 +17,7 @@ from streamlit.errors import StreamlitAPIException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import engine
+from pages._parts import messages
 from pages._parts.fields import declared
 from pages._parts.text import escaped, unescaped
 
@@ -31,6 +32,8 @@ _ASKED = ("model", "prompt", "answer", "distractor", "prepend_bos")
 
 _ASIDE = ("verb", "mlps", "method", "number", "positions", "changes", "corrupted", "references")
 """Names of the widgets at the side that say what is changed, how and where."""
+
+messages.install()
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,14 @@ def adopt_link() -> tuple[str, ...]:
     if pairs and (opens or goes):
         e, wrong = engine.Experiment.readable(pairs)
         own = {name: value for name, value in pairs if name in declared()}
-        fill(e, own)
-        others = (declared()[name].wrong(value) for name, value in own.items())
-        ss["_link"], ss["_wrong_link"] = pairs, (*wrong, *filter(None, others))
+        others = [declared()[name].wrong(value) for name, value in own.items()]
+        with messages.uncut():
+            fill(e, own)
+            ss["_link"], ss["_wrong_link"] = pairs, (*wrong, *filter(None, others))
     elif opens:
-        fill(FIRST)
-        ss["_wrong_link"] = ()
+        with messages.uncut():
+            fill(FIRST)
+            ss["_wrong_link"] = ()
     elif _changed():
         ss["_wrong_link"] = ()
     return wrong_link()

@@ -3,16 +3,18 @@
 import streamlit as st
 
 import engine
-from pages._parts import state
+from pages._parts import messages, state
 
 
 def remember(e: engine.Experiment) -> None:
     """Note what is switched off and changed now, so that undo can go back to what was before."""
     ss = st.session_state
     last, now = ss.get("_last"), (e.ablations, e.changes)
-    if last is not None and last != now:
-        ss["_history"] = [*ss.get("_history", ())[-99:], last]
-    ss["_last"] = now
+    if last != now:
+        with messages.uncut():
+            if last is not None:
+                ss["_history"] = [*ss.get("_history", ())[-99:], last]
+            ss["_last"] = now
 
 
 def undo() -> None:

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from benchmarks.toggle import save_gpt2_small
+from tests.support.slow_line import SLOW_LINE
 from tests.support.turning import turn
 
 SLOW = 180_000
@@ -113,6 +114,27 @@ def test_a_long_sweep_shows_estimates_stops_says_how_much_is_exact_and_goes_on(
     assert int(re.findall(r"\d+", on.inner_text())[1]) >= n > 0
     stop.click()
     expect(bar).to_be_visible(timeout=SLOW)
+
+
+def test_over_a_slow_line_no_click_is_lost_while_a_sweep_is_followed(
+    fresh: Page, address: str, tmp_path: Path
+) -> None:
+    save_gpt2_small(tmp_path)
+    numbers = "+".join(map(str, range(1, 31)))
+    fresh.add_init_script(SLOW_LINE)
+    fresh.goto(f"{address}/sweep?model={tmp_path}&prompt={numbers}&answer=+31&per=position")
+    stop = fresh.get_by_role("button", name="Stop")
+    expect(stop).to_be_visible(timeout=SLOW)
+    fresh.evaluate("slowLine(300)")
+    for layer in range(8):
+        cell(fresh, f"L{layer}H0").click()
+        fresh.wait_for_timeout(250)
+    named = r"\+".join(rf"{layer}\.0" for layer in range(8))
+    expect(fresh).to_have_url(re.compile(rf"ablations={named}&"), timeout=SLOW)
+    for _ in range(5):
+        fresh.wait_for_timeout(200)
+        assert re.search(rf"ablations={named}&", fresh.url)
+    stop.click()
 
 
 def test_the_map_downloads(page: Page, address: str) -> None:

@@ -1,37 +1,137 @@
-"""What is sent to the browser when a part of a page is run again before it was all sent."""
+"""A browser's message that crosses a change made by the server, and one that comes amid one."""
 
 from __future__ import annotations
 
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from streamlit.runtime.forward_msg_cache import create_reference_msg, populate_hash_if_needed
-from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from typing import Any
 
-PART = "a part that runs alone"
+import pytest
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData, ScriptRequests
+from streamlit.testing.v1 import AppTest
 
-
-def message(*path: int, body: str = "") -> ForwardMsg:
-    """A block at a path, or an element with a text in it."""
-    one = ForwardMsg()
-    one.metadata.delta_path.extend(path)
-    one.delta.fragment_id = PART
-    if body:
-        one.delta.new_element.markdown.body = body
-    else:
-        one.delta.add_block.SetInParent()
-    populate_hash_if_needed(one)
-    return one
+from pages._parts import messages
 
 
-def left_of(*sent: ForwardMsg) -> list[ForwardMsg]:
-    queue = ForwardMsgQueue()
-    for each in sent:
-        queue.enqueue(each)
-    queue.clear(retain_lifecycle_msgs=True, fragment_ids_this_run=[PART])
-    return queue.flush()
+def two_boxes() -> None:
+    import streamlit as st
+
+    from pages._parts import messages, state  # noqa: F401
+
+    def set_all() -> None:
+        ss = st.session_state
+        ss["text"], ss["verb"], ss["number"], ss["on"] = "set", "keep", 2.0, True
+
+    st.button("set", on_click=set_all)
+    st.button("other")
+    st.text_input("text", key="text")
+    st.radio("verb", ["ablate", "keep"], key="verb")
+    st.number_input("number", key="number")
+    st.toggle("on", key="on")
+    st.text_input("typed", key="typed")
 
 
-def test_no_element_is_sent_by_reference_for_it_would_outlive_its_block() -> None:
-    block, large = message(0, 3), message(0, 3, 0, body="a" * 2_000_000)
-    assert not left_of(block, large)
-    assert left_of(block, create_reference_msg(large))  # why the setting is there
-    assert not large.metadata.cacheable
+BEFORE: dict[str, Any] = {"text": "", "verb": "ablate", "number": 0.0, "on": False}
+SET: dict[str, Any] = {"text": "set", "verb": "keep", "number": 2.0, "on": True}
+
+
+def values(app: AppTest) -> dict[str, Any]:
+    return {name: app.session_state[name] for name in BEFORE}
+
+
+def say_as_before(app: AppTest) -> None:
+    """Have the next message say what the browser knew before it was told."""
+    app.text_input(key="text").set_value("")
+    app.radio(key="verb").set_value("ablate")
+    app.number_input(key="number").set_value(0.0)
+    app.toggle(key="on").set_value(False)
+
+
+@pytest.fixture
+def app() -> AppTest:
+    one = AppTest.from_function(two_boxes, default_timeout=30).run().run()
+    assert values(one) == BEFORE
+    app = one.button[0].click().run()
+    assert values(app) == SET
+    say_as_before(app)
+    return app
+
+
+def test_a_click_sent_before_a_change_has_come_does_not_undo_it(app: AppTest) -> None:
+    assert values(app.button[1].click().run()) == SET
+    say_as_before(app)
+    assert values(app.button[1].click().run()) == SET
+    assert values(app.run()) == SET
+
+
+def test_what_is_typed_then_is_taken_and_does_not_undo_it_either(app: AppTest) -> None:
+    app.text_input(key="typed").set_value("typed").run()
+    assert values(app) == SET and app.session_state["typed"] == "typed"
+
+
+def test_a_poll_sent_then_does_not_undo_it(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_is_poll", lambda: True)
+    assert values(app.run()) == SET
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_the_reader_may_set_it_back(name: str) -> None:
+    app = AppTest.from_function(two_boxes, default_timeout=30).run().run()
+    app.button[0].click().run()
+    kinds = {"text": "text_input", "verb": "radio", "number": "number_input", "on": "toggle"}
+    getattr(app, kinds[name])(key=name).set_value(BEFORE[name]).run()
+    assert values(app) == {**SET, name: BEFORE[name]}
+    app.button[0].click().run()
+    assert values(app) == SET
+    getattr(app, kinds[name])(key=name).set_value(BEFORE[name]).run()
+    assert values(app) == {**SET, name: BEFORE[name]}
+
+
+def test_what_is_set_twice_is_told_as_last() -> None:
+    app = AppTest.from_function(two_boxes, default_timeout=30).run().run()
+    app.text_input(key="text").set_value("mine").run()
+    app.button[0].click().run()
+    app.text_input(key="text").set_value("mine")
+    app.button[1].click().run()
+    assert app.session_state["text"] == "set"
+    app.text_input(key="text").set_value("mine, again").run()
+    assert app.session_state["text"] == "mine, again"
+
+
+def cut_in() -> None:
+    import streamlit as st
+    from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
+
+    from pages._parts import messages
+
+    ss = st.session_state
+
+    def ask() -> None:
+        ctx = get_script_run_ctx()
+        assert ctx is not None and ctx.script_requests is not None
+        ctx.script_requests.request_rerun(RerunData())
+
+    def both() -> None:
+        ask()
+        ss["a"] = 1
+        ss["b"] = 1
+
+    st.button("both", on_click=both)
+    if "c" not in ss:
+        with messages.uncut():
+            ask()
+            ss["c"] = 1
+            ss["d"] = 1
+    ss["runs"] = ss.get("runs", 0) + 1
+
+
+def test_a_newer_message_does_not_cut_a_callback_or_what_belongs_together() -> None:
+    app = AppTest.from_function(cut_in, default_timeout=30).run()
+    assert app.session_state["c"] == app.session_state["d"] == 1
+    app.button[0].click().run()
+    assert app.session_state["a"] == app.session_state["b"] == 1
+
+
+def test_streamlit_says_whether_a_clock_asked() -> None:
+    requests = ScriptRequests()
+    assert requests._rerun_data.is_auto_rerun is False
+    requests.request_rerun(RerunData(fragment_id="1", is_auto_rerun=True))
+    assert requests._rerun_data.is_auto_rerun is True
