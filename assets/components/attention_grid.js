@@ -46,7 +46,7 @@ class Thumbnails {
     else this.chosen = new Set([i, ...set]); // the newest is the one that is zoomed
     this.mark(i);
     this.tell(i);
-    this.api.setStateValue(switches ? "picked" : "chosen", switches ? [...set].sort((a, b) => a - b) : [...this.chosen]);
+    this.api.setStateValue(switches ? "picked" : "chosen", { rev: this.data.rev, cells: [...(switches ? set : this.chosen)] });
   }
 
   key_pressed(e) {

@@ -181,7 +181,7 @@ class Grid {
     this.commit();
   }
 
-  commit() { this.api.setStateValue("picked", [...this.picked].sort((a, b) => a - b)); }
+  commit() { this.api.setStateValue("picked", { rev: this.rev, cells: [...this.picked].sort((a, b) => a - b) }); }
 
   build({ layers, heads, absent, names, tokens, across, into }) {
     const patches = !!names;

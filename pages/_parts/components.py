@@ -94,7 +94,7 @@ def head_grid(
     _head_grid(
         key=key,
         data=_numbered(key, data),
-        default={"picked": data["picked"]},
+        default={"picked": None},
         on_picked_change=on_picked,
         on_removed_change=on_removed,
         on_acted_change=on_acted,
@@ -145,7 +145,7 @@ def attention_grid(
     _attention_grid(
         key=key,
         data=len(written).to_bytes(4, "little") + written + shades,
-        default={"picked": header["picked"], "chosen": header["chosen"]},
+        default={"picked": None, "chosen": None},
         on_picked_change=on_picked,
         on_chosen_change=on_chosen,
         on_acted_change=on_acted,

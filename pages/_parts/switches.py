@@ -11,6 +11,7 @@ import streamlit as st
 import engine
 from pages._parts import components, state, undo
 from pages._parts.circuits import library
+from pages._parts.turned import tell, turned
 
 _GRID = "head_grid"
 _OPENS = "_opens_circuit"
@@ -27,12 +28,8 @@ def switches(
     which those that come first are outlined. `ticked`: the sites of a table's rows, which are
     outlined instead once they change."""
     open_circuit()
-    ss = st.session_state
     folded = engine.fold_sites(present_sites(ablations.sites, shape), shape)
     picked = _cells(folded, shape)
-    if picked != ss.get("_grid_told"):
-        ss["_grid_rev"] = ss.get("_grid_rev", 0) + 1
-        ss["_grid_told"] = picked
     chips = [[str(site), str(site)] for site in folded[:_MOST_CHIPS]]
     components.head_grid(
         {
@@ -40,7 +37,7 @@ def switches(
             "heads": shape.n_heads,
             "absent": _absent(shape),
             "picked": picked,
-            "rev": ss["_grid_rev"],
+            "rev": tell(_GRID, picked=picked),
             "verb": ablations.verb,
             "mlps": ablations.mlps,
             "values": tint and tint.tint(),
@@ -88,13 +85,16 @@ def sites_box(ablations: engine.Ablations) -> None:
         )
 
 
-def set_heads(heads: Iterable[engine.Head], shape: engine.Shape) -> None:
-    """Set which heads are named; MLPs, neurons and what the model does not have stay."""
+def set_cells(
+    new: Iterable[engine.Site], gone: Collection[engine.Site], shape: engine.Shape
+) -> None:
+    """Name these heads and MLPs too, and those that are `gone` no more; in a callback. Neurons and
+    what the model does not have stay."""
     named = _named()
     present = present_sites(named, shape)
-    others = [s for s in engine.resolve_sites(present, shape) if not isinstance(s, engine.Head)]
+    kept = [site for site in engine.resolve_sites(present, shape) if site not in gone]
     absent = [site for site in named if site not in present]
-    state.set_sites([*engine.fold_sites([*heads, *others], shape), *absent])
+    state.set_sites([*engine.fold_sites([*kept, *new], shape), *absent])
 
 
 def act_on(
@@ -185,15 +185,8 @@ def _absent(shape: engine.Shape) -> list[int]:
 
 def _on_picked(shape: engine.Shape) -> None:
     there = _by_cell(shape)
-    given = st.session_state[_GRID]["picked"] or ()
-    picked = sorted({cell for cell in given if isinstance(cell, int) and cell in there})
-    sites = [there[cell] for cell in picked]
-    named = _named()
-    present = present_sites(named, shape)
-    in_the_grid = (engine.Head, engine.Heads, engine.MLP)
-    sites += [site for site in present if not isinstance(site, in_the_grid)]
-    st.session_state["_grid_told"] = picked
-    state.set_sites([*engine.fold_sites(sites, shape), *(s for s in named if s not in present)])
+    new, gone = turned(_GRID, "picked", st.session_state[_GRID]["picked"])
+    set_cells([there[i] for i in new if i in there], [there[i] for i in gone if i in there], shape)
 
 
 def _on_acted(shape: engine.Shape, tint: engine.SiteGrid | None) -> None:

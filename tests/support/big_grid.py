@@ -31,7 +31,7 @@ patches = {
 
 
 def _picked() -> None:
-    st.session_state["got"] = st.session_state["grid"]["picked"]
+    st.session_state["got"] = st.session_state["grid"]["picked"]["cells"]
 
 
 def _acted() -> None:

@@ -12,9 +12,10 @@ from pages._parts import components
 from pages._parts.attention.fields import HEADS, ROLE, SCORE
 from pages._parts.figure import python_of
 from pages._parts.refusals import Answered
-from pages._parts.switches import act_on, open_circuit, present_sites, set_heads
+from pages._parts.switches import act_on, open_circuit, present_sites, set_cells
 from pages._parts.table import table_of_sites, ticked
 from pages._parts.text import plain
+from pages._parts.turned import tell, turned
 
 RUNS = {"clean": "Clean", "ablated": "Ablated", "difference": "Difference"}
 WEIGHTS = {"pattern": "Attention", "value": "× length of the value"}
@@ -72,12 +73,9 @@ def attention_grid(
     shown: engine.Thumbnails = getattr(seen, run)
     tint = score_grid(seen, run, shape)
     sets = {"picked": _cells(_named_heads(e, shape), shape), "chosen": _cells(chosen, shape)}
-    if sets != ss.get("_attention_told"):
-        ss["_attention_rev"] = ss.get("_attention_rev", 0) + 1
-        ss["_attention_told"] = sets
     header = {
         **sets,
-        "rev": ss["_attention_rev"],
+        "rev": tell(_GRID, **sets),
         "layers": shape.n_layers,
         "heads": shape.n_heads,
         "absent": _absent(shape),
@@ -161,27 +159,23 @@ def _absent(shape: engine.Shape) -> list[int]:
 
 
 def _on_picked(shape: engine.Shape) -> None:
-    heads = _heads(st.session_state[_GRID]["picked"], shape)
-    _told("picked", heads, shape)
-    set_heads(heads, shape)
+    new, gone = turned(_GRID, "picked", st.session_state[_GRID]["picked"])
+    set_cells(_heads(new, shape), _heads(gone, shape), shape)
 
 
 def _on_chosen(shape: engine.Shape) -> None:
-    heads = _heads(st.session_state[_GRID]["chosen"], shape)
-    _told("chosen", heads, shape)
-    st.session_state["heads"] = engine.print_sites(heads)
+    new, gone = turned(_GRID, "chosen", st.session_state[_GRID]["chosen"])
+    away = _heads(gone, shape)
+    kept: list[engine.Head] = []
+    with contextlib.suppress(engine.EngineError):
+        kept = [head for head in chosen_heads(shape) if head not in away]
+    st.session_state["heads"] = engine.print_sites([*_heads(new, shape), *kept])
 
 
 def _on_acted(shape: engine.Shape, tint: engine.SiteGrid) -> None:
     asked = st.session_state[_GRID]["acted"]
     if isinstance(asked, dict):
         act_on(_heads(asked.get("cells"), shape), asked, tint, shape)
-
-
-def _told(name: str, heads: list[engine.Head], shape: engine.Shape) -> None:
-    """Note what the grid already shows, so that it is not sent back to it."""
-    sent = st.session_state.get("_attention_told", {})
-    st.session_state["_attention_told"] = {**sent, name: _cells(heads, shape)}
 
 
 def _plain(values: np.ndarray) -> list[float | None]:

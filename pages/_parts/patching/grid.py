@@ -13,6 +13,7 @@ import engine
 from pages._parts import components, state
 from pages._parts.patching.fields import WAY
 from pages._parts.switches import act_on, open_circuit, open_paths
+from pages._parts.turned import tell, turned
 
 _GRID = "patch_grid"
 _INTO = {"noise": "clean", "denoise": "corrupted"}
@@ -101,9 +102,6 @@ def patch_grid(
     ss, cells = st.session_state, cells_of(result, shape.n_layers)
     there = [i for i, cell in enumerate(cells.each) if cell.layer in result.layers]
     picked = sorted(i for i in there if _change(result, cells.each[i]) in _made(e, result))
-    if picked != ss.get("_patches_told"):
-        ss["_patches_rev"] = ss.get("_patches_rev", 0) + 1
-        ss["_patches_told"] = picked
     aspect = aspect_of(result)
     signed, less = result.sense(aspect)
     look = engine.SiteGrid(cells.values[None], np.full(1, np.nan), "", signed, less)
@@ -120,7 +118,7 @@ def patch_grid(
             "acts": acts,
             "absent": [i for i in range(len(cells.each)) if i not in there],
             "picked": picked,
-            "rev": ss["_patches_rev"],
+            "rev": tell(_GRID, picked=picked),
             "verb": "ablate",
             "mlps": False,
             "values": [None if np.isnan(v) else float(v) for v in cells.values],
@@ -156,13 +154,10 @@ def _made(e: engine.Experiment, result: engine.PatchResult) -> set[engine.Change
 
 
 def _on_picked(result: engine.PatchResult, cells: Cells) -> None:
-    ss = st.session_state
-    given = {i for i in ss[_GRID]["picked"] or () if isinstance(i, int) and i < len(cells.each)}
-    before = set(ss.get("_patches_told", ()))
-    patches = {i: _change(result, cells.each[i]) for i in given | before}
-    gone = {patches[i] for i in before - given}
-    patch(result, [patches[i] for i in sorted(given - before)], gone)
-    ss["_patches_told"] = sorted(given)
+    both = turned(_GRID, "picked", st.session_state[_GRID]["picked"])
+    there = range(len(cells.each))
+    new, gone = ([_change(result, cells.each[i]) for i in some if i in there] for some in both)
+    patch(result, new, {*gone})
 
 
 def _on_acted(result: engine.PatchResult, cells: Cells, shape: engine.Shape) -> None:
