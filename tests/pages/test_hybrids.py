@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts import switches
 from pages._parts.attention import grid
+from pages._parts.turned import tell
 from tests.support.navigation import PAGES
 from tests.support.some import some
 from tests.support.tiny_models import HYBRIDS, Tiny
@@ -102,8 +104,11 @@ def test_clicks_can_make_no_site_that_a_hybrid_lacks(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape = engine.load(str(tiny("lfm2"))).shape
-    held = {switches._GRID: {"picked": [0, 3, 4, 5, 7, 9, 12, 99, -1]}, "sites": "r1.mid 0.1"}
+    held: dict[str, Any] = {"sites": "r1.mid 0.1"}
     monkeypatch.setattr(st, "session_state", held)
+    told = tell(switches._GRID, picked=[])
+    said = {"rev": told, "cells": [0, 3, 4, 5, 7, 9, 12, 99, -1]}
+    held[switches._GRID] = {"picked": said}
     switches._on_picked(shape)
     assert held["sites"] == "1.0 1.2 m0 m1 r1.mid 0.1"  # what was named and is not there is told
     assert grid._heads([0, 4, 7, 8, 99, -3, "x"], shape) == [engine.Head(1, 0), engine.Head(1, 3)]
