@@ -10,6 +10,18 @@ from jaxtyping import Float, Int
 from .sites import Shape
 
 
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What is known of an answer by now. `progress`: how much of the work is done, 0 to 1."""
+
+    progress: float
+
+    @property
+    def done(self) -> bool:
+        """Whether all that was asked for is known."""
+        return self.progress >= 1.0
+
+
 @dataclass(frozen=True)
 class Tokens:
     """A text as the model sees it, one entry a token.

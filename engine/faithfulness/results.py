@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from ..experiment.results import Snapshot
 from ..showing.writing import Rows
 from ..tasks.pairs import Pair
 from .figures import curves_figure
@@ -22,7 +23,7 @@ SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
-class FaithfulnessCurve:
+class FaithfulnessCurve(Snapshot):
     """How much of the answer the circuits of a ranking keep, as far as that is known.
 
     `circuits` [size pair], `controls` [draw size pair], `clean` and `corrupted` [pair]: the
@@ -49,14 +50,8 @@ class FaithfulnessCurve:
     controls: Float[np.ndarray, "draw size pair"]
     seed: int
     notes: tuple[str, ...]
-    progress: float
     seconds: float
     seconds_left: float | None
-
-    @property
-    def done(self) -> bool:
-        """Whether every size of every ranking is known."""
-        return self.progress >= 1.0
 
     @property
     def n(self) -> int:

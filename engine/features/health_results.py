@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from ..experiment.results import Snapshot
 from ..experiment.sae import Sae
 from ..showing.charts import chart_layout
 from ..showing.palette import PALETTE
@@ -24,7 +25,7 @@ _BARS = 48
 
 
 @dataclass(frozen=True)
-class SaeHealth:
+class SaeHealth(Snapshot):
     """What an SAE makes of a model, over the tokens of texts, a BOS left out.
 
     `l0`: features above 0 at a token, on average. `density` [feature]: the share of tokens at which
@@ -45,12 +46,6 @@ class SaeHealth:
     spliced_loss: float
     zero_loss: float
     kl: float
-    progress: float
-
-    @property
-    def done(self) -> bool:
-        """Whether all of the text is read."""
-        return self.progress >= 1.0
 
     @property
     def dead(self) -> float:

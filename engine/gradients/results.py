@@ -11,6 +11,7 @@ from jaxtyping import Float
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
+from ..experiment.results import Snapshot
 from ..patching.results import PatchResult
 from ..scoring.metrics import METRIC_NAMES
 from ..showing.beside import beside_figure
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Integrated:
+class Integrated(Snapshot):
     """What scores by gradients between two runs are of, and how far they are.
 
     `metric`: "logit_diff" in logits or "log_prob" in nats; `clean` and `corrupted` [prompt]: that
@@ -40,14 +41,8 @@ class Integrated:
     clean: Float[np.ndarray, " prompt"]
     corrupted: Float[np.ndarray, " prompt"]
     notes: tuple[str, ...]
-    progress: float
     seconds: float
     seconds_left: float | None
-
-    @property
-    def done(self) -> bool:
-        """Whether every prompt is."""
-        return self.progress >= 1.0
 
     @property
     def _change(self) -> str:

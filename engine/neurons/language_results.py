@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..experiment.question import Question
+from ..experiment.results import Snapshot
 from ..experiment.sites import Neuron
 from ..showing.charts import BARE
 from ..showing.heatmap import cell_heatmap, colour_bar, colours
@@ -21,7 +22,7 @@ _DONE = {"silence": "silenced", "force": "forced"}
 
 
 @dataclass(frozen=True)
-class LanguageNeurons:
+class LanguageNeurons(Snapshot):
     """Neurons selective between sets of prompts, found on half of each and measured on the other.
 
     `neurons`: each set's own, the most selective first. `probability` [set layer neuron]: the share
@@ -47,13 +48,7 @@ class LanguageNeurons:
     losses: Float[np.ndarray, "changed measured"]
     controls: Float[np.ndarray, "draw changed measured"]
     notes: tuple[str, ...]
-    progress: float
     seconds_left: float | None
-
-    @property
-    def done(self) -> bool:
-        """Whether all is known."""
-        return self.progress >= 1.0
 
     @property
     def perplexity(self) -> Float[np.ndarray, "changed measured"]:

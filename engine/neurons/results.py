@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..experiment.experiment import Experiment
+from ..experiment.results import Snapshot
 from ..experiment.sites import Neuron
 from ..scoring.metrics import METRIC_NAMES
 from ..showing.charts import TOLD, chart_layout
@@ -24,7 +25,7 @@ _NAMED = 8
 
 
 @dataclass(frozen=True)
-class NeuronRanking:
+class NeuronRanking(Snapshot):
     """What ablating each neuron alone does to `metric`, ablated − baseline: logits for
     "logit_diff", nats for "log_prob"; below 0 the neuron helps the answer.
 
@@ -48,13 +49,7 @@ class NeuronRanking:
     given: Float[np.ndarray, " prompt"]
     references: tuple[str, ...]
     notes: tuple[str, ...]
-    progress: float
     seconds_left: float | None
-
-    @property
-    def done(self) -> bool:
-        """Whether all that was asked for is known."""
-        return self.progress >= 1.0
 
     @property
     def n_neurons(self) -> int:

@@ -14,6 +14,7 @@ from ..experiment.change import Change
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind, Method
 from ..experiment.positions import Positions
+from ..experiment.results import Snapshot
 from ..experiment.sites import Head, Site
 from ..scoring.metrics import METRIC_NAMES, STORED
 from ..showing.site_grid import SiteGrid, site_columns
@@ -37,7 +38,7 @@ PATCH_ASPECTS = {
 
 
 @dataclass(frozen=True)
-class PatchResult:
+class PatchResult(Snapshot):
     """Each place patched alone, as far as it is done.
 
     `experiment`, `pairs`, `place`, `direction`: what was asked. `numbers` [metric prompt pos layer
@@ -72,14 +73,8 @@ class PatchResult:
     corrupted_tokens: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
     estimate: Float[np.ndarray, "prompt pos layer head_index"] | None
-    progress: float
     seconds: float
     seconds_left: float | None
-
-    @property
-    def done(self) -> bool:
-        """Whether every place is known on every prompt."""
-        return self.progress >= 1.0
 
     @property
     def metric(self) -> str:

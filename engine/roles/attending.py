@@ -137,7 +137,7 @@ def _steps(model: Model, asked: ScoreQK, put: Callable[[QKScores], None]) -> Ste
     def snapshot(progress: float) -> QKScores:
         return QKScores(
             queries, keys, score.copy(), asked.distance, asked.keys_through, asked.embedding,
-            model.structure.pos_embed is None, tuple(notes), progress,
+            model.structure.pos_embed is None, tuple(notes), progress=progress,
         )  # fmt: skip
 
     rows = list(_layout(model, asking, looked_at, asked.distance))

@@ -81,7 +81,9 @@ def _steps(
     done, pairs = 0, max(1, len(layers) * (len(layers) - 1) // 2)
 
     def snapshot(progress: float) -> Composition:
-        return Composition(asked.into, score.copy(), chance, spread, shape, tuple(notes), progress)
+        return Composition(
+            asked.into, score.copy(), chance, spread, shape, tuple(notes), progress=progress
+        )
 
     at_once = max(1, _PRODUCTS // (heads * shape.d_head**2 * shape.d_model))
     writes = {}

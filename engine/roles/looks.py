@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import EngineError
+from ..experiment.results import Snapshot
 from ..experiment.sites import Head, Shape, parse_sites
 from ..showing.charts import BARE
 from ..showing.heatmap import cell_heatmap, colour_bar, colours
@@ -33,7 +34,7 @@ def one_head(given: str | Head, shape: Shape | None = None) -> Head:
 
 
 @dataclass(frozen=True, eq=False)
-class QKScores:
+class QKScores(Snapshot):
     """How much each head looks from one word at another, by its weights.
 
     `scores` [layer head_index query key]: before the softmax, as the model scales them, without
@@ -53,12 +54,6 @@ class QKScores:
     embedding: str
     by_distance: bool
     notes: tuple[str, ...] = ()
-    progress: float = 1.0
-
-    @property
-    def done(self) -> bool:
-        """Whether every layer is."""
-        return self.progress >= 1.0
 
     @cached_property
     def _known(self) -> np.ndarray:

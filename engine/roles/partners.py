@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 from jaxtyping import Float
 
+from ..experiment.results import Snapshot
 from ..experiment.sites import Head, Shape
 from ..showing.site_grid import SiteGrid
 from ..showing.writing import Rows
@@ -19,7 +20,7 @@ _UNLIKELY = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Composition:
+class Composition(Snapshot):
     """How much each head reads of what each earlier one writes.
 
     `score` [layer head_index layer head_index]: from the first head into the second's `into`, 0 to
@@ -35,12 +36,6 @@ class Composition:
     spread: float
     shape: Shape
     notes: tuple[str, ...] = ()
-    progress: float = 1.0
-
-    @property
-    def done(self) -> bool:
-        """Whether every pair is."""
-        return self.progress >= 1.0
 
     @property
     def n(self) -> int:

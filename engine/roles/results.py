@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import EngineError
+from ..experiment.results import Snapshot
 from ..experiment.sites import Head, parse_sites
 from ..showing.site_grid import SiteGrid
 from ..showing.writing import Rows
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class OVScores:
+class OVScores(Snapshot):
     """What each head writes where it looks at a word alone, by its weights.
 
     `rank` [layer head_index input output]: the place of each output word among all tokens, 1 the
@@ -48,12 +49,6 @@ class OVScores:
     n_tokens: int
     context: str = "alone"
     notes: tuple[str, ...] = ()
-    progress: float = 1.0
-
-    @property
-    def done(self) -> bool:
-        """Whether every layer is."""
-        return self.progress >= 1.0
 
     @cached_property
     def _known(self) -> np.ndarray:

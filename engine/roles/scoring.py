@@ -146,7 +146,7 @@ def _steps(model: Model, asked: ScoreOV, put: Callable[[OVScores], None]) -> Ste
     def snapshot(progress: float) -> OVScores:
         return OVScores(
             inputs, outputs, asked.k, rank.copy(), top.copy(), dict(texts), copying.copy(),
-            asked.embedding, shape.d_vocab, asked.context, notes, progress,
+            asked.embedding, shape.d_vocab, asked.context, notes, progress=progress,
         )  # fmt: skip
 
     layers = [layer for layer in range(shape.n_layers) if layer not in shape.without_heads]

@@ -14,6 +14,7 @@ from ..errors import ExperimentError
 from ..experiment.change import Change
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind, Method
+from ..experiment.results import Snapshot
 from ..experiment.sites import Stream
 from ..scoring.metrics import METRIC_NAMES, STORED
 from ..showing.writing import Rows
@@ -39,7 +40,7 @@ nothing is passed."""
 
 
 @dataclass(frozen=True)
-class SteeringResult:
+class SteeringResult(Snapshot):
     """A direction added at layers × coefficients, as far as it is done.
 
     `experiment`, `name`, `pairs`: what was asked; of each pair the answer is what steering should
@@ -70,14 +71,8 @@ class SteeringResult:
     norm: float
     stream_norms: Float[np.ndarray, " layer"]
     notes: tuple[str, ...]
-    progress: float
     seconds: float
     seconds_left: float | None
-
-    @property
-    def done(self) -> bool:
-        """Whether all is known."""
-        return self.progress >= 1.0
 
     @property
     def metric(self) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
+from ..experiment.results import Snapshot
 from ..experiment.sites import Site
 from ..scoring.metrics import METRICS, STORED
 from ..showing.heatmap import colours
@@ -28,7 +29,7 @@ _PARTS = ("heads", "mlps")
 
 
 @dataclass(frozen=True)
-class SweepResult:
+class SweepResult(Snapshot):
     """Every head and MLP ablated alone, on top of what is given, as far as it is done.
 
     `experiment`: the model, method, positions and given ablations, on top of which each site is
@@ -58,15 +59,9 @@ class SweepResult:
     references: tuple[str, ...]
     notes: tuple[str, ...]
     estimate: Estimate | None
-    progress: float
     seconds: float
     seconds_left: float | None
     sites: tuple[Site, ...]
-
-    @property
-    def done(self) -> bool:
-        """Whether every site is known on every prompt."""
-        return self.progress >= 1.0
 
     @property
     def metric(self) -> str:

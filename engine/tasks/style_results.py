@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import EngineError
+from ..experiment.results import Snapshot
 from ..showing.charts import BARE
 from ..showing.heatmap import cell_heatmap
 from ..showing.palette import MORE
@@ -26,7 +27,7 @@ SENTENCE = "sentence"
 
 
 @dataclass(frozen=True, eq=False)
-class StyleScores:
+class StyleScores(Snapshot):
     """How a model does families in the styles they come in: [family style], in the order of
     `families` and `styles`.
 
@@ -50,12 +51,6 @@ class StyleScores:
     spread: Float[np.ndarray, "family style"]
     n_prompts: Float[np.ndarray, "family style"]
     reasons: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    progress: float = 1.0
-
-    @property
-    def done(self) -> bool:
-        """Whether every family and style is."""
-        return self.progress >= 1.0
 
     @property
     def styles(self) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def _steps(
         progress = (i + 1) / len(cells)
         result = StyleScores(
             asked.model, families, asked.n, asked.seed,
-            right, diff, spread, n_prompts, dict(reasons), progress,
+            right, diff, spread, n_prompts, dict(reasons), progress=progress,
         )  # fmt: skip
         put(result)
     return result

@@ -251,7 +251,9 @@ def _scores(right: list[float], diff: list[float]) -> engine.StyleScores:
     numbers[:, 0, :4] = right, diff, [0.0] * 4, [3.0] * 4
     why = {("dates", "sentence"): "No pair can be drawn."}
     rights, diffs, spreads, prompts = numbers
-    return engine.StyleScores("m", ("months", "dates"), 3, 0, rights, diffs, spreads, prompts, why)
+    return engine.StyleScores(
+        "m", ("months", "dates"), 3, 0, rights, diffs, spreads, prompts, why, progress=1.0
+    )
 
 
 def test_the_best_style_has_most_right_and_of_equal_ones_the_greatest_difference() -> None:
