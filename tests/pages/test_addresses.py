@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
+from engine.text.tokens import Tokenizer
 from tests.pages.test_explore import said, unescaped
 from tests.support.navigation import PAGES
 from tests.support.waiting import waited
@@ -22,6 +23,10 @@ KINDS = (
     "text_input", "text_area", "number_input", "selectbox", "multiselect", "checkbox", "toggle",
     "button_group",
 )  # fmt: skip
+
+MOST_READ = 30
+"""Texts that a page may tokenize where nothing has changed: a page that follows work does so every
+0.4 seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +54,25 @@ def view(page: AppTest) -> dict[str, Any]:
     return {"shows": shown, "wrong": unescaped(said(page))}
 
 
+@pytest.fixture
+def texts_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that a tokenizer has read since."""
+    read: list[str] = []
+    for name in ("_call", "ids_of"):
+        plain = getattr(Tokenizer, name)
+
+        def noted(self: Tokenizer, given: Any, plain: Any = plain, **options: Any) -> Any:
+            read.extend([given] if isinstance(given, str) else given)
+            return plain(self, given, **options)
+
+        monkeypatch.setattr(Tokenizer, name, noted)
+    return read
+
+
 @pytest.mark.parametrize("at", range(len(OPENED)), ids=lambda at: OPENED[at]["about"])
-def test_an_address_opens_the_view_it_always_opened(at: int) -> None:
+def test_an_address_opens_the_view_it_always_opened_and_draws_it_again_for_next_to_nothing(
+    at: int, texts_read: list[str]
+) -> None:
     told = OPENED[at]
     page = opened(told["path"], told["query"], told.get("then", ""))
     assert not page.exception, page.exception[0].value
@@ -58,3 +80,6 @@ def test_an_address_opens_the_view_it_always_opened(at: int) -> None:
     shows = {key: found["shows"].get(key, "not drawn") for key in told["shows"]}
     assert shows == told["shows"]
     assert found["wrong"] == told["wrong"]
+    texts_read.clear()
+    page.run()
+    assert len(texts_read) <= MOST_READ
