@@ -40,6 +40,7 @@ from .experiment.ablations import Ablations, ablations
 from .experiment.change import Change, changes
 from .experiment.direction import Direction, FromFile, FromHead, FromPrompts, FromUnembedding
 from .experiment.experiment import Experiment
+from .experiment.folded import fold_sites
 from .experiment.method import Kind, Method
 from .experiment.positions import Positions
 from .experiment.question import Question
@@ -55,7 +56,6 @@ from .experiment.sites import (
     Shape,
     Site,
     Stream,
-    fold_sites,
     parse_sites,
     print_sites,
     resolve_sites,
