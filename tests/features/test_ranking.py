@@ -158,3 +158,5 @@ def test_an_sae_on_nowhere_has_its_error_alone(tiny: Tiny, tmp_path: Path) -> No
         assert not ranked.features and ranked.done and ranked.figure().data
         assert [row["node"] for row in ranked.table()] == ["error"]
         np.testing.assert_allclose(ranked.emptied, ranked.given, atol=1e-5)
+        with pytest.raises(engine.EngineError, match="No feature of"):
+            engine.feature_curve(engine.Experiment(str(tiny("gpt2"))), dead, PAIRS)
