@@ -75,6 +75,7 @@ from .features.health_results import SaeHealth
 from .features.names import NeuronpediaName, neuronpedia_name
 from .features.ranking import RankFeatures, rank_features
 from .features.ranking_results import FeatureRanking
+from .features.switching import keep_features, switch_off_features
 from .features.training import TrainSae, train_sae
 from .features.training_results import SaeTraining
 from .generation.answer_ranking import RankAnswers, rank_answers
@@ -226,8 +227,8 @@ __all__ = [
     "composition", "direct_attribution", "direction", "discover", "discover_many",
     "edge_attribution", "evaluate", "examples", "faithfulness_curve", "faithfulness_figure",
     "feature_contexts", "feature_curve", "feature_tokens", "fold_sites", "fresh_task", "generate",
-    "generate_many", "head_roles", "head_scores", "language_neurons", "load", "logit_lens",
-    "measure_sae", "models", "neuron_attribution", "neuron_contexts", "neuron_tokens",
+    "generate_many", "head_roles", "head_scores", "keep_features", "language_neurons", "load",
+    "logit_lens", "measure_sae", "models", "neuron_attribution", "neuron_contexts", "neuron_tokens",
     "neuronpedia_name", "neutral_texts", "next_token", "node_attribution", "number_lengths",
     "ov_scores", "overlap", "overlaps", "pair_families", "parse_receivers", "parse_sites", "patch",
     "path_matrix", "path_patch", "percent", "points", "print_receivers", "print_sites",
@@ -237,7 +238,8 @@ __all__ = [
     "read_sae", "read_task", "read_words", "release", "remedies", "resolve_sites", "sae_shape",
     "saes", "save_direction", "save_sae", "score_lengths", "score_styles", "score_task",
     "search_path", "shelf", "signed", "source_attribution", "steer", "steered_texts",
-    "steering_example", "styles_of", "sweep", "task", "task_families", "token_text", "token_view",
-    "token_views", "tokenize", "train_sae", "twins", "visible", "weight", "weights", "would_change",
-    "write_circuits", "write_directions", "write_mib", "write_task",
+    "steering_example", "styles_of", "sweep", "switch_off_features", "task", "task_families",
+    "token_text", "token_view", "token_views", "tokenize", "train_sae", "twins", "visible",
+    "weight", "weights", "would_change", "write_circuits", "write_directions", "write_mib",
+    "write_task",
 ]  # fmt: skip

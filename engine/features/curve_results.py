@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from ..errors import ExperimentError
-from ..experiment.ablations import ablations
-from ..experiment.change import Change
 from ..experiment.experiment import Experiment
-from ..experiment.method import Method
 from ..experiment.sae import Sae
-from ..experiment.sites import MOST_SITES, Feature
+from ..experiment.sites import Feature
 from ..scoring.metrics import METRIC_NAMES
 from ..showing.charts import TOLD, chart_layout, line
 from ..showing.palette import PALETTE
@@ -107,26 +102,6 @@ class FeatureCurve:
         """The first features of the order."""
         return self.order[:size]
 
-    def switch_off(self, size: int) -> Change:
-        """The change that sets the first features of the order to 0, at the experiment's
-        positions; the experiment that it is put into must name the SAE among its `saes`."""
-        return _zero(self.features(size), self.experiment)
-
-    def keep_only(self, size: int, d_sae: int) -> Change:
-        """The change that sets all other features of the SAE to 0, of `d_sae` it has.
-
-        Raises: EngineError where there are none, or more than a link can name.
-        """
-        kept = {one.index for one in self.features(size)}
-        others = [self.sae.feature(i) for i in range(d_sae) if i not in kept]
-        if len(others) > MOST_SITES:
-            raise ExperimentError(
-                f"To keep only {size:,} of the {d_sae:,} features of “{self.sae.name}”, "
-                f"{len(others):,} are switched off, and a change names at most {MOST_SITES:,}: it "
-                "cannot be written in a link. The curve has its numbers."
-            )
-        return _zero(others, self.experiment)
-
     def table(self) -> Rows:
         """A row a size: the mean metric and f of the features kept, with its standard deviation
         over pairs as a share, and of them removed; f of random orders: mean, least, greatest."""
@@ -172,18 +147,16 @@ class FeatureCurve:
             )
         size = self.smallest(share)
         if size is not None:
-            figure.add_vline(
-                x=size, line={"color": PALETTE["answer"], "width": 1, "dash": "dash"},
-                annotation={
-                    "text": f"{size:,} {'keeps' if size == 1 else 'keep'} {share:.0%}",
-                    "yanchor": "bottom", "y": 1,
-                },
+            figure.add_vline(x=size, line={"color": PALETTE["answer"], "width": 1, "dash": "dash"})
+            figure.add_annotation(
+                x=float(np.log10(size)), y=1, yref="paper", yanchor="bottom", showarrow=False,
+                text=f"{size:,}: at least {share:.0%}",
             )  # fmt: skip
         for y, dash in ((0.0, "dot"), (1.0, "dash")):
             figure.add_hline(y=y, line={"color": PALETTE["control"], "width": 1, "dash": dash})
         layout = chart_layout(None, 420, left=65, showlegend=True)
         layout["margin"] = {**layout["margin"], "t": 50}
-        layout["legend"] = {**layout["legend"], "y": 1.08}
+        layout["legend"] = {**layout["legend"], "y": 1.09}
         ticks = [n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
                  if n < max(self.sizes) / 1.3]  # fmt: skip
         ticks.append(max(self.sizes))
@@ -224,10 +197,6 @@ class FeatureCurve:
             ],
             hovertemplate=TOLD, legendgroup="random", name=f"kept alone, {len(f)} random orders",
         )  # fmt: skip
-
-
-def _zero(features: Sequence[Feature], e: Experiment) -> Change:
-    return Change(ablations(features), Method(), e.positions)
 
 
 def _first(sizes: tuple[int, ...], f: np.ndarray, share: float) -> int | None:

@@ -217,7 +217,9 @@ class FeatureRanking:
             )  # fmt: skip
         figure.add_scatter(
             x=guess, y=names, mode="markers", name="estimate", hoverinfo="skip",
-            marker={"symbol": "line-ns-open", "size": 11, "color": PALETTE["control"]},
+            marker={
+                "symbol": "line-ns", "size": 12, "line": {"width": 2.5, "color": PALETTE["clean"]}
+            },
         )  # fmt: skip
         if self.band is not None:
             figure.add_vrect(*self.band, fillcolor=PALETTE["gone"], line_width=0, layer="below")

@@ -140,10 +140,9 @@ def test_what_is_kept_alone_is_what_the_change_in_a_link_keeps() -> None:
     assert curve.order[: len(ranked.order)] == ranked.order
     size = curve.sizes[14]
     kept = curve.features(size)
-    d_sae = engine.sae_shape(SAE).d_sae
-    change = curve.keep_only(size, d_sae)
+    change = engine.keep_features(SAE, kept)
     off = {*change.sites.sites}
-    assert off == {SAE.feature(i) for i in range(d_sae)} - {*kept}
+    assert off == {SAE.feature(i) for i in range(engine.sae_shape(SAE).d_sae)} - {*kept}
     one = replace(E, changes=[change], saes=SAE)
     assert engine.Experiment.from_url(one.to_url()) == one and len(one.to_url()) < 1_000
     pair = TASK.pairs[1]
@@ -152,7 +151,7 @@ def test_what_is_kept_alone_is_what_the_change_in_a_link_keeps() -> None:
     assert told.ablated_logit_diff == pytest.approx(curve.kept[14, 1], abs=1e-3)
     removed = engine.next_token(replace(
         E, prompt=pair.prompt, answer=pair.answer, distractor=pair.distractor, saes=SAE,
-        changes=[curve.switch_off(size)],
+        changes=[engine.switch_off_features(SAE, kept)],
     ))  # fmt: skip
     assert removed.ablated_logit_diff == pytest.approx(curve.removed[14, 1], abs=1e-3)
     rows = curve.table()
