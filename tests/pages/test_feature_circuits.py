@@ -42,7 +42,7 @@ def test_features_for_the_answer_are_the_engines_and_the_ticked_are_switched_off
     ranked = engine.rank_features(E, SAE, exact=5, controls=3)
     rows = figure_rows(page)
     assert len(rows) == ranked.n_active + 1
-    told = [row["node"] for row in ranked.table()[:6]]
+    told = [str(row["node"]) for row in ranked.table()[:6]]
     assert [row["node"] for row in rows[:6]] == told
     assert float(rows[0]["exact"]) == pytest.approx(ranked.table()[0]["exact"], abs=1e-4)
     frames = [one for one in page.main.dataframe if "promotes" in one.value]
@@ -91,6 +91,7 @@ def test_a_circuit_has_its_curve_and_is_kept_alone_by_a_button() -> None:
     change = engine.keep_features(SAE, curve.features(30))
     assert page.query_params["changes"] == str(change) and "-" in str(change)
     assert not page.exception and not page.error, said(page)
+    assert [float(row["faithfulness"]) for row in figure_rows(page)] == found  # of the clean model
 
 
 def test_the_circuit_of_one_prompt_has_the_others_at_0() -> None:

@@ -83,11 +83,12 @@ def ranking_form(e: engine.Experiment, chosen: Chosen, sae: engine.Sae) -> engin
 
 
 def asked_of(e: engine.Experiment) -> engine.Experiment:
-    """The experiment that pairs are asked of: with what is changed now, or the clean model."""
+    """The experiment that pairs are asked of: with what is changed now, or the clean model, of
+    which nothing is asked anew when features are switched."""
     own = replace(e, prompt="", corrupted="", answer="", distractor="")
     if st.session_state["baseline"] == "given":
         return own
-    return replace(own, ablations=engine.Ablations(), changes=())
+    return replace(own, ablations=engine.Ablations(), changes=(), vectors=(), saes=())
 
 
 def progress(
