@@ -11,11 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import Tensor
 
 import engine
 from tests.support import sae_folders as by_hand
-from tests.support.feature_reference import PAIRS, FeatureReference, N, without
-from tests.support.reference import Change
+from tests.support.feature_reference import PAIRS, A, D, FeatureReference, K, N, without
+from tests.support.reference import Change, Reference
 from tests.support.tiny_models import D_MODEL, Tiny
 
 FAMILIES = [("gpt2", "standard"), ("llama", "topk"), ("gemma2", "jumprelu"), ("gptj", "gated")]
@@ -160,3 +162,35 @@ def test_an_sae_on_nowhere_has_its_error_alone(tiny: Tiny, tmp_path: Path) -> No
         np.testing.assert_allclose(ranked.emptied, ranked.given, atol=1e-5)
         with pytest.raises(engine.EngineError, match="No feature of"):
             engine.feature_curve(engine.Experiment(str(tiny("gpt2"))), dead, PAIRS)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_features_of_a_transcoder_are_taken_from_what_its_mlp_writes(
+    tiny: Tiny, tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWITCHBOARD_SAES", str(tmp_path / "kept"))
+    directory, t = tiny(family), by_hand.weights("topk", D_MODEL, N)
+    stored = {"encoder.weight": t["W_enc"].T.contiguous(), "encoder.bias": t["b_enc"]}
+    folder = by_hand.write(tmp_path / "layers.1.mlp", "topk", t, k=K, transcode=True)
+    (folder / "sae_weights.safetensors").unlink()
+    save_file({**stored, "W_dec": t["W_dec"], "b_dec": t["b_dec"]}, folder / "sae.safetensors")
+    sae, reference = engine.read_sae(folder), Reference(directory)
+    ranked = engine.rank_features(engine.Experiment(str(directory)), sae, PAIRS, exact=4)
+    for p, pair in enumerate(PAIRS):
+        ids = engine.tokenize(str(directory), pair.prompt).ids
+
+        def diff(gone: int | None, error: bool = False, ids: tuple[int, ...] = ids) -> float:
+            def hook(_m: object, args: tuple[Tensor, ...], y: Tensor) -> Tensor:
+                f = by_hand.features("topk", t, args[0][0], K, centres=False)
+                made = by_hand.decoded(t, f)[None] if error else y
+                return made if gone is None else made - (f[:, [gone]] * t["W_dec"][gone])[None]
+
+            mlp = reference.layers[1].get_submodule("mlp")
+            handle = mlp.register_forward_hook(hook)
+            last = reference.logits(ids)[-1]
+            handle.remove()
+            return float(last[A] - last[D])
+
+        for feature, found in zip(ranked.features, ranked.exact[p], strict=True):
+            assert found == pytest.approx(diff(feature.index) - diff(None), abs=1e-4)
+        assert ranked.spliced[p] == pytest.approx(diff(None, error=True), abs=1e-4)
