@@ -9,7 +9,9 @@ require_app()
 from pages._parts import components, state
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import quick
+from pages._parts.features.answer import for_the_answer
 from pages._parts.features.choosing import chosen_sae
+from pages._parts.features.circuit import circuit
 from pages._parts.features.health import health
 from pages._parts.features.one import one
 from pages._parts.features.prompt import on_prompt
@@ -19,7 +21,14 @@ from pages._parts.neurons.contexts import what_comes_next
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import sites_box
 
-SHOWN = {"health": "Health", "prompt": "On this prompt", "one": "One feature", "train": "Train"}
+SHOWN = {
+    "health": "Health",
+    "prompt": "On this prompt",
+    "one": "One feature",
+    "answer": "For the answer",
+    "circuit": "Circuit",
+    "train": "Train",
+}
 
 components.library("plotly")
 
@@ -44,6 +53,10 @@ def features(reading: state.Reading) -> None:
         health(reading, sae)
     elif shown == "one":
         one(reading, sae)
+    elif shown == "answer":
+        for_the_answer(reading, sae)
+    elif shown == "circuit":
+        circuit(reading, sae)
     elif made is not None:
         on_prompt(reading.experiment, made, sae)
 

@@ -70,6 +70,11 @@ QUESTIONS: list[Question[Any, Any]] = [
     engine.SteerTexts(STEERED, "up", 2, 0.5, ("1 2",), 5, 1, 2),
     engine.MeasureSae("seq-gpt2", "seq-gpt2-r3@r3", ("1 2 3",), 9),
     engine.TrainSae("seq-gpt2", "r3.mid", ("1 2", "3"), 2, 8, 4_000, name="own"),
+    engine.CutFeatures(E, "seq-gpt2-r3@r3"),
+    engine.CutFeatures(
+        E, "seq-gpt2-r3@r3", TASK.pairs, "f3.5 f3.2-3", "signed", "zero", "zero", 2, 1
+    ),
+    engine.RankFeatures(E, "seq-gpt2-r3@r3", TASK.pairs, 5, 4, 3),
     engine.FindFeatureContexts("seq-gpt2", f"own@m2:{'a' * 64}", "f2.3", ("a", "b"), k=2),
     engine.Load("seq-gpt2", dtype="float32"),
 ]

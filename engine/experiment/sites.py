@@ -199,8 +199,19 @@ def _each_site(given: Any) -> Iterator[Site | str]:
 
 
 def print_sites(sites: Iterable[Site]) -> str:
-    """Write sites so that `parse_sites` reads the same ones back, e.g. `"9.1 m9"`."""
-    return " ".join(str(site) for site in sites)
+    """Write sites so that `parse_sites` reads the same ones back, e.g. `"9.1 m9"`; features that
+    count on as a range, `"f9.0-11"`."""
+    words: list[str] = []
+    run: list[Site] = []
+    for site in sites:
+        last = run[-1] if run else None
+        if isinstance(last, Feature) and site == Feature(last.layer, last.index + 1):
+            run.append(site)
+            words[-1] = f"{run[0]}-{last.index + 1}"
+        else:
+            run = [site]
+            words.append(str(site))
+    return " ".join(words)
 
 
 def resolve_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
@@ -279,22 +290,3 @@ def _span(word: str, first: str, last: str | None) -> range:
     if stop < start:
         raise SiteError(f"The range in “{word}” runs backwards; write {stop}-{start}.")
     return range(start, stop + 1)
-
-
-def fold_sites(sites: Iterable[Site], shape: Shape) -> tuple[Site, ...]:
-    """Write sites as shortly as the grammar can: a layer whose heads are all there becomes `a9`.
-
-    Returns: heads by layer, MLPs, neurons, parts of heads, streams, features, each in order.
-    `resolve_sites` undoes it.
-    """
-    resolved = resolve_sites(sites, shape)
-    heads: dict[int, list[Head]] = {}
-    for site in resolved:
-        if isinstance(site, Head):
-            heads.setdefault(site.layer, []).append(site)
-    folded: list[Site] = []
-    for layer, result in sorted(heads.items()):
-        folded += [Heads(layer)] if len(result) == shape.n_heads else sorted(result)
-    for kind in (MLP, Neuron, HeadPart, Stream, Feature):
-        folded += sorted(site for site in resolved if isinstance(site, kind))
-    return tuple(folded)

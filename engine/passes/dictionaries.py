@@ -117,6 +117,11 @@ class Dictionary:
         """What a unit of a feature writes."""
         return self.W_dec[index]
 
+    def unit(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... 1"]:
+        """How many times its direction a unit of a feature writes where it reads x."""
+        one = x.new_ones((*x.shape[:-1], 1), dtype=torch.float32)
+        return one if self.transcodes else one * self._scale(x.float())[0]
+
     def moved(
         self,
         x: Float[Tensor, "... d_in"],

@@ -99,6 +99,12 @@ def site_rows(
     return rows
 
 
+def rows_at_once(model: Model, n_tokens: int) -> int:
+    """How many rows of so many tokens grow together."""
+    wide = 32 if model.device.type == "cuda" else 1
+    return max(1, wide * WAVE_BYTES // (n_tokens * model.shape.d_model * model.dtype.itemsize))
+
+
 def waves(
     model: Model,
     prompts: Sequence[Prompt],
@@ -107,9 +113,7 @@ def waves(
 ) -> list[Wave]:
     """The rows of a group, those of the last layers first. `rows_of`: those of a layer."""
     s = model.shape
-    n = len(prompts[group[0]].target.ids)
-    wide = 32 if model.device.type == "cuda" else 1
-    most = max(1, wide * WAVE_BYTES // (n * s.d_model * model.dtype.itemsize))
+    most = rows_at_once(model, len(prompts[group[0]].target.ids))
     result: list[Wave] = []
     part: list[Scored] = []
 

@@ -35,3 +35,19 @@ def test_health_is_seen_first_and_a_chip_switches_a_feature_off(page: Page, addr
     assert own["ablations"] == [name] and own["saes"] == [str(sae)]
     page.get_by_role("link", name="Explore").first.click()
     expect(page.get_by_role("textbox", name="Sites")).to_have_value(name, timeout=SLOW)
+
+
+def test_the_smallest_circuit_is_kept_by_a_button_and_the_link_opens_it(
+    page: Page, address: str
+) -> None:
+    turn(page, f"{address}/features{E.to_url()}&features_show=circuit&feature_order=signed")
+    keep = page.get_by_role("button", name="Keep only these")
+    keep.click(timeout=SLOW)
+    page.wait_for_url("**changes=**", timeout=SLOW)
+    (change,) = parse_qs(urlsplit(page.url).query)["changes"]
+    curve = engine.feature_curve(E, engine.bundled_sae("seq-gpt2-r3"), by="signed", others="zero")
+    kept = curve.features(curve.smallest() or 0)
+    assert change == str(engine.keep_features(curve.sae, kept))
+    turn(page, page.url)
+    expect(page.get_by_role("button", name="Let all be")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Keep only these")).to_be_visible(timeout=SLOW)

@@ -7,19 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engine
-from engine import MLP, Head, Heads, Neuron
+from engine import MLP, Feature, Head, Heads, Neuron
 
 SHAPE = engine.Shape(12, 12, 12, 768, 64, 3072, 50257, 1024)
 numbers = st.integers(0, 999)
 sites = st.one_of(
     st.builds(Head, numbers, numbers), st.builds(Heads, numbers), st.builds(MLP, numbers),
     st.builds(Neuron, numbers, st.integers(0, 99_999)),
+    st.builds(Feature, st.integers(0, 1), st.integers(0, 5)),
 )  # fmt: skip
 
 
 @given(st.lists(sites, unique=True))
 def test_what_is_printed_reads_back(found: Any) -> None:
     assert engine.parse_sites(engine.print_sites(found)) == tuple(found)
+
+
+def test_features_that_count_on_are_written_as_a_range() -> None:
+    text = "f3.0-11 m2 f3.13 f4.14-15 f4.0"
+    assert engine.print_sites(engine.parse_sites(text)) == text
+    assert str(*engine.changes("zero f2.0 f2.1 f2.2 f2.4")) == "zero f2.0-2 f2.4"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,158 @@
+"""Which circuits of features are run for a curve, and what is added to a prompt's activation where
+all but a circuit's features become what they are on average, or 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..errors import ExperimentError
+from ..experiment.sae import Sae
+from ..experiment.sites import Feature
+from .places import Fitted
+from .readings import Reading
+
+_ALL_SIZES = 12
+_MOST_SIZES = 28
+MOST_BYTES = 2**30
+"""What is held of the features of all prompts."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureCircuits:
+    """Features `on` [member] that are on in some prompt, in order, and for each prompt what would
+    be added along their directions were all of them changed, `moves` [pos member]; `gone` [pos
+    d_out]: the error, where that goes too."""
+
+    on: Int[np.ndarray, " member"]
+    directions: Float[Tensor, "member d_out"]
+    moves: tuple[Float[Tensor, "_ member"], ...]
+    gone: tuple[Float[Tensor, "_ d_out"] | None, ...]
+
+    def added(self, prompt: int, kept: Bool[np.ndarray, " member"]) -> Float[Tensor, "pos d_out"]:
+        """What is added to a prompt's activation where only these members are kept."""
+        changed = torch.from_numpy(np.flatnonzero(~kept)).to(self.directions.device)
+        result = self.moves[prompt][:, changed] @ self.directions[changed]
+        gone = self.gone[prompt]
+        return result if gone is None else result - gone
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The circuits of an order, kept and removed, and of random orders: for each the key of the
+    members it keeps, and these by key, in the order in which they are run."""
+
+    order: tuple[Feature, ...]
+    sizes: tuple[int, ...]
+    none: bytes
+    kept: tuple[bytes, ...]
+    removed: tuple[bytes, ...]
+    random: tuple[tuple[bytes, ...], ...]
+    members: dict[bytes, np.ndarray]
+
+
+def circuits_of(
+    sae: Sae, fitted: Fitted, readings: Sequence[Reading], others: str, error: str
+) -> FeatureCircuits:
+    """The features that are on, and what becomes of them. `others`: "mean" or "zero".
+
+    Raises: ExperimentError where none is on, for the mean of one prompt, and for more than is held.
+    """
+    on = torch.cat([one.on for one in readings]).unique()
+    if not len(on):
+        raise ExperimentError(
+            f"No feature of “{sae.name}” is on at the positions changed in these prompts, so there "
+            "is no circuit of features."
+        )
+    n = sum(len(one.positions) for one in readings)
+    if 4 * n * len(on) > MOST_BYTES:
+        raise ExperimentError(
+            f"{len(on):,} features are on in these {len(readings):,} prompts, which is more than "
+            f"is held ({MOST_BYTES / 2**30:.0f} GiB). Take fewer prompts."
+        )
+    values = [_whole(one, on) for one in readings]
+    if others == "mean":
+        if len(readings) < 2:
+            raise ExperimentError(
+                "Of one prompt a feature's mean is what it is there already: have the others "
+                "become 0, or ask over the pairs of a task."
+            )
+        mean = torch.stack(values).mean(0) if line_up(readings) else torch.cat(values).mean(0)
+        moves = [(mean - own) * one.unit for own, one in zip(values, readings, strict=True)]
+    else:
+        moves = [-own * one.unit for own, one in zip(values, readings, strict=True)]
+    return FeatureCircuits(
+        on.cpu().numpy(),
+        fitted.dictionary.W_dec[on],
+        tuple(moves),
+        tuple(one.error if error == "zero" else None for one in readings),
+    )
+
+
+def line_up(readings: Sequence[Reading]) -> bool:
+    """Whether prompts are changed at the same positions, so that means are by position."""
+    return len({one.positions for one in readings}) == 1
+
+
+def _whole(one: Reading, on: Tensor) -> Float[Tensor, "pos member"]:
+    """A prompt's features among all that are on in some prompt."""
+    result = one.values.new_zeros((len(one.positions), len(on)))
+    result[:, torch.searchsorted(on, one.on)] = one.values
+    return result
+
+
+def planned(
+    sae: Sae,
+    circuits: FeatureCircuits,
+    estimates: Float[np.ndarray, " member"],
+    first: Sequence[Feature],
+    by: str,
+    controls: int,
+    seed: int,
+) -> Plan:
+    """The circuits of the order in which `first` come first, in theirs, and the others behind them
+    by their `estimates`: by size, or with "signed" those first that help the answer most."""
+    n = len(circuits.on)
+    place = {int(index): i for i, index in enumerate(circuits.on)}
+    front = [place[one.index] for one in first if one.index in place]
+    by_estimate = np.argsort(estimates if by == "signed" else -np.abs(estimates), kind="stable")
+    order = np.array([*front, *(i for i in by_estimate.tolist() if i not in {*front})])
+    sizes = sizes_up_to(n)
+    members: dict[bytes, np.ndarray] = {}
+
+    def key(some: np.ndarray, kept: bool = True) -> bytes:
+        which = np.full(n, not kept)
+        which[some] = kept
+        made = np.packbits(which).tobytes()
+        members.setdefault(made, which)
+        return made
+
+    none = key(order[:0])
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(n) for _ in range(controls)]
+    kept, removed, random = [], [], []
+    for size in sizes:
+        kept.append(key(order[:size]))
+        removed.append(key(order[:size], kept=False))
+        random.append([key(own[:size]) for own in orders])
+    return Plan(
+        tuple(sae.feature(int(circuits.on[i])) for i in order),
+        sizes,
+        none,
+        tuple(kept),
+        tuple(removed),
+        tuple(tuple(own) for own in zip(*random, strict=True)),
+        members,
+    )
+
+
+def sizes_up_to(n: int) -> tuple[int, ...]:
+    """The sizes of circuits: each of the first ones, then ever farther apart, up to all n."""
+    few = range(1, min(n, _ALL_SIZES) + 1)
+    spread = np.geomspace(_ALL_SIZES, max(n, _ALL_SIZES), _MOST_SIZES - _ALL_SIZES)
+    return tuple(sorted({*few, *(min(n, round(size)) for size in spread.tolist())}))

@@ -1,0 +1,148 @@
+"""The features that prompts have at an SAE's place, and what switching each off would do, estimated
+from one forward and one backward pass a prompt.
+
+Attribution patching with features as nodes (Marks et al. 2024, sparse feature circuits): with x the
+activation in the baseline run, f its features, d their directions, u what a unit of one writes
+(1 but for SAEs of normalized activations), x̂ what the SAE makes of x, and m the metric,
+
+    m without feature i − m ≈ −Σ f_i u d_i · ∂m/∂x
+    m without the error − m ≈ −Σ (x − x̂) · ∂m/∂x
+
+summed over the positions changed. What is not switched off, the error among it, stays as it is.
+What it does not show: whatever is no straight line between x and what is left of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..attribution.backward import TOKENS, Gradients, Piece, backward_cost, differentiated
+from ..model.model import Model
+from ..model.worker import Steps
+from ..passes.blockwise import Blocks
+from ..passes.dictionaries import Dictionary
+from ..passes.overflow import check_numbers
+from ..passes.pace import Pace
+from ..passes.points import Capture, Wanted, by_place
+from ..scoring.prompts import Prompt
+from .places import Fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What an SAE reads of one prompt, at the positions that are changed.
+
+    `on`: the features above 0 at any of them, in order, with their `values`; `unit`: how many times
+    its direction a unit of one writes; `error`: x − x̂. `estimates`: of the change of the metric
+    without each of those features, and `of_error` without the error.
+    """
+
+    positions: tuple[int, ...]
+    on: Int[Tensor, " on"]
+    values: Float[Tensor, "pos on"]
+    unit: Float[Tensor, "pos 1"]
+    error: Float[Tensor, "pos d_out"]
+    estimates: Float[np.ndarray, " on"]
+    of_error: float
+
+    def column(self, feature: int) -> int | None:
+        """Where a feature is among those that are on; None where it is not."""
+        at = int(torch.searchsorted(self.on, feature))
+        return at if at < len(self.on) and int(self.on[at]) == feature else None
+
+    def without(self, sae: Dictionary, columns: list[int] | slice) -> Float[Tensor, "pos d_out"]:
+        """What is added where features that are on, by their places among these, become 0."""
+        return -(self.values[:, columns] * self.unit) @ sae.W_dec[self.on[columns]]
+
+
+def readings_cost(pace: Pace, prompts: Sequence[Prompt], fitted: Fitted) -> float:
+    """Operations of `readings_of`."""
+    n = sum(len(p.target.ids) for p in prompts)
+    return backward_cost(pace, n) + n * _encoding(fitted)
+
+
+def readings_of(
+    model: Model,
+    pace: Pace,
+    prompts: Sequence[Prompt],
+    groups: Sequence[Sequence[int]],
+    fitted: Fitted,
+    metric: str,
+) -> Steps[list[Reading]]:
+    """Read prompts, those of a group being of one token count; "logit_diff" or "log_prob" is the
+    metric of the estimates. Raises: EngineError where numbers overflow."""
+    result: dict[int, Reading] = {}
+    for group in groups:
+        each = max(1, TOKENS // len(prompts[group[0]].target.ids))
+        for start in range(0, len(group), each):
+            some = group[start : start + each]
+            part = yield from _readings(model, pace, [prompts[i] for i in some], fitted, metric)
+            result.update(zip(some, part, strict=True))
+    return [result[i] for i in range(len(prompts))]
+
+
+def _readings(
+    model: Model, pace: Pace, prompts: Sequence[Prompt], fitted: Fitted, metric: str
+) -> Steps[list[Reading]]:
+    blocks = Blocks(model, [p.target.ids for p in prompts])
+    passed: dict[Capture, Tensor] = {}
+    slope: list[Tensor] = []
+
+    def wanted(layer: int) -> Wanted:
+        return by_place([[e for e in prompt.given if e.layer == layer] for prompt in prompts])
+
+    def visit(layer: int, piece: Piece, gradients: Gradients) -> None:
+        if layer == fitted.writes[1]:
+            passed.update({at: piece.activations[at].detach() for at in fitted.captures})
+            slope.append(gradients.at[fitted.writes].float())
+
+    points = tuple(dict.fromkeys((fitted.reads[0], fitted.writes[0])))
+    targets = [p.target for p in prompts]
+    yield from differentiated(
+        model, pace, blocks, blocks.embedded, targets, metric, points, wanted, visit
+    )
+    result: list[Reading] = []
+
+    def work(start: int, stop: int) -> None:
+        for row in range(start, stop):
+            own = {at: value[row] for at, value in passed.items()}
+            result.append(_reading(model, fitted, positions_of(prompts[row]), own, slope[0][row]))
+
+    n, nbytes = blocks.n_tokens, 8 * blocks.n_tokens * fitted.dictionary.d_sae
+    yield from pace.steps(len(prompts), n * _encoding(fitted), nbytes, work)
+    return result
+
+
+def positions_of(prompt: Prompt) -> tuple[int, ...]:
+    """Where a prompt's features are changed: as the experiment says, answers after it too."""
+    return prompt.e.positions.at(len(prompt.target.prompt), len(prompt.target.ids))
+
+
+def _reading(
+    model: Model,
+    fitted: Fitted,
+    positions: tuple[int, ...],
+    passed: dict[Capture, Tensor],
+    slope: Float[Tensor, "pos d_out"],
+) -> Reading:
+    at, sae = list(positions), fitted.dictionary
+    x, meant, slope = fitted.given(passed)[at], fitted.meant(passed)[at], slope[at]
+    features = sae.encode(x)
+    made = sae.decode(features, x)
+    check_numbers(model, made, "encode")
+    on = (features > 0).any(0).nonzero()[:, 0]
+    values, unit, error = features[:, on], sae.unit(x), meant - made
+    along = slope @ sae.W_dec[on].T
+    estimates = -(values * unit * along).sum(0).cpu().double().numpy()
+    return Reading(positions, on, values, unit, error, estimates, -float((error * slope).sum()))
+
+
+def _encoding(fitted: Fitted) -> float:
+    """Operations of reading one token."""
+    return 2.0 * sum(one.numel() for one in fitted.dictionary.tensors.values())

@@ -1,0 +1,52 @@
+"""Features switched off, and only some kept, as changes of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import ExperimentError
+from ..experiment.ablations import Ablations
+from ..experiment.change import Change
+from ..experiment.method import Method
+from ..experiment.positions import AsPositions, Positions
+from ..experiment.sae import Sae
+from ..experiment.sites import MOST_SITES, Feature
+from .files import sae_shape
+from .places import one_feature
+
+
+def switch_off_features(
+    sae: Sae | str, features: Sequence[Feature | str | int], positions: AsPositions = "all"
+) -> Change:
+    """The change that sets features to 0, the SAE's error kept: `zero f3.5 f3.12`. The experiment
+    it is put into names the SAE among its `saes`.
+
+    Raises: EngineError for no features, and for what is none of this SAE.
+    """
+    one = Sae.parse(sae)
+    return _zero(one, [one_feature(one, each) for each in features], positions)
+
+
+def keep_features(
+    sae: Sae | str, features: Sequence[Feature | str | int], positions: AsPositions = "all"
+) -> Change:
+    """The change that sets all other features of an SAE to 0, its error kept: `zero f3.0-4 f3.6-9`.
+
+    Raises: EngineError where the SAE is not here, for what is none of its features, where no other
+    is left, and where there are more than a change names.
+    """
+    one, n = Sae.parse(sae), sae_shape(sae).d_sae
+    kept = {one_feature(one, each).index for each in features}
+    others = [one.feature(i) for i in range(n) if i not in kept]
+    if len(others) > MOST_SITES:
+        raise ExperimentError(
+            f"To keep only {len(kept):,} of the {n:,} features of “{one.name}”, {len(others):,} "
+            f"are switched off, and a change names at most {MOST_SITES:,}: no link can have it."
+        )
+    return _zero(one, others, positions)
+
+
+def _zero(sae: Sae, features: Sequence[Feature], positions: AsPositions) -> Change:
+    if not features:
+        raise ExperimentError(f"No feature of “{sae.name}” is left to be switched off.")
+    return Change(Ablations(tuple(features)), Method(), Positions.parse(positions))

@@ -1,0 +1,204 @@
+"""How few features keep a task: the curve, the smallest circuit, and buttons that make it so."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+import engine
+from pages._parts import state, work
+from pages._parts.boxes import choice, count_in, whole
+from pages._parts.features import answer
+from pages._parts.features.off import buttons
+from pages._parts.figure import figure
+from pages._parts.layout import errors_shown
+from pages._parts.pairs_form import Chosen, pairs_form
+from pages._parts.refusals import refused_of_pairs
+from pages._parts.table import Rows, as_csv, rounded, show_rows
+from pages._parts.text import plain, signed, visible
+
+KEY = "_feature_curve"
+"""Where a session keeps its curve."""
+ORDERS = {
+    "exact": "by exact effect",
+    "magnitude": "by estimate",
+    "signed": "most helpful first",
+}
+OTHERS = {"mean": "their mean", "zero": "0"}
+ERRORS = {"kept": "stays", "zero": "goes"}
+_MOST_LISTED, _PROMOTED = 40, 4
+
+
+def circuit(reading: state.Reading, sae: engine.Sae) -> None:
+    """The whole view: what is asked, the curve, and the circuit chosen with its features."""
+    e = reading.experiment
+    chosen, question, result = None, None, None
+    with errors_shown():
+        chosen = pairs_form(e)
+        if chosen is not None:
+            question = _form(reading, chosen, sae)
+            if question is not None:
+                result = work.ask(KEY, question).result
+    if question is None or chosen is None:
+        return
+    _progress(result, question, chosen)
+    if result is None or not result.n_known:
+        return
+    left, right = st.columns([1.4, 1], gap="medium")
+    with left:
+        _drawn(result, question, chosen, sae)
+    with right, errors_shown():
+        _circuit(e, sae, result)
+    st.caption(plain(" ".join((_explanation(result), *result.notes))))
+    show_rows([_shown(row) for row in result.table()])
+
+
+def _form(reading: state.Reading, chosen: Chosen, sae: engine.Sae) -> engine.CutFeatures | None:
+    """Draw the widgets. Returns: what the engine is asked; None while the order is not there."""
+    ranking = answer.ranking_form(reading.experiment, chosen, sae)
+    alone = len(chosen.task.pairs) == 1
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        choice(
+            "First come features",
+            "feature_order",
+            ORDERS,
+            help="By exact effect: those measured, by its size, and the others behind them by the "
+            "size of their estimates. Most helpful: estimates farthest below 0.",
+        )
+        if not alone:
+            choice("All others become", "other_features", OTHERS)
+        choice("The error", "sae_error", ERRORS)
+        st.text_input("Random orders", key="n_random", width=110)
+    if not reading.whole:
+        return None
+    order, first = st.session_state["feature_order"], ()
+    if order == "exact":
+        ranked = work.ask(answer.KEY, ranking)
+        if not ranked.answered:
+            answer.progress(ranked.result, ranking, chosen)
+            return None
+        first = ranked.result.order[: len(ranked.result.features)]
+    return engine.CutFeatures(
+        ranking.e,
+        sae,
+        ranking.pairs,
+        first,
+        "signed" if order == "signed" else "magnitude",
+        "zero" if alone else st.session_state["other_features"],
+        st.session_state["sae_error"],
+        whole("n_random", "Random orders"),
+        ranking.seed,
+    )
+
+
+def _progress(
+    result: engine.FeatureCurve | None, question: engine.CutFeatures, chosen: Chosen
+) -> None:
+    known = "" if result is None else f"{result.n_known} of {len(result.sizes)} sizes"
+    left = work.seconds_left(KEY)
+    work.progress(
+        KEY,
+        ", ".join(filter(None, (known, f"{left:.0f} s left" if left else ""))),
+        again="Go on" if known else "Begin again",
+        stopped=f"Stopped: {known} are known." if known else "Stopped before anything was known.",
+        anew=work.go_on,
+        refused=lambda wrong: refused_of_pairs(wrong, question.e, chosen, KEY),
+    )
+
+
+def _drawn(
+    result: engine.FeatureCurve,
+    question: engine.CutFeatures,
+    chosen: Chosen,
+    sae: engine.Sae,
+) -> None:
+    figure(
+        result.figure(),
+        f"features-{sae.name}-circuit",
+        csv=as_csv(result.table()),
+        python=f"import switchboard as engine\n\n{chosen.python}\n"
+        f"curve = {question.to_python(pairs='task.pairs')}\n"
+        "print(curve.smallest(), curve.smallest_random(), len(curve.order))\n"
+        "for row in curve.table():\n    print(row)\n",
+        key="features_circuit",
+    )
+
+
+def _circuit(e: engine.Experiment, sae: engine.Sae, result: engine.FeatureCurve) -> None:
+    """The smallest circuit, both ends, and a circuit of a size with its features."""
+    smallest, random = result.smallest(), result.smallest_random()
+    over = f"mean {engine.METRIC_NAMES[result.metric]} of {len(result.pairs)} prompts"
+    with st.container(horizontal=True):
+        st.metric(
+            "Keep 80%",
+            "–" if smallest is None else f"{smallest:,}",
+            None if random is None else f"random orders {random:,}",
+            delta_color="off",
+            delta_arrow="off",
+            help="The smallest size tried whose features alone keep 80% of what all carry; beside "
+            "it that of random orders, on average.",
+            width="content",
+        )
+        for label, values in (("All features", result.whole), ("None of them", result.none)):
+            st.metric(label, signed(float(values.mean())), help=over, width="content")
+    st.text_input(
+        "Features of the circuit",
+        key="circuit_features",
+        placeholder=str(smallest or len(result.order)),
+        width=160,
+        help="How many, the first of the order; empty, the smallest that keep 80%.",
+    )
+    size = count_in("circuit_features") or smallest or len(result.order)
+    size = min(size, len(result.order))
+    features = result.features(size)
+    if size in result.sizes:
+        i = result.sizes.index(size)
+        kept, left = float(result.faithfulness[i]), float(result.completeness[i])
+        if kept == kept and left == left:
+            st.caption(
+                plain(
+                    f"{size:,} of {len(result.order):,} features: alone they keep {kept:.0%}, and "
+                    f"without them {left:.0%} is left."
+                )
+            )
+    buttons(e, sae, features, f"these {size:,}" if size > 1 else "this one")
+    says = engine.feature_tokens(
+        e.model, sae, features[:_MOST_LISTED], _PROMOTED, view=f"{state.view()} promoted"
+    )
+    rows: Rows = [
+        {"feature": str(one), "promotes": "  ".join(visible(text) for text in tokens.top_texts)}
+        for one, tokens in says.items()
+    ]
+    show_rows(rows, 250)
+    if size > _MOST_LISTED:
+        st.caption(f"The first {_MOST_LISTED} of {size:,}.")
+
+
+def _explanation(result: engine.FeatureCurve) -> str:
+    """What the numbers are: what is kept, what becomes of all else, over what."""
+    n, (_, others, error, controls, *_) = len(result.pairs), result.asked
+    become = "0" if others == "zero" else "their mean over the prompts"
+    sentences = [
+        f"The first features of “{result.sae.name}” at {result.sae.site} kept alone: all others "
+        f"that are on become {become}, the SAE's error {'stays' if error == 'kept' else 'goes'}.",
+        f"Shares are (kept − none kept) / (all − none kept) of the "
+        f"{engine.METRIC_NAMES[result.metric]}, means over {n} prompt{'' if n == 1 else 's'}; "
+        "switched off, the same of these features gone and the others as they are.",
+    ]
+    if others == "mean":
+        sentences.append("The buttons set features to 0, which is not their mean.")
+    sentences.append(
+        f"The band: {controls} random orders of the same features."
+        if controls
+        else "No random orders were asked for: others might do as well."
+    )
+    return " ".join(sentences)
+
+
+def _shown(row: dict[str, object]) -> dict[str, object]:
+    """A row as a table shows it."""
+    names = {
+        "faithfulness": "kept alone", "spread": "±", "completeness": "switched off",
+        "random": "random", "random_least": "random, least", "random_greatest": "greatest",
+    }  # fmt: skip
+    shown: dict[str, object] = {"size": row["size"], "last": row["last"]}
+    return shown | {told: rounded(row[name]) for name, told in names.items()}
