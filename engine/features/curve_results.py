@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..experiment.experiment import Experiment
+from ..experiment.results import Snapshot
 from ..experiment.sae import Sae
 from ..experiment.sites import Feature
 from ..scoring.metrics import METRIC_NAMES
@@ -25,7 +26,7 @@ SHARE = 0.8
 
 
 @dataclass(frozen=True)
-class FeatureCurve:
+class FeatureCurve(Snapshot):
     """How much of the answer the first features of an order keep, as far as that is known.
 
     `order`: all features on in some prompt, the first first. `kept` [size pair]: the `metric`
@@ -55,13 +56,7 @@ class FeatureCurve:
     removed: Float[np.ndarray, "size pair"]
     random: Float[np.ndarray, "draw size pair"]
     notes: tuple[str, ...]
-    progress: float
     seconds_left: float | None
-
-    @property
-    def done(self) -> bool:
-        """Whether every size is known."""
-        return self.progress >= 1.0
 
     @property
     def n_known(self) -> int:

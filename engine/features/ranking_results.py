@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..experiment.experiment import Experiment
+from ..experiment.results import Snapshot
 from ..experiment.sae import Sae
 from ..experiment.sites import Feature
 from ..scoring.metrics import METRIC_NAMES
@@ -27,7 +28,7 @@ _MOST_BARS = 40
 
 
 @dataclass(frozen=True)
-class FeatureRanking:
+class FeatureRanking(Snapshot):
     """What switching each feature of an SAE off alone does to `metric`, without it − baseline:
     logits for "logit_diff", nats for "log_prob"; below 0 the feature helps the answer. The SAE's
     error stays as it is.
@@ -61,13 +62,7 @@ class FeatureRanking:
     clean: Float[np.ndarray, " prompt"]
     given: Float[np.ndarray, " prompt"]
     notes: tuple[str, ...]
-    progress: float
     seconds_left: float | None
-
-    @property
-    def done(self) -> bool:
-        """Whether all that was asked for is known."""
-        return self.progress >= 1.0
 
     @property
     def n_active(self) -> int:
