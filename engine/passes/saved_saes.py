@@ -129,6 +129,11 @@ def check_dictionary(model: Model, sae: Sae, made: Dictionary) -> None:
                 f"The SAE “{sae.name}” {does} {n:,} numbers, and this model's stream has "
                 f"{width:,}: it belongs to another model."
             )
+    if made.transcodes and not model.reaches(*place_read(sae, made, at)):
+        raise EngineError(
+            f"{model.why_not(*place_read(sae, made, at))} So the transcoder “{sae.name}”, which "
+            "reads what the MLP is given, is not read here."
+        )
     if made.before_norm and isinstance(sae.site, MLP):
         place, out = model.place(*at), model.layer(sae.layer).parts.get("mlp.out")
         if out is not None and all(one is not out.module for one in place.module.modules()):
@@ -145,6 +150,12 @@ def place_of_sae(model: Model, sae: Sae) -> Capture:
     if not model.reaches(*at):
         raise EngineError(model.why_not(*at))
     return at
+
+
+def place_read(sae: Sae, made: Dictionary, at: Capture) -> Capture:
+    """Where what an SAE of place `at` reads passes: there, or, of a transcoder, where its MLP's
+    first layer is given it, behind whatever norm the family has before it."""
+    return ("mlp_in", sae.layer) if made.transcodes else at
 
 
 def _plain(name: str) -> str:
