@@ -38,8 +38,9 @@ from .errors import (
 )
 from .experiment.ablations import Ablations, ablations
 from .experiment.change import Change, changes
-from .experiment.direction import Direction, FromFile, FromHead, FromPrompts, FromUnembedding
+from .experiment.direction import Direction
 from .experiment.experiment import Experiment
+from .experiment.makings import FromFeature, FromFile, FromHead, FromPrompts, FromUnembedding
 from .experiment.method import Kind, Method
 from .experiment.positions import Positions
 from .experiment.question import Question
@@ -199,15 +200,15 @@ __all__ = [
     "EdgeAttribution", "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate",
     "Evaluation", "Example", "Experiment", "ExperimentError", "FaithfulnessCurve",
     "FaithfulnessCurves", "Feature", "FindContexts", "FindFeatureContexts", "FindLanguageNeurons",
-    "FromFile", "FromHead", "FromPrompts", "FromUnembedding", "Generate", "GenerateMany",
-    "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores", "Heads", "Joined",
-    "Kind", "LanguageNeurons", "LengthRun", "LengthScores", "Lens", "LensRun", "LinkError", "Load",
-    "Many", "ManyRow", "MapPaths", "MeasureSae", "Method", "ModelError", "ModelInfo", "Neuron",
-    "NeuronAttribution", "NeuronContexts", "NeuronRanking", "NeuronRun", "NeuronTokens",
-    "NeuronpediaName", "NextToken", "NoNeurons", "NoSequence", "NoWords", "Node", "NodeAttribution",
-    "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths",
-    "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "PromptSet",
-    "PublishedScore", "QKScores", "Question", "RankAnswers", "RankNeurons", "Ranked",
+    "FromFeature", "FromFile", "FromHead", "FromPrompts", "FromUnembedding", "Generate",
+    "GenerateMany", "Generated", "GeneratedMany", "Generation", "Head", "HeadPart", "HeadScores",
+    "Heads", "Joined", "Kind", "LanguageNeurons", "LengthRun", "LengthScores", "Lens", "LensRun",
+    "LinkError", "Load", "Many", "ManyRow", "MapPaths", "MeasureSae", "Method", "ModelError",
+    "ModelInfo", "Neuron", "NeuronAttribution", "NeuronContexts", "NeuronRanking", "NeuronRun",
+    "NeuronTokens", "NeuronpediaName", "NextToken", "NoNeurons", "NoSequence", "NoWords", "Node",
+    "NodeAttribution", "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair", "PairScores",
+    "Patch", "PatchPaths", "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions",
+    "PromptSet", "PublishedScore", "QKScores", "Question", "RankAnswers", "RankNeurons", "Ranked",
     "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Sae",
     "SaeHealth", "SaeShape", "SaeTraining", "Score", "ScoreComposition", "ScoreLengths", "ScoreOV",
     "ScoreQK", "ScoreStyles", "ScoreTask", "Search", "SearchAgreement", "SentencePieceView",

@@ -18,6 +18,7 @@ from pages._parts.layout import errors_shown
 from pages._parts.neurons.contexts import what_comes_next
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import sites_box
+from pages._parts.turning import turned
 
 SHOWN = {"health": "Health", "prompt": "On this prompt", "one": "One feature", "train": "Train"}
 
@@ -25,6 +26,7 @@ components.library("plotly")
 
 
 def features(reading: state.Reading) -> None:
+    turned()
     choice("Show", "features_show", SHOWN, bare=True)
     shown = st.session_state["features_show"]
     made = sae = None

@@ -10,7 +10,7 @@ from functools import partial
 
 from torch import Tensor
 
-from ..errors import EngineError, ExperimentError, SiteError
+from ..errors import EngineError, ExperimentError
 from ..experiment.change import Change
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind, Method
@@ -24,7 +24,13 @@ from .directions import check_direction, made
 from .hooks import Edit, ablated_sites, edit, forced_pattern, grouped
 from .points import Capture
 from .references import Texts, reference_texts, take
-from .saved_saes import dictionary_of, place_of_sae, place_read, read_dictionary
+from .saved_saes import (
+    check_feature,
+    dictionary_of,
+    place_of_sae,
+    place_read,
+    read_dictionary,
+)
 
 _ALONG = ("resid_pre", "resid_mid", "resid_post", "mlp_out")
 """The places at which a direction can be added or removed."""
@@ -199,11 +205,7 @@ def _features(
         sae = e.sae(layer)
         dictionary, at = numbers(sae), place_of_sae(model, sae)
         index = sorted({one.index for one in named if one.layer == layer})
-        if index[-1] >= dictionary.d_sae:
-            raise SiteError(
-                f"There is no feature f{layer}.{index[-1]}; “{sae.name}” has features 0 to "
-                f"{dictionary.d_sae - 1:,}."
-            )
+        check_feature(sae, dictionary, index[-1])
         method = change.becomes
         become = Become(tuple(index), float(method.number or 0.0), method.kind is Kind.SCALE)
         result[at] = _Changed(dictionary, place_read(sae, dictionary, at), become)

@@ -18,7 +18,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ..errors import EngineError, ExperimentError
+from ..errors import EngineError, ExperimentError, SiteError
 from ..experiment.sae import Sae
 from ..experiment.sites import MLP, resolve_sites
 from ..model.model import Model
@@ -141,6 +141,15 @@ def check_dictionary(model: Model, sae: Sae, made: Dictionary) -> None:
                 f"The SAE “{sae.name}” is of what the MLP itself gives, and in this family a norm "
                 "stands behind it before the stream: it is not read here."
             )
+
+
+def check_feature(sae: Sae, made: Dictionary, index: int) -> None:
+    """Refuse a feature there is not. Raises: SiteError in words."""
+    if index >= made.d_sae:
+        raise SiteError(
+            f"There is no feature {sae.feature(index)}; “{sae.name}” has features 0 to "
+            f"{made.d_sae - 1:,}."
+        )
 
 
 def place_of_sae(model: Model, sae: Sae) -> Capture:

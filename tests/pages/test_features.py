@@ -78,6 +78,20 @@ def test_one_feature_has_its_tokens_and_contexts_and_is_forced_by_a_button() -> 
     assert page.session_state["saes"] == str(SAE)
 
 
+def test_a_feature_is_steered_along_by_a_button_that_opens_the_page_for_it() -> None:
+    page = features_page(features_show="one", feature="f3.292")
+    steer = next(one for one in page.button if one.label == "Steer along it")
+    page = waited(steer.click().run())
+    assert not page.exception and not page.error, said(page)
+    made = engine.Direction("f3-292", "", engine.FromFeature(SAE, "f3.292"))
+    assert page.session_state["vectors"] == str(made)
+    assert page.session_state["steer_with"] == "f3-292"
+    norm = next(one.value for one in page.metric if one.label == "Norm")
+    assert norm == f"{engine.direction('seq-gpt2', made).norm:.3g}"
+    assert page.text_input(key="vector_feature").value == "f3.292"
+    assert page.button(key="_keep").disabled
+
+
 def test_an_sae_is_trained_and_looked_at() -> None:
     page = features_page(
         features_show="train", features_in="family", task="months", sae_site="m2",
