@@ -9,6 +9,7 @@ require_app()
 from pages._parts import components, state
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import quick
+from pages._parts.features.after import heads_after
 from pages._parts.features.choosing import chosen_sae
 from pages._parts.features.health import health
 from pages._parts.features.one import one
@@ -20,7 +21,13 @@ from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import sites_box
 from pages._parts.turning import turned
 
-SHOWN = {"health": "Health", "prompt": "On this prompt", "one": "One feature", "train": "Train"}
+SHOWN = {
+    "health": "Health",
+    "prompt": "On this prompt",
+    "one": "One feature",
+    "after": "Heads after",
+    "train": "Train",
+}
 
 components.library("plotly")
 
@@ -30,10 +37,13 @@ def features(reading: state.Reading) -> None:
     choice("Show", "features_show", SHOWN, bare=True)
     shown = st.session_state["features_show"]
     made = sae = None
-    left, right = st.columns(2, gap="medium", vertical_alignment="top")
-    with left:
-        sites_box(reading.experiment.ablations)
-    with right:
+    if shown == "after":  # whose grid has the box of sites
+        top = st.container()
+    else:
+        left, top = st.columns(2, gap="medium", vertical_alignment="top")
+        with left:
+            sites_box(reading.experiment.ablations)
+    with top:
         if shown != "train":
             sae = chosen_sae(reading.experiment)
         with errors_shown():
@@ -46,7 +56,11 @@ def features(reading: state.Reading) -> None:
         health(reading, sae)
     elif shown == "one":
         one(reading, sae)
-    elif made is not None:
+    elif made is None:
+        return
+    elif shown == "after":
+        heads_after(reading, made)
+    else:
         on_prompt(reading.experiment, made, sae)
 
 

@@ -73,7 +73,7 @@ def head_vector(model: Model, head: Head, vectors: Vectors) -> Float[Tensor, " d
     given, weight = vectors["z", layer].float(), W_O(model, layer).float()
     own = (given[head.head] @ weight[head.head]).cpu().double()
     place, projection = model.place("attn_out", layer), model.layer(layer).output
-    if projection not in place.module.modules():
+    if not any(module is projection for module in place.module.modules()):
         whole = torch.einsum("he,hed->d", given, weight) + b_O(model, layer).float()
         norm = FrozenNorm.on(place.module, whole)
         own = norm(own) - norm.bias

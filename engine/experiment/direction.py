@@ -6,7 +6,7 @@ wherever the link is opened, on whatever model. Written as a JSON object:
     {"name": "ordinals", "site": "r5", "prompts": {"plus": ["first"], "minus": ["1"]}}
     {"name": "three", "site": "r6", "head": {"head": "5.1", "token": " 3"}}
     {"name": "up", "site": "r5", "unembedding": {"token": " 5", "minus": " 4"}}
-    {"name": "fours", "site": "r3", "feature": {"sae": "seq-gpt2-r3@r3", "feature": "f3.292"}}
+    {"name": "sixes", "site": "r3", "feature": {"sae": "seq-gpt2-r3@r3", "feature": "f3.292"}}
     {"name": "mine", "site": "r5", "file": {"digest": "9f86…", "model": "seq-gpt2"}}
 """
 

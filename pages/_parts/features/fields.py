@@ -2,8 +2,9 @@
 
 from pages._parts.fields import Choice, Text
 from pages._parts.pairs_form import TASK
+from pages._parts.roles.fields import LOOKED_AT as HEAD
 
-SHOWN = Choice("features_show", ("health", "prompt", "one", "train"))
+SHOWN = Choice("features_show", ("health", "prompt", "one", "after", "train"))
 TEXTS = Choice("features_in", ("families", "family", "written"))
 RUN = Choice("run", ("clean", "ablated", "difference"))
 FIELDS = (
@@ -11,6 +12,7 @@ FIELDS = (
     TEXTS,
     RUN,
     TASK,
+    HEAD,
     Text("feature"),
     Text("context_text"),
     Text("features_shown", "20"),
