@@ -127,7 +127,7 @@ def test_what_heads_write_after_a_feature_is_off_stands_beside_the_clean_run() -
     rows = {row["token"]: row for row in figure_rows(page)}
     assert len(rows) == len(result.ids)
     for row in result.table():
-        assert float(rows[row["token"]]["change"]) == pytest.approx(row["change"], abs=1e-4)
+        assert float(rows[str(row["token"])]["change"]) == pytest.approx(row["change"], abs=1e-4)
     code = next(one.value for one in page.code if "head_writes(" in one.value)
     with redirect_stdout(written := StringIO()):
         exec(code, {})
