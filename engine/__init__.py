@@ -38,9 +38,10 @@ from .errors import (
 )
 from .experiment.ablations import Ablations, ablations
 from .experiment.change import Change, changes
-from .experiment.direction import Direction, FromFile, FromHead, FromPrompts, FromUnembedding
+from .experiment.direction import Direction
 from .experiment.experiment import Experiment
 from .experiment.folded import fold_sites
+from .experiment.makings import FromFeature, FromFile, FromHead, FromPrompts, FromUnembedding
 from .experiment.method import Kind, Method
 from .experiment.positions import Positions
 from .experiment.question import Question
@@ -131,7 +132,9 @@ from .registry import load, release
 from .remedies import Remedy, remedies
 from .roles.attending import ScoreQK, qk_scores
 from .roles.composition import ScoreComposition, composition
+from .roles.head_results import HeadRun, HeadWrites
 from .roles.looks import QKScores
+from .roles.on_prompt import head_writes
 from .roles.partners import INTO, Composition
 from .roles.published import PUBLISHED, PublishedScore, published_scores
 from .roles.results import OVScores
@@ -204,42 +207,42 @@ __all__ = [
     "EdgeAttribution", "EdgeCircuit", "EmptyPrompt", "EngineError", "Estimate", "Evaluate",
     "Evaluation", "Example", "Experiment", "ExperimentError", "FaithfulnessCurve",
     "FaithfulnessCurves", "Feature", "FeatureCurve", "FeatureRanking", "FindContexts",
-    "FindFeatureContexts", "FindLanguageNeurons", "FromFile", "FromHead", "FromPrompts",
-    "FromUnembedding", "Generate", "GenerateMany", "Generated", "GeneratedMany", "Generation",
-    "Head", "HeadPart", "HeadScores", "Heads", "Joined", "Kind", "LanguageNeurons", "LengthRun",
-    "LengthScores", "Lens", "LensRun", "LinkError", "Load", "Many", "ManyRow", "MapPaths",
-    "MeasureSae", "Method", "ModelError", "ModelInfo", "Neuron", "NeuronAttribution",
-    "NeuronContexts", "NeuronRanking", "NeuronRun", "NeuronTokens", "NeuronpediaName", "NextToken",
-    "NoNeurons", "NoSequence", "NoWords", "Node", "NodeAttribution", "NumberLengths", "OVScores",
-    "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths", "PatchResult", "PathMatrix",
-    "PathPatch", "PlaceCheck", "Positions", "PromptSet", "PublishedScore", "QKScores", "Question",
-    "RankAnswers", "RankFeatures", "RankNeurons", "Ranked", "RankedAnswer", "RankedAnswers",
-    "Ranking", "Receiver", "Remedy", "Run", "RunTotals", "Sae", "SaeHealth", "SaeShape",
-    "SaeTraining", "Score", "ScoreComposition", "ScoreLengths", "ScoreOV", "ScoreQK", "ScoreStyles",
-    "ScoreTask", "Search", "SearchAgreement", "SentencePieceView", "Shape", "Site", "SiteError",
-    "SiteGrid", "SourceAttribution", "SourceRun", "SteerTexts", "SteeredTexts", "SteeringExample",
-    "SteeringMap", "SteeringResult", "Step", "StepRun", "Stream", "StyleScores", "Sweep",
-    "SweepResult", "Task", "TaskScore", "Thumbnails", "TokenError", "TokenNumbers", "TokenView",
-    "TokenViews", "Tokens", "Trace", "TrainSae", "Trial", "Twin", "Twins", "Undecided", "Weights",
-    "Work", "ablations", "activations", "active_features", "agreement_of_searches", "attention",
-    "attention_overview", "auroc", "begin", "best_coefficient", "bundled_sae", "bundled_saes",
-    "certificate", "changes", "circuit_left", "compare_sentencepiece", "compare_tokenizers",
-    "composition", "direct_attribution", "direction", "discover", "discover_many",
-    "edge_attribution", "evaluate", "examples", "faithfulness_curve", "faithfulness_figure",
-    "feature_contexts", "feature_curve", "feature_tokens", "fold_sites", "fresh_task", "generate",
-    "generate_many", "head_roles", "head_scores", "keep_features", "language_neurons", "load",
-    "logit_lens", "measure_sae", "models", "neuron_attribution", "neuron_contexts", "neuron_tokens",
-    "neuronpedia_name", "neutral_texts", "next_token", "node_attribution", "number_lengths",
-    "ov_scores", "overlap", "overlaps", "pair_families", "parse_receivers", "parse_sites", "patch",
-    "path_matrix", "path_patch", "percent", "points", "print_receivers", "print_sites",
-    "promoted_tokens", "prompt_set", "prune_edges", "published_scores", "qk_scores",
-    "random_controls", "rank_answers", "rank_features", "rank_members", "rank_neurons",
-    "read_circuits", "read_csv", "read_direction", "read_directions", "read_examples", "read_mib",
-    "read_sae", "read_task", "read_words", "release", "remedies", "resolve_sites", "sae_shape",
-    "saes", "save_direction", "save_sae", "score_lengths", "score_styles", "score_task",
-    "search_path", "shelf", "signed", "source_attribution", "steer", "steered_texts",
-    "steering_example", "styles_of", "sweep", "switch_off_features", "task", "task_families",
-    "token_text", "token_view", "token_views", "tokenize", "train_sae", "twins", "visible",
-    "weight", "weights", "would_change", "write_circuits", "write_directions", "write_mib",
-    "write_task",
+    "FindFeatureContexts", "FindLanguageNeurons", "FromFeature", "FromFile", "FromHead",
+    "FromPrompts", "FromUnembedding", "Generate", "GenerateMany", "Generated", "GeneratedMany",
+    "Generation", "Head", "HeadPart", "HeadRun", "HeadScores", "HeadWrites", "Heads", "Joined",
+    "Kind", "LanguageNeurons", "LengthRun", "LengthScores", "Lens", "LensRun", "LinkError", "Load",
+    "Many", "ManyRow", "MapPaths", "MeasureSae", "Method", "ModelError", "ModelInfo", "Neuron",
+    "NeuronAttribution", "NeuronContexts", "NeuronRanking", "NeuronRun", "NeuronTokens",
+    "NeuronpediaName", "NextToken", "NoNeurons", "NoSequence", "NoWords", "Node", "NodeAttribution",
+    "NumberLengths", "OVScores", "Overlap", "Overlaps", "Pair", "PairScores", "Patch", "PatchPaths",
+    "PatchResult", "PathMatrix", "PathPatch", "PlaceCheck", "Positions", "PromptSet",
+    "PublishedScore", "QKScores", "Question", "RankAnswers", "RankFeatures", "RankNeurons",
+    "Ranked", "RankedAnswer", "RankedAnswers", "Ranking", "Receiver", "Remedy", "Run", "RunTotals",
+    "Sae", "SaeHealth", "SaeShape", "SaeTraining", "Score", "ScoreComposition", "ScoreLengths",
+    "ScoreOV", "ScoreQK", "ScoreStyles", "ScoreTask", "Search", "SearchAgreement",
+    "SentencePieceView", "Shape", "Site", "SiteError", "SiteGrid", "SourceAttribution", "SourceRun",
+    "SteerTexts", "SteeredTexts", "SteeringExample", "SteeringMap", "SteeringResult", "Step",
+    "StepRun", "Stream", "StyleScores", "Sweep", "SweepResult", "Task", "TaskScore", "Thumbnails",
+    "TokenError", "TokenNumbers", "TokenView", "TokenViews", "Tokens", "Trace", "TrainSae", "Trial",
+    "Twin", "Twins", "Undecided", "Weights", "Work", "ablations", "activations", "active_features",
+    "agreement_of_searches", "attention", "attention_overview", "auroc", "begin",
+    "best_coefficient", "bundled_sae", "bundled_saes", "certificate", "changes", "circuit_left",
+    "compare_sentencepiece", "compare_tokenizers", "composition", "direct_attribution", "direction",
+    "discover", "discover_many", "edge_attribution", "evaluate", "examples", "faithfulness_curve",
+    "faithfulness_figure", "feature_contexts", "feature_curve", "feature_tokens", "fold_sites",
+    "fresh_task", "generate", "generate_many", "head_roles", "head_scores", "head_writes",
+    "keep_features", "language_neurons", "load", "logit_lens", "measure_sae", "models",
+    "neuron_attribution", "neuron_contexts", "neuron_tokens", "neuronpedia_name", "neutral_texts",
+    "next_token", "node_attribution", "number_lengths", "ov_scores", "overlap", "overlaps",
+    "pair_families", "parse_receivers", "parse_sites", "patch", "path_matrix", "path_patch",
+    "percent", "points", "print_receivers", "print_sites", "promoted_tokens", "prompt_set",
+    "prune_edges", "published_scores", "qk_scores", "random_controls", "rank_answers",
+    "rank_features", "rank_members", "rank_neurons", "read_circuits", "read_csv", "read_direction",
+    "read_directions", "read_examples", "read_mib", "read_sae", "read_task", "read_words",
+    "release", "remedies", "resolve_sites", "sae_shape", "saes", "save_direction", "save_sae",
+    "score_lengths", "score_styles", "score_task", "search_path", "shelf", "signed",
+    "source_attribution", "steer", "steered_texts", "steering_example", "styles_of", "sweep",
+    "switch_off_features", "task", "task_families", "token_text", "token_view", "token_views",
+    "tokenize", "train_sae", "twins", "visible", "weight", "weights", "would_change",
+    "write_circuits", "write_directions", "write_mib", "write_task",
 ]  # fmt: skip

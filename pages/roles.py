@@ -11,10 +11,11 @@ from pages._parts.boxes import choice
 from pages._parts.experiment_form import quick
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.roles.attends import attends
-from pages._parts.roles.card import card, opened
+from pages._parts.roles.card import card
 from pages._parts.roles.patterns import patterns
 from pages._parts.roles.reads import reads
 from pages._parts.roles.writes import writes
+from pages._parts.turning import turned
 
 SHOWN = {
     "writes": "What it writes",
@@ -35,7 +36,7 @@ components.library("plotly")
 
 
 def roles(reading: state.Reading) -> None:
-    opened()
+    turned()
     choice("Show", "roles_show", SHOWN, bare=True)
     VIEWS[st.session_state["roles_show"]](reading)
 

@@ -25,7 +25,8 @@ class Readout:
     `toward`: what a vector in the residual stream counts, float64. `norm_bias` and `unembed_bias`:
     what the biases of the final norm and of the unembedding add. `cap`: what capping the logits
     adds, 0 where nothing caps them. All in logits, positive for the answer; `logit_diff` is the
-    model's own, to which toward · stream and the three add up.
+    model's own, to which toward · stream and the three add up. `norm`: the final norm at that
+    scale; `factor`: what logits are multiplied by, 1 in most models.
     """
 
     toward: Float[Tensor, " d_model"]
@@ -33,6 +34,8 @@ class Readout:
     unembed_bias: float
     cap: float
     logit_diff: float
+    norm: FrozenNorm
+    factor: float
 
 
 def close_to(model: Model) -> float:
@@ -76,6 +79,8 @@ def readout(
         factor * float(added[0] - added[1]),
         capped,
         float(given[0] - given[1]),
+        frozen,
+        factor,
     )
 
 

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import EngineError
+from ..experiment.sites import Head
 from ..model.model import Model
 from ..model.weights import W_O, W_out, b_O, b_out
 from ..passes.forward import Capture
@@ -60,6 +62,22 @@ def heads_parts(model: Model, layer: int, vectors: Vectors, toward: Tensor) -> P
             "attributed to them",
         )
     return parts
+
+
+def head_vector(model: Model, head: Head, vectors: Vectors) -> Float[Tensor, " d_model"]:
+    """What one head writes into the residual stream, biases left out, float64; what stands behind
+    the projection held at the scale it has on the whole. Raises: as `heads_parts` does."""
+    layer, zero = head.layer, torch.zeros(model.shape.d_model, dtype=torch.float64)
+    if heads_parts(model, layer, vectors, zero) is None:
+        raise EngineError(model.why_not("z", layer))
+    given, weight = vectors["z", layer].float(), W_O(model, layer).float()
+    own = (given[head.head] @ weight[head.head]).cpu().double()
+    place, projection = model.place("attn_out", layer), model.layer(layer).output
+    if not any(module is projection for module in place.module.modules()):
+        whole = torch.einsum("he,hed->d", given, weight) + b_O(model, layer).float()
+        norm = FrozenNorm.on(place.module, whole)
+        own = norm(own) - norm.bias
+    return place.scale * own
 
 
 def neurons_parts(model: Model, layer: int, vectors: Vectors, toward: Tensor) -> tuple[Parts, bool]:

@@ -22,7 +22,7 @@ from ..experiment.experiment import Experiment, check_experiment
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
-from ..passes.directions import check_direction, made, seen
+from ..passes.directions import made, place_of_direction, seen
 from ..registry import load
 from .results import DirectionValues
 
@@ -59,7 +59,7 @@ def _described(
     if np.isnan(stream_norm) and e.prompt:
         prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
         forward.check_ids(model, prompt.ids)
-        (at_site,) = yield from seen(model, [prompt], check_direction(model, which, e.prepend_bos))
+        (at_site,) = yield from seen(model, [prompt], place_of_direction(model, which))
         stream_norm = float(at_site.norm(dim=-1).mean())
     rest = []
     for other in others:

@@ -24,7 +24,8 @@ import numpy as np
 import safetensors.numpy
 
 from ..errors import EngineError
-from ..experiment.direction import MOST_VECTORS, Direction, FromFile
+from ..experiment.direction import MOST_VECTORS, Direction
+from ..experiment.makings import FromFile
 from ..experiment.sites import MLP, AsSites, Stream
 from ..passes.saved_vectors import MOST_BYTES, keep_values, write_whole
 from .foreign import NotReadError, Read, read_gguf, read_torch, write_gguf, write_torch

@@ -6,6 +6,7 @@ wherever the link is opened, on whatever model. Written as a JSON object:
     {"name": "ordinals", "site": "r5", "prompts": {"plus": ["first"], "minus": ["1"]}}
     {"name": "three", "site": "r6", "head": {"head": "5.1", "token": " 3"}}
     {"name": "up", "site": "r5", "unembedding": {"token": " 5", "minus": " 4"}}
+    {"name": "sixes", "site": "r3", "feature": {"sae": "seq-gpt2-r3@r3", "feature": "f3.292"}}
     {"name": "mine", "site": "r5", "file": {"digest": "9f86…", "model": "seq-gpt2"}}
 """
 
@@ -15,143 +16,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any
 
 from ..errors import EngineError, ExperimentError
+from .makings import MAKINGS, FromFeature, Making, one_site
 from .method import NAME
 from .parsed import Parsed, field
-from .sites import MLP, AsSites, Head, Stream, parse_sites
+from .sites import MLP, AsSites, Stream
 
 MOST_VECTORS = 50
-MOST_PROMPTS = 500
-"""Prompts that one direction may be made of."""
-WAYS = ("mean", "pca")
-READ_AT = ("last", "mean")
-
-
-@dataclass(frozen=True)
-class FromPrompts:
-    """Made of what passes at a site in prompts, `plus` less `minus`.
-
-    `by`: "mean", the mean over `plus` less that over `minus` (of one prompt each: activation
-    addition, Turner et al. 2023); "pca", the first principal component of the differences pair by
-    pair, as in Zou et al. 2023, about 0 and not about their mean, which is what the pairs share.
-    It is scaled to the mean difference's projection on it, so that `plus` lies higher and both
-    ways are of one unit. `read`: at the "last" token, or as the "mean" over all tokens but a BOS.
-    What it does not show: whether the model uses it; any two sets of prompts differ by something.
-    """
-
-    tag: ClassVar[str] = "prompts"
-    plus: Parsed[tuple[str, ...], Iterable[str]] = field()
-    minus: Parsed[tuple[str, ...], Iterable[str]] = field()
-    by: str = "mean"
-    read: str = "last"
-
-    def __post_init__(self) -> None:
-        for side in ("plus", "minus"):
-            given: Any = getattr(self, side)
-            if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-                raise ExperimentError(f"`{side}` is a list of prompts, not {given!r:.60}.")
-            texts = tuple(given)
-            if not 0 < len(texts) <= MOST_PROMPTS:
-                raise ExperimentError(
-                    f"`{side}` has {len(texts):,} prompts; a direction is made of 1 to "
-                    f"{MOST_PROMPTS:,} on each side."
-                )
-            for text in texts:
-                _check_text(text, "A prompt that a direction is made of", empty=True)
-            object.__setattr__(self, side, texts)
-        _check_choice(self.by, WAYS, "A direction is made by")
-        _check_choice(self.read, READ_AT, "Prompts are read at")
-        if self.by == "pca" and len(self.plus) != len(self.minus):
-            raise ExperimentError(
-                f"By pca prompts are compared pair by pair, and there are {len(self.plus)} of "
-                f"`plus` and {len(self.minus)} of `minus`: give as many, or take by “mean”."
-            )
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Every text it is made of."""
-        return (*self.plus, *self.minus)
-
-
-@dataclass(frozen=True)
-class FromHead:
-    """What a head writes into the stream where it looks at one token alone: the token's stream as
-    it leaves layer 0 (of a head of layer 0: as it enters), behind nothing but the BOS, through the
-    norm of the head's layer, W_V, b_V and W_O, as in the copy score of Wang et al. 2022.
-
-    What it does not show: that the head ever looks there, or what the stream holds by then.
-    """
-
-    tag: ClassVar[str] = "head"
-    head: Parsed[Head, Head | str] = field()
-    token: str = ""
-
-    def __post_init__(self) -> None:
-        found = _one_site(self.head, "The head of a direction")
-        if not isinstance(found, Head):
-            raise ExperimentError(f"A direction of a head names one, as in 5.1, not {found}.")
-        object.__setattr__(self, "head", found)
-        _check_text(self.token, "The token a head looks at")
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Every text it is made of."""
-        return (self.token,)
-
-
-@dataclass(frozen=True)
-class FromUnembedding:
-    """The direction by which a token's logit is read: its column of W_U, less that of `minus` where
-    one is named. The final norm is left out, its weights and its scale: along this vector the
-    logit rises by as much as the norm lets through.
-    """
-
-    tag: ClassVar[str] = "unembedding"
-    token: str = ""
-    minus: str = ""
-
-    def __post_init__(self) -> None:
-        _check_text(self.token, "The token of a direction")
-        _check_text(self.minus, "The token taken off", empty=True)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Every text it is made of."""
-        return (self.token, self.minus)
-
-
-@dataclass(frozen=True)
-class FromFile:
-    """Numbers of a file, known by the SHA-256 of them: little-endian float32, one after the other.
-
-    They lie where they were opened; a link that names them says so anywhere else. `model`: on which
-    model they were made, where the file told; of another one they mean nothing, and are refused.
-    """
-
-    tag: ClassVar[str] = "file"
-    digest: str = ""
-    model: str = ""
-
-    def __post_init__(self) -> None:
-        _check_text(self.digest, "The digest of a direction's file")
-        if not re.fullmatch(r"[0-9a-f]{64}", self.digest):
-            raise ExperimentError(
-                f"“{self.digest[:20]}” is no SHA-256 digest: 64 digits and letters from a to f."
-            )
-        _check_text(self.model, "The model a file is of", empty=True)
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Every text it is made of."""
-        return (self.model,)
-
-
-Making = FromPrompts | FromHead | FromUnembedding | FromFile
-_MAKINGS: dict[str, type[Making]] = {
-    kind.tag: kind for kind in (FromPrompts, FromHead, FromUnembedding, FromFile)
-}
 
 
 @dataclass(frozen=True)
@@ -159,7 +32,8 @@ class Direction:
     """A named vector [d_model] that `add(name, c)` and `project(name)` use.
 
     `name`: letters, digits, _ and -. `site`: where it is read, a place of the residual stream (r5,
-    r5.mid) or what an MLP writes into it (m5); it may be used at others. `made`: how.
+    r5.mid) or what an MLP writes into it (m5); it may be used at others. Of a feature it is its
+    SAE's, and may be left empty. `made`: how.
     Raises: ExperimentError or SiteError for a field that cannot be used.
     """
 
@@ -172,18 +46,25 @@ class Direction:
             raise ExperimentError(
                 f"{self.name!r:.60} names no direction: a name has 1 to 40 letters, digits, _ or -."
             )
-        site = _one_site(self.site, f"The site of “{self.name}”")
+        if not isinstance(self.made, Making):
+            raise ExperimentError(
+                f"The direction “{self.name}” is made of {', '.join(MAKINGS)}, not of "
+                f"{self.made!r:.40}."
+            )
+        of_sae = self.made.sae.site if isinstance(self.made, FromFeature) else None
+        given = self.site if of_sae is None or self.site else of_sae
+        site = one_site(given, f"The site of “{self.name}”")
         if not isinstance(site, Stream | MLP):
             raise ExperimentError(
                 f"The direction “{self.name}” is of {site}, and a direction lies in the residual "
                 "stream: name a place of it (r5, r5.mid) or an MLP that writes into it (m5)."
             )
-        object.__setattr__(self, "site", site)
-        if not isinstance(self.made, Making):
+        if of_sae is not None and site != of_sae:
             raise ExperimentError(
-                f"The direction “{self.name}” is made of {', '.join(_MAKINGS)}, not of "
-                f"{self.made!r:.40}."
+                f"The direction “{self.name}” is of a feature at {of_sae}, which is its site, "
+                f"and not {site}; it may be used at others."
             )
+        object.__setattr__(self, "site", site)
 
     def __str__(self) -> str:
         return json.dumps(self.to_dict(), ensure_ascii=True, separators=(",", ":"))
@@ -203,13 +84,13 @@ class Direction:
         if not isinstance(plain, Mapping):
             raise ExperimentError(f"A direction is an object with its fields, not {plain!r:.60}.")
         rest = {name: value for name, value in plain.items() if name not in ("name", "site")}
-        if len(rest) != 1 or not set(rest) <= set(_MAKINGS):
+        if len(rest) != 1 or not set(rest) <= set(MAKINGS):
             raise ExperimentError(
-                f"A direction has a name, a site and one of {', '.join(_MAKINGS)}, not "
+                f"A direction has a name, a site and one of {', '.join(MAKINGS)}, not "
                 f"{', '.join(map(str, rest))!r:.60}."
             )
         ((tag, made),) = rest.items()
-        kind = _MAKINGS[tag]
+        kind = MAKINGS[tag]
         known = [f.name for f in fields(kind)]
         needed = [f.name for f in fields(kind) if f.default is MISSING]
         if not isinstance(made, Mapping) or not set(needed) <= set(made) <= set(known):
@@ -266,20 +147,3 @@ def _each(given: Any) -> Iterator[Any]:
             yield from given
         case _:
             raise ExperimentError(f"{given!r:.60} is no list of directions.")
-
-
-def _one_site(given: Any, what: str) -> Any:
-    found = parse_sites(given)
-    if len(found) != 1:
-        raise ExperimentError(f"{what} is one site, not {len(found)}.")
-    return found[0]
-
-
-def _check_text(given: Any, what: str, empty: bool = False) -> None:
-    if not isinstance(given, str) or not (given or empty):
-        raise ExperimentError(f"{what} is a text, not {given!r:.60}.")
-
-
-def _check_choice(given: Any, known: tuple[str, ...], what: str) -> None:
-    if given not in known:
-        raise ExperimentError(f"{what} {' or '.join(known)}, not {given!r:.40}.")

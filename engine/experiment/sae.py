@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import EngineError, ExperimentError
+from ..errors import EngineError, ExperimentError, SiteError
 from .method import NAME
 from .parsed import Parsed, field
 from .sites import MLP, AsSites, Feature, Stream, parse_sites
@@ -64,6 +64,20 @@ class Sae:
     def feature(self, index: int) -> Feature:
         """One of its features, as a site."""
         return Feature(self.layer, index)
+
+    def one(self, given: Feature | str | int) -> Feature:
+        """The one of its features that is meant: a Feature, its index, or as text “f3.12” or “12”.
+
+        Raises: SiteError for what is none of this SAE.
+        """
+        text = str(given).strip()
+        sites = parse_sites(f"f{self.layer}.{text}" if text.isdecimal() else text)
+        if len(sites) != 1 or not isinstance(sites[0], Feature) or sites[0].layer != self.layer:
+            raise SiteError(
+                f"Name one feature of “{self.name}”, as in f{self.layer}.12; “{text[:40]}” is not "
+                "that."
+            )
+        return sites[0]
 
     @staticmethod
     def parse(given: Any) -> Sae:

@@ -34,9 +34,10 @@ from ..neurons.windows import as_texts
 from ..passes import forward
 from ..passes.overflow import check_numbers
 from ..passes.prepare import prepare
+from ..passes.saved_saes import check_feature
 from ..registry import load, model_of
 from .active_results import ActiveFeatures
-from .places import check_feature, fit, one_feature
+from .places import fit
 
 MOST_SHOWN = 1_000
 
@@ -68,7 +69,7 @@ def feature_tokens(
     """The tokens that each of some features promotes and demotes, logits per unit of it above their
     mean over all tokens, in a stream of size 1. Raises: EngineError in words."""
     loaded, one = load(model), Sae.parse(sae)
-    several = [one_feature(one, each) for each in features]
+    several = [one.one(each) for each in features]
     return loaded.worker.submit(_tokens(loaded, one, several, k), view=view).result()
 
 
@@ -92,14 +93,14 @@ class FindFeatureContexts(ContextsQuestion):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sae", Sae.parse(self.sae))
-        object.__setattr__(self, "feature", one_feature(self.sae, self.feature))
+        object.__setattr__(self, "feature", self.sae.one(self.feature))
         self.read_fields()
 
     def looked_at(self, model: Model) -> Looked:
         """Its activation."""
         fitted = fit(model, self.sae)
-        check_feature(self.sae, fitted.dictionary, self.feature)
         index = self.feature.index
+        check_feature(self.sae, fitted.dictionary, index)
 
         def values(result: forward.RowResult) -> Tensor:
             return fitted.dictionary.encode(fitted.given(result.captured))[:, index]
@@ -118,7 +119,7 @@ def feature_contexts(
 ) -> NeuronContexts:
     """Ask `FindFeatureContexts` and wait for the end. Raises: EngineError in words."""
     one, read = Sae.parse(sae), as_texts(texts, WHAT)
-    return ask(FindFeatureContexts(model, one, one_feature(one, feature), read, window, k), view)
+    return ask(FindFeatureContexts(model, one, one.one(feature), read, window, k), view)
 
 
 def _active(model: Model, e: Experiment, sae: Sae, k: int) -> Steps[ActiveFeatures]:
@@ -177,7 +178,7 @@ def _tokens(
 ) -> Steps[dict[Feature, TokenNumbers]]:
     fitted, result = fit(model, sae), {}
     for feature in features:
-        check_feature(sae, fitted.dictionary, feature)
+        check_feature(sae, fitted.dictionary, feature.index)
         vector = fitted.dictionary.direction(feature.index)
         result[feature] = yield from vector_tokens(model, vector, k)
     return result

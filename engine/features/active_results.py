@@ -27,8 +27,9 @@ class ActiveFeatures:
 
     `clean` and `ablated` [feature pos]: activations, from 0, in the unit of the model's own vectors
     where directions have length 1. Of a changed run they are what the SAE reads of what is there:
-    of a feature that was set to 0 itself, what its own error and the others bring. `explained`
-    [pos]: 1 − ‖x − x̂‖² / ‖x − mean‖² of the clean run at each token, the mean over the prompt.
+    of a feature that was set to 0 itself, what its own error and the others bring; of a
+    transcoder's, which it reads before it writes, what it would be. `explained` [pos]:
+    1 − ‖x − x̂‖² / ‖x − mean‖² of the clean run at each token, the mean over the prompt.
     `n_on` [pos]: features on in the clean run.
     """
 

@@ -32,6 +32,7 @@ from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes.pace import Pace
+from ..passes.saved_saes import check_feature
 from ..scoring.prompts import read_prompts
 from ..scoring.waves import batches
 from ..tasks.pairs import Pair, as_pairs
@@ -39,7 +40,7 @@ from .asked import check_ways, each_asked, metric_for, notes_on, pairs_of
 from .circuits import FeatureCircuits, Plan, circuits_of, line_up, planned
 from .curve_results import FeatureCurve
 from .curve_runs import CircuitRuns, Known
-from .places import check_feature, fit
+from .places import fit
 from .readings import Reading, readings_cost, readings_of
 from .shifted import runs_cost, shift_cost
 
@@ -162,7 +163,7 @@ def _steps(
     yield 0.0
     fitted = fit(model, asked.sae)
     for one in asked.first:
-        check_feature(asked.sae, fitted.dictionary, one)
+        check_feature(asked.sae, fitted.dictionary, one.index)
     prompts = yield from read_prompts(model, each, "answer", False, set())
     notes, metric = notes_on(asked.e, prompts), metric_for(prompts)
     held = list(batches(model, prompts))

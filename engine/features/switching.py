@@ -12,7 +12,6 @@ from ..experiment.positions import AsPositions, Positions
 from ..experiment.sae import Sae
 from ..experiment.sites import MOST_SITES, Feature
 from .files import sae_shape
-from .places import one_feature
 
 
 def switch_off_features(
@@ -24,7 +23,7 @@ def switch_off_features(
     Raises: EngineError for no features, and for what is none of this SAE.
     """
     one = Sae.parse(sae)
-    return _zero(one, [one_feature(one, each) for each in features], positions)
+    return _zero(one, [one.one(each) for each in features], positions)
 
 
 def keep_features(
@@ -36,7 +35,7 @@ def keep_features(
     is left, and where there are more than a change names.
     """
     one, n = Sae.parse(sae), sae_shape(sae).d_sae
-    kept = {one_feature(one, each).index for each in features}
+    kept = {one.one(each).index for each in features}
     others = [one.feature(i) for i in range(n) if i not in kept]
     if len(others) > MOST_SITES:
         raise ExperimentError(

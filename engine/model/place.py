@@ -19,7 +19,7 @@ ALIASES = {
 }
 SOFTMAX = ("attn_scores", "pattern")
 """Seen within attention itself, before and after its softmax."""
-NAMES = ("resid_pre", *ALIASES, "resid_post", *SOFTMAX, "ln_final")
+NAMES = ("resid_pre", *ALIASES, "mlp_in", "resid_post", *SOFTMAX, "ln_final")
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,7 +102,10 @@ def _layer(block: nn.Module, names: Any, n_heads: int, groups: int, cuts: Cuts) 
             places["attn_out"] = Place(places["z"].module, False)  # BERT's has the sum normed in it
     if not _is_neuron_place(places.get("post")):
         places.pop("post", None)
-    return Layer(block, places, attention, mlp, _weighted(block, names, cuts))
+    parts = _weighted(block, names, cuts)
+    if "mlp.in" in parts and "mlp_out" in places:
+        places["mlp_in"] = Place(parts["mlp.in"].module, True)
+    return Layer(block, places, attention, mlp, parts)
 
 
 _HEADS, _MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("up_proj", "down_proj")

@@ -12,7 +12,6 @@ from ..model.model import Model
 from ..model.place import Place
 from ..model.through import hook
 from ..passes import forward
-from ..passes.points import Capture
 
 
 def on_unit(model: Model, module: nn.Module | None) -> FrozenNorm | None:
@@ -33,14 +32,6 @@ def behind(model: Model, layer: int) -> nn.Module | None:
 
 def before(model: Model, layer: int) -> nn.Module | None:
     """The norm through which a layer's MLP reads the stream; None where it reads it as it is.
-
-    Raises: EngineError where none is found.
-    """
-    return read_through(model, layer)[1]
-
-
-def read_through(model: Model, layer: int) -> tuple[Capture, nn.Module | None]:
-    """Where a layer's MLP reads the stream, and through which norm; None for none.
 
     It is looked up in a run: of the layer's norms the one that makes of the stream what the MLP is
     given. Raises: EngineError where none does.
@@ -64,7 +55,7 @@ def read_through(model: Model, layer: int) -> tuple[Capture, nn.Module | None]:
             if (name is None) == (module is None):
                 read = stream if module is None else module(stream)
                 if (read.float() - given).norm() <= close_to(model) * given.norm():
-                    return at, module
+                    return module
     raise EngineError(
         f"What the MLP of layer {layer} is given is not the stream behind one of its norms in "
         f"{model.checkpoint.architecture}, so what moves its neurons is not read off the weights."

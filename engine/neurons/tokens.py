@@ -69,8 +69,15 @@ def vector_tokens(model: Model, vector: Tensor, k: int = 10) -> Steps[TokenNumbe
     """The tokens that a vector [d_model] of the stream promotes and demotes, by the final norm and
     the unembedding alone, as a neuron's row of W_out is read."""
     toward = _behind_norms(model, vector, (model.structure.ln_final,))
-    logits = yield from _read(W_U(model).T, None, toward, model)
-    return _numbers(model, logits - logits.mean(), _checked(k))
+    return _numbers(model, (yield from logits_of(model, toward)), _checked(k))
+
+
+def logits_of(model: Model, behind: Tensor) -> Steps[np.ndarray]:
+    """What the unembedding makes of a vector [d_model] that stands behind the final norm, less the
+    mean over all tokens, [d_vocab]; its bias, and a factor or a cap behind it, left out."""
+    logits = yield from _read(W_U(model).T, None, behind, model)
+    result: np.ndarray = (logits - logits.mean())[: model.shape.d_vocab]
+    return result
 
 
 def _checked(k: Any) -> int:

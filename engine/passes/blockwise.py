@@ -127,7 +127,7 @@ def _position_wise(model: Model, layer: int, wanted: Wanted) -> Iterator[nn.Modu
     if own.output is not None and "attn_out" in own.places:  # else it goes on into another mixer
         yield own.output
     if own.mlp is not None and not any(
-        at in wanted for at in [("post", layer), ("resid_mid", layer)]
+        (name, layer) in wanted for name in ("mlp_in", "post", "resid_mid")
     ):
         yield own.mlp
 

@@ -28,6 +28,20 @@ KINDS = ("relu", "jumprelu", "topk", "gated")
 NORMS = ("none", "constant_norm_rescale", "layer_norm")
 
 
+@dataclass(frozen=True)
+class Become:
+    """What becomes of features `index`: a number, or, where it `scales`, they times that."""
+
+    index: tuple[int, ...]
+    number: float
+    scales: bool = False
+
+    def of(self, features: Float[Tensor, "... d_sae"]) -> Float[Tensor, "... index"]:
+        """Those features, as they become."""
+        old = features[..., list(self.index)]
+        return old * self.number if self.scales else torch.full_like(old, self.number)
+
+
 @dataclass(frozen=True, eq=False)
 class Dictionary:
     """The weights of a sparse autoencoder or transcoder, float32, on one device.
@@ -124,17 +138,22 @@ class Dictionary:
 
     def moved(
         self,
-        x: Float[Tensor, "... d_in"],
-        index: tuple[int, ...],
-        number: float,
-        scales: bool = False,
-    ) -> Float[Tensor, "... d_in"]:
-        """x + (f′ − f) · d, what the autoencoder does not say of x left as it is: features `index`
-        become a number, or are multiplied by it."""
-        at = list(index)
-        old = self.encode(x)[..., at]
-        new = old * number if scales else torch.full_like(old, number)
-        return x.float() + (new - old) @ self.W_dec[at] * self._scale(x.float())[0]
+        out: Float[Tensor, "... d_out"],
+        read: Float[Tensor, "... d_in"] | None = None,
+        *,
+        become: Become,
+        before: tuple[Become, ...] = (),
+    ) -> Float[Tensor, "... d_out"]:
+        """out + (f′ − f) · d, with f the features of `read`, of `out` itself where there is none,
+        so that what the autoencoder does not say of it is left as it is. `before`: what has become
+        of f already, where `read` does not show it."""
+        x = (out if read is None else read).float()
+        f = self.encode(x)
+        for one in before:
+            f[..., list(one.index)] = one.of(f)
+        at = list(become.index)
+        moved = (become.of(f) - f[..., at]) @ self.W_dec[at]
+        return out.float() + (moved if self.transcodes else moved * self._scale(x)[0])
 
     def _normed(self, x: Tensor) -> Tensor:
         if self.norm == "none":

@@ -1,4 +1,4 @@
-"""Directions made: the numbers of each, from runs of the clean model, its weights, or a file.
+"""Directions made: of runs of the clean model, its weights, an SAE, or a file.
 
 What a head writes is read off the model's own modules: a text of one token, whose stream before the
 head's layer is the vector looked at, with every other head silent, less the same with all silent.
@@ -18,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import EngineError, ExperimentError
-from ..experiment.direction import (
-    Direction,
+from ..experiment.direction import Direction
+from ..experiment.makings import (
+    FromFeature,
     FromFile,
     FromHead,
     FromPrompts,
@@ -31,9 +32,10 @@ from ..model.model import Model
 from ..model.weights import W_U
 from ..model.worker import Steps
 from . import forward
-from .hooks import Edit, place_of
+from .hooks import Edit, place_of, unit
 from .overflow import overflow
 from .points import Capture
+from .saved_saes import check_feature, dictionary_of, read_dictionary
 from .saved_vectors import kept_values
 
 _TOKENS = 512
@@ -66,8 +68,8 @@ def made(model: Model, direction: Direction, prepend_bos: bool | None = None) ->
     known: Made | None = None if isinstance(making, FromFile) else model.means.get(key)
     if known is not None:
         return known
-    if isinstance(making, FromPrompts):  # whose texts may be many: read a few a step
-        at = _place(model, direction)
+    if isinstance(making, FromPrompts | FromFeature):  # many texts or numbers: read, then judged
+        at = place_of_direction(model, direction)
     else:
         at = check_direction(model, direction, prepend_bos)
     match making:
@@ -81,6 +83,11 @@ def made(model: Model, direction: Direction, prepend_bos: bool | None = None) ->
             if minus:
                 values = values - W_U(model)[:, token_of(model, minus, prepend_bos)].float()
             result = Made(values.clone())
+        case FromFeature(sae, feature, length):
+            dictionary = dictionary_of(model, sae)
+            check_feature(sae, dictionary, feature.index)
+            values = dictionary.direction(feature.index)
+            result = Made(unit(values) if length == "unit" else values.clone())
         case FromFile():
             values = torch.from_numpy(kept_values(direction, making).copy())
             return Made(values.to(model.device))
@@ -95,7 +102,7 @@ def check_direction(model: Model, direction: Direction, prepend_bos: bool | None
 
     Returns: the place where it is read. Raises: EngineError in words.
     """
-    at = _place(model, direction)
+    at = place_of_direction(model, direction)
     match direction.made:
         case FromPrompts():
             for _ in _read(model, direction.made.texts, prepend_bos):
@@ -109,6 +116,8 @@ def check_direction(model: Model, direction: Direction, prepend_bos: bool | None
             W_U(model)
             for one in filter(None, (text, minus)):
                 token_of(model, one, prepend_bos)
+        case FromFeature(sae, feature):
+            check_feature(sae, read_dictionary(model, sae), feature.index)
         case FromFile():
             _check_file(model, direction, direction.made)
     return at
@@ -134,7 +143,8 @@ def token_of(model: Model, text: str, prepend_bos: bool | None = None) -> int:
     return ids[0]
 
 
-def _place(model: Model, direction: Direction) -> Capture:
+def place_of_direction(model: Model, direction: Direction) -> Capture:
+    """Where a direction is read. Raises: EngineError for a site that is not there."""
     (site,) = resolve_sites((direction.site,), model.shape)
     at, _ = place_of(site, model.shape)
     _check_place(model, at)

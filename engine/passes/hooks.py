@@ -8,7 +8,7 @@ projection, per query head; MLPs at `mlp_out`, after the post-norm where there i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -39,8 +39,9 @@ class Edit:
     whole vector is. `positions` are token indices (of a pattern, the queries'). The activation
     there becomes `value` (broadcast to [positions, index, ...]), or is multiplied by it where
     `scales`, or has it added where `adds`, or its component along it, a unit vector or 0, taken
-    off where `projects`; or it becomes what `moves` makes of it. `keys`: how many keys of a
-    pattern it is about, None for all.
+    off where `projects`; or it becomes what `moves` makes of it, and of what passed in the same row
+    and positions at the place that it `reads`. `keys`: how many keys of a pattern it is about, None
+    for all.
     """
 
     point: str
@@ -52,7 +53,8 @@ class Edit:
     adds: bool = False
     projects: bool = False
     keys: int | None = None
-    moves: Callable[[Tensor], Tensor] | None = None
+    moves: Callable[..., Tensor] | None = None
+    reads: tuple[str, int] | None = None
 
 
 def ablated_sites(ablations: Ablations, shape: Shape) -> tuple[Site, ...]:
@@ -165,10 +167,15 @@ def forced_pattern(one: Edit, n_prompt: int) -> Iterator[Edit]:
         yield replace(one, positions=(p,), keys=p + 1)
 
 
-def apply(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
+def apply(
+    edits: Sequence[tuple[int, Edit]],
+    activation: Tensor,
+    passed: Mapping[tuple[str, int], Tensor] | None = None,
+) -> Tensor:
     """Make the changes of each row in a copy of an activation [batch pos ...], in the order given.
 
-    Rows that share an edit are changed together, where it is as many places from their first.
+    `passed`: what passed at the places that edits read, [batch pos ...]. Rows that share an edit
+    are changed together, where it is as many places from their first.
     """
     changed = activation.clone()
     before: Counter[int] = Counter()
@@ -186,7 +193,8 @@ def apply(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
         elif one.adds:
             part[cells] = part[cells] + value
         elif one.moves is not None:
-            part[cells] = one.moves(part[cells]).to(part.dtype)
+            read = () if one.reads is None else ((passed or {})[one.reads][cells],)
+            part[cells] = one.moves(part[cells], *read).to(part.dtype)
         elif one.projects:
             old = part[cells].float()
             along = one.value.to(old) if isinstance(one.value, Tensor) else old.new_zeros(())

@@ -22,11 +22,14 @@ Look = Callable[[Tensor], None]
 
 
 def by_place(rows: Sequence[Sequence[Edit]]) -> dict[Capture, list[tuple[int, Edit]]]:
-    """The edits of rows by the place where they are made, in the order written."""
+    """The edits of rows by the place where they are made, in the order written; none at a place
+    that is only read."""
     wanted: dict[Capture, list[tuple[int, Edit]]] = {}
     for row, edits in enumerate(rows):
         for one in edits:
             wanted.setdefault((one.point, one.layer), []).append((row, one))
+            if one.reads is not None:
+                wanted.setdefault(one.reads, [])
     return wanted
 
 
@@ -41,13 +44,17 @@ def passing(
     """
     looks = looks or {}
     fired = dict.fromkeys([*wanted, *looks], False)
+    read = {one.reads for edits in wanted.values() for _, one in edits}
+    passed: dict[Capture, Tensor] = {}
 
     def acting(at: Capture) -> Callable[[Tensor], Tensor | None]:
         edits, look = wanted.get(at, ()), looks.get(at)
 
         def act(activation: Tensor) -> Tensor | None:
             fired[at] = True
-            changed = _applied(at[0], edits, activation) if edits else activation
+            changed = _applied(at[0], edits, activation, passed) if edits else activation
+            if at in read:
+                passed[at] = changed
             if look is not None:
                 look(changed)
             return changed if edits else None
@@ -66,7 +73,12 @@ def passing(
             )
 
 
-def _applied(name: str, edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
+def _applied(
+    name: str,
+    edits: Sequence[tuple[int, Edit]],
+    activation: Tensor,
+    passed: Mapping[Capture, Tensor],
+) -> Tensor:
     if name in SOFTMAX:  # [rows head_index query_pos key_pos]: heads behind positions, as elsewhere
         return apply(edits, activation.transpose(1, 2)).transpose(1, 2)
-    return apply(edits, activation)
+    return apply(edits, activation, passed)

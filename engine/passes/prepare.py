@@ -10,7 +10,7 @@ from functools import partial
 
 from torch import Tensor
 
-from ..errors import EngineError, ExperimentError, SiteError
+from ..errors import EngineError, ExperimentError
 from ..experiment.change import Change
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind, Method
@@ -19,19 +19,34 @@ from ..experiment.sae import Sae
 from ..experiment.sites import Feature
 from ..model.model import Model
 from ..model.worker import Steps
-from .dictionaries import Dictionary
+from .dictionaries import Become, Dictionary
 from .directions import check_direction, made
 from .hooks import Edit, ablated_sites, edit, forced_pattern, grouped
 from .points import Capture
 from .references import Texts, reference_texts, take
-from .saved_saes import dictionary_of, place_of_sae, read_dictionary
+from .saved_saes import (
+    check_feature,
+    dictionary_of,
+    place_of_sae,
+    place_read,
+    read_dictionary,
+)
 
 _ALONG = ("resid_pre", "resid_mid", "resid_post", "mlp_out")
 """The places at which a direction can be added or removed."""
 
 
-Features = dict[Capture, tuple[Dictionary, tuple[int, ...]]]
-"""By the place of an SAE: its numbers, and which of its features are changed."""
+@dataclass(frozen=True, eq=False)
+class _Changed:
+    """Features of an SAE that are changed: its numbers, where it reads, what becomes of them."""
+
+    dictionary: Dictionary
+    reads: Capture
+    become: Become
+
+
+Features = dict[Capture, _Changed]
+"""By the place that an SAE writes anew: what is changed there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +59,10 @@ class _Ready:
     values: dict[Capture, Tensor]
     features: Features = field(default_factory=dict)
 
-    def edits(self, n_prompt: int, first: int, stop: int) -> Iterator[Edit]:
+    def edits(
+        self, n_prompt: int, first: int, stop: int, before: Sequence[_Ready] = ()
+    ) -> Iterator[Edit]:
+        """Those from `first` to before `stop`, after those of the changes before it."""
         method = self.change.becomes
         stop = min(stop, n_prompt) if method.kind.by_position else stop
         positions = self.change.positions.at(n_prompt, stop, first)
@@ -54,10 +72,22 @@ class _Ready:
             one = edit(at, index, method, positions, self.values.get(at))
             forced = at[0] == "pattern" and method.kind is Kind.SET
             yield from forced_pattern(one, n_prompt) if forced else (one,)
-        for at, (dictionary, index) in self.features.items():
-            scales, number = method.kind is Kind.SCALE, float(method.number or 0.0)
-            moves = partial(dictionary.moved, index=index, number=number, scales=scales)
-            yield Edit(*at, None, positions, 0.0, moves=moves)
+        for at, changed in self.features.items():
+            moves = partial(changed.dictionary.moved, become=changed.become)
+            if changed.reads == at:  # it sees there what the changes before have left
+                yield Edit(*at, None, positions, 0.0, moves=moves)
+                continue
+            earlier = [
+                (each.features[at].become, set(each.change.positions.at(n_prompt, stop, first)))
+                for each in before
+                if at in each.features
+            ]
+            alike: dict[tuple[Become, ...], list[int]] = {}
+            for p in positions:
+                alike.setdefault(tuple(b for b, where in earlier if p in where), []).append(p)
+            for became, where in alike.items():
+                own = partial(moves, before=became)
+                yield Edit(*at, None, tuple(where), 0.0, moves=own, reads=changed.reads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +108,8 @@ class Prepared:
 
     def by_change(self, stop: int, first: int = 0) -> list[tuple[Edit, ...]]:
         """The same, each change's own."""
-        n = len(self.prompt)
-        return [tuple(ready.edits(n, first, stop)) for ready in self._ready]
+        n, every = len(self.prompt), self._ready
+        return [tuple(one.edits(n, first, stop, every[:i])) for i, one in enumerate(every)]
 
 
 def prepare(
@@ -173,17 +203,10 @@ def _features(
     result: Features = {}
     for layer in dict.fromkeys(one.layer for one in named):
         sae = e.sae(layer)
-        dictionary = numbers(sae)
-        if dictionary.transcodes:
-            raise ExperimentError(
-                f"“{sae.name}” is a transcoder, which reads one place and writes another: its "
-                "features are shown here, and not switched."
-            )
+        dictionary, at = numbers(sae), place_of_sae(model, sae)
         index = sorted({one.index for one in named if one.layer == layer})
-        if index[-1] >= dictionary.d_sae:
-            raise SiteError(
-                f"There is no feature f{layer}.{index[-1]}; “{sae.name}” has features 0 to "
-                f"{dictionary.d_sae - 1:,}."
-            )
-        result[place_of_sae(model, sae)] = dictionary, tuple(index)
+        check_feature(sae, dictionary, index[-1])
+        method = change.becomes
+        become = Become(tuple(index), float(method.number or 0.0), method.kind is Kind.SCALE)
+        result[at] = _Changed(dictionary, place_read(sae, dictionary, at), become)
     return result

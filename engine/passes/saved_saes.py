@@ -18,7 +18,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from ..errors import EngineError, ExperimentError
+from ..errors import EngineError, ExperimentError, SiteError
 from ..experiment.sae import Sae
 from ..experiment.sites import MLP, resolve_sites
 from ..model.model import Model
@@ -129,6 +129,11 @@ def check_dictionary(model: Model, sae: Sae, made: Dictionary) -> None:
                 f"The SAE “{sae.name}” {does} {n:,} numbers, and this model's stream has "
                 f"{width:,}: it belongs to another model."
             )
+    if made.transcodes and not model.reaches(*place_read(sae, made, at)):
+        raise EngineError(
+            f"{model.why_not(*place_read(sae, made, at))} So the transcoder “{sae.name}”, which "
+            "reads what the MLP is given, is not read here."
+        )
     if made.before_norm and isinstance(sae.site, MLP):
         place, out = model.place(*at), model.layer(sae.layer).parts.get("mlp.out")
         if out is not None and all(one is not out.module for one in place.module.modules()):
@@ -138,6 +143,15 @@ def check_dictionary(model: Model, sae: Sae, made: Dictionary) -> None:
             )
 
 
+def check_feature(sae: Sae, made: Dictionary, index: int) -> None:
+    """Refuse a feature there is not. Raises: SiteError in words."""
+    if index >= made.d_sae:
+        raise SiteError(
+            f"There is no feature {sae.feature(index)}; “{sae.name}” has features 0 to "
+            f"{made.d_sae - 1:,}."
+        )
+
+
 def place_of_sae(model: Model, sae: Sae) -> Capture:
     """Where an SAE's site is in a model. Raises: EngineError for one that is not there."""
     (site,) = resolve_sites((sae.site,), model.shape)
@@ -145,6 +159,12 @@ def place_of_sae(model: Model, sae: Sae) -> Capture:
     if not model.reaches(*at):
         raise EngineError(model.why_not(*at))
     return at
+
+
+def place_read(sae: Sae, made: Dictionary, at: Capture) -> Capture:
+    """Where what an SAE of place `at` reads passes: there, or, of a transcoder, where its MLP's
+    first layer is given it, behind whatever norm the family has before it."""
+    return ("mlp_in", sae.layer) if made.transcodes else at
 
 
 def _plain(name: str) -> str:

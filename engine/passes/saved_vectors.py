@@ -17,7 +17,8 @@ import safetensors.numpy
 from jaxtyping import Float
 
 from ..errors import EngineError, ExperimentError
-from ..experiment.direction import Direction, FromFile
+from ..experiment.direction import Direction
+from ..experiment.makings import FromFile
 
 VARIABLE = "SWITCHBOARD_VECTORS"
 """The environment variable that names the directory of saved directions."""

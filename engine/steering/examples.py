@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import EngineError
-from ..experiment.direction import Direction, FromPrompts
+from ..experiment.direction import Direction
 from ..experiment.experiment import Experiment
+from ..experiment.makings import FromPrompts
 from ..experiment.sites import Stream
 from ..registry import load
 from ..tasks.families import MONTHS, NUMBER_WORDS, ORDINAL_WORDS

@@ -15,7 +15,7 @@ from ..passes import forward
 from ..passes.hooks import Edit
 from ..passes.points import Capture, by_place, passing
 
-PLACES = tuple(name for name in NAMES if name not in ("attn_scores", "ln_final"))
+PLACES = tuple(name for name in NAMES if name not in ("attn_scores", "ln_final", "mlp_in"))
 """The kinds of places that are tried."""
 _LIMITS = {torch.float32: 2e-4}
 _COARSE = 0.05

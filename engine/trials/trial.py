@@ -15,6 +15,7 @@ from importlib.metadata import version
 from ..errors import EngineError, ModelError
 from ..model.model import Model
 from .checks import Checks, reason_of
+from .mlp_inputs import into_mlps
 from .readings import PLACES
 from .results import Certificate, PlaceCheck
 
@@ -53,8 +54,8 @@ def _certify(model: Model, going_on: Callable[[], None]) -> Certificate:
     checks.append(trial.shared())
     _refuse(model, places)
     going_on()
-    parts = (trial.parts_of_heads(), trial.between(), trial.added(), trial.along())
-    checks += [one for one in parts if one is not None]
+    parts = (trial.parts_of_heads(), trial.between(), trial.added())
+    checks += [one for one in (*parts, trial.along(), into_mlps(trial)) if one is not None]
     going_on()
     blocks = trial.block_by_block()
     if not blocks.holds and model.by_row - model.tiled:
@@ -66,6 +67,8 @@ def _certify(model: Model, going_on: Callable[[], None]) -> Certificate:
         _refuse_kind(model, name, model.refusals["parts of heads"])
     if "between" in model.refusals:
         _refuse_kind(model, "resid_mid", model.refusals["between"])
+    if "into MLPs" in model.refusals:
+        _refuse_kind(model, "mlp_in", model.refusals["into MLPs"])
     model.store.clear()
     model.certificate = Certificate(
         model=model.name,

@@ -30,6 +30,7 @@ CHECKS = {
     "between": "the block goes on from r9.mid",
     "adds up": "what is written is what the stream grows by",
     "along directions": "steered, or a feature moved, as by a plain hook",
+    "into MLPs": "what a transcoder reads is what the MLP is given",
     "cached": "token by token as all at once",
     "block by block": "blocks called one at a time",
 }
@@ -39,6 +40,7 @@ COSTS = {
     "between": "Changes of the stream before the MLP are",
     "adds up": "Direct paths, and a lens of what heads or MLPs add alone, are",
     "along directions": "Steering, and changes of features, are",
+    "into MLPs": "Transcoders are",
     "cached": "Generation is",
     "block by block": "Sweep and search are",
 }

@@ -10,8 +10,8 @@ import streamlit as st
 
 import engine
 from pages._parts import components, state, undo
+from pages._parts.cells import tell, turned_over
 from pages._parts.circuits import library
-from pages._parts.turned import tell, turned
 
 _GRID = "head_grid"
 _OPENS = "_opens_circuit"
@@ -185,7 +185,7 @@ def _absent(shape: engine.Shape) -> list[int]:
 
 def _on_picked(shape: engine.Shape) -> None:
     there = _by_cell(shape)
-    new, gone = turned(_GRID, "picked", st.session_state[_GRID]["picked"])
+    new, gone = turned_over(_GRID, "picked", st.session_state[_GRID]["picked"])
     set_cells([there[i] for i in new if i in there], [there[i] for i in gone if i in there], shape)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 import engine
-from tests.support.axis_model import AXIS, turning_model
+from tests.support import sae_folders as by_hand
+from tests.support.axis_model import AXIS, WIDTH, turning_model
 from tests.support.tiny_models import Tiny
 
 UP, DOWN = "t5 t1 t9", "t5 t2 t9"
@@ -25,20 +27,38 @@ MADE: dict[str, Any] = {
 }
 
 
+OF_A_FEATURE: dict[str, Any] = dict.fromkeys(["a feature", "a feature, unit", "a transcoder's"])
+"""Of an SAE, or a transcoder, of which one feature writes along the axis, three times as long."""
+
+
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return turning_model(tmp_path_factory.mktemp("turning"))
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("turning")
+    t = by_hand.weights("standard", WIDTH, 5)
+    t["W_dec"][3] = 3 * AXIS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWITCHBOARD_SAES", str(folder / "kept"))
+        sae = engine.read_sae(by_hand.write(folder / "sae", "standard", t), site="r2")
+        of_mlp = by_hand.write_transcoder(folder / "of an MLP", "standard", t)
+        OF_A_FEATURE["a feature"] = engine.FromFeature(sae, 3)
+        OF_A_FEATURE["a feature, unit"] = engine.FromFeature(sae, "f2.3", "unit")
+        OF_A_FEATURE["a transcoder's"] = engine.FromFeature(engine.read_sae(of_mlp, "mlp"), 3)
+        yield turning_model(folder)
 
 
-@pytest.mark.parametrize("way", MADE)
+@pytest.mark.parametrize("way", [*MADE, *OF_A_FEATURE])
 def test_a_planted_direction_is_found_and_turns_the_answer(way: str, planted: str) -> None:
-    vectors = [engine.Direction("v", "r2", MADE[way])]
+    made, site = (MADE | OF_A_FEATURE)[way], "" if way in OF_A_FEATURE else "r2"
+    vectors = [engine.Direction("v", site, made)]
     e = engine.Experiment(planted, "t9 t5 t9", answer="t7", distractor="t8", vectors=vectors)
     found = engine.direction(e, "v")
     cosine = found.values @ AXIS.numpy() / np.linalg.norm(found.values)
     # read over tokens, the tokens themselves are in it; at the last one they are the same
     assert cosine > (0.3 if way == "over tokens" else 0.99)
     assert abs(found.norm - np.linalg.norm(found.values)) < 1e-6
+    if way in OF_A_FEATURE:
+        assert found.norm == pytest.approx(1 if "unit" in way else 3)
+        assert str(found.direction.site) == ("m1" if "transcoder" in way else "r2")
     for sign in (1, -1):
         steered = engine.next_token(replace(e, changes=f"add(v, {sign * 5 / found.norm}) r2"))
         assert steered.ablated.texts[0].strip() == ("t7" if sign > 0 else "t8")
@@ -139,6 +159,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a head it has not": ({"vectors": replace(V, made=engine.FromHead("1.99", " 1"))}, "no head"),
     "two tokens": ({"vectors": replace(V, made=engine.FromHead("1.1", " 1 2"))}, "2 tokens here"),
     "words": ({"vectors": replace(V, made=engine.FromUnembedding("1 2"))}, "tokens here"),
+    "a feature there is not": (
+        {"vectors": engine.Direction("v", "", engine.FromFeature("seq-gpt2-r3@r3", 9_999))},
+        "has features 0 to 639",
+    ),
+    "a feature of no SAE here": (
+        {"vectors": engine.Direction("v", "", engine.FromFeature(f"gone@r3:{'0' * 64}", 1))},
+        "was not read on this machine",
+    ),
     "numbers that overflow": (
         {"changes": "\n".join(["add(v, 1e6) r1", *["scale(1e6) r1"] * 6])}, "overflow",
     ),

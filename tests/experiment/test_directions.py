@@ -16,7 +16,14 @@ texts = st.text(min_size=1, max_size=12)
 prompts = st.lists(st.text(max_size=12), min_size=1, max_size=3)
 layers = st.integers(0, 99)
 reads = st.sampled_from(["last", "mean"])
+sites = st.one_of(st.builds(engine.Stream, layers, st.booleans()), st.builds(engine.MLP, layers))
+names = st.from_regex(r"[A-Za-z0-9_-]{1,40}", fullmatch=True)
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
+saes = st.builds(engine.Sae, names, sites, st.one_of(st.just(""), digests))
+of_features = st.builds(
+    lambda sae, index, length: engine.FromFeature(sae, sae.feature(index), length),
+    saes, layers, st.sampled_from(["own", "unit"]),
+)  # fmt: skip
 makings = st.one_of(
     st.builds(engine.FromPrompts, prompts, prompts, st.just("mean"), reads),
     prompts.map(lambda some: engine.FromPrompts(some, some[::-1], "pca")),
@@ -24,9 +31,10 @@ makings = st.one_of(
     st.builds(engine.FromUnembedding, texts, st.text(max_size=12)),
     st.builds(engine.FromFile, digests, st.text(max_size=9)),
 )  # fmt: skip
-sites = st.one_of(st.builds(engine.Stream, layers, st.booleans()), st.builds(engine.MLP, layers))
-names = st.from_regex(r"[A-Za-z0-9_-]{1,40}", fullmatch=True)
-directions = st.builds(engine.Direction, names, sites, makings)
+directions = st.one_of(
+    st.builds(engine.Direction, names, sites, makings),
+    st.builds(engine.Direction, names, st.just(""), of_features),
+)
 methods = st.one_of(
     st.builds(engine.Method, st.just(engine.Kind.ADD), st.floats(-1e6, 1e6), names),
     st.builds(engine.Method, st.just(engine.Kind.PROJECT), st.none(), names),
@@ -121,12 +129,20 @@ def of_prompts(**made: Any) -> dict[str, Any]:
     return {"name": "a", "site": "r5", "prompts": {"plus": ["1"], "minus": ["1"], **made}}
 
 
+def of_feature(site: str = "", **made: Any) -> dict[str, Any]:
+    return {"name": "a", "site": site, "feature": {"sae": "b@r3", "feature": "f3.1", **made}}
+
+
 BAD: list[tuple[Any, str]] = [
+    (of_feature("r4"), "of a feature at r3, which is its site"),
+    (of_feature(feature="f4.1"), "Name one feature of “b”, as in f3.12"),
+    (of_feature(sae="b"), "is no SAE"),
+    (of_feature(length="2"), "own or unit"),
     ("", "written as JSON"),
     ("[", "written as JSON"),
     ("[" * 100_000, "written as JSON"),
     ("3", "an object"),
-    ({}, "one of prompts, head, unembedding, file"),
+    ({}, "one of prompts, head, unembedding, feature, file"),
     ({"name": "a", "site": "r5"}, "one of prompts"),
     ({**PLAIN, "file": {"digest": DIGEST}}, "one of prompts"),
     ({**PLAIN, "name": "a b"}, "names no direction"),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 import engine
+from engine.passes import points
+from engine.passes.hooks import apply
 from tests.support import sae_folders as by_hand
 from tests.support.reference import Reference
 from tests.support.tiny_models import D_MODEL, Tiny
@@ -19,6 +23,8 @@ from tests.support.tiny_models import D_MODEL, Tiny
 N, K = 40, 7
 PROMPT = "t4 t5 t6 t7"
 FAMILIES = ("gpt2", "llama", "gemma2", "gptj")
+OF_AN_MLP = ("standard", "jumprelu", "topk")
+"""Kinds of transcoders; that of `topk` has a skip connection as well."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,12 +37,17 @@ def kept_apart(tmp_path_factory: pytest.TempPathFactory) -> object:
 @pytest.fixture(scope="module")
 def saes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, engine.Sae]:
     folder = tmp_path_factory.mktemp("saes")
-    return {
-        kind: engine.read_sae(
-            by_hand.write(folder / kind, kind, by_hand.weights(kind, D_MODEL, N), k=K)
-        )
-        for kind in by_hand.KINDS
+    made = {kind: by_hand.weights(kind, D_MODEL, N) for kind in by_hand.KINDS}
+    skip = {"W_skip": torch.randn(D_MODEL, D_MODEL, generator=torch.Generator().manual_seed(9))}
+    result = {
+        kind: engine.read_sae(by_hand.write(folder / kind, kind, t, k=K))
+        for kind, t in made.items()
     }
+    for kind in OF_AN_MLP:
+        t = made[kind] | (skip if kind == "topk" else {})
+        own = by_hand.write_transcoder(folder / f"{kind} of an MLP", kind, t, K)
+        result[f"{kind} of an MLP"] = engine.read_sae(own, name=kind)
+    return result
 
 
 def logits(ranking: engine.Ranking) -> np.ndarray:
@@ -86,23 +97,99 @@ def test_changed_features_are_plain_hooks(
     np.testing.assert_allclose(logits(engine.next_token(e).ablated), meant, atol=1e-4)
 
 
-def test_an_edit_of_nothing_is_the_clean_run_and_changes_are_made_in_order(
-    tiny: Tiny, saes: dict[str, engine.Sae]
+@pytest.mark.parametrize("family", [*FAMILIES, "gpt_neox"])
+@settings(max_examples=12)
+@given(
+    kind=st.sampled_from(OF_AN_MLP),
+    index=st.sets(st.integers(0, N - 1), min_size=1, max_size=12),
+    method=st.sampled_from(["zero", "scale(3)", "set(2)"]),
+    where=st.sampled_from(["all", "2-3", "-1"]),
+    before=st.sampled_from(["", "scale(0.5) r1", "zero m1", "zero f1.0-9 @2", "scale(3) f1.0-9"]),
+)
+def test_a_transcoders_features_are_moved_where_it_writes_by_what_its_mlp_is_given_then(
+    tiny: Tiny,
+    saes: dict[str, engine.Sae],
+    family: str,
+    kind: str,
+    index: set[int],
+    method: str,
+    where: str,
+    before: str,
 ) -> None:
-    e = engine.Experiment(str(tiny("llama")), PROMPT, saes=saes["standard"])
-    nothing = engine.next_token(replace(e, changes="scale(1) f2.0-39"))
+    directory = tiny(family)
+    kind = "jumprelu" if (family, kind) == ("gemma2", "topk") else kind  # a norm is behind its MLP
+    t = by_hand.weights(kind, D_MODEL, N)
+    named = " ".join(f"f1.{i}" for i in sorted(index))
+    change = f"{method} {named}" + ("" if where == "all" else f" @{where}")
+    sae = saes[f"{kind} of an MLP"]
+    e = engine.Experiment(str(directory), PROMPT, changes=f"{before}\n{change}".strip(), saes=sae)
+    ids = engine.tokenize(e.model, e.prompt).ids
+    at = {"all": range(len(ids)), "2-3": (2, 3), "-1": (len(ids) - 1,)}[where]
+    reference = Reference(directory)
+    read: list[Tensor] = []
+    become = {"zero": lambda f: 0 * f, "scale(3)": lambda f: 3 * f, "set(2)": lambda f: 0 * f + 2}
+
+    def write(_m: object, _a: object, y: Tensor) -> Tensor:
+        y = 0 * y if before == "zero m1" else y.clone()
+        old = by_hand.features(kind, t, read[-1], K, centres=False)
+        new = old.clone()
+        if before.startswith("zero f1"):
+            new[2, :10] = 0
+        elif before.startswith("scale(3) f1"):
+            new[:, :10] *= 3
+        for i in index:
+            new[list(at), i] = become[method](new[list(at), i])
+        y[0] += by_hand.decoded(t, new) - by_hand.decoded(t, old)
+        return y
+
+    layer = reference.layers[1]
+    handles = [
+        layer.get_submodule("mlp").register_forward_pre_hook(lambda _m, a: read.append(a[0][0])),
+        layer.get_submodule(reference._mlp).register_forward_hook(write),
+    ]
+    if before == "scale(0.5) r1":
+        handles.append(layer.register_forward_pre_hook(lambda _m, a: (0.5 * a[0], *a[1:])))
+    meant = reference.logits(ids)[-1]
+    for handle in handles:
+        handle.remove()
+    np.testing.assert_allclose(logits(engine.next_token(e).ablated), meant, atol=1e-4)
+
+
+SWITCHED = [("topk", 2), ("gated", 2), ("standard of an MLP", 1), ("topk of an MLP", 1)]
+
+
+@pytest.mark.parametrize(("kind", "layer"), SWITCHED)
+def test_an_edit_of_nothing_is_the_clean_run_and_changes_are_made_in_order(
+    tiny: Tiny, saes: dict[str, engine.Sae], kind: str, layer: int
+) -> None:
+    e = engine.Experiment(str(tiny("llama")), PROMPT, saes=saes[kind])
+    nothing = engine.next_token(replace(e, changes=f"scale(1) f{layer}.0-39"))
     np.testing.assert_allclose(logits(nothing.ablated), logits(nothing.clean), atol=1e-5)
+    e = replace(e, changes=f"set(2) f{layer}.3 @2-3\nzero f{layer}.0-9")
+    assert engine.Experiment.from_json(e.to_json()) == engine.Experiment.from_url(e.to_url()) == e
+    assert eval(e.to_python(), {"engine": engine}) == e
+    if layer == 1:  # the MLP ablated behind it takes the difference with it, and before it does not
+        gone, kept = (
+            logits(engine.next_token(replace(e, changes=each)).ablated)
+            for each in ("set(2) f1.3\nzero m1", "zero m1\nset(2) f1.3")
+        )
+        alone = logits(engine.next_token(replace(e, changes="zero m1")).ablated)
+        np.testing.assert_allclose(gone, alone, atol=1e-6)
+        assert np.abs(kept - alone).max() > 1e-3
+        return
+    e = replace(e, changes="")
     both = engine.next_token(replace(e, changes="set(1) f2.3\nscale(2) r2"))
     other = engine.next_token(replace(e, changes="scale(2) r2\nset(1) f2.3"))
     assert np.abs(logits(both.ablated) - logits(other.ablated)).max() > 1e-3
 
 
+@pytest.mark.parametrize(("kind", "layer"), SWITCHED)
 def test_generation_and_sites_switched_off_take_features_like_any_other(
-    tiny: Tiny, saes: dict[str, engine.Sae]
+    tiny: Tiny, saes: dict[str, engine.Sae], kind: str, layer: int
 ) -> None:
-    directory = tiny("gpt2", eos_token_id=None)
-    e = engine.Experiment(str(directory), PROMPT, ablations="f2.0-39", saes=saes["topk"])
-    changed = replace(e, ablations="", changes="zero f2.0-39")
+    directory, named = tiny("gpt2", eos_token_id=None), f"f{layer}.0-39"
+    e = engine.Experiment(str(directory), PROMPT, ablations=named, saes=saes[kind])
+    changed = replace(e, ablations="", changes=f"zero {named}")
     one, other = (logits(engine.next_token(x).ablated) for x in (e, changed))
     np.testing.assert_allclose(one, other, atol=1e-6)
     steps = [step.ablated.token_id for step in engine.generate(e, 4) if step.ablated]
@@ -113,22 +200,31 @@ def test_generation_and_sites_switched_off_take_features_like_any_other(
     assert steps == ids
 
 
+@pytest.mark.parametrize(("kind", "layer"), SWITCHED)
+@pytest.mark.parametrize("family", ["llama", "gptj"])
 def test_what_stands_on_changed_features_has_the_numbers_of_the_next_token(
-    tiny: Tiny, saes: dict[str, engine.Sae]
+    tiny: Tiny, saes: dict[str, engine.Sae], family: str, kind: str, layer: int
 ) -> None:
+    named = f"f{layer}.0-19"
     e = engine.Experiment(
-        str(tiny("llama")),
+        str(tiny(family)),
         PROMPT,
         "t9 t5 t8 t7",
         "t8",
         "t3",
-        ablations="f2.0-19",
-        saes=saes["gated"],
+        ablations=named,
+        saes=saes[kind],
     )
     swept = engine.sweep(e)
-    for site, at in (("1.3", (1, 3)), ("2.0", (2, 0))):
-        both = engine.next_token(replace(e, ablations=f"f2.0-19 {site}")).ablated_logit_diff
+    for site, at in (("0.2", (0, 2)), ("1.3", (1, 3)), ("2.0", (2, 0))):
+        both = engine.next_token(replace(e, ablations=f"{named} {site}")).ablated_logit_diff
         assert swept.heads[at] == pytest.approx(both, abs=1e-4)
+    pairs = [engine.Pair(f"t{i} t5 t7 t1", "", "t8", "t3") for i in (4, 9, 11)]
+    scores = engine.score_task(e.model, engine.Task("rows", pairs), e).ablated
+    assert scores is not None
+    for pair, diff in zip(pairs, scores.logit_diff, strict=True):
+        own = engine.next_token(replace(e, prompt=pair.prompt)).ablated_logit_diff
+        assert diff == pytest.approx(own, abs=1e-4)
     lens = engine.logit_lens(e)
     assert lens.ablated.ids[-1, -1, 0] == engine.next_token(e).ablated.ids[0]
 
@@ -170,3 +266,21 @@ def test_an_sae_of_another_width_or_model_is_refused(tiny: Tiny, tmp_path: Path)
         engine.next_token(replace(e, saes=gone))
     with pytest.raises(engine.EngineError, match="No SAE “gone” ships"):
         engine.next_token(replace(e, saes="gone@r2"))
+
+
+def test_where_what_an_mlp_is_given_is_not_read_transcoders_are_refused_and_nothing_else(
+    tiny: Tiny, saes: dict[str, engine.Sae], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(edits: Any, activation: Tensor, passed: Any = None) -> Tensor:
+        return apply(edits, activation, {at: 2 * one for at, one in (passed or {}).items()})
+
+    monkeypatch.setattr(points, "apply", late)
+    directory = str(tiny("gpt2", vocab_size=71))
+    (check,) = (c for c in engine.certificate(directory).checks if c.name == "into MLPs")
+    assert not check.holds and check.figure > 100 * check.limit
+    e = engine.Experiment(directory, PROMPT, saes=saes["standard of an MLP"], changes="zero f1.0")
+    with pytest.raises(engine.EngineError, match=r"no mlp_in in layer 1 .* So the transcoder"):
+        engine.next_token(e)
+    other = replace(e, saes=saes["standard"], changes="zero f2.0")
+    assert engine.next_token(other).ablated_sites == 1
+    engine.release(directory)

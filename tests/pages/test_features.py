@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
+from pages._parts.text import visible
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_neurons import figure_rows, said
 from tests.support.waiting import waited
@@ -78,6 +80,20 @@ def test_one_feature_has_its_tokens_and_contexts_and_is_forced_by_a_button() -> 
     assert page.session_state["saes"] == str(SAE)
 
 
+def test_a_feature_is_steered_along_by_a_button_that_opens_the_page_for_it() -> None:
+    page = features_page(features_show="one", feature="f3.292")
+    steer = next(one for one in page.button if one.label == "Steer along it")
+    page = waited(steer.click().run())
+    assert not page.exception and not page.error, said(page)
+    made = engine.Direction("f3-292", "", engine.FromFeature(SAE, "f3.292"))
+    assert page.session_state["vectors"] == str(made)
+    assert page.session_state["steer_with"] == "f3-292"
+    norm = next(one.value for one in page.metric if one.label == "Norm")
+    assert norm == f"{engine.direction('seq-gpt2', made).norm:.3g}"
+    assert page.text_input(key="vector_feature").value == "f3.292"
+    assert page.button(key="_keep").disabled
+
+
 def test_an_sae_is_trained_and_looked_at() -> None:
     page = features_page(
         features_show="train", features_in="family", task="months", sae_site="m2",
@@ -91,6 +107,38 @@ def test_an_sae_is_trained_and_looked_at() -> None:
     page = waited(look.click().run())
     assert page.session_state["saes"].startswith("trained-m2@m2:")
     assert not page.exception and not page.error, said(page)
+
+
+def test_what_heads_write_after_a_feature_is_off_stands_beside_the_clean_run() -> None:
+    off = replace(E, ablations="f3.292", saes=SAE)
+    page = features_page(features_show="after", ablations="f3.292", saes=str(SAE))
+    change = engine.direct_attribution(off).sites("difference")
+    heads = [site for site in change.sites if isinstance(site, engine.Head)]
+    best = max(heads, key=lambda head: abs(change[head]))
+    assert page.main.dataframe[0].value["site"][0] == str(best)
+    result = engine.head_writes(off, best)
+    shown = page.main.dataframe[1].value
+    for column, tokens in (
+        ("raises, clean", result.most()), ("raises, ablated", result.most("ablated")),
+        ("lowers, ablated", result.least("ablated")),
+    ):  # fmt: skip
+        told = [str(cell).rsplit("  ", 1)[0] for cell in shown[column]]
+        assert told == [visible(token) for token in tokens]
+    rows = {row["token"]: row for row in figure_rows(page)}
+    assert len(rows) == len(result.ids)
+    for row in result.table():
+        assert float(rows[str(row["token"])]["change"]) == pytest.approx(row["change"], abs=1e-4)
+    code = next(one.value for one in page.code if "head_writes(" in one.value)
+    with redirect_stdout(written := StringIO()):
+        exec(code, {})
+    assert len(written.getvalue().splitlines()) == len(result.ids)
+    page.text_input(key="role_head").set_value("5.0")
+    page = waited(page.run())
+    assert any(one.value.startswith("5.0 at position 3") for one in page.subheader)
+    clean = features_page(features_show="after", answer="", distractor="")
+    assert "Nothing is changed" in said(clean) and "give an answer" in said(clean)
+    wrong = waited(page_of("features", features_show="after", role_head="n1.2"))
+    assert not wrong.exception and "no head of this model" in said(wrong)
 
 
 @pytest.mark.parametrize(

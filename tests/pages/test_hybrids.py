@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts import switches
 from pages._parts.attention import grid
-from pages._parts.turned import tell
+from pages._parts.cells import tell
 from tests.support.navigation import PAGES
 from tests.support.some import some
 from tests.support.tiny_models import HYBRIDS, Tiny

@@ -66,13 +66,16 @@ def test_a_direction_is_made_of_prompts_kept_added_taken_out_and_let_be() -> Non
         ({"made_of": "head", "vector_head": "4.1", "vector_token": " 3"},
          engine.FromHead("4.1", " 3")),
         ({"made_of": "unembedding", "vector_less": " 4"}, engine.FromUnembedding(" 5", " 4")),
+        ({"made_of": "feature", "vector_feature": "292", "vector_length": "unit"},
+         engine.FromFeature("seq-gpt2-r3@r3", 292, "unit")),
         ({"vector_plus": "1 2\n3 4", "vector_minus": "2 1\n4 3", "made_by": "pca",
           "made_read": "mean"}, engine.FromPrompts(["1 2", "3 4"], ["2 1", "4 3"], "pca", "mean")),
     ],
 )  # fmt: skip
 def test_every_way_of_making_one_is_the_engines(query: dict[str, str], made: Any) -> None:
     page = click(steering_page(**query, vector_name="v", vector_site="r2"), "_keep")
-    assert page.session_state["vectors"] == str(engine.Direction("v", "r2", made))
+    site = "r3" if isinstance(made, engine.FromFeature) else "r2"
+    assert page.session_state["vectors"] == str(engine.Direction("v", site, made))
 
 
 def test_a_file_that_is_opened_holds_directions(

@@ -297,9 +297,9 @@ def test_where_the_trial_of_directions_fails_they_are_refused_and_nothing_else(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    def halved(edits: Sequence[tuple[int, Edit]], activation: Tensor) -> Tensor:
+    def halved(edits: Sequence[tuple[int, Edit]], activation: Tensor, passed: Any = None) -> Tensor:
         some = [(i, replace(one, value=one.value / 2) if one.adds else one) for i, one in edits]
-        return apply(some, activation)
+        return apply(some, activation, passed)
 
     monkeypatch.setattr(points, "apply", halved)
     directory = str(tiny("gpt2", vocab_size=70, eos_token_id=None))

@@ -16,10 +16,10 @@ AXIS = torch.zeros(WIDTH)
 AXIS[-4], AXIS[-3] = 0.5**0.5, -(0.5**0.5)
 
 
-def turning_model(directory: Path) -> str:
+def turning_model(directory: Path, says: tuple[int, int] = (7, 8)) -> str:
     """Two layers in which each token has an axis of its own, all without a mean that a norm could
     take off. Head 1.2 looks at every token alike and writes its share of t1, less that of t2, along
-    AXIS; along it t7 is read, and t8 against it. The rest is next to nothing."""
+    AXIS; along it t7 is read, and t8 against it, or what it `says`. The rest is next to nothing."""
     torch.manual_seed(0)
     d_head = WIDTH // 4
     config = GPT2Config(
@@ -27,7 +27,7 @@ def turning_model(directory: Path) -> str:
         eos_token_id=2, tie_word_embeddings=False,
     )  # fmt: skip
     model: Any = GPT2LMHeadModel(config)
-    up, down, t7, t8 = (3 + i for i in (1, 2, 7, 8))
+    up, down, t7, t8 = (3 + i for i in (1, 2, *says))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "ln" not in name:

@@ -48,6 +48,26 @@ def write(folder: Path, kind: str, tensors: dict[str, Tensor], **config: Any) ->
     return folder
 
 
+def write_transcoder(
+    folder: Path, kind: str, tensors: dict[str, Tensor], k: int = 0, layer: int = 1, **config: Any
+) -> Path:
+    """A folder of a transcoder of one MLP: top-k in sparsify's form, with its skip connection where
+    there is a W_skip; the others in SAELens'."""
+    if kind != "topk":
+        into, out = f"blocks.{layer}.mlp.hook_in", f"blocks.{layer}.hook_mlp_out"
+        kind = {"standard": "transcoder"}.get(kind, f"{kind}_transcoder")
+        d_out, meta = tensors["W_dec"].shape[1], {"hook_name": into, "hook_name_out": out}
+        return write(folder, kind, tensors, d_out=d_out, metadata=meta, **config)
+    folder = folder / f"layers.{layer}.mlp"
+    folder.mkdir(parents=True)
+    stored = {"encoder.weight": tensors["W_enc"].T.contiguous(), "encoder.bias": tensors["b_enc"]}
+    stored |= {name: tensors[name] for name in ("W_dec", "b_dec", "W_skip") if name in tensors}
+    save_file(stored, folder / "sae.safetensors")
+    told = {"d_in": tensors["W_enc"].shape[0], "k": k, "transcode": True, **config}
+    (folder / "cfg.json").write_text(json.dumps(told), "utf-8")
+    return folder
+
+
 def features(
     kind: str, t: dict[str, Tensor], x: Tensor, k: int = 0, centres: bool = True
 ) -> Tensor:

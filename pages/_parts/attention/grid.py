@@ -10,12 +10,12 @@ import streamlit as st
 import engine
 from pages._parts import components
 from pages._parts.attention.fields import HEADS, ROLE, SCORE
+from pages._parts.cells import tell, turned_over
 from pages._parts.figure import python_of
 from pages._parts.refusals import Answered
 from pages._parts.switches import act_on, open_circuit, present_sites, set_cells
 from pages._parts.table import table_of_sites, ticked
 from pages._parts.text import plain
-from pages._parts.turned import tell, turned
 
 RUNS = {"clean": "Clean", "ablated": "Ablated", "difference": "Difference"}
 WEIGHTS = {"pattern": "Attention", "value": "× length of the value"}
@@ -159,12 +159,12 @@ def _absent(shape: engine.Shape) -> list[int]:
 
 
 def _on_picked(shape: engine.Shape) -> None:
-    new, gone = turned(_GRID, "picked", st.session_state[_GRID]["picked"])
+    new, gone = turned_over(_GRID, "picked", st.session_state[_GRID]["picked"])
     set_cells(_heads(new, shape), _heads(gone, shape), shape)
 
 
 def _on_chosen(shape: engine.Shape) -> None:
-    new, gone = turned(_GRID, "chosen", st.session_state[_GRID]["chosen"])
+    new, gone = turned_over(_GRID, "chosen", st.session_state[_GRID]["chosen"])
     away = _heads(gone, shape)
     kept: list[engine.Head] = []
     with contextlib.suppress(engine.EngineError):

@@ -19,7 +19,7 @@ _READ, _BOX = "_saes_read", "_sae_chosen"
 
 def chosen_sae(e: engine.Experiment) -> engine.Sae | None:
     """Draw the choice. Returns: the SAE, None where there is none for this model."""
-    known = _known(e)
+    known = known_saes(e)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         if known:
             names = {str(one): one for one in known}
@@ -51,7 +51,7 @@ def use_sae(sae: engine.Sae) -> None:
     name_sae(sae)
 
 
-def _known(e: engine.Experiment) -> list[engine.Sae]:
+def known_saes(e: engine.Experiment) -> list[engine.Sae]:
     """Those there are, first the one that the experiment names first."""
     ships = []
     for name in engine.bundled_saes():

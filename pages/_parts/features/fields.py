@@ -2,9 +2,10 @@
 
 from pages._parts import pairs_form
 from pages._parts.fields import Choice, Text
+from pages._parts.roles.fields import LOOKED_AT as HEAD
 from pages._parts.sweep.fields import BASELINE
 
-SHOWN = Choice("features_show", ("health", "prompt", "one", "train", "answer", "circuit"))
+SHOWN = Choice("features_show", ("health", "prompt", "one", "train", "answer", "circuit", "after"))
 TEXTS = Choice("features_in", ("families", "family", "written"))
 RUN = Choice("run", ("clean", "ablated", "difference"))
 FIELDS = (
@@ -13,6 +14,7 @@ FIELDS = (
     RUN,
     *pairs_form.FIELDS,
     BASELINE,
+    HEAD,
     Text("feature"),
     Text("context_text"),
     Text("features_shown", "20"),

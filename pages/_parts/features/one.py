@@ -10,8 +10,10 @@ from pages._parts.boxes import written
 from pages._parts.features.health import texts_form
 from pages._parts.layout import errors_shown
 from pages._parts.neurons.contexts import contexts
+from pages._parts.steering.making import steer_along
 from pages._parts.table import downloads, show_rows
 from pages._parts.text import plain, visible
+from pages._parts.turning import turn_to
 
 _TOKENS, _PROMPTS = 10, 20
 
@@ -36,6 +38,13 @@ def one(reading: state.Reading, sae: engine.Sae) -> None:
         left, right = st.columns([1, 1.2], gap="medium")
         with left:
             _tokens(site, numbers)
+            st.button(
+                "Steer along it",
+                on_click=_steer,
+                args=(sae, site),
+                icon=":material/assistant_direction:",
+                help="Its direction becomes one of the experiment's, and the Steering page opens.",
+            )
         with right, errors_shown():
             texts = texts_form(_PROMPTS)
             given = [text for text in texts if text.strip()]
@@ -43,6 +52,12 @@ def one(reading: state.Reading, sae: engine.Sae) -> None:
             call = f"feature_contexts({e.model!r}, {str(sae)!r}, {str(site)!r}, "
             contexts(reading, site, question, call, sae)
         _downloads(e, sae, site, numbers)
+
+
+def _steer(sae: engine.Sae, site: engine.Feature) -> None:
+    """Have its direction in the experiment, and open the page that steers along it."""
+    steer_along(sae, site)
+    turn_to("steering")
 
 
 def _strongest(e: engine.Experiment, sae: engine.Sae) -> str:

@@ -11,9 +11,9 @@ import streamlit as st
 
 import engine
 from pages._parts import components, state
+from pages._parts.cells import tell, turned_over
 from pages._parts.patching.fields import WAY
 from pages._parts.switches import act_on, open_circuit, open_paths
-from pages._parts.turned import tell, turned
 
 _GRID = "patch_grid"
 _INTO = {"noise": "clean", "denoise": "corrupted"}
@@ -154,7 +154,7 @@ def _made(e: engine.Experiment, result: engine.PatchResult) -> set[engine.Change
 
 
 def _on_picked(result: engine.PatchResult, cells: Cells) -> None:
-    both = turned(_GRID, "picked", st.session_state[_GRID]["picked"])
+    both = turned_over(_GRID, "picked", st.session_state[_GRID]["picked"])
     there = range(len(cells.each))
     new, gone = ([_change(result, cells.each[i]) for i in some if i in there] for some in both)
     patch(result, new, {*gone})

@@ -20,16 +20,10 @@ from pages._parts.roles.views import beside_grid, link_to
 from pages._parts.switches import without
 from pages._parts.table import Rows, as_csv, rounded
 from pages._parts.text import plain, signed
+from pages._parts.turning import turn_to
 
-_OPENS, _EFFECT = "_roles_opens", "_roles_effect"
+_EFFECT = "_roles_effect"
 _MOST_TOKENS = 64
-
-
-def opened() -> None:
-    """Turn to the page that a card's button opens, if one was clicked."""
-    page = st.session_state.pop(_OPENS, "")
-    if page:
-        st.switch_page(page)
 
 
 def card(reading: state.Reading) -> None:
@@ -112,7 +106,7 @@ def _switch(e: engine.Experiment, head: engine.Head, shape: engine.Shape, off: b
 
 def _open(page: str, head: engine.Head) -> None:
     ss = st.session_state
-    ss[_OPENS] = f"pages/{page}.py"
+    turn_to(page)
     ss["heads"] = ss["source_head"] = str(head)
     if page == "attribution":
         ss["attributed"] = "sources"

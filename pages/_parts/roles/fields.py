@@ -15,6 +15,7 @@ OUTPUTS = Choice("role_outputs", (SAME, *engine.WORD_LISTS))
 TAKEN_FOR = Choice("taken_for", engine.EMBEDDINGS)
 READ_IN = Choice("read_in", engine.CONTEXTS)
 COUNTS_AS = Choice("counts_as", engine.SPELLINGS)
+LOOKED_AT = Text("role_head")
 COMPOSED = Choice("composed_into", ("k", "q", "v"))
 FIELDS = (
     *pairs_form.FIELDS,
@@ -32,7 +33,7 @@ FIELDS = (
     Text("own_words", "one two three four five"),
     Text("places_on", "1"),
     Text("top_tokens", "5"),
-    Text("role_head"),
+    LOOKED_AT,
     Text("looks_on", "0"),
     Text("looked_distance", "1"),
     Text("keys_through"),

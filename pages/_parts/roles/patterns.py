@@ -14,6 +14,7 @@ from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
 from pages._parts.refusals import Answered, answered
+from pages._parts.roles.said import said
 from pages._parts.roles.views import beside_grid, head_box, heads_table
 from pages._parts.table import Rows
 from pages._parts.text import plain
@@ -38,7 +39,7 @@ def patterns(reading: state.Reading) -> None:
     with beside_grid(reading, tint, rows, "patterns"):
         role_chips(seen)
         heads_table(rows, "patterns")
-        head_box(str(rows[0]["site"]) if rows else "")
+        head = head_box(str(rows[0]["site"]) if rows else "")
         name = st.session_state["score"]
         st.caption(
             plain(
@@ -54,6 +55,9 @@ def patterns(reading: state.Reading) -> None:
         python=grid.overview_python(seen.e, seen.run, False, grid.pixels(shape)),
         key="patterns_figure",
     )
+    if head:
+        with errors_shown():
+            said(seen.e, head)
 
 
 def looked_at(reading: state.Reading) -> Seen:

@@ -17,6 +17,7 @@ from pages._parts.layout import beside_switches
 from pages._parts.switches import not_known, switches
 from pages._parts.table import Rows, table_of_sites, ticked
 from pages._parts.text import percent, plain
+from pages._parts.turning import turn_to
 
 _TABLE, _LOOKED = "role_heads", "_role_looked"
 
@@ -64,14 +65,14 @@ def _look(key: str, sites: list[tuple[engine.Site, ...]]) -> None:
     ss[_LOOKED] = tuple(now)
 
 
-def head_box(best: str = "") -> str:
-    """The box of the head that is looked at, and the way to its card. Returns: its name, that of
-    the best where the box is empty."""
+def head_box(best: str = "", opens: bool = False, what: str = "the best") -> str:
+    """The box of the head that is looked at, and the way to its card, which `opens` the page of
+    roles. `what` the best is. Returns: its name, that of the best where the box is empty."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
             "Head",
             key="role_head",
-            placeholder=f"{best}: the best" if best else "all",
+            placeholder=f"{best}: {what}" if best else "all",
             width=220,
             help="As 9.1; or tick its row above.",
         )
@@ -82,13 +83,15 @@ def head_box(best: str = "") -> str:
                 key="_to_card",
                 icon=":material/badge:",
                 on_click=_to_card,
-                args=(head,),
+                args=(head, opens),
             )
     return head
 
 
-def _to_card(head: str) -> None:
+def _to_card(head: str, opens: bool) -> None:
     st.session_state["role_head"], st.session_state["roles_show"] = head, "card"
+    if opens:
+        turn_to("roles")
 
 
 def metrics(rows: Rows, above: float, chance: float) -> None:

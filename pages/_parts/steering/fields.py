@@ -4,15 +4,17 @@ from pages._parts import pairs_form
 from pages._parts.fields import Choice, Text
 
 SHOWN = Choice("steering_show", ("direction", "map", "text"))
-MADE_OF = Choice("made_of", ("prompts", "head", "unembedding", "file"))
+MADE_OF = Choice("made_of", ("prompts", "head", "unembedding", "feature", "file"))
 BY = Choice("made_by", ("mean", "pca"))
 READ = Choice("made_read", ("last", "mean"))
+LENGTH = Choice("vector_length", ("own", "unit"))
 FIELDS = (
     *pairs_form.FIELDS,
     SHOWN,
     MADE_OF,
     BY,
     READ,
+    LENGTH,
     Text("vector_name"),
     Text("vector_site"),
     Text("vector_plus"),
@@ -20,6 +22,8 @@ FIELDS = (
     Text("vector_head"),
     Text("vector_token"),
     Text("vector_less"),
+    Text("vector_sae"),
+    Text("vector_feature"),
     Text("steer_with"),
     Text("steer_layer"),
     Text("steer_by", "1"),

@@ -11,9 +11,10 @@ import engine
 from pages._parts import state
 from pages._parts.boxes import choice, written
 from pages._parts.experiment_form import model_shape
+from pages._parts.features.choosing import known_saes
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
-from pages._parts.steering.fields import BY, READ
+from pages._parts.steering.fields import BY, LENGTH, READ
 from pages._parts.steering.using import keep
 from pages._parts.table import Rows, as_csv, python_for, show_rows
 from pages._parts.text import plain, unescaped
@@ -22,11 +23,17 @@ _OF = {
     "prompts": "Prompts",
     "head": "A head",
     "unembedding": "An unembedding",
+    "feature": "A feature",
     "file": "A file",
 }
+_SAE = "_vector_sae_chosen"
 _BY = {"mean": "difference of means", "pca": "first principal component"}
 _READ = {"last": "last token", "mean": "mean over tokens"}
-_NAMES = {"prompts": "difference", "head": "head", "unembedding": "token", "file": "file"}
+_LENGTHS = {"own": "as it is", "unit": "1"}
+_NAMES = {
+    "prompts": "difference", "head": "head", "unembedding": "token", "feature": "feature",
+    "file": "file",
+}  # fmt: skip
 _FORMS = {"safetensors": "safetensors", "gguf": "GGUF (repeng)", "pt": "pt (steering-vectors)"}
 
 
@@ -61,14 +68,15 @@ def _made(e: engine.Experiment) -> Sequence[engine.Direction]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.text_input("Name", key="vector_name", placeholder=_NAMES[of], width=150)
         site = f"r{model_shape().n_layers // 2}"
-        st.text_input(
-            "Read at",
-            key="vector_site",
-            placeholder=site,
-            width=85,
-            help="A place of the residual stream (r5 enters layer 5, r5.mid lies between its "
-            "attention and its MLP) or what an MLP writes into it (m5).",
-        )
+        if of != "feature":  # whose site is its SAE's
+            st.text_input(
+                "Read at",
+                key="vector_site",
+                placeholder=site,
+                width=85,
+                help="A place of the residual stream (r5 enters layer 5, r5.mid lies between its "
+                "attention and its MLP) or what an MLP writes into it (m5).",
+            )
     name, at = written("vector_name") or _NAMES[of], written("vector_site") or site
     return _WAYS[of](e, name, at)
 
@@ -123,6 +131,51 @@ def _of_unembedding(e: engine.Experiment, name: str, at: str) -> Sequence[engine
     return [engine.Direction(name, at, engine.FromUnembedding(token, less))]
 
 
+def _of_feature(e: engine.Experiment, name: str, _at: str) -> Sequence[engine.Direction]:
+    saes = {str(one): one for one in known_saes(e)}
+    if written("vector_sae"):
+        named = engine.Sae.parse(written("vector_sae"))
+        saes.setdefault(str(named), named)
+    if not saes:
+        st.caption("No SAE of this model is here: read one, or train one, on the Features page.")
+        return ()
+    ss = st.session_state
+    ss[_SAE] = now = written("vector_sae") or next(iter(saes))
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.selectbox(
+            "SAE",
+            list(saes),
+            key=_SAE,
+            format_func=lambda text: f"{saes[text].name}, {saes[text].site}",
+            width=190,
+            on_change=_name_sae,
+        )
+        st.text_input("Feature", key="vector_feature", width=95, placeholder="12")
+        choice("Length", LENGTH.name, _LENGTHS, help="As it is, its row of the decoder, c times it "
+               "is what c more of the feature writes.")  # fmt: skip
+    if not written("vector_feature"):
+        st.caption(
+            "Write the feature whose direction it is: the Features page has those there are."
+        )
+        return ()
+    made = engine.FromFeature(saes[now], written("vector_feature"), ss[LENGTH.name])
+    return [engine.Direction(name, made.sae.site, made)]
+
+
+def _name_sae() -> None:
+    """Take over which SAE is chosen; in a callback."""
+    st.session_state["vector_sae"] = st.session_state[_SAE]
+
+
+def steer_along(sae: engine.Sae, feature: engine.Feature) -> None:
+    """Have a feature's direction in the experiment, as the form has it too, and steer with it; in a
+    callback."""
+    name, ss = str(feature).replace(".", "-"), st.session_state
+    keep([engine.Direction(name, sae.site, engine.FromFeature(sae, feature))])
+    ss["steering_show"], ss["made_of"], ss["vector_name"] = "direction", "feature", name
+    ss["vector_sae"], ss["vector_feature"], ss[LENGTH.name] = str(sae), str(feature), "own"
+
+
 def _of_file(e: engine.Experiment, name: str, at: str) -> Sequence[engine.Direction]:
     file = st.file_uploader(
         "safetensors, GGUF control vectors or torch files of numbers",
@@ -142,6 +195,7 @@ _WAYS: dict[str, Callable[[engine.Experiment, str, str], Sequence[engine.Directi
     "prompts": _of_prompts,
     "head": _of_head,
     "unembedding": _of_unembedding,
+    "feature": _of_feature,
     "file": _of_file,
 }
 

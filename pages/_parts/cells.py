@@ -23,7 +23,7 @@ def tell(grid: str, **cells: list[int]) -> int:
     return number
 
 
-def turned(grid: str, name: str, said: Any) -> tuple[list[int], list[int]]:
+def turned_over(grid: str, name: str, said: Any) -> tuple[list[int], list[int]]:
     """Which cells the reader added to this list and took out of it, by what the grid said; in a
     callback. None where it was told that too long ago, or says nothing that can be read."""
     key = f"_{grid}_told"

@@ -11,11 +11,11 @@ from streamlit.testing.v1 import AppTest
 def grid() -> None:
     import streamlit as st
 
-    from pages._parts.turned import tell, turned
+    from pages._parts.cells import tell, turned_over
 
     ss = st.session_state
     for said in ss.get("said", ()):
-        new, gone = turned("grid", "picked", said)
+        new, gone = turned_over("grid", "picked", said)
         ss["cells"] = [*(cell for cell in ss["cells"] if cell not in gone), *new]
     ss["said"] = ()
     ss["rev"] = tell("grid", picked=sorted(ss.setdefault("cells", [1])))
