@@ -116,7 +116,7 @@ def page(stable: list[str], agree: list[str], faithful: list[str]) -> list[str]:
         "of their sizes, and from how many nodes nearly all runs keep. ρ is Spearman's, of what "
         "two runs say of each node. Families with few prompts draw nearly the same pairs again, "
         "which makes them look stable. Greedy search tries all that is left before each node that "
-        "goes, some 45,000 trials a seed on SmolLM2 where pruning makes 600, and is not run there.",
+        "goes, some 45,000 trials a seed on SmolLM2 where pruning makes 400, and is not run there.",
         "",
         "| task | search | seeds | mark | Jaccard, by chance | ρ between seeds | nodes | keeps, "
         "judged on |",
