@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.state import SessionState
 from streamlit.runtime.state.common import unpack_widget_state_value
@@ -70,31 +70,41 @@ def _in_order(take: Callable[..., None]) -> Callable[..., None]:
 
 
 def _late(session: SessionState, message: WidgetStates) -> dict[str, tuple[str, Any]]:
-    """The widgets, by id, of which a message says what the last one said, though the server has set
-    them otherwise since, with their keys and the values set.
+    """The widgets, by id, of which a message says what they were before the server set them last,
+    with their keys and the values set.
 
-    They are as the reader left them only if that is all there is to the message: somebody who sets
-    one back to what it was does nothing else in it.
+    Of each, what it has been is kept, from what the browser last said on: so a message tells how
+    far the browser has come. One that says what it said before may also be of a reader who sets it
+    back to that; but then that is all there is to the message.
     """
-    heard: dict[str, WidgetState] = session._old_state.get(_HEARD, {})
-    said = session[_HEARD] = {one.id: one for one in message.widgets}
+    before: dict[str, list[Any]] = session._old_state.get(_HEARD, {})
+    heard = session[_HEARD] = {}
     keys = session._key_id_mapper.id_key_mapping
-    late, acts = {}, _is_poll()
-    for at, one in said.items():
-        kind = one.WhichOneof("value") or ""
-        now = session._old_state.get(at)
+    late: dict[str, tuple[str, Any]] = {}
+    again: dict[str, tuple[str, Any]] = {}
+    acts = _is_poll()
+    for one in message.widgets:
+        at, kind, said = one.id, one.WhichOneof("value") or "", unpack_widget_state_value(one)
+        metadata = session._new_widget_state.widget_metadata.get(at)
         if kind in _TRIGGERS:
-            acts |= bool(unpack_widget_state_value(one))
-        elif at in heard and at in keys and kind in _PLAIN:
-            metadata = session._new_widget_state.widget_metadata.get(at)
-            if metadata and metadata.deserializer(unpack_widget_state_value(one)) != now:
-                if one == heard[at]:
-                    late[at] = (keys[at], now)
-                else:
-                    acts = True
+            acts |= bool(said)
+        elif kind not in _PLAIN or at not in keys or metadata is None:
+            heard[at] = [str(one)]
+            acts |= heard[at] != before.get(at, heard[at])
         else:
-            acts |= at in heard and one != heard[at]
-    return late if acts else {}
+            value, now = metadata.deserializer(said), session._old_state.get(at)
+            been = before.get(at, [])
+            been = been if not been or been[-1] == now else [*been, now]
+            passed = max((i for i, past in enumerate(been) if past == value), default=-1)
+            heard[at] = [value] if passed < 0 else been[passed:]
+            acts |= bool(been) and passed < 0
+            if len(heard[at]) > 1:
+                (late if passed else again)[at] = keys[at], now
+    if acts:
+        return late | again
+    for at in again:  # it was set back
+        heard[at] = heard[at][:1]
+    return late
 
 
 def _is_poll() -> bool:

@@ -20,8 +20,12 @@ def two_boxes() -> None:
         ss = st.session_state
         ss["text"], ss["verb"], ss["number"], ss["on"] = "set", "keep", 2.0, True
 
+    def longer() -> None:
+        st.session_state["text"] += "1"
+
     st.button("set", on_click=set_all)
     st.button("other")
+    st.button("longer", on_click=longer)
     st.text_input("text", key="text")
     st.radio("verb", ["ablate", "keep"], key="verb")
     st.number_input("number", key="number")
@@ -135,3 +139,22 @@ def test_streamlit_says_whether_a_clock_asked() -> None:
     assert requests._rerun_data.is_auto_rerun is False
     requests.request_rerun(RerunData(fragment_id="1", is_auto_rerun=True))
     assert requests._rerun_data.is_auto_rerun is True
+
+
+def test_a_message_from_amid_several_changes_undoes_none() -> None:
+    app = AppTest.from_function(two_boxes, default_timeout=30).run().run()
+    for text in ("", "", "1", "1"):  # as far as the browser knew of it
+        app.text_input(key="text").set_value(text)
+        app.button[2].click().run()
+    assert app.session_state["text"] == "1111"
+    app.text_input(key="text").set_value("11").run()
+    assert app.session_state["text"] == "1111"
+    app.text_input(key="text").set_value("5").run()
+    assert app.session_state["text"] == "5"
+
+
+def test_what_is_first_said_of_a_widget_is_taken() -> None:
+    app = AppTest.from_function(two_boxes, default_timeout=30).run()
+    app.text_input(key="text").set_value("typed")
+    app.button[1].click().run()
+    assert app.session_state["text"] == "typed"

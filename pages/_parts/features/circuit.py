@@ -160,7 +160,10 @@ def _circuit(e: engine.Experiment, sae: engine.Sae, result: engine.FeatureCurve)
                     f"without them {left:.0%} is left."
                 )
             )
-    buttons(e, sae, features, f"these {size:,}" if size > 1 else "this one")
+    if result.done or count_in("circuit_features"):
+        buttons(e, sae, features, f"these {size:,}" if size > 1 else "this one")
+    else:
+        st.caption("Buttons come with the whole curve: until then the smallest size may change.")
     says = engine.feature_tokens(
         e.model, sae, features[:_MOST_LISTED], _PROMOTED, view=f"{state.view()} promoted"
     )
