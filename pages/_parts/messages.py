@@ -24,11 +24,17 @@ _PLAIN = (
 )
 """Kinds of values that can be set here, "" where the reader cleared one."""
 _HEARD = "_heard"
+_RELIED_ON = (
+    "set_widgets_from_proto", "_call_callbacks", "_old_state", "_new_widget_state",
+    "_key_id_mapper",
+)  # fmt: skip
 
 
 def install() -> None:
-    """Have messages read, and callbacks run, as below; once for a server."""
-    if not hasattr(SessionState.set_widgets_from_proto, "__wrapped__"):
+    """Have messages read, and callbacks run, as below; once for a server. A Streamlit that is made
+    otherwise inside is left as it is."""
+    known = all(hasattr(SessionState, name) for name in _RELIED_ON)
+    if known and not hasattr(SessionState.set_widgets_from_proto, "__wrapped__"):
         SessionState.set_widgets_from_proto = _in_order(SessionState.set_widgets_from_proto)  # type: ignore[method-assign]
         SessionState._call_callbacks = _uncut(SessionState._call_callbacks)  # type: ignore[method-assign]
 
@@ -38,10 +44,10 @@ def uncut() -> Iterator[None]:
     """Do what belongs together as one: a newer message waits until it is done."""
     ctx = get_script_run_ctx()
     safe = None if ctx is None else ctx.session_state
-    if safe is None:
+    yields = None if safe is None else safe.__dict__.get("_yield_callback")
+    if yields is None:
         yield
         return
-    yields = safe._yield_callback
     object.__setattr__(safe, "_yield_callback", lambda: None)
     try:
         yield
@@ -110,5 +116,5 @@ def _late(session: SessionState, message: WidgetStates) -> dict[str, tuple[str, 
 def _is_poll() -> bool:
     """Whether what is being run was asked for by a clock, not by the reader."""
     ctx = get_script_run_ctx()
-    requests = ctx and ctx.script_requests
-    return bool(requests and requests._rerun_data.is_auto_rerun)
+    asked = getattr(ctx and ctx.script_requests, "_rerun_data", None)
+    return bool(getattr(asked, "is_auto_rerun", False))
