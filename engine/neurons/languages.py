@@ -29,9 +29,10 @@ from ..model.model import Model
 from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes import forward
-from ..passes.hooks import Edit
+from ..passes.blockwise import Ids
 from ..passes.pace import Pace
 from .language_results import LanguageNeurons
+from .losses import losses, losses_cost
 from .places import layers_with_neurons, left_out
 from .prompt_sets import PromptSet, as_sets
 from .selectivity import average_precisions, by_entropy, by_precision, drawn_like, entropies
@@ -106,6 +107,7 @@ class FindLanguageNeurons(Question[LanguageNeurons, LanguageNeurons]):
         self, model: Model, so_far: LanguageNeurons | None
     ) -> Answer[LanguageNeurons, LanguageNeurons]:
         layers_with_neurons(model)
+        model.check_way("block by block", "perplexity without a language's neurons")
         return Answer(lambda put: _steps(model, self, so_far, put))
 
 
@@ -141,10 +143,10 @@ def _steps(
             f"What {len(layers) * width:,} neurons hold on {n_prompts:,} prompts takes "
             f"{nbytes / 2**30:.1f} GB; give fewer prompts."
         )
-    texts = [forward.Row(ids, logits_at=tuple(range(len(ids) - 1))) for s in measured for ids in s]
+    texts = [ids for one in measured for ids in one]
     n_runs = 1 + n_sets * (1 + asked.controls)
     reading = [forward.Row(ids) for one in found_on for ids in one]
-    measuring = sum(row_cost(pace, row) for row in texts)
+    measuring = losses_cost(pace, texts)
     pace.total = sum(row_cost(pace, row) for row in reading) + n_runs * measuring
     probability, means = yield from _read(model, pace, layers, found_on)
     owner = np.repeat(np.arange(n_sets), [len(one) for one in found_on])
@@ -185,7 +187,7 @@ def _steps(
     if np.isfinite(known.clean).all():
         pace.skip(measuring)
     else:
-        known = told(replace(known, clean=(yield from _losses(model, pace, texts, sizes, {}))))
+        known = told(replace(known, clean=(yield from losses(model, pace, texts, sizes, {}))))
     every, rng = np.concatenate(choose), np.random.default_rng(asked.seed)
     for s in range(n_sets):
         mine = means[owner == s].reshape(len(found_on[s]), -1)
@@ -201,13 +203,13 @@ def _steps(
             forced = np.median(mine[:, some], axis=0) if asked.does == "force" else 0.0 * some
             edits = _by_layer(layers, width, some, forced)
             numbers = getattr(known, name).copy()
-            numbers[at] = yield from _losses(model, pace, texts, sizes, edits)
+            numbers[at] = yield from losses(model, pace, texts, sizes, edits)
             known = told(replace(known, **{name: numbers}))
     return told(known, whole=True)
 
 
-def _ids(model: Model, text: str) -> tuple[int, ...]:
-    ids: tuple[int, ...] = model.tokenizer.encode(text).ids
+def _ids(model: Model, text: str) -> Ids:
+    ids: Ids = model.tokenizer.encode(text).ids
     forward.check_ids(model, ids)
     if len(ids) < 2:
         raise EngineError(f"“{text[:40]}” is one token; nothing in it is predicted. Leave it out.")
@@ -236,35 +238,6 @@ def _read(
 
     yield from run_rows(model, pace, rows, take)
     return counts / totals[:, None, None], means
-
-
-def _losses(
-    model: Model,
-    pace: Pace,
-    texts: Sequence[forward.Row],
-    sizes: Sequence[int],
-    edits: dict[int, tuple[tuple[int, ...], torch.Tensor]],
-) -> Steps[np.ndarray]:
-    """The mean loss of each set's tokens, nats, with neurons put to values, by layer."""
-    made: dict[int, tuple[Edit, ...]] = {}
-    for n in {len(row.ids) for row in texts}:
-        made[n] = tuple(
-            Edit("post", layer, index, tuple(range(n)), values.to(model.device))
-            for layer, (index, values) in edits.items()
-        )
-    rows = [replace(row, edits=made[len(row.ids)]) for row in texts]
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    sums, totals = np.zeros(len(sizes)), np.zeros(len(sizes))
-
-    def take(row: int, result: forward.RowResult) -> None:
-        targets = torch.tensor(rows[row].ids[1:], device=result.logits.device)
-        logs = result.logits.log_softmax(-1).gather(1, targets[:, None])
-        sums[owner[row]] -= float(logs.double().sum())
-        totals[owner[row]] += len(targets)
-
-    yield from run_rows(model, pace, rows, take)
-    losses: np.ndarray = sums / totals
-    return losses
 
 
 def _by_layer(

@@ -38,8 +38,8 @@ from .norms import before, behind, on_unit
 from .places import check_neuron, one_neuron
 from .token_results import NeuronTokens, TokenNumbers
 
-_PRODUCTS = 2**28
-"""Multiplications of one step."""
+_NUMBERS = 2**22
+"""Of the rows that are read in a step: a norm goes through them several times."""
 MOST_TOKENS = 1_000
 
 
@@ -106,9 +106,11 @@ def _steps(model: Model, neuron: Neuron, k: int) -> Steps[NeuronTokens]:
         notes.append("The norm behind the MLP is held at the scale it has on a vector of size 1.")
     logits = yield from _read(W_U(model).T, None, _toward(model, neuron), model)
     says = _numbers(model, logits - logits.mean(), k)
+    yield 0.3
     reads: dict[str, TokenNumbers] = {}
     try:
         norm, embed = before(model, layer), W_E(model)
+        yield 0.4
         weights = {"in": (W_in(model, layer), b_in(model, layer))}
         if "mlp.gate" in model.layer(layer).parts:
             weights["gate"] = W_gate(model, layer), b_gate(model, layer)
@@ -139,7 +141,7 @@ def _behind_norms(model: Model, vector: Tensor, norms: Sequence[nn.Module | None
 
 def _read(rows: Tensor, norm: Any, column: Tensor, model: Model) -> Steps[np.ndarray]:
     """Rows [n d_model], each through a norm, · column."""
-    at_once, parts = max(1, _PRODUCTS // rows.shape[1]), []
+    at_once, parts = max(1, _NUMBERS // rows.shape[1]), []
     for start in range(0, len(rows), at_once):
         some = rows[start : start + at_once]
         some = some if norm is None else norm(some.to(model.dtype))
