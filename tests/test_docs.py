@@ -69,3 +69,14 @@ def test_the_glossary_has_every_word_the_engine_defines() -> None:
     words |= {f.name for f in fields(engine.PlaceCheck)} - {"name", "layers", "why"}
     missing = [w for w in sorted(words) if not re.search(rf"\b{re.escape(w)}\b", text)]
     assert not missing, f"docs/words.md has no {', '.join(missing)}"
+
+
+def test_the_page_of_families_has_a_column_for_every_check_and_place_of_a_certificate() -> None:
+    found = engine.certificate("seq-gpt2")
+    (head,) = re.findall(
+        r"^\| family \|.*$", (ROOT / "docs" / "families.md").read_text("utf-8"), re.M
+    )
+    columns = [one.strip() for one in head.strip("|").split("|")]
+    places = {*(place.name for place in found.places), *found.absent}
+    checks = {check.name.replace("rows join late", "rows") for check in found.checks}
+    assert {*columns} >= places | checks - {"weights are numbers"}  # which has no figure

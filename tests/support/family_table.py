@@ -18,7 +18,11 @@ PLACES = (
     "resid_pre", "resid_mid", "attn_out", "mlp_out", "post", "q", "k", "v", "z", "pattern",
     "resid_post",
 )  # fmt: skip
-CHECKS = ("cached", "block by block", "adds up")
+CHECKS = (
+    "clean runs", "reads left to right", "alone and together", "parts of heads", "between",
+    "adds up", "along directions", "into MLPs", "cached", "block by block",
+)  # fmt: skip
+"""Of a certificate's, those with a figure; how rows share passes has a column of its own."""
 _HEAD = """# Families, as certified
 
 Loading a model ends with a trial of it; `engine.certificate(name)` is what it found. Here is what
@@ -37,9 +41,18 @@ have no single neurons; latent attention has no q, k, v by head).
   “eager” that code by transformers' attention interface; “past it” as it stands in the modules.
 - rows: they “join late”, at the first layer they change, or are “read whole” where blocks hand on
   more than the stream; and the worst difference.
+- clean runs: a shared pass against transformers' own. reads left to right: what is said before a
+  token against the same with another token there. alone and together: rows of one pass against each
+  alone. A family in which one of these fails is refused whole.
+- parts of heads: a head's query moves its own pattern, a key those of the heads that share it, a
+  value none; where that fails q, k and v are refused. between: the stream between attention and MLP
+  changed there against what attention adds to it.
+- adds up: whether what heads and MLPs write is what is added to the stream; where it is not, the
+  lens of parts and paths are refused, and nothing else.
+- along directions: a direction added, and taken out, against plain hooks. into MLPs: what an MLP is
+  given, read in time to move what it writes in the same pass, as transcoders need it.
 - cached: tokens read one by one behind a cache. block by block: blocks called one at a time, which
-  sweeps and searches do. adds up: whether what heads and MLPs write is what is added to the stream;
-  where it is not, the lens of parts and paths are refused, and nothing else.
+  sweeps and searches do.
 
 """
 
