@@ -73,9 +73,8 @@ def test_the_glossary_has_every_word_the_engine_defines() -> None:
 
 def test_the_page_of_families_has_a_column_for_every_check_and_place_of_a_certificate() -> None:
     found = engine.certificate("seq-gpt2")
-    (head,) = re.findall(
-        r"^\| family \|.*$", (ROOT / "docs" / "families.md").read_text("utf-8"), re.M
-    )
+    page = (ROOT / "docs" / "families.md").read_text("utf-8")
+    head = next(line for line in page.splitlines() if line.startswith("| family |"))
     columns = [one.strip() for one in head.strip("|").split("|")]
     places = {*(place.name for place in found.places), *found.absent}
     checks = {check.name.replace("rows join late", "rows") for check in found.checks}

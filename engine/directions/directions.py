@@ -1,7 +1,7 @@
 """What a direction is on a model: its numbers, how long it is beside the stream, and how near
 others are.
 
-    share = ‖v‖ / mean ‖x‖        x: what is at its site, at each token but a BOS
+    share = ‖v‖ / median ‖x‖      x: what is at its site, at each token but a BOS
     cosine = v · w / (‖v‖ ‖w‖)
 
 A steering coefficient is told in the unit of v: `add(v, c)` moves the stream by c ‖v‖. What it does
@@ -22,7 +22,7 @@ from ..experiment.experiment import Experiment, check_experiment
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes import forward
-from ..passes.directions import made, place_of_direction, seen
+from ..passes.directions import made, place_of_direction, seen, stream_norm
 from ..registry import load
 from .results import DirectionValues
 
@@ -55,12 +55,11 @@ def _described(
     model: Model, e: Experiment, which: Direction, others: tuple[Direction, ...]
 ) -> Steps[DirectionValues]:
     own = yield from made(model, which, e.prepend_bos)
-    stream_norm = own.stream_norm
-    if np.isnan(stream_norm) and e.prompt:
+    norm = own.stream_norm
+    if np.isnan(norm) and e.prompt:
         prompt = model.tokenizer.encode(e.prompt, e.prepend_bos)
         forward.check_ids(model, prompt.ids)
-        (at_site,) = yield from seen(model, [prompt], place_of_direction(model, which))
-        stream_norm = float(at_site.norm(dim=-1).mean())
+        norm = stream_norm((yield from seen(model, [prompt], place_of_direction(model, which))))
     rest = []
     for other in others:
         rest.append(_numpy((yield from made(model, other, e.prepend_bos)).values))
@@ -70,7 +69,7 @@ def _described(
         model=model.name,
         direction=which,
         values=values,
-        stream_norm=stream_norm,
+        stream_norm=norm,
         others=others,
         other_norms=norms,
         cosines=np.array([_cosine(values, one) for one in rest]),

@@ -23,7 +23,7 @@ class DirectionValues:
     """A direction as it is on a model.
 
     `values`: its numbers, float32, in the unit of the stream. `norm`: their L2 norm, from 0.
-    `stream_norm`: the mean L2 norm of what is at its site, over the tokens of the prompts it is
+    `stream_norm`: the median L2 norm of what is at its site, over the tokens of the prompts it is
     made of, else of the experiment's prompt, a BOS left out; NaN where there are neither.
     `cosines`: with each of `others`, −1 to 1, NaN where one of the two is 0; `other_norms` are
     theirs. Directions of different sites are compared as the vectors they are.

@@ -34,20 +34,22 @@ from ..model.worker import Steps
 from . import forward
 from .hooks import Edit, place_of, unit
 from .overflow import overflow
+from .pace import Pace
 from .points import Capture
 from .saved_saes import check_feature, dictionary_of, read_dictionary
 from .saved_vectors import kept_values
 
-_TOKENS = 512
-"""Tokens of the prompts run at a time."""
+_TOKENS, _OPERATIONS = 512, 2e9
+"""Tokens of the prompts run at a time, and floating-point operations, which a moment is enough for:
+not as many as time allows, as a direction is to come out the same every time."""
 _TEXTS = 32
 """Prompts tokenized at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A direction on a model: `values` [d_model] float32, and the mean L2 norm of what is at its
-    site over the tokens of the prompts it is made of, a BOS left out; NaN where there are none."""
+    """A direction on a model: `values` [d_model] float32, and the stream's norm at its site over
+    the tokens of the prompts it is made of, see `stream_norm`; NaN where there are none."""
 
     values: Float[Tensor, " d_model"]
     stream_norm: float = math.nan
@@ -193,7 +195,14 @@ def _from_prompts(
     if making.by == "pca":
         axis = _first_component(plus - minus)
         values = (axis @ values) * axis
-    return Made(values.float(), float(torch.cat(each).norm(dim=-1).mean()))
+    return Made(values.float(), stream_norm(each))
+
+
+def stream_norm(each: Sequence[Float[Tensor, "_ d_model"]]) -> float:
+    """The median L2 norm of what is at tokens of texts, of two in the middle the smaller: a model
+    without BOS may make its first token hundreds of times as long as all others (massive
+    activations: Sun et al. 2024), and a mean would tell of that one alone."""
+    return float(torch.cat([one.norm(dim=-1) for one in each]).median())
 
 
 def seen(model: Model, texts: Sequence[Tokens], at: Capture) -> Steps[list[Tensor]]:
@@ -201,9 +210,10 @@ def seen(model: Model, texts: Sequence[Tokens], at: Capture) -> Steps[list[Tenso
     it: at all tokens but a BOS, of one that is nothing else at that."""
     result: list[Tensor] = []
     group: list[Tokens] = []
+    most = min(_TOKENS, _OPERATIONS / max(1.0, sum(Pace(model).block_cost)))
     for i, text in enumerate(texts):
         group.append(text)
-        if sum(map(len, group)) < _TOKENS and i + 1 < len(texts):
+        if sum(map(len, (*group, *texts[i + 1 : i + 2]))) <= most and i + 1 < len(texts):
             continue
         rows = [forward.Row(one.ids, captures=frozenset({at})) for one in group]
         for one, row in zip(group, forward.run(model, rows), strict=True):

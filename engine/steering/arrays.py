@@ -44,7 +44,10 @@ class SteeringArrays:
         n, n_texts = lines.n_scored, len(lines.prompts) - lines.n_scored
         self._numbers = np.full((len(STORED), shape[0], n, *shape[1:]), np.nan)
         self._neutral = np.full((len(NEUTRAL), shape[0], n_texts, *shape[1:]), np.nan)
-        self._norms = np.full((n, len(layers)), np.nan)
+        longest = max(
+            (len(one.target.prompt) for one in lines.prompts[: lines.n_wanted]), default=0
+        )
+        self._norms = np.full((lines.n_wanted, len(layers), longest), np.nan)
         if so_far is None:
             return
         if (so_far.numbers.shape, so_far.neutral.shape) != (
@@ -53,6 +56,7 @@ class SteeringArrays:
         ):
             raise ExperimentError("What is known so far is of other prompts or texts.")
         self._numbers, self._neutral = so_far.numbers.copy(), so_far.neutral.copy()
+        self._norms = so_far.token_norms.copy()
 
     def widen(self, more: Iterable[float]) -> None:
         """Make room for further coefficients, of which nothing is known but the clean runs."""
@@ -106,19 +110,17 @@ class SteeringArrays:
         for column, i in enumerate(group):
             if i < first:
                 self._numbers[:, :, i, :, zero] = numbers[:, column, None, None]
-                prompt = self._lines.prompts[i].target.prompt
-                from_bos = int(prompt.bos and len(prompt) > 1)
-                for row, layer in enumerate(self._layers):
-                    stream = run.stream[layer][column, from_bos : len(prompt)]
-                    self._norms[i, row] = float(stream.float().norm(dim=-1).mean())
+                if i < self._lines.n_wanted:
+                    prompt = self._lines.prompts[i].target.prompt
+                    own = slice(int(prompt.bos and len(prompt) > 1), len(prompt))
+                    for row, layer in enumerate(self._layers):
+                        norms = run.stream[layer][column, own].float().norm(dim=-1)
+                        self._norms[i, row, own] = norms.cpu().numpy()
             else:
                 self._neutral[:, :, i - first, :, zero] = numbers[:, column, None, None]
 
     def snapshot(self, pace: Pace, progress: float) -> SteeringResult:
         e, name, layers, seed = self._asked
-        norms = self._norms[: self._lines.n_wanted]
-        known = np.isfinite(norms)
-        stream = np.where(known, norms, 0).sum(0) / np.maximum(known.sum(0), 1)
         return SteeringResult(
             experiment=e,
             name=name,
@@ -133,7 +135,7 @@ class SteeringArrays:
                 len(one.target.answer) for one in self._lines.prompts[self._lines.n_scored :]
             ),
             norm=self._norm,
-            stream_norms=np.where(known.any(0), stream, np.nan),
+            token_norms=self._norms.copy(),
             notes=tuple(
                 dict.fromkeys(
                     note

@@ -183,5 +183,5 @@ def _short(x: float, with_sign: bool) -> str:
     if not np.isfinite(x):
         return ""
     if with_sign:
-        return signed(x)[:-1] if abs(x) >= 9.95 else f"{x:+.1f}".replace("-", "−")
+        return signed(x, 1)
     return f"{x:.0f}" if x >= 9.95 else f"{x:.1f}" if x >= 0.995 else f"{x:.2f}"

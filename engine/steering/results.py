@@ -50,7 +50,7 @@ class SteeringResult(Snapshot):
     the pairs and then those `spared`; `neutral` [measure direction text layer coefficient]: the
     sums over a text's predicted tokens of KL(clean ‖ steered) and of −ln p(token), in nats;
     `n_tokens`: how many these are. NaN where not done yet. `norm`: the direction's L2 norm;
-    `stream_norms`: the mean norm, over the prompts' tokens but a BOS, of what enters each layer.
+    `token_norms`: those of what enters each layer at the prompts' own tokens, NaN at a BOS.
     `progress`: 0 to 1. `seconds`, and `seconds_left` if it goes on like this.
 
     The score is the logit difference, answer − distractor, or where no pair has one the answer's
@@ -69,7 +69,7 @@ class SteeringResult(Snapshot):
     neutral: Float[np.ndarray, "measure direction text layer coefficient"]
     n_tokens: tuple[int, ...]
     norm: float
-    stream_norms: Float[np.ndarray, " layer"]
+    token_norms: Float[np.ndarray, "pair layer token"]
     notes: tuple[str, ...]
     seconds: float
     seconds_left: float | None
@@ -79,6 +79,17 @@ class SteeringResult(Snapshot):
         """What the score is: "logit_diff", or "log_prob" where no pair has a logit difference."""
         known = np.isfinite(self.numbers[:, 0, : len(self.pairs)])
         return "logit_diff" if known[0].any() or not known.any() else "log_prob"
+
+    @property
+    def stream_norms(self) -> Float[np.ndarray, " layer"]:
+        """The median norm of what enters each layer, over the prompts' tokens but a BOS, of two in
+        the middle the smaller; NaN while none is known."""
+        known = self.token_norms.swapaxes(0, 1).reshape(len(self.layers), -1)
+        known = known[:, np.isfinite(known).any(0)]
+        if not known.size:
+            return np.full(len(self.layers), np.nan)
+        result: np.ndarray = np.nanquantile(known, 0.5, axis=1, method="inverted_cdf")
+        return result
 
     @property
     def n_draws(self) -> int:

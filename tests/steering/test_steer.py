@@ -138,12 +138,21 @@ def test_coefficient_0_is_the_clean_run_and_every_cell_is_what_the_change_does(
             own = result.numbers[STORED.index("prob"), :, p, :, zero]
             np.testing.assert_allclose(own, float(logs[first].exp()), atol=1e-5)
     assert (result.of("change")[..., zero] == 0).all() and (result.of("kl")[..., zero] < 1e-9).all()
-    for layer in LAYERS:
+    for at, layer in enumerate(LAYERS):
+        norms = torch.cat([_norms(directory, ref, one.prompt, layer) for one in PAIRS])
+        assert result.stream_norms[at] == pytest.approx(float(norms.median()), rel=1e-4)
         change = result.change_of(layer, 1.5)
         e = replace(question.e, prompt=PAIRS[0].prompt, answer="t11", distractor="t20")
         ranked = engine.next_token(replace(e, changes=[change]))
-        at = (0, 0, 0, LAYERS.index(layer), result.coefficients.index(1.5))
-        assert ranked.ablated_logit_diff == pytest.approx(result.numbers[at], abs=1e-4)
+        where = (0, 0, 0, at, result.coefficients.index(1.5))
+        assert ranked.ablated_logit_diff == pytest.approx(result.numbers[where], abs=1e-4)
+
+
+def _norms(directory: str, ref: Any, prompt: str, layer: int) -> torch.Tensor:
+    """Those of what enters a layer at a prompt's own tokens."""
+    tokens, at = engine.tokenize(directory, prompt), ("resid_pre", layer)
+    norms: torch.Tensor = ref.values(tokens.ids, [at])[at][int(tokens.bos) :].norm(dim=-1)
+    return norms
 
 
 def test_numbers_over_prompts_and_texts_are_what_their_formulae_say(pair: Any) -> None:

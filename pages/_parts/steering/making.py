@@ -227,10 +227,11 @@ def _length(result: engine.DirectionValues) -> None:
         )
         if math.isfinite(result.share):
             st.metric(
-                f"of the stream's at {result.direction.site}",
+                f"of the stream's median at {result.direction.site}",
                 f"{result.share:.2f} ×",
-                help=f"The stream there is {result.stream_norm:.3g} long, on average over the "
-                "tokens of the prompts it is made of, else of the prompt above.",
+                help=f"The stream there is {result.stream_norm:.3g} long: the median over the "
+                "tokens of the prompts it is made of, else of the prompt above. A mean would tell "
+                "of the first token alone where that is far longer than all others.",
                 width="content",
             )
 
