@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment, check_experiment
 from ..experiment.method import Kind, Method
 from ..experiment.numbers import whole_number
+from ..experiment.question import Question
 from ..model.model import Model
+from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes.blockwise import alike
 from ..scoring.corrupted import check_alike, check_corrupted, exchanged
@@ -19,6 +21,7 @@ from ..scoring.scorer import Target, target_of
 from ..tasks.pairs import Pair, as_pairs, experiments
 from ..tasks.scores import late_notes
 
+T = TypeVar("T")
 MOST_STEPS = 1_000
 _RESAMPLE = Method(Kind.RESAMPLE)
 
@@ -41,23 +44,51 @@ class Read:
         yield from groups.values()
 
 
-def check_asked(question: Any) -> None:
-    """Read the fields that both questions have. Raises: EngineError for one that cannot be used."""
-    e: Experiment = question.e
-    check_experiment(e)
-    if question.pairs is not None:
-        object.__setattr__(question, "pairs", as_pairs(question.pairs))
-    object.__setattr__(question, "steps", steps_of(question.steps))
-    if e.every_change:
-        raise ExperimentError(
-            "Gradients are taken between the clean and the corrupted run as the model has them, "
-            f"and this experiment changes something ({e.every_change[0]}): take its `.clean`."
-        )
-    if e.positions.which == "generated":
-        raise ExperimentError(
-            "Positions are “generated”, and nodes become what they are in the corrupted prompt at "
-            "the prompt's own: choose all, prompt, or some of them."
-        )
+@dataclass(frozen=True)
+class GradientQuestion(Question[T, T]):
+    """What is scored by gradients between the clean and the corrupted run.
+
+    `pairs`: clean and corrupted prompts (None: the experiment's own). `steps`: runs in which
+    gradients are taken; 1 is plain attribution patching. What is scored becomes what it is in the
+    corrupted run at the experiment's positions.
+    Raises: EngineError for a field that cannot be used, and for an experiment that changes
+    something: both runs are as the model has them.
+    """
+
+    n_plain = 2
+    e: Experiment
+    pairs: tuple[Pair, ...] | None = None
+    steps: int = 5
+
+    def __post_init__(self) -> None:
+        check_experiment(self.e)
+        if self.pairs is not None:
+            object.__setattr__(self, "pairs", as_pairs(self.pairs))
+        object.__setattr__(self, "steps", steps_of(self.steps))
+        if self.e.every_change:
+            raise ExperimentError(
+                "Gradients are taken between the clean and the corrupted run as the model has "
+                f"them, and this experiment changes something ({self.e.every_change[0]}): take its "
+                "`.clean`."
+            )
+        if self.e.positions.which == "generated":
+            raise ExperimentError(
+                "Positions are “generated”, and nodes become what they are in the corrupted prompt "
+                "at the prompt's own: choose all, prompt, or some of them."
+            )
+
+    @property
+    def model_name(self) -> str:
+        return self.e.model
+
+    def answered(self, model: Model) -> Answer[T, T]:
+        """Snapshots, each over the prompts that are done by then; the last is over all."""
+        model.check_way("block by block", "attribution by gradients")
+        return Answer(lambda put: self.scored(model, put))
+
+    def scored(self, model: Model, put: Callable[[T], None]) -> Steps[T]:
+        """The scores, step by step; each snapshot is handed to `put`."""
+        raise NotImplementedError
 
 
 def steps_of(given: Any) -> int:

@@ -33,15 +33,13 @@ from ..attribution.runs import there
 from ..attribution.written import check_added, refused
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
-from ..experiment.question import Question
 from ..model.model import Model
 from ..model.weights import W_K, W_Q, W_V
-from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes import forward
 from ..passes.pace import Pace
 from ..tasks.pairs import Pair, as_pairs
-from .asked import Read, check_asked, pairs_of, read, total_cost
+from .asked import GradientQuestion, Read, pairs_of, read, total_cost
 from .edge_results import EdgeAttribution
 from .graph import Graph, graph_of
 from .runs import Runs, cut, integrated
@@ -56,34 +54,17 @@ _INTO = {"q": W_Q, "k": W_K, "v": W_V}
 
 
 @dataclass(frozen=True)
-class AttributeEdges(Question[EdgeAttribution, EdgeAttribution]):
+class AttributeEdges(GradientQuestion[EdgeAttribution]):
     """A score for every edge, from what enters layer 0, heads and MLPs to the inputs of later heads
-    and MLPs and the logits, between the clean and the corrupted run (EAP-IG).
-
-    `pairs`: clean and corrupted prompts (None: the experiment's own). `steps`: runs in which
-    gradients are taken; 1 is plain edge attribution patching. Senders become what they are in the
-    corrupted run at the experiment's positions.
-    Raises: EngineError for a field that cannot be used, and for an experiment that changes
-    something: both runs are as the model has them.
-    """
+    and MLPs and the logits, between the clean and the corrupted run (EAP-IG)."""
 
     asks = "edge_attribution"
-    n_plain = 2
-    e: Experiment
-    pairs: tuple[Pair, ...] | None = None
-    steps: int = 5
 
-    def __post_init__(self) -> None:
-        check_asked(self)
-
-    @property
-    def model_name(self) -> str:
-        return self.e.model
-
-    def answered(self, model: Model) -> Answer[EdgeAttribution, EdgeAttribution]:
-        """Snapshots, each over the prompts that are done by then; the last is over all."""
-        model.check_way("block by block", "attribution by gradients")
-        return Answer(lambda put: _steps(model, self, put))
+    def scored(
+        self, model: Model, put: Callable[[EdgeAttribution], None]
+    ) -> Steps[EdgeAttribution]:
+        """Of prompts that are run together."""
+        return _steps(model, self, put)
 
 
 def edge_attribution(

@@ -27,13 +27,11 @@ from torch import Tensor
 from ..asking import ask
 from ..attribution.backward import Gradients, Piece
 from ..experiment.experiment import Experiment
-from ..experiment.question import Question
 from ..model.model import Model
-from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes.pace import Pace
 from ..tasks.pairs import Pair, as_pairs
-from .asked import check_asked, pairs_of, read, total_cost
+from .asked import GradientQuestion, pairs_of, read, total_cost
 from .results import NodeAttribution
 from .runs import Runs, cut, integrated
 
@@ -41,33 +39,16 @@ _POINTS = ("z", "mlp_out")
 
 
 @dataclass(frozen=True)
-class AttributeNodes(Question[NodeAttribution, NodeAttribution]):
-    """A score for every head and MLP between the clean and the corrupted run (NAP-IG).
-
-    `pairs`: clean and corrupted prompts (None: the experiment's own). `steps`: runs in which
-    gradients are taken; 1 is plain attribution patching. Nodes become what they are in the
-    corrupted run at the experiment's positions.
-    Raises: EngineError for a field that cannot be used, and for an experiment that changes
-    something: both runs are as the model has them.
-    """
+class AttributeNodes(GradientQuestion[NodeAttribution]):
+    """A score for every head and MLP between the clean and the corrupted run (NAP-IG)."""
 
     asks = "node_attribution"
-    n_plain = 2
-    e: Experiment
-    pairs: tuple[Pair, ...] | None = None
-    steps: int = 5
 
-    def __post_init__(self) -> None:
-        check_asked(self)
-
-    @property
-    def model_name(self) -> str:
-        return self.e.model
-
-    def answered(self, model: Model) -> Answer[NodeAttribution, NodeAttribution]:
-        """Snapshots, each with the prompts that are done by then; the last has all."""
-        model.check_way("block by block", "attribution by gradients")
-        return Answer(lambda put: _steps(model, self, put))
+    def scored(
+        self, model: Model, put: Callable[[NodeAttribution], None]
+    ) -> Steps[NodeAttribution]:
+        """Of prompts that are run together."""
+        return _steps(model, self, put)
 
 
 def node_attribution(
