@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 import engine
-from tests.support.family_reference import Change, FamilyReference
+from tests.support.family_reference import Change, FamilyReference, acts_at
 from tests.support.some import some
-from tests.support.tiny_models import HEADS, LAYERS, WORDS, Tiny
+from tests.support.tiny_models import HEADS, LAYERS, WORDS
 
 KINDS = ("gpt2", "gptj", "llama", "gemma2", "olmo2", "phi3")
 METHODS = ("zero", "mean", "mean_by_position", "resample", "scale(0.4)", "scale(-1.5)", "set(0.6)")
@@ -162,19 +162,6 @@ def test_the_short_form_is_the_first_of_the_changes() -> None:
     assert replace(e, ablations="").every_change == e.changes
 
 
-@pytest.fixture(scope="module")
-def pair(tiny: Tiny) -> Any:
-    """`pair("gpt2")`: a tiny model whose texts never end by themselves, and its reference."""
-
-    @functools.cache
-    def give(kind: str) -> tuple[str, FamilyReference]:
-        directory = tiny(kind, eos_token_id=None)
-        engine.load(str(directory))
-        return str(directory), FamilyReference(kind, directory)
-
-    return give
-
-
 def ids_of(directory: str, text: str) -> tuple[int, ...]:
     return engine.tokenize(directory, text).ids
 
@@ -215,15 +202,8 @@ def hooks(e: engine.Experiment, ref: FamilyReference, n: int) -> list[Change]:
     found = []
     for change in e.every_change:
         word = str(change.becomes).partition("(")[0]
-        where = tuple(
-            p
-            for p in range(n)
-            if {
-                "all": True, "prompt": p < n_prompt, "generated": p >= n_prompt,
-                "indices": p in {i % n_prompt for i in change.positions.indices},
-            }[change.positions.which]
-            and (p < n_prompt or word not in FIXED)
-        )  # fmt: skip
+        every = acts_at(change.positions, n_prompt, n)
+        where = tuple(p for p in every if p < n_prompt or word not in FIXED)
         for name, layer, index in places(change.sites, ref):
             found.append(hook(e, ref, change, word, (name, layer), index, where))
     return [one for one in found if one.positions]

@@ -21,7 +21,7 @@ from torch import Tensor
 import engine
 from engine.passes import points
 from engine.passes.hooks import Edit, apply
-from tests.support.family_reference import Change, FamilyReference
+from tests.support.family_reference import Change, FamilyReference, acts_at
 from tests.support.reference import always
 from tests.support.some import some
 from tests.support.tiny_models import HEADS, LAYERS, WORDS, Tiny
@@ -40,19 +40,6 @@ positions = st.one_of(
 texts = st.lists(st.sampled_from(WORDS), min_size=N, max_size=N).map(" ".join)
 prompts = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join),
                    min_size=2, max_size=2)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def pair(tiny: Tiny) -> Any:
-    """`pair("gpt2")`: a tiny model whose texts never end by themselves, and its reference."""
-
-    @functools.cache
-    def give(kind: str) -> tuple[str, FamilyReference]:
-        directory = tiny(kind, eos_token_id=None)
-        engine.load(str(directory))
-        return str(directory), FamilyReference(kind, directory)
-
-    return give
 
 
 def place(site: Any) -> tuple[str, int]:
@@ -89,14 +76,7 @@ def hooks(e: engine.Experiment, ref: FamilyReference, n: int) -> list[Change]:
     found = []
     for change in e.every_change:
         method = change.becomes
-        where = tuple(
-            p
-            for p in range(n)
-            if {
-                "all": True, "prompt": p < n_prompt, "generated": p >= n_prompt,
-                "indices": p in {i % n_prompt for i in change.positions.indices},
-            }[change.positions.which]
-        )  # fmt: skip
+        where = acts_at(change.positions, n_prompt, n)
         if not where:
             continue
         for site in change.sites.sites:

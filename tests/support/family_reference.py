@@ -238,6 +238,18 @@ class _Act:
         return self.does(by_row).reshape(whole.shape)
 
 
+def acts_at(positions: Any, n_prompt: int, n: int) -> tuple[int, ...]:
+    """Those of n tokens, the prompt's first, at which a change acts, worked out by itself."""
+    own = {i % n_prompt for i in positions.indices}
+    here = {
+        "all": lambda _: True,
+        "prompt": lambda p: p < n_prompt,
+        "generated": lambda p: p >= n_prompt,
+        "indices": lambda p: p in own,
+    }[positions.which]
+    return tuple(filter(here, range(n)))
+
+
 class FamilyReference:
     """A Hugging Face model with hooks of its own."""
 
