@@ -29,6 +29,8 @@ def points(change: float) -> str:
     return f"{x:+.{1 if abs(x) >= 9.95 else 2 if abs(x) >= 0.095 else 3}f}".replace("-", "−")
 
 
-def signed(x: float) -> str:
-    """A number with its sign and two decimals, with a real minus."""
-    return f"{x:+.2f}".replace("-", "−")
+def signed(x: float, digits: int = 2) -> str:
+    """A number with its sign and so many decimals, with a real minus; without a sign where nothing
+    is left of it."""
+    text = f"{x:+.{digits}f}".replace("-", "−")
+    return text if text.strip("+−0.") else text[1:]

@@ -73,6 +73,7 @@ def map_figure(
             layout[f"xaxis{at}"] = {
                 "domain": [left, right],
                 "anchor": f"y{at}",
+                "range": [-0.5, n - 0.5],  # of what is not known yet too
                 "tickvals": list(range(n)),
                 "ticktext": [f"{c:g}".replace("-", "−") for c in coefficients],
                 "tickangle": 0,

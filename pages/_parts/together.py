@@ -4,6 +4,7 @@ import streamlit as st
 
 import engine
 from pages._parts import state
+from pages._parts.metric import metric
 from pages._parts.refusals import answered
 from pages._parts.text import signed
 
@@ -20,10 +21,9 @@ def together(reading: state.Reading, clean_too: bool = False) -> None:
     if clean_too:
         st.metric("Clean logit difference", signed(clean), width="content")
     if told.e.every_change and not told.refused and now is not None:
-        st.metric(
+        metric(
             "With all that is changed",
             signed(now),
-            f"{now - clean:+.2f}",  # of a real minus Streamlit would make a rise
+            now - clean,
             help=f"Logit difference with {'; '.join(map(str, told.e.every_change))}",
-            width="content",
         )

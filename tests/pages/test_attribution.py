@@ -55,11 +55,14 @@ def test_the_sum_stands_beside_the_logit_difference_and_what_is_not_shown_is_sai
     page = attribution_page(ablations="1.3")
     result = engine.direct_attribution(E)
     metrics = {one.label: one for one in page.metric}
-    assert metrics["Clean logit difference"].value == f"{result.clean.logit_diff:+.3f}"
-    assert metrics["Ablated"].value == f"{result.ablated.logit_diff:+.3f}"
+    assert metrics["Clean logit difference"].value == engine.signed(result.clean.logit_diff, 3)
+    assert metrics["Ablated"].value == engine.signed(result.ablated.logit_diff, 3)
     told = unescaped(said(page))
-    assert f"heads {result.clean.heads:+.3f}" in told and "54 heads and MLPs" in told
-    assert f"= {result.ablated.logit_diff:+.3f}" in told and "later ones is not in it" in told
+    assert f"heads {engine.signed(result.clean.heads, 3)}" in told and "54 heads and MLPs" in told
+    assert (
+        f"= {engine.signed(result.ablated.logit_diff, 3)}" in told
+        and "later ones is not in it" in told
+    )
 
 
 def test_parts_stand_by_size_and_the_python_gives_them() -> None:
@@ -80,7 +83,7 @@ def test_a_heads_sources_are_drawn() -> None:
     result = engine.source_attribution(E, "5.2")
     assert [row["piece"] for row in rows] == list(result.pieces)
     assert sum(float(row["clean"]) for row in rows) == pytest.approx(result.clean.total, abs=1e-4)
-    assert f"{result.clean.total:+.3f} clean" in unescaped(said(page))
+    assert f"{engine.signed(result.clean.total, 3)} clean" in unescaped(said(page))
     page.text_input(key="source_head").set_value("").run()
     grid = engine.direct_attribution(E).clean.sites
     best = max((s for s in grid.sites if isinstance(s, engine.Head)), key=lambda s: abs(grid[s]))
@@ -101,7 +104,7 @@ def test_an_mlps_neurons_are_listed() -> None:
     shown = page.main.dataframe[0].value
     result = engine.neuron_attribution(E.clean, "m4")
     assert len(shown) == 50 and shown["neuron"][0] == result.table(most=1)[0]["neuron"]
-    assert f"{result.clean.total:+.3f} (clean)" in unescaped(said(page))
+    assert f"{engine.signed(result.clean.total, 3)} (clean)" in unescaped(said(page))
 
 
 def test_the_total_effect_stands_beside() -> None:

@@ -138,7 +138,7 @@ def test_a_card_has_all_of_one_head_and_a_link_of_its_own() -> None:
     metric = next(one for one in page.metric if one.label == "Logit difference, switched off")
     assert off.clean_logit_diff is not None and off.ablated_logit_diff is not None
     assert metric.value == engine.signed(off.ablated_logit_diff)
-    assert metric.delta == f"{off.ablated_logit_diff - off.clean_logit_diff:+.2f}"
+    assert metric.delta == engine.signed(off.ablated_logit_diff - off.clean_logit_diff)
     direct = engine.direct_attribution(e).clean.sites[engine.Head(4, 0)]
     told = unescaped(said(page))
     assert f"It writes {engine.signed(direct)} logits" in told

@@ -9,9 +9,10 @@ from pages._parts import state
 from pages._parts.boxes import written
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
+from pages._parts.metric import metric
 from pages._parts.refusals import Answered
 from pages._parts.table import Rows, as_csv, python_for, show_rows, table, table_of_sites, ticked
-from pages._parts.text import plain, visible
+from pages._parts.text import plain, signed, visible
 
 Seen = Answered[engine.DirectAttribution]
 RUNS = {"clean": "Clean", "ablated": "Ablated", "difference": "Difference"}
@@ -31,10 +32,10 @@ def summary(seen: Seen) -> None:
     result = seen.result
     clean, ablated = result.clean, result.ablated
     with st.container(horizontal=True, gap="small"):
-        st.metric("Clean logit difference", f"{clean.logit_diff:+.3f}", width="content")
+        st.metric("Clean logit difference", signed(clean.logit_diff, 3), width="content")
         if seen.e.every_change:
             change = ablated.logit_diff - clean.logit_diff
-            st.metric("Ablated", f"{ablated.logit_diff:+.3f}", f"{change:+.3f}", width="content")
+            metric("Ablated", signed(ablated.logit_diff, 3), change, 3)
 
 
 def told(seen: Seen) -> str:
@@ -55,8 +56,9 @@ def told(seen: Seen) -> str:
             "unembedding's bias": one.unembed_bias,
             "cap": one.cap,
         }
-        parts = ", ".join(f"{name} {value:+.3f}" for name, value in named.items() if value)
-        sums.append(f"{run}: {parts}, rest {one.rest:+.0e} = {one.logit_diff:+.3f}")
+        parts = ", ".join(f"{name} {signed(value, 3)}" for name, value in named.items() if value)
+        rest = f"{one.rest:+.0e}".replace("-", "−")
+        sums.append(f"{run}: {parts}, rest {rest} = {signed(one.logit_diff, 3)}")
     n = len(result.clean.sites.sites)
     return (
         f"Logits, what each of {n:,} heads and MLPs itself writes on this one prompt: above 0, "
@@ -116,9 +118,9 @@ def sources(seen: Seen) -> None:
         python=python_for(f"source_attribution({seen.e.to_python()}, {str(head)!r})"),
         key="sources_figure",
     )
-    sums = f"{result.clean.total:+.3f} clean"
+    sums = f"{signed(result.clean.total, 3)} clean"
     if seen.e.every_change:
-        sums += f", {result.ablated.total:+.3f} ablated"
+        sums += f", {signed(result.ablated.total, 3)} ablated"
     place = f"{len(result.texts) - 1} {visible(result.texts[-1])}"
     st.caption(
         plain(
@@ -147,8 +149,8 @@ def neurons(seen: Seen) -> None:
     st.caption(
         plain(
             f"Activation × output weights, in logits, above 0 towards the answer.{most} of "
-            f"{len(rows):,}; all and the MLP's own bias ({one.bias:+.3f}) add up to its number, "
-            f"{one.total:+.3f} ({'ablated' if seen.run == 'ablated' else 'clean'}). "
+            f"{len(rows):,}; all and the MLP's own bias ({signed(one.bias, 3)}) add up to its "
+            f"number, {signed(one.total, 3)} ({'ablated' if seen.run == 'ablated' else 'clean'}). "
             f"{' '.join(result.notes)}"
         )
     )

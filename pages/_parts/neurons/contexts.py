@@ -10,7 +10,7 @@ from pages._parts.figure import figure
 from pages._parts.neurons.switching import Unit, change_to, changed_now, off_now
 from pages._parts.refusals import answered
 from pages._parts.table import Rows, as_csv, python_for, rounded, show_rows
-from pages._parts.text import percent, plain, visible
+from pages._parts.text import percent, plain, signed, visible
 
 KEY = "_contexts"
 _FORCED = {0.5: "the median", 0.95: "the 95% quantile", 1.0: "the greatest"}
@@ -107,9 +107,9 @@ def what_comes_next(reading: state.Reading) -> engine.Experiment | None:
     if ranked.e.every_change:
         sentence += f", with every change there is “{visible(ablated.texts[0])}”"
     if (diff := ranked.result.clean_logit_diff) is not None:
-        sentence += f"; logit difference {diff:+.3f}"
+        sentence += f"; logit difference {signed(diff, 3)}"
         other = ranked.result.ablated_logit_diff
         if ranked.e.every_change and other is not None:
-            sentence += f" → {other:+.3f}"
-    st.caption(plain(sentence.replace("-", "−") + "."))
+            sentence += f" → {signed(other, 3)}"
+    st.caption(plain(sentence + "."))
     return ranked.e

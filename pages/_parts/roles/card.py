@@ -13,6 +13,7 @@ from pages._parts.boxes import written
 from pages._parts.experiment_form import model_shape
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
+from pages._parts.metric import metric
 from pages._parts.pairs_form import pairs_form
 from pages._parts.roles import patterns, writes
 from pages._parts.roles.card_weights import from_the_weights, partners
@@ -169,15 +170,14 @@ def _switched_off(reading: state.Reading, head: engine.Head) -> None:
     change = change[np.isfinite(change)]
     spread = f" ± {change.std():.3f}" if len(change) > 1 else ""
     over = f"over {len(change)} pairs" if len(change) > 1 else "on this prompt"
-    st.metric(
+    metric(
         "Logit difference, switched off",
         signed(score.clean.mean_logit_diff + float(change.mean())),
-        f"{change.mean():+.2f}",
+        float(change.mean()),
         help=f"At positions {e.positions}; clean {signed(score.clean.mean_logit_diff)}. Below 0: "
         "it helps the answer.",
-        width="content",
     )
-    told = f"Change {change.mean():+.3f}{spread} logits {over}".replace("-", "−")
+    told = f"Change {signed(float(change.mean()), 3)}{spread} logits {over}"
     others = ", other changes left out" if e.every_change else ""
     st.caption(plain(f"{told}: it alone, by {e.method}, beside the clean model{others}."))
 

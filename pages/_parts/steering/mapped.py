@@ -133,7 +133,8 @@ def _explanation(result: engine.SteeringResult, limit: float) -> str:
     if result.done and best is None:
         text += f" Nothing within KL {limit:g} brings the answer nearer."
     elif best is not None:
-        text += f" Framed: the best cell within KL {limit:g}, × {best[1]:g} at r{best[0]}."
+        text += f" Framed: the best cell within KL {limit:g}, × {best[1]:g}".replace("-", "−")
+        text += f" at r{best[0]}."
     return text
 
 

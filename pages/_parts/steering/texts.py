@@ -52,7 +52,7 @@ def repeated(reading: state.Reading) -> None:
     work.progress(KEY, "text by text")
     if question is None or result is None:
         return
-    means = result.mean_repetition
+    means, by = result.mean_repetition, f"{question.coefficient:g}".replace("-", "−")
     rows: Rows = [
         {
             "prompt": row["prompt"],
@@ -73,7 +73,7 @@ def repeated(reading: state.Reading) -> None:
     )
     st.caption(
         plain(
-            f"Greedy, {question.coefficient:g} × {question.name} added at r{question.layer} at "
+            f"Greedy, {by} × {question.name} added at r{question.layer} at "
             "every token. Repeated is the share of 3-grams of tokens that have come before in the "
             f"same text: clean {means[0]:.2f}, steered {means[1]:.2f}, random directions "
             f"{means[2:].mean():.2f} on average."

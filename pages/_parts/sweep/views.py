@@ -10,6 +10,7 @@ import engine
 from pages._parts import work
 from pages._parts.boxes import choice
 from pages._parts.figure import figure
+from pages._parts.metric import metric
 from pages._parts.pairs_form import Chosen
 from pages._parts.refusals import refused_of_pairs
 from pages._parts.sweep.fields import ASPECT, METRIC
@@ -110,7 +111,7 @@ def runs_metrics(name: str, over: str, runs: tuple[float, float], changed: bool)
     clean, given = runs
     st.metric(f"Clean {name}", f"{clean:.3f}", help=over, width="content")
     if changed:
-        st.metric(f"Baseline {name}", f"{given:.3f}", f"{given - clean:+.3f}", width="content")
+        metric(f"Baseline {name}", f"{given:.3f}", given - clean, 3)
 
 
 def together_metric(score: engine.TaskScore | None) -> None:
@@ -119,12 +120,12 @@ def together_metric(score: engine.TaskScore | None) -> None:
         return
     mean, whole = score.ablated.mean_logit_diff, score.clean.mean_logit_diff
     if mean is not None and whole is not None:
-        st.metric(
+        metric(
             "All that is off, together",
             f"{mean:.3f}",
-            f"{mean - whole:+.3f}",
+            mean - whole,
+            3,
             help="Mean logit difference with every site that is off ablated at once",
-            width="content",
         )
 
 
