@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages._parts.opening import Opening
+from pages._parts.shell import Shell
 
 
 def _warm_up() -> None:
@@ -28,4 +28,4 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     yield
 
 
-app = st.App("app.py", lifespan=lifespan, middleware=[Middleware(Opening)])
+app = st.App("app.py", lifespan=lifespan, middleware=[Middleware(Shell)])

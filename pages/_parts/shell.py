@@ -1,29 +1,30 @@
-"""What the page that the server sends holds before Streamlit has drawn anything: its place."""
+"""What the page that the server sends holds beside Streamlit: what stands in its place until it has
+drawn, the ways past the menus, and the browser's history."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages._parts.assets import ASSETS
 
-_OPENING = ASSETS / "opening"
+_SHELL = ASSETS / "shell"
 _ASKED_AGAIN = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
 
 
-def opening() -> bytes:
+def shell() -> bytes:
     """The markup, styles and script that stand at the end of the page's body."""
     styles, markup, script = (
-        "".join(path.read_text("utf-8") for path in sorted(_OPENING.glob(f"*.{kind}")))
+        "".join(path.read_text("utf-8") for path in sorted(_SHELL.glob(f"*.{kind}")))
         for kind in ("css", "html", "js")
     )
     return f"<style>{styles}</style>{markup}<script>{script}</script>".encode()
 
 
-class Opening:
-    """Puts `opening()` into every page of HTML that the app behind it sends to be looked at."""
+class Shell:
+    """Puts `shell()` into every page of HTML that the app behind it sends to be looked at."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._opening = opening()
+        self._shell = shell()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -44,7 +45,7 @@ class Opening:
                 return
             headers = MutableHeaders(raw=list(start["headers"]))
             if "text/html" in headers.get("content-type", "") and b"</body>" in body:
-                body = body.replace(b"</body>", self._opening + b"</body>", 1)
+                body = body.replace(b"</body>", self._shell + b"</body>", 1)
                 headers["content-length"] = str(len(body))
                 for name in ("etag", "last-modified"):
                     if name in headers:
