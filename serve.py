@@ -4,6 +4,7 @@
 and with a page that is blank until Streamlit draws it.
 """
 
+import gc
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,9 +17,13 @@ from pages._parts.shell import Shell
 
 
 def _warm_up() -> None:
-    import engine
+    gc.disable()  # else a fifth of the time goes into looking for garbage among what libraries keep
+    try:
+        import engine
 
-    engine.load(engine.Experiment().model)
+        engine.load(engine.Experiment().model)
+    finally:
+        gc.enable()
 
 
 @asynccontextmanager
