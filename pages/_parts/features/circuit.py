@@ -12,7 +12,6 @@ from pages._parts.features.off import buttons
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
 from pages._parts.pairs_form import Chosen, pairs_form
-from pages._parts.refusals import refused_of_pairs
 from pages._parts.table import Rows, as_csv, rounded, show_rows
 from pages._parts.text import plain, signed, visible
 
@@ -74,7 +73,7 @@ def _form(reading: state.Reading, chosen: Chosen, sae: engine.Sae) -> engine.Cut
     if order == "exact":
         ranked = work.ask(answer.KEY, ranking)
         if not ranked.answered:
-            answer.progress(ranked.result, ranking, chosen)
+            answer.ranking_progress(ranked.result, ranking, chosen)
             return None
         first = ranked.result.order[: len(ranked.result.features)]
     return engine.CutFeatures(
@@ -93,16 +92,10 @@ def _form(reading: state.Reading, chosen: Chosen, sae: engine.Sae) -> engine.Cut
 def _progress(
     result: engine.FeatureCurve | None, question: engine.CutFeatures, chosen: Chosen
 ) -> None:
-    known = "" if result is None else f"{result.n_known} of {len(result.sizes)} sizes"
-    left = work.seconds_left(KEY)
-    work.progress(
-        KEY,
-        ", ".join(filter(None, (known, f"{left:.0f} s left" if left else ""))),
-        again="Go on" if known else "Begin again",
-        stopped=f"Stopped: {known} are known." if known else "Stopped before anything was known.",
-        anew=work.go_on,
-        refused=lambda wrong: refused_of_pairs(wrong, question.e, chosen, KEY),
-    )
+    told = None
+    if result is not None:
+        told = result.n_known, len(result.sizes), result.seconds_left
+    answer.progress(KEY, told, question.e, chosen, "sizes known")
 
 
 def _drawn(
@@ -134,8 +127,9 @@ def _circuit(e: engine.Experiment, sae: engine.Sae, result: engine.FeatureCurve)
             None if random is None else f"random orders {random:,}",
             delta_color="off",
             delta_arrow="off",
-            help="The smallest size tried whose features alone keep 80% of what all carry; beside "
-            "it that of random orders, on average.",
+            help="The smallest size whose features alone keep 80% of what all carry, sought by "
+            "halving between sizes tried: exact where each feature more keeps more. Beside it that "
+            "of random orders, on average, of the sizes tried of them.",
             width="content",
         )
         for label, values in (("All features", result.whole), ("None of them", result.none)):
