@@ -13,8 +13,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..errors import ExperimentError
+from ..experiment.experiment import Experiment
+from ..experiment.method import Kind, Method
 from ..experiment.sae import Sae
 from ..experiment.sites import Feature
+from ..scoring.prompts import Prompt
 from .places import Fitted
 from .readings import Reading
 
@@ -118,6 +121,39 @@ def circuits_of(
         fitted.dictionary.W_dec[on],
         tuple(moves),
         tuple(one.error if error == "zero" else None for one in readings),
+    )
+
+
+def same_change(
+    e: Experiment, prompts: Sequence[Prompt], readings: Sequence[Reading], others: str, error: str
+) -> tuple[Method | None, str]:
+    """The method by which a change of an experiment does to features what a curve does, with the
+    prompts as its references; None where none does, and for what reason."""
+    if error == "zero":
+        return None, "the curve is without the SAE's error, which a change of features keeps"
+    if others == "zero":
+        return Method(), ""
+    lengths = [len(one.target.prompt) for one in prompts]
+    positions = [one.positions for one in readings]
+    if e.every_change:
+        return None, (
+            "the curve's means are of runs in which other things are changed, and those of an "
+            "experiment of clean runs"
+        )
+    if any(max(own, default=0) >= n for own, n in zip(positions, lengths, strict=True)):
+        return None, "the curve's means are also of the tokens of answers"
+    if line_up(readings):
+        if len({*lengths}) == 1:
+            return Method(Kind.MEAN_BY_POSITION), ""
+        return None, (
+            "the curve's means are by position, and those of an experiment only where all prompts "
+            "are as long"
+        )
+    if all(len(own) == n for own, n in zip(positions, lengths, strict=True)):
+        return Method(Kind.MEAN), ""
+    return None, (
+        "the curve's means are over the positions changed, and those of an experiment over every "
+        "token"
     )
 
 

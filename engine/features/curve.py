@@ -23,6 +23,7 @@ import numpy as np
 from ..asking import ask
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
+from ..experiment.method import Method
 from ..experiment.numbers import whole_number
 from ..experiment.parsed import Parsed, field
 from ..experiment.sae import Sae
@@ -32,7 +33,7 @@ from ..model.worker import Steps
 from ..passes.saved_saes import check_feature
 from ..tasks.pairs import Pair, as_pairs
 from .asked import AnswerQuestion, begun, pairs_of
-from .circuits import FeatureCircuits, Plan, circuits_of, line_up, planned
+from .circuits import FeatureCircuits, Plan, circuits_of, line_up, planned, same_change
 from .curve_results import FeatureCurve
 from .curve_runs import CircuitRuns, Known
 from .readings import Reading
@@ -149,7 +150,8 @@ def _steps(
     notes = run.notes
     if asked.others == "mean" and not line_up(readings):
         notes = (*notes, "The prompts do not line up, so means are over all their positions.")
-    known = Known(plan, _nothing(asked, run.metric, plan, notes))
+    same = same_change(asked.e, run.prompts, readings, asked.others, asked.error)
+    known = Known(plan, _nothing(asked, run.metric, plan, same, notes))
     if so_far is not None:
         known.take_over(so_far)
     run.expect(known.n_left + 2 * known.most_halvings)
@@ -173,7 +175,13 @@ def _estimates(circuits: FeatureCircuits, readings: Sequence[Reading]) -> np.nda
     return result / len(readings)
 
 
-def _nothing(asked: CutFeatures, metric: str, plan: Plan, notes: tuple[str, ...]) -> FeatureCurve:
+def _nothing(
+    asked: CutFeatures,
+    metric: str,
+    plan: Plan,
+    same: tuple[Method | None, str],
+    notes: tuple[str, ...],
+) -> FeatureCurve:
     """The curve of which nothing is known yet."""
     pairs = pairs_of(asked.e, asked.pairs)
     unknown = np.full((asked.controls + 2, len(plan.sizes), len(pairs)), np.nan)
@@ -190,6 +198,8 @@ def _nothing(asked: CutFeatures, metric: str, plan: Plan, notes: tuple[str, ...]
         kept=unknown[0],
         removed=unknown[1],
         random=unknown[2:],
+        becomes=same[0],
+        why=same[1],
         notes=notes,
         progress=0.0,
         seconds_left=None,

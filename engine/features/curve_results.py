@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..experiment.experiment import Experiment
+from ..experiment.method import Method
 from ..experiment.results import Snapshot
 from ..experiment.sae import Sae
 from ..experiment.sites import Feature
@@ -35,7 +36,9 @@ class FeatureCurve(Snapshot):
     `random` [draw size pair]: kept, of random orders. `whole`, `none` [pair]: of the baseline run,
     and with no feature kept. NaN where not known yet, and at sizes tried for the smallest circuit
     alone, of random orders. `asked`: `by`, `others`, `error`, `controls`, `seed`, and which came
-    first.
+    first. `becomes`: the method by which a change of an experiment does the same to features, over
+    the prompts of all pairs as its `references` where that is a mean; None where none does, and
+    `why` says for what reason.
 
     Shares are faithfulness, f = (m − none) / (whole − none) of means over pairs: 1 is all that the
     features carry, 0 none of it (Marks et al. 2024). Of the features removed the same is their
@@ -56,6 +59,8 @@ class FeatureCurve(Snapshot):
     kept: Float[np.ndarray, "size pair"]
     removed: Float[np.ndarray, "size pair"]
     random: Float[np.ndarray, "draw size pair"]
+    becomes: Method | None
+    why: str
     notes: tuple[str, ...]
     seconds_left: float | None
 

@@ -163,6 +163,47 @@ def test_what_is_kept_alone_is_what_the_change_in_a_link_keeps() -> None:
     assert [row["size"] for row in rows] == list(curve.sizes) == sorted({*curve.sizes})
 
 
+@pytest.mark.parametrize("uneven", [False, True])
+def test_a_change_to_the_mean_over_the_pairs_does_what_the_curve_measured(uneven: bool) -> None:
+    more = (engine.Pair("1 2 3", "", " 4", " 5"),) if uneven else ()
+    pairs = (*TASK.pairs, *more)
+    curve = engine.feature_curve(E, SAE, pairs, by="signed", controls=0)
+    assert curve.becomes == engine.Method.parse("mean" if uneven else "mean_by_position")
+    i = curve.sizes.index(curve.smallest() or 9)
+    some = curve.features(curve.sizes[i])
+    for make, values in (
+        (engine.keep_features, curve.kept), (engine.switch_off_features, curve.removed),
+    ):  # fmt: skip
+        change = make(SAE, some, becomes=curve.becomes)
+        for p in (0, len(pairs) - 1):
+            e = replace(
+                E, prompt=pairs[p].prompt, answer=pairs[p].answer, distractor=pairs[p].distractor,
+                changes=[change], saes=SAE, references=[pair.prompt for pair in pairs],
+            )  # fmt: skip
+            assert engine.Experiment.from_url(e.to_url()) == e
+            told = engine.next_token(e).ablated_logit_diff
+            assert told == pytest.approx(values[i, p], abs=1e-3)
+            at_0 = engine.next_token(replace(e, changes=[make(SAE, some)])).ablated_logit_diff
+            assert at_0 is not None and abs(at_0 - values[i, p]) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("more", "own", "said"),
+    [
+        ({"error": "zero"}, {}, "without the SAE's error"),
+        ({}, {"changes": "zero 1.3"}, "other things are changed"),
+        ({}, {"positions": "0-2"}, "only where all prompts are as long"),
+        ({}, {"positions": "-1"}, "over the positions changed"),
+    ],
+)
+def test_where_no_change_does_what_the_curve_measured_the_reason_is_said(
+    more: dict[str, Any], own: dict[str, Any], said: str
+) -> None:
+    pairs = (*TASK.pairs[:2], engine.Pair("1 2 3", "", " 4", " 5"))
+    curve = engine.feature_curve(replace(E, **own), SAE, pairs, controls=0, **more)
+    assert curve.becomes is None and said in curve.why
+
+
 def test_it_is_told_as_it_comes_and_goes_on_from_what_is_known() -> None:
     asked = engine.CutFeatures(E, SAE, TASK.pairs, controls=2)
     *_, last = engine.begin(asked)

@@ -126,7 +126,7 @@ def test_what_heads_write_after_a_feature_is_off_stands_beside_the_clean_run() -
         assert told == [visible(token) for token in tokens]
     looked = page.main.dataframe[2].value
     each = result.attention()
-    assert [*looked["change, points"]] == [points(row["change"]) for row in each]
+    assert [*looked["change, points"]] == [points(float(str(row["change"]))) for row in each]
     rows = {row["token"]: row for row in figure_rows(page)}
     assert len(rows) == len(result.ids)
     for row in result.table():

@@ -88,7 +88,9 @@ def asked_of(e: engine.Experiment) -> engine.Experiment:
     own = replace(e, prompt="", corrupted="", answer="", distractor="")
     if st.session_state["baseline"] == "given":
         return own
-    return replace(own, ablations=engine.Ablations(), changes=(), vectors=(), saes=())
+    return replace(
+        own, ablations=engine.Ablations(), changes=(), vectors=(), saes=(), references=()
+    )
 
 
 def ranking_progress(

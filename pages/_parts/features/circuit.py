@@ -8,7 +8,7 @@ import engine
 from pages._parts import state, work
 from pages._parts.boxes import choice, count_in, whole
 from pages._parts.features import answer
-from pages._parts.features.off import buttons
+from pages._parts.features.off import AT_0, buttons, own_changes
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
 from pages._parts.pairs_form import Chosen, pairs_form
@@ -155,7 +155,10 @@ def _circuit(e: engine.Experiment, sae: engine.Sae, result: engine.FeatureCurve)
                 )
             )
     if result.done or count_in("circuit_features"):
-        buttons(e, sae, features, f"these {size:,}" if size > 1 else "this one")
+        which = f"these {size:,}" if size > 1 else "this one"
+        becomes, references, why = _as_measured(e, sae, result)
+        buttons(e, sae, features, which, becomes, references)
+        st.caption(plain(why))
     else:
         st.caption("Buttons come with the whole curve: until then the smallest size may change.")
     says = engine.feature_tokens(
@@ -170,6 +173,46 @@ def _circuit(e: engine.Experiment, sae: engine.Sae, result: engine.FeatureCurve)
         st.caption(f"The first {_MOST_LISTED} of {size:,}.")
 
 
+def _as_measured(
+    e: engine.Experiment, sae: engine.Sae, result: engine.FeatureCurve
+) -> tuple[engine.Method, tuple[str, ...], str]:
+    """What the buttons set features to: what the curve did, with the references it takes, where an
+    experiment can; else 0. And what is to be said of it."""
+    becomes, why = result.becomes, result.why
+    prompts = tuple(pair.prompt for pair in result.pairs)
+    if becomes == AT_0:
+        return AT_0, (), "The buttons do the same to the prompt above: features become 0."
+    if becomes is not None:
+        why = _unfit(e, sae, becomes, prompts)
+    if becomes is None or why:
+        return AT_0, (), (
+            f"The buttons set features to 0, which is not what the curve measured: {why}."
+        )  # fmt: skip
+    return becomes, prompts, (
+        "The buttons do the same to the prompt above: features become their mean over these "
+        f"{len(prompts):,} prompts, which are then the references in the link."
+    )  # fmt: skip
+
+
+def _unfit(
+    e: engine.Experiment, sae: engine.Sae, becomes: engine.Method, prompts: tuple[str, ...]
+) -> str:
+    """Why the prompt above cannot have features at their mean over these prompts; empty where it
+    can."""
+    own = own_changes(e, sae)
+    methods = [one.becomes for one in e.every_change if one not in own]
+    averages = any(method.kind.takes == "references" for method in methods)
+    if e.references and e.references != prompts and averages:
+        return "the experiment has other references, and averages over them elsewhere"
+    if becomes.kind.by_position:
+        n, meant = (
+            len(engine.tokenize(e.model, text, e.prepend_bos)) for text in (e.prompt, prompts[0])
+        )
+        if n != meant:
+            return f"the prompt above has {n} tokens, and the {meant} of the pairs each their mean"
+    return ""
+
+
 def _explanation(result: engine.FeatureCurve) -> str:
     """What the numbers are: what is kept, what becomes of all else, over what."""
     n, (_, others, error, controls, *_) = len(result.pairs), result.asked
@@ -181,8 +224,6 @@ def _explanation(result: engine.FeatureCurve) -> str:
         f"{engine.METRIC_NAMES[result.metric]}, means over {n} prompt{'' if n == 1 else 's'}; "
         "switched off, the same of these features gone and the others as they are.",
     ]
-    if others == "mean":
-        sentences.append("The buttons set features to 0, which is not their mean.")
     sentences.append(
         f"The band: {controls} random orders of the same features."
         if controls
