@@ -164,7 +164,7 @@ class FeatureCurve(Snapshot):
         layout["margin"] = {**layout["margin"], "t": 50}
         layout["legend"] = {**layout["legend"], "y": 1.09}
         ticks = [n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
-                 if n < max(self.sizes) / 1.3]  # fmt: skip
+                 if n < max(self.sizes) / 1.5]  # fmt: skip
         ticks.append(max(self.sizes))
         end = float(np.log10(max(self.sizes)))
         return figure.update_layout(

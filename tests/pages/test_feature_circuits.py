@@ -130,6 +130,7 @@ def test_what_a_button_writes_does_what_the_curve_measured(click: str) -> None:
         ({"prompt": "1 2"}, "the prompt above has"),
         ({"sae_error": "zero"}, "without the SAE's error"),
         ({"other_features": "zero"}, "features become 0"),
+        ({"ablations": "1.3"}, "which are then the references in the link. What else is changed"),
         ({"changes": "mean 1.3", "references": "1 2"}, "other references"),
     ],
 )

@@ -180,28 +180,34 @@ def _as_measured(
     experiment can; else 0. And what is to be said of it."""
     becomes, why = result.becomes, result.why
     prompts = tuple(pair.prompt for pair in result.pairs)
+    own = own_changes(e, sae)
+    others = [one for one in e.every_change if one not in own]
+    beside = ""
+    if others and not result.experiment.every_change:
+        beside = " What else is changed now stays so, as it is not in the curve."
     if becomes == AT_0:
-        return AT_0, (), "The buttons do the same to the prompt above: features become 0."
+        return AT_0, (), f"The buttons do the same to the prompt above: features become 0.{beside}"
     if becomes is not None:
-        why = _unfit(e, sae, becomes, prompts)
+        why = _unfit(e, others, becomes, prompts)
     if becomes is None or why:
         return AT_0, (), (
             f"The buttons set features to 0, which is not what the curve measured: {why}."
         )  # fmt: skip
     return becomes, prompts, (
         "The buttons do the same to the prompt above: features become their mean over these "
-        f"{len(prompts):,} prompts, which are then the references in the link."
+        f"{len(prompts):,} prompts, which are then the references in the link.{beside}"
     )  # fmt: skip
 
 
 def _unfit(
-    e: engine.Experiment, sae: engine.Sae, becomes: engine.Method, prompts: tuple[str, ...]
+    e: engine.Experiment,
+    others: list[engine.Change],
+    becomes: engine.Method,
+    prompts: tuple[str, ...],
 ) -> str:
     """Why the prompt above cannot have features at their mean over these prompts; empty where it
-    can."""
-    own = own_changes(e, sae)
-    methods = [one.becomes for one in e.every_change if one not in own]
-    averages = any(method.kind.takes == "references" for method in methods)
+    can. `others`: what else is changed."""
+    averages = any(one.becomes.kind.takes == "references" for one in others)
     if e.references and e.references != prompts and averages:
         return "the experiment has other references, and averages over them elsewhere"
     if becomes.kind.by_position:
@@ -222,7 +228,7 @@ def _explanation(result: engine.FeatureCurve) -> str:
         f"that are on become {become}, the SAE's error {'stays' if error == 'kept' else 'goes'}.",
         f"Shares are (kept − none kept) / (all − none kept) of the "
         f"{engine.METRIC_NAMES[result.metric]}, means over {n} prompt{'' if n == 1 else 's'}; "
-        "switched off, the same of these features gone and the others as they are.",
+        "switched off, the same with these features become so and the others as they are.",
     ]
     sentences.append(
         f"The band: {controls} random orders of the same features."
