@@ -184,7 +184,7 @@ def _as_measured(
     others = [one for one in e.every_change if one not in own]
     beside = ""
     if others and not result.experiment.every_change:
-        beside = " What else is changed now stays so, as it is not in the curve."
+        beside = " What else is changed here stays changed, and is not in the curve."
     if becomes == AT_0:
         return AT_0, (), f"The buttons do the same to the prompt above: features become 0.{beside}"
     if becomes is not None:
