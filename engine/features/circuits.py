@@ -4,7 +4,8 @@ all but a circuit's features become what they are on average, or 0."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,13 +13,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..errors import ExperimentError
+from ..experiment.experiment import Experiment
+from ..experiment.method import Kind, Method
 from ..experiment.sae import Sae
 from ..experiment.sites import Feature
+from ..scoring.prompts import Prompt
 from .places import Fitted
 from .readings import Reading
 
+T = TypeVar("T")
+
 _ALL_SIZES = 12
 _MOST_SIZES = 28
+NOT_RUN = b""
+"""The key of no circuit."""
 MOST_BYTES = 2**30
 """What is held of the features of all prompts."""
 
@@ -45,8 +53,12 @@ class FeatureCircuits:
 @dataclass(frozen=True, eq=False)
 class Plan:
     """The circuits of an order, kept and removed, and of random orders: for each the key of the
-    members it keeps, and these by key, in the order in which they are run."""
+    members it keeps, `NOT_RUN` of none, and these by key, in the order in which they are run.
 
+    `ranks`: the members as they are ordered; `order`: their features.
+    """
+
+    ranks: Int[np.ndarray, " member"]
     order: tuple[Feature, ...]
     sizes: tuple[int, ...]
     none: bytes
@@ -54,6 +66,24 @@ class Plan:
     removed: tuple[bytes, ...]
     random: tuple[tuple[bytes, ...], ...]
     members: dict[bytes, np.ndarray]
+
+    def with_size(self, size: int) -> Plan:
+        """The same with one size more, at which no random order is run."""
+        at = int(np.searchsorted(self.sizes, size))
+        which = np.isin(np.arange(len(self.ranks)), self.ranks[:size])
+        kept, removed = (np.packbits(one).tobytes() for one in (which, ~which))
+
+        def more(some: tuple[T, ...], one: T) -> tuple[T, ...]:
+            return (*some[:at], one, *some[at:])
+
+        return replace(
+            self,
+            sizes=more(self.sizes, size),
+            kept=more(self.kept, kept),
+            removed=more(self.removed, removed),
+            random=tuple(more(own, NOT_RUN) for own in self.random),
+            members={**self.members, kept: which, removed: ~which},
+        )
 
 
 def circuits_of(
@@ -94,6 +124,39 @@ def circuits_of(
     )
 
 
+def same_change(
+    e: Experiment, prompts: Sequence[Prompt], readings: Sequence[Reading], others: str, error: str
+) -> tuple[Method | None, str]:
+    """The method by which a change of an experiment does to features what a curve does, with the
+    prompts as its references; None where none does, and for what reason."""
+    if error == "zero":
+        return None, "the curve is without the SAE's error, which a change of features keeps"
+    if others == "zero":
+        return Method(), ""
+    lengths = [len(one.target.prompt) for one in prompts]
+    positions = [one.positions for one in readings]
+    if e.every_change:
+        return None, (
+            "the curve's means are of runs in which other things are changed, and those of an "
+            "experiment of clean runs"
+        )
+    if any(max(own, default=0) >= n for own, n in zip(positions, lengths, strict=True)):
+        return None, "the curve's means are also of the tokens of answers"
+    if line_up(readings):
+        if len({*lengths}) == 1:
+            return Method(Kind.MEAN_BY_POSITION), ""
+        return None, (
+            "the curve's means are by position, and those of an experiment only where all prompts "
+            "are as long"
+        )
+    if all(len(own) == n for own, n in zip(positions, lengths, strict=True)):
+        return Method(Kind.MEAN), ""
+    return None, (
+        "the curve's means are over the positions changed, and those of an experiment over every "
+        "token"
+    )
+
+
 def line_up(readings: Sequence[Reading]) -> bool:
     """Whether prompts are changed at the same positions, so that means are by position."""
     return len({one.positions for one in readings}) == 1
@@ -119,9 +182,9 @@ def planned(
     by their `estimates`: by size, or with "signed" those first that help the answer most."""
     n = len(circuits.on)
     place = {int(index): i for i, index in enumerate(circuits.on)}
-    front = [place[one.index] for one in first if one.index in place]
+    front = {place[one.index]: None for one in first if one.index in place}
     by_estimate = np.argsort(estimates if by == "signed" else -np.abs(estimates), kind="stable")
-    order = np.array([*front, *(i for i in by_estimate.tolist() if i not in {*front})])
+    order = np.array([*front, *(i for i in by_estimate.tolist() if i not in front)])
     sizes = sizes_up_to(n)
     members: dict[bytes, np.ndarray] = {}
 
@@ -141,6 +204,7 @@ def planned(
         removed.append(key(order[:size], kept=False))
         random.append([key(own[:size]) for own in orders])
     return Plan(
+        order,
         tuple(sae.feature(int(circuits.on[i])) for i in order),
         sizes,
         none,
@@ -152,7 +216,7 @@ def planned(
 
 
 def sizes_up_to(n: int) -> tuple[int, ...]:
-    """The sizes of circuits: each of the first ones, then ever farther apart, up to all n."""
+    """The sizes of circuits run first: each of the few, then ever farther apart, up to all n."""
     few = range(1, min(n, _ALL_SIZES) + 1)
     spread = np.geomspace(_ALL_SIZES, max(n, _ALL_SIZES), _MOST_SIZES - _ALL_SIZES)
     return tuple(sorted({*few, *(min(n, round(size)) for size in spread.tolist())}))

@@ -22,27 +22,21 @@ import numpy as np
 
 from ..asking import ask
 from ..errors import ExperimentError
-from ..experiment.experiment import Experiment, check_experiment
+from ..experiment.experiment import Experiment
+from ..experiment.method import Method
 from ..experiment.numbers import whole_number
 from ..experiment.parsed import Parsed, field
-from ..experiment.question import Question
 from ..experiment.sae import Sae
 from ..experiment.sites import AsSites, Feature, parse_sites
 from ..model.model import Model
-from ..model.work import Answer
 from ..model.worker import Steps
-from ..passes.pace import Pace
 from ..passes.saved_saes import check_feature
-from ..scoring.prompts import read_prompts
-from ..scoring.waves import batches
 from ..tasks.pairs import Pair, as_pairs
-from .asked import check_ways, each_asked, metric_for, notes_on, pairs_of
-from .circuits import FeatureCircuits, Plan, circuits_of, line_up, planned
+from .asked import AnswerQuestion, begun, pairs_of
+from .circuits import FeatureCircuits, Plan, circuits_of, line_up, planned, same_change
 from .curve_results import FeatureCurve
 from .curve_runs import CircuitRuns, Known
-from .places import fit
-from .readings import Reading, readings_cost, readings_of
-from .shifted import runs_cost, shift_cost
+from .readings import Reading
 
 MOST_CONTROLS = 100
 _CHOICES = {
@@ -53,7 +47,7 @@ _CHOICES = {
 
 
 @dataclass(frozen=True)
-class CutFeatures(Question[FeatureCurve, FeatureCurve]):
+class CutFeatures(AnswerQuestion[FeatureCurve]):
     """How much of the answer the first features of an SAE keep, 1 to all that are on, with the
     others at their mean over the pairs or at 0, and how much is left without them.
 
@@ -61,11 +55,13 @@ class CutFeatures(Question[FeatureCurve, FeatureCurve]):
     this order, as `FeatureRanking.order` has them; all others come behind by their estimates, `by`
     "magnitude", or "signed": those first that help the answer most. `others`: "mean" or "zero".
     `error`: "kept", or "zero" in all but the baseline run. `controls`: how many random orders,
-    drawn with `seed`.
+    drawn with `seed`. Told as it comes, small sizes first, and then those between the last size
+    that keeps too little and the first that keeps 80%, by halving, without random orders.
     Raises: EngineError for a field that cannot be used.
     """
 
     asks = "feature_curve"
+    what = "curve of features"
     n_plain = 3
     e: Experiment
     sae: Parsed[Sae, Sae | str] = field()
@@ -78,10 +74,7 @@ class CutFeatures(Question[FeatureCurve, FeatureCurve]):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_experiment(self.e)
-        object.__setattr__(self, "sae", Sae.parse(self.sae))
-        if self.pairs is not None:
-            object.__setattr__(self, "pairs", as_pairs(self.pairs))
+        self.read_fields()
         first = parse_sites(self.first)
         if other := next((one for one in first if not self._has(one)), None):
             raise ExperimentError(f"{other} is no feature of “{self.sae.name}”.")
@@ -91,47 +84,28 @@ class CutFeatures(Question[FeatureCurve, FeatureCurve]):
                 raise ExperimentError(
                     f"“{name}” is {' or '.join(values)}, not “{getattr(self, name)!s:.40}”."
                 )
-        for name, what in (("controls", "How many random orders"), ("seed", "The seed")):
-            object.__setattr__(self, name, whole_number(getattr(self, name), what))
-        if not 0 <= self.controls <= MOST_CONTROLS:
-            raise ExperimentError(
-                f"There are 0 to {MOST_CONTROLS} random orders, not {self.controls:,}."
-            )
-        if self.seed < 0:
-            raise ExperimentError(f"The seed is 0 or more, not {self.seed}.")
+        n = whole_number(self.controls, "How many random orders")
+        if not 0 <= n <= MOST_CONTROLS:
+            raise ExperimentError(f"There are 0 to {MOST_CONTROLS} random orders, not {n:,}.")
+        object.__setattr__(self, "controls", n)
 
     def _has(self, site: object) -> bool:
         return isinstance(site, Feature) and site.layer == self.sae.layer
-
-    @property
-    def model_name(self) -> str:
-        return self.e.model
 
     @property
     def options(self) -> tuple[str, str, str, int, int, tuple[Feature, ...]]:
         """`by`, `others`, `error`, `controls`, `seed` and `first`."""
         return self.by, self.others, self.error, self.controls, self.seed, self.first
 
-    def answered(self, model: Model) -> Answer[FeatureCurve, FeatureCurve]:
-        """Snapshots, each with the sizes known by then, small ones first; the last has all."""
-        return self._answer(model, None)
-
-    def answered_after(
-        self, model: Model, so_far: FeatureCurve
-    ) -> Answer[FeatureCurve, FeatureCurve]:
-        """The same, without what is known of it so far. Raises: ExperimentError for what is known
-        of another curve."""
-        known = (so_far.experiment, so_far.sae, so_far.pairs, so_far.asked)
-        if known != (self.e, self.sae, pairs_of(self.e, self.pairs), self.options):
-            raise ExperimentError("What is known so far is of another curve.")
-        return self._answer(model, so_far)
-
-    def _answer(
-        self, model: Model, so_far: FeatureCurve | None
-    ) -> Answer[FeatureCurve, FeatureCurve]:
-        check_ways(model, "circuit of features")
-        each = each_asked(self.e, self.pairs)
-        return Answer(lambda put: _steps(model, self, each, so_far, put))
+    def steps(
+        self,
+        model: Model,
+        each: Sequence[Experiment],
+        so_far: FeatureCurve | None,
+        put: Callable[[FeatureCurve], None],
+    ) -> Steps[FeatureCurve]:
+        """How it is answered."""
+        return _steps(model, self, each, so_far, put)
 
 
 def feature_curve(
@@ -159,35 +133,37 @@ def _steps(
     so_far: FeatureCurve | None,
     put: Callable[[FeatureCurve], None],
 ) -> Steps[FeatureCurve]:
-    pace = Pace(model)
-    yield 0.0
-    fitted = fit(model, asked.sae)
+    run = yield from begun(model, asked.sae, asked.e, each)
     for one in asked.first:
-        check_feature(asked.sae, fitted.dictionary, one.index)
-    prompts = yield from read_prompts(model, each, "answer", False, set())
-    notes, metric = notes_on(asked.e, prompts), metric_for(prompts)
-    held = list(batches(model, prompts))
-    groups = [group for some in held for group in some]
-    fixed = readings_cost(pace, prompts, fitted)
-    fixed += sum(runs_cost(pace, [prompts[i] for i in group]) for group in groups)
-    rowing = sum(shift_cost(pace, prompt, fitted.writes[1]) for prompt in prompts)
-    pace.total = fixed + 50 * rowing
-    readings = yield from readings_of(model, pace, prompts, groups, fitted, metric)
-    circuits = circuits_of(asked.sae, fitted, readings, asked.others, asked.error)
+        check_feature(asked.sae, run.fitted.dictionary, one.index)
+    run.expect(50)
+    readings = yield from run.readings(model, estimated=so_far is None)
+    circuits = circuits_of(asked.sae, run.fitted, readings, asked.others, asked.error)
+    first = asked.first if so_far is None else so_far.order
+    if so_far is not None and {one.index for one in first} != {*circuits.on.tolist()}:
+        readings, first = (yield from run.readings(model)), asked.first
+        circuits = circuits_of(asked.sae, run.fitted, readings, asked.others, asked.error)
     plan = planned(
-        asked.sae, circuits, _estimates(circuits, readings), asked.first, asked.by,
-        asked.controls, asked.seed,
+        asked.sae, circuits, _estimates(circuits, readings), first, asked.by, asked.controls,
+        asked.seed,
     )  # fmt: skip
+    notes = run.notes
     if asked.others == "mean" and not line_up(readings):
         notes = (*notes, "The prompts do not line up, so means are over all their positions.")
-    known = Known(plan, _nothing(asked, metric, plan, notes))
+    same = same_change(asked.e, run.prompts, readings, asked.others, asked.error)
+    known = Known(plan, _nothing(asked, run.metric, plan, same, notes))
     if so_far is not None:
         known.take_over(so_far)
-    pace.total = fixed + known.n_left * rowing
-    runner = CircuitRuns(model, pace, fitted.writes, known, circuits, prompts, readings)
-    for some in held:
-        yield from runner.run(some, put)
-    put(last := known.result(pace, 1.0))
+    run.expect(known.n_left + 2 * known.most_halvings)
+    at = run.fitted.writes
+    runner = CircuitRuns(model, run.pace, at, known, circuits, run.prompts, readings)
+    while True:
+        for some in run.held:
+            yield from runner.run(some, put)
+        if (size := known.halfway()) is None:
+            break
+        known.add(size)
+    put(last := known.result(run.pace, 1.0))
     return last
 
 
@@ -199,7 +175,13 @@ def _estimates(circuits: FeatureCircuits, readings: Sequence[Reading]) -> np.nda
     return result / len(readings)
 
 
-def _nothing(asked: CutFeatures, metric: str, plan: Plan, notes: tuple[str, ...]) -> FeatureCurve:
+def _nothing(
+    asked: CutFeatures,
+    metric: str,
+    plan: Plan,
+    same: tuple[Method | None, str],
+    notes: tuple[str, ...],
+) -> FeatureCurve:
     """The curve of which nothing is known yet."""
     pairs = pairs_of(asked.e, asked.pairs)
     unknown = np.full((asked.controls + 2, len(plan.sizes), len(pairs)), np.nan)
@@ -216,6 +198,8 @@ def _nothing(asked: CutFeatures, metric: str, plan: Plan, notes: tuple[str, ...]
         kept=unknown[0],
         removed=unknown[1],
         random=unknown[2:],
+        becomes=same[0],
+        why=same[1],
         notes=notes,
         progress=0.0,
         seconds_left=None,

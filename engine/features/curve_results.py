@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..experiment.experiment import Experiment
+from ..experiment.method import Method
 from ..experiment.results import Snapshot
 from ..experiment.sae import Sae
 from ..experiment.sites import Feature
@@ -33,8 +34,11 @@ class FeatureCurve(Snapshot):
     ("logit_diff" in logits, or "log_prob" in nats) with all features but the first `sizes` become
     what `others` says; `removed` [size pair]: with just these become so, the others as they are.
     `random` [draw size pair]: kept, of random orders. `whole`, `none` [pair]: of the baseline run,
-    and with no feature kept. `asked`: `by`, `others`, `error`, `controls`, `seed`, and which came
-    first. NaN where not known yet.
+    and with no feature kept. NaN where not known yet, and at sizes tried for the smallest circuit
+    alone, of random orders. `asked`: `by`, `others`, `error`, `controls`, `seed`, and which came
+    first. `becomes`: the method by which a change of an experiment does the same to features, over
+    the prompts of all pairs as its `references` where that is a mean; None where none does, and
+    `why` says for what reason.
 
     Shares are faithfulness, f = (m − none) / (whole − none) of means over pairs: 1 is all that the
     features carry, 0 none of it (Marks et al. 2024). Of the features removed the same is their
@@ -55,6 +59,8 @@ class FeatureCurve(Snapshot):
     kept: Float[np.ndarray, "size pair"]
     removed: Float[np.ndarray, "size pair"]
     random: Float[np.ndarray, "draw size pair"]
+    becomes: Method | None
+    why: str
     notes: tuple[str, ...]
     seconds_left: float | None
 
@@ -84,11 +90,16 @@ class FeatureCurve(Snapshot):
         return np.asarray((values.mean(-1) - none) / (whole - none))
 
     def smallest(self, share: float = SHARE) -> int | None:
-        """The smallest size tried whose features keep this share; None where none known does."""
+        """The smallest size tried whose features keep this share; None where none known does.
+
+        Of 80%, once all is known, no size below it keeps that much, where each feature more keeps
+        more; where the curve goes up and down, a smaller one that was not tried may. Of another
+        share it is of the sizes tried, and so of random orders.
+        """
         return _first(self.sizes, self.faithfulness, share)
 
     def smallest_random(self, share: float = SHARE) -> int | None:
-        """The smallest size at which random orders do so on average."""
+        """The smallest size tried at which random orders do so on average."""
         if not len(self.random):
             return None
         return _first(self.sizes, self.random_faithfulness.mean(0), share)
@@ -153,7 +164,7 @@ class FeatureCurve(Snapshot):
         layout["margin"] = {**layout["margin"], "t": 50}
         layout["legend"] = {**layout["legend"], "y": 1.09}
         ticks = [n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
-                 if n < max(self.sizes) / 1.3]  # fmt: skip
+                 if n < max(self.sizes) / 1.5]  # fmt: skip
         ticks.append(max(self.sizes))
         end = float(np.log10(max(self.sizes)))
         return figure.update_layout(

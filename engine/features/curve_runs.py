@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -15,8 +15,8 @@ from ..passes.pace import Pace
 from ..passes.points import Capture
 from ..scoring.prompts import Prompt
 from ..scoring.waves import rows_at_once
-from .circuits import FeatureCircuits, Plan
-from .curve_results import FeatureCurve
+from .circuits import NOT_RUN, FeatureCircuits, Plan
+from .curve_results import SHARE, FeatureCurve
 from .readings import Reading
 from .shifted import Runs, Shift, run_shifted, runs_of
 
@@ -41,27 +41,56 @@ class Known:
         """What is known of the same curve."""
         if so_far.order != self.plan.order:
             return
+        for size in sorted({*so_far.sizes} - {*self.plan.sizes}):
+            self.add(size)
         plan = self.plan
         keys = ((plan.none,), plan.kept, plan.removed, *plan.random)
         every = (so_far.none[None], so_far.kept, so_far.removed, *so_far.random)
         for some, values in zip(keys, every, strict=True):
             for key, own in zip(some, values, strict=True):
-                self.values[key] = np.where(np.isfinite(own), own, self.values[key])
+                if key != NOT_RUN:
+                    self.values[key] = np.where(np.isfinite(own), own, self.values[key])
+
+    def add(self, size: int) -> None:
+        """One size more is to be known."""
+        self.plan = self.plan.with_size(size)
+        for key in self.plan.members:
+            self.values.setdefault(key, np.full(len(self.whole), np.nan))
+
+    def halfway(self) -> int | None:
+        """The size between the last that keeps less than the share by which a smallest circuit is
+        named and the first that keeps it; None where they are neighbours, or there is none."""
+        plan = self.plan
+        kept = np.array([self.values[key].mean() for key in plan.kept])
+        whole, none = self.whole.mean(), self.values[plan.none].mean()
+        enough = np.flatnonzero((kept - none) / (whole - none) >= SHARE)
+        if not len(enough):
+            return None
+        last, first = (0, *plan.sizes)[enough[0]], plan.sizes[enough[0]]
+        return (last + first) // 2 if first - last > 1 else None
+
+    @property
+    def most_halvings(self) -> int:
+        """How many sizes may have to be tried between two that are."""
+        return int(np.diff((0, *self.plan.sizes)).max()).bit_length()
 
     def result(self, pace: Pace, progress: float) -> FeatureCurve:
         """What is known by now."""
-        plan = self.plan
+        plan, unknown = self.plan, np.full(len(self.whole), np.nan)
 
         def of(keys: Sequence[bytes]) -> np.ndarray:
-            return np.array([self.values[key] for key in keys])
+            return np.array([self.values.get(key, unknown) for key in keys])
 
+        random = np.empty((len(plan.random), len(plan.sizes), len(self.whole)))
+        random[:] = [of(keys) for keys in plan.random] if len(random) else np.nan
         return replace(
             self._nothing,
+            sizes=plan.sizes,
             whole=self.whole.copy(),
             none=self.values[plan.none].copy(),
             kept=of(plan.kept),
             removed=of(plan.removed),
-            random=np.array([of(keys) for keys in plan.random]).reshape(self._nothing.random.shape),
+            random=random,
             progress=progress,
             seconds_left=0.0 if progress >= 1 else pace.seconds_left,
         )
@@ -91,6 +120,7 @@ class CircuitRuns:
     circuits: FeatureCircuits
     prompts: Sequence[Prompt]
     readings: Sequence[Reading]
+    _held: dict[int, list[tuple[Sequence[int], Runs]]] = field(default_factory=dict)
 
     def run(
         self, groups: Sequence[Sequence[int]], put: Callable[[FeatureCurve], None]
@@ -98,12 +128,7 @@ class CircuitRuns:
         """Run the circuits that are not known of prompts that are held together, by index, those of
         a group sharing a pass. Raises: EngineError in words."""
         model, pace, known = self.model, self.pace, self.known
-        runs: list[tuple[Sequence[int], Runs]] = []
-        for group in groups:
-            own = [self.prompts[i] for i in group]
-            made = yield from runs_of(model, pace, own, known.metric)
-            known.whole[group] = made.given
-            runs.append((group, made))
+        runs = yield from self._runs(groups)
         here = [i for group in groups for i in group]
         left = [key for key, own in known.values.items() if not np.isfinite(own[here]).all()]
         longest = max(len(self.prompts[i].target.ids) for i in here)
@@ -113,6 +138,19 @@ class CircuitRuns:
                 yield from self._rows(group, made, left[start : start + each])
             known.check_ends()
             put(known.result(pace, min(pace.share, 0.999)))
+
+    def _runs(self, groups: Sequence[Sequence[int]]) -> Steps[list[tuple[Sequence[int], Runs]]]:
+        """The baseline runs of prompts: those made last are held."""
+        if id(groups) not in self._held:
+            self._held.clear()
+            runs: list[tuple[Sequence[int], Runs]] = []
+            for group in groups:
+                own = [self.prompts[i] for i in group]
+                made = yield from runs_of(self.model, self.pace, own, self.known.metric)
+                self.known.whole[group] = made.given
+                runs.append((group, made))
+            self._held[id(groups)] = runs
+        return self._held[id(groups)]
 
     def _rows(self, group: Sequence[int], made: Runs, batch: Sequence[bytes]) -> Steps[None]:
         """Some circuits of a group."""

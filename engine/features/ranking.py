@@ -19,42 +19,41 @@ from torch import Tensor
 
 from ..asking import ask
 from ..errors import ExperimentError
-from ..experiment.experiment import Experiment, check_experiment
+from ..experiment.experiment import Experiment
 from ..experiment.numbers import whole_number
 from ..experiment.parsed import Parsed, field
 from ..experiment.positions import Positions
-from ..experiment.question import Question
 from ..experiment.sae import Sae
 from ..experiment.sites import Feature
 from ..model.model import Model
-from ..model.work import Answer
 from ..model.worker import Steps
 from ..passes.pace import Pace
-from ..scoring.prompts import Prompt, read_prompts
-from ..scoring.waves import batches
+from ..scoring.prompts import Prompt
 from ..tasks.pairs import Pair, as_pairs
-from .asked import check_ways, each_asked, metric_for, notes_on, off_already, pairs_of
-from .places import Fitted, fit
+from .asked import AnswerQuestion, Begun, begun, off_already, pairs_of
+from .places import Fitted
 from .ranking_results import FeatureRanking
-from .readings import Reading, readings_cost, readings_of
+from .readings import Reading
 from .shifted import Shift, run_shifted, runs_cost, runs_of, shift_cost
 
 MOST_EXACT = 1_000
 
 
 @dataclass(frozen=True)
-class RankFeatures(Question[FeatureRanking, FeatureRanking]):
+class RankFeatures(AnswerQuestion[FeatureRanking]):
     """Features of an SAE by what switching each off alone does to the logit difference (to the
     answer's log-probability where no token tells answer and distractor apart), at the experiment's
     positions, before its ablations and changes if it has any.
 
     `pairs`: the prompts (None: the experiment's own). `exact`: of how many, those with the greatest
     estimates, the effect is measured. `controls`: how many random features, drawn with `seed` from
-    the others that are on in some prompt.
+    the others that are on in some prompt. Told as it comes: the estimates first, then the exact
+    effects.
     Raises: EngineError for a field that cannot be used.
     """
 
     asks = "rank_features"
+    what = "ranking of features"
     n_plain = 3
     e: Experiment
     sae: Parsed[Sae, Sae | str] = field()
@@ -64,51 +63,30 @@ class RankFeatures(Question[FeatureRanking, FeatureRanking]):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_experiment(self.e)
-        object.__setattr__(self, "sae", Sae.parse(self.sae))
-        if self.pairs is not None:
-            object.__setattr__(self, "pairs", as_pairs(self.pairs))
-        for name, what in (
-            ("exact", "How many features are measured"),
-            ("controls", "How many random features there are"),
-            ("seed", "The seed"),
+        self.read_fields()
+        for name, what, are in (
+            ("exact", "How many features are measured", "features are measured"),
+            ("controls", "How many random features there are", "are random"),
         ):
-            object.__setattr__(self, name, whole_number(getattr(self, name), what))
-        for n, what in ((self.exact, "features are measured"), (self.controls, "are random")):
+            n = whole_number(getattr(self, name), what)
             if not 0 <= n <= MOST_EXACT:
-                raise ExperimentError(f"0 to {MOST_EXACT:,} {what}, not {n:,}.")
-        if self.seed < 0:
-            raise ExperimentError(f"The seed is 0 or more, not {self.seed}.")
+                raise ExperimentError(f"0 to {MOST_EXACT:,} {are}, not {n:,}.")
+            object.__setattr__(self, name, n)
 
     @property
-    def model_name(self) -> str:
-        return self.e.model
-
-    def answered(self, model: Model) -> Answer[FeatureRanking, FeatureRanking]:
-        """Snapshots, the estimates first, then the exact effects as they come."""
-        return self._answer(model, None)
-
-    def answered_after(
-        self, model: Model, so_far: FeatureRanking
-    ) -> Answer[FeatureRanking, FeatureRanking]:
-        """The same, without the effects known so far. Raises: ExperimentError for what is known of
-        another ranking."""
-        known = (so_far.experiment, so_far.sae, so_far.pairs, so_far.asked)
-        if known != (self.e, self.sae, pairs_of(self.e, self.pairs), self.numbers):
-            raise ExperimentError("What is known so far is of another ranking.")
-        return self._answer(model, so_far)
-
-    @property
-    def numbers(self) -> tuple[int, int, int]:
+    def options(self) -> tuple[int, int, int]:
         """`exact`, `controls` and `seed`."""
         return self.exact, self.controls, self.seed
 
-    def _answer(
-        self, model: Model, so_far: FeatureRanking | None
-    ) -> Answer[FeatureRanking, FeatureRanking]:
-        check_ways(model, "ranking of features")
-        each = each_asked(self.e, self.pairs)
-        return Answer(lambda put: _steps(model, self, each, so_far, put))
+    def steps(
+        self,
+        model: Model,
+        each: Sequence[Experiment],
+        so_far: FeatureRanking | None,
+        put: Callable[[FeatureRanking], None],
+    ) -> Steps[FeatureRanking]:
+        """How it is answered."""
+        return _steps(model, self, each, so_far, put)
 
 
 def rank_features(
@@ -132,21 +110,12 @@ def _steps(
     so_far: FeatureRanking | None,
     put: Callable[[FeatureRanking], None],
 ) -> Steps[FeatureRanking]:
-    pace = Pace(model)
-    yield 0.0
-    fitted = fit(model, asked.sae)
-    prompts = yield from read_prompts(model, each, "answer", False, set())
-    notes, metric = notes_on(asked.e, prompts), metric_for(prompts)
-    groups = [group for held in batches(model, prompts) for group in held]
-    some = [[prompts[i] for i in group] for group in groups]
-    rowing = sum(shift_cost(pace, prompt, fitted.writes[1]) for prompt in prompts)
-    fixed = readings_cost(pace, prompts, fitted) + sum(runs_cost(pace, one) for one in some)
-    pace.total = fixed + (asked.exact + asked.controls + 2) * rowing
-    readings = yield from readings_of(model, pace, prompts, groups, fitted, metric)
-    known = _estimated(asked, metric, notes, fitted, readings)
-    pace.total = fixed + known.measured.shape[1] * rowing
-    if so_far is not None and so_far.measured.shape == known.measured.shape:
-        known = replace(known, measured=so_far.measured, clean=so_far.clean, given=so_far.given)
+    run = yield from begun(model, asked.sae, asked.e, each)
+    pace, fitted = run.pace, run.fitted
+    run.expect(asked.exact + asked.controls + 2)
+    readings = yield from run.readings(model, estimated=so_far is None)
+    known = _estimated(asked, run, readings) if so_far is None else so_far
+    run.expect(known.measured.shape[1])
 
     def told(now: FeatureRanking, whole: bool = False) -> FeatureRanking:
         share = 1.0 if whole else min(pace.share, 0.999)
@@ -154,20 +123,15 @@ def _steps(
         return result
 
     told(known)
-    for group, own in zip(groups, some, strict=True):
+    for group in run.groups:
+        own = [run.prompts[i] for i in group]
         known = yield from _measured(model, pace, fitted, known, own, group, readings, told)
     return told(known, whole=True)
 
 
-def _estimated(
-    asked: RankFeatures,
-    metric: str,
-    notes: tuple[str, ...],
-    fitted: Fitted,
-    readings: Sequence[Reading],
-) -> FeatureRanking:
+def _estimated(asked: RankFeatures, run: Begun, readings: Sequence[Reading]) -> FeatureRanking:
     """The estimates, and which features are measured and which are drawn."""
-    n, d_sae = len(readings), fitted.dictionary.d_sae
+    n, d_sae = len(readings), run.fitted.dictionary.d_sae
     idle = off_already(asked.e, asked.sae)
     estimates, on = np.zeros((2, d_sae)), np.zeros(d_sae)
     for one in readings:
@@ -180,8 +144,8 @@ def _estimated(
         experiment=asked.e,
         sae=asked.sae,
         pairs=pairs_of(asked.e, asked.pairs),
-        asked=asked.numbers,
-        metric=metric,
+        asked=asked.options,
+        metric=run.metric,
         estimate=mean,
         spread=np.sqrt(np.maximum(estimates[1] / n - mean**2, 0.0)),
         share=on / n,
@@ -192,7 +156,7 @@ def _estimated(
         measured=np.full((n, 0), np.nan),
         clean=np.full(n, np.nan),
         given=np.full(n, np.nan),
-        notes=notes,
+        notes=run.notes,
         progress=0.0,
         seconds_left=None,
     )

@@ -14,8 +14,10 @@ What it does not show: whatever is no straight line between x and what is left o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -40,7 +42,7 @@ class Reading:
 
     `on`: the features above 0 at any of them, in order, with their `values`; `unit`: how many times
     its direction a unit of one writes; `error`: x − x̂. `estimates`: of the change of the metric
-    without each of those features, and `of_error` without the error.
+    without each of those features, and `of_error` without the error; NaN where none were asked for.
     """
 
     positions: tuple[int, ...]
@@ -73,10 +75,11 @@ def readings_of(
     prompts: Sequence[Prompt],
     groups: Sequence[Sequence[int]],
     fitted: Fitted,
-    metric: str,
+    metric: str | None,
 ) -> Steps[list[Reading]]:
     """Read prompts, those of a group being of one token count; "logit_diff" or "log_prob" is the
-    metric of the estimates. Raises: EngineError where numbers overflow."""
+    metric of the estimates, None if there are to be none, for which the blocks up to the SAE do.
+    Raises: EngineError where numbers overflow."""
     result: dict[int, Reading] = {}
     for group in groups:
         each = max(1, TOKENS // len(prompts[group[0]].target.ids))
@@ -88,7 +91,7 @@ def readings_of(
 
 
 def _readings(
-    model: Model, pace: Pace, prompts: Sequence[Prompt], fitted: Fitted, metric: str
+    model: Model, pace: Pace, prompts: Sequence[Prompt], fitted: Fitted, metric: str | None
 ) -> Steps[list[Reading]]:
     blocks = Blocks(model, [p.target.ids for p in prompts])
     passed: dict[Capture, Tensor] = {}
@@ -102,21 +105,54 @@ def _readings(
             passed.update({at: piece.activations[at].detach() for at in fitted.captures})
             slope.append(gradients.at[fitted.writes].float())
 
-    points = tuple(dict.fromkeys((fitted.reads[0], fitted.writes[0])))
-    targets = [p.target for p in prompts]
-    yield from differentiated(
-        model, pace, blocks, blocks.embedded, targets, metric, points, wanted, visit
-    )
+    if metric is None:
+        yield from _passed(model, pace, blocks, fitted, wanted, passed)
+    else:
+        points = tuple(dict.fromkeys((fitted.reads[0], fitted.writes[0])))
+        targets = [p.target for p in prompts]
+        yield from differentiated(
+            model, pace, blocks, blocks.embedded, targets, metric, points, wanted, visit
+        )
     result: list[Reading] = []
 
     def work(start: int, stop: int) -> None:
         for row in range(start, stop):
             own = {at: value[row] for at, value in passed.items()}
-            result.append(_reading(model, fitted, positions_of(prompts[row]), own, slope[0][row]))
+            own_slope = slope[0][row] if slope else None
+            result.append(_reading(model, fitted, positions_of(prompts[row]), own, own_slope))
 
     n, nbytes = blocks.n_tokens, 8 * blocks.n_tokens * fitted.dictionary.d_sae
     yield from pace.steps(len(prompts), n * _encoding(fitted), nbytes, work)
     return result
+
+
+def _passed(
+    model: Model,
+    pace: Pace,
+    blocks: Blocks,
+    fitted: Fitted,
+    wanted: Callable[[int], Wanted],
+    passed: dict[Capture, Tensor],
+) -> Steps[None]:
+    """Run blocks up to an SAE's place, and put what passes there into `passed`, as it is before it
+    is changed."""
+    hidden, last = blocks.embedded, fitted.writes[1]
+
+    def look(at: Capture, activation: Tensor) -> None:
+        passed[at] = activation.clone()
+
+    for layer in range(last + 1):
+
+        def onward(_start: int, _stop: int, layer: int = layer) -> None:
+            nonlocal hidden
+            with ExitStack() as stack:
+                for at in fitted.captures if layer == last else ():
+                    stack.enter_context(model.hooked(*at, blocks.n_tokens, partial(look, at)))
+                hidden = blocks.call(layer, hidden, wanted(layer))
+
+        yield from pace.steps(1, len(hidden) * blocks.n_tokens * pace.block_cost[layer], 0, onward)
+    n = len(hidden) * blocks.n_tokens
+    pace.skip(backward_cost(pace, n) - n * sum(pace.block_cost[: last + 1]))
 
 
 def positions_of(prompt: Prompt) -> tuple[int, ...]:
@@ -129,15 +165,18 @@ def _reading(
     fitted: Fitted,
     positions: tuple[int, ...],
     passed: dict[Capture, Tensor],
-    slope: Float[Tensor, "pos d_out"],
+    slope: Float[Tensor, "pos d_out"] | None,
 ) -> Reading:
     at, sae = list(positions), fitted.dictionary
-    x, meant, slope = fitted.given(passed)[at], fitted.meant(passed)[at], slope[at]
+    x, meant = fitted.given(passed)[at], fitted.meant(passed)[at]
     features = sae.encode(x)
     made = sae.decode(features, x)
     check_numbers(model, made, "encode")
     on = (features > 0).any(0).nonzero()[:, 0]
     values, unit, error = features[:, on], sae.unit(x), meant - made
+    if slope is None:
+        return Reading(positions, on, values, unit, error, np.full(len(on), np.nan), np.nan)
+    slope = slope[at]
     along = slope @ sae.W_dec[on].T
     estimates = -(values * unit * along).sum(0).cpu().double().numpy()
     return Reading(positions, on, values, unit, error, estimates, -float((error * slope).sum()))

@@ -17,6 +17,7 @@ is of the second, and norm⁻¹ is left out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -28,17 +29,27 @@ KINDS = ("relu", "jumprelu", "topk", "gated")
 NORMS = ("none", "constant_norm_rescale", "layer_norm")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Become:
-    """What becomes of features `index`: a number, or, where it `scales`, they times that."""
+    """What becomes of features `index`: a number, or, where it `scales`, they times that, or the
+    `values` they have elsewhere, [index], or by position of the text, [pos index]."""
 
     index: tuple[int, ...]
     number: float
     scales: bool = False
+    values: Float[Tensor, "*pos index"] | None = None
+
+    def at(self, positions: Sequence[int]) -> Become:
+        """The same of some positions only, as `of` is given them."""
+        if self.values is None or self.values.ndim == 1:
+            return self
+        return replace(self, values=self.values[list(positions)])
 
     def of(self, features: Float[Tensor, "... d_sae"]) -> Float[Tensor, "... index"]:
         """Those features, as they become."""
         old = features[..., list(self.index)]
+        if self.values is not None:
+            return self.values.to(old).expand_as(old)
         return old * self.number if self.scales else torch.full_like(old, self.number)
 
 

@@ -5,7 +5,7 @@ taken from the references once, and then the edits of any text that begins with 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from torch import Tensor
@@ -23,7 +23,7 @@ from .dictionaries import Become, Dictionary
 from .directions import check_direction, made
 from .hooks import Edit, ablated_sites, edit, forced_pattern, grouped
 from .points import Capture
-from .references import Texts, reference_texts, take
+from .references import Texts, feature_values, reference_texts, take
 from .saved_saes import (
     check_feature,
     dictionary_of,
@@ -40,6 +40,7 @@ _ALONG = ("resid_pre", "resid_mid", "resid_post", "mlp_out")
 class _Changed:
     """Features of an SAE that are changed: its numbers, where it reads, what becomes of them."""
 
+    sae: Sae
     dictionary: Dictionary
     reads: Capture
     become: Become
@@ -63,9 +64,7 @@ class _Ready:
         self, n_prompt: int, first: int, stop: int, before: Sequence[_Ready] = ()
     ) -> Iterator[Edit]:
         """Those from `first` to before `stop`, after those of the changes before it."""
-        method = self.change.becomes
-        stop = min(stop, n_prompt) if method.kind.by_position else stop
-        positions = self.change.positions.at(n_prompt, stop, first)
+        method, positions = self.change.becomes, self._at(n_prompt, first, stop)
         if not positions:
             return
         for at, index in self.places.items():
@@ -73,12 +72,13 @@ class _Ready:
             forced = at[0] == "pattern" and method.kind is Kind.SET
             yield from forced_pattern(one, n_prompt) if forced else (one,)
         for at, changed in self.features.items():
-            moves = partial(changed.dictionary.moved, become=changed.become)
+            moves, become = changed.dictionary.moved, changed.become
             if changed.reads == at:  # it sees there what the changes before have left
-                yield Edit(*at, None, positions, 0.0, moves=moves)
+                own = partial(moves, become=become.at(positions))
+                yield Edit(*at, None, positions, 0.0, moves=own)
                 continue
             earlier = [
-                (each.features[at].become, set(each.change.positions.at(n_prompt, stop, first)))
+                (each.features[at].become, set(each._at(n_prompt, first, stop)))
                 for each in before
                 if at in each.features
             ]
@@ -86,8 +86,14 @@ class _Ready:
             for p in positions:
                 alike.setdefault(tuple(b for b, where in earlier if p in where), []).append(p)
             for became, where in alike.items():
-                own = partial(moves, before=became)
+                first_made = tuple(one.at(where) for one in became)
+                own = partial(moves, become=become.at(where), before=first_made)
                 yield Edit(*at, None, tuple(where), 0.0, moves=own, reads=changed.reads)
+
+    def _at(self, n_prompt: int, first: int, stop: int) -> tuple[int, ...]:
+        """The positions changed, from `first` to before `stop`."""
+        stop = min(stop, n_prompt) if self.change.becomes.kind.by_position else stop
+        return self.change.positions.at(n_prompt, stop, first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +146,26 @@ def prepare(
         taken[key] = yield from take(model, *key, some)
     ready = []
     for one, at, own in zip(changes, places, features, strict=True):
+        if texts[one.becomes]:
+            by_position = one.becomes.kind.by_position
+            own = yield from _valued(model, own, texts[one.becomes], by_position)
         values = taken.get((texts[one.becomes], one.becomes.kind.by_position), {})
         if one.becomes.vector is not None:
             values = dict.fromkeys(at, vectors[one.becomes.vector])
         ready.append(_Ready(one, at, values, own))
     return Prepared(prompt, {m: result for m, result in texts.items() if result}, tuple(ready))
+
+
+def _valued(model: Model, features: Features, texts: Texts, by_position: bool) -> Steps[Features]:
+    """Features with the values they have in texts, which they become."""
+    result: Features = {}
+    for at, one in features.items():
+        values = yield from feature_values(
+            model, texts, by_position, one.sae, one.dictionary, one.reads
+        )
+        become = replace(one.become, values=values[..., list(one.become.index)])
+        result[at] = replace(one, become=become)
+    return result
 
 
 def check_change(model: Model, e: Experiment, prompt: Tokens, change: Change) -> None:
@@ -195,10 +216,10 @@ def _features(
     Raises: EngineError for a feature there is not, or that cannot be changed by this method.
     """
     named = [one for one in ablated_sites(change.sites, model.shape) if isinstance(one, Feature)]
-    if named and change.becomes.kind not in (Kind.ZERO, Kind.SCALE, Kind.SET):
+    if named and change.becomes.kind.takes == "vector":
         raise ExperimentError(
-            f"“{change}” is not made: features become 0, are multiplied or are forced to a number, "
-            "so choose zero, scale or set."
+            f"“{change}” is not made: a feature is a number, and no direction is added to it or "
+            "taken out; choose zero, scale, set, mean, mean_by_position or resample."
         )
     result: Features = {}
     for layer in dict.fromkeys(one.layer for one in named):
@@ -208,5 +229,5 @@ def _features(
         check_feature(sae, dictionary, index[-1])
         method = change.becomes
         become = Become(tuple(index), float(method.number or 0.0), method.kind is Kind.SCALE)
-        result[at] = _Changed(dictionary, place_read(sae, dictionary, at), become)
+        result[at] = _Changed(sae, dictionary, place_read(sae, dictionary, at), become)
     return result

@@ -12,16 +12,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import ExperimentError
 from ..experiment.experiment import Experiment
 from ..experiment.method import Kind
 from ..experiment.results import Tokens
+from ..experiment.sae import Sae
 from ..model.model import Model
 from ..model.worker import Steps
 from . import forward
+from .dictionaries import Dictionary
 from .hooks import grouped
+from .overflow import check_numbers
 
 Texts = tuple[tuple[int, ...], ...]
 """The ids of prompts that values are taken from."""
@@ -97,6 +101,38 @@ def take(
             model.means.keep((texts, by_position, *at), value)
         kept |= taken
     return {at: kept[at] for at in wanted}
+
+
+def feature_values(
+    model: Model,
+    texts: Texts,
+    by_position: bool,
+    sae: Sae,
+    dictionary: Dictionary,
+    reads: forward.Capture,
+) -> Steps[Float[Tensor, "*pos d_sae"]]:
+    """The features that an SAE has of texts on average, also over their tokens unless
+    `by_position`, a text a step; from the store where they are known.
+
+    Raises: EngineError where they overflow.
+    """
+    key = ("features", sae, texts, by_position)
+    known: Tensor | None = model.means.get(key)
+    if known is not None:
+        return known
+    total: Tensor | float = 0.0
+    for i, ids in enumerate(texts):
+        (run,) = forward.run(model, [forward.Row(ids, captures=frozenset({reads}))])
+        values = dictionary.encode(run.captured[reads].float())
+        check_numbers(model, values, "encode")
+        values = values.double() if model.device.type != "mps" else values
+        total = total + (values if by_position else values.sum(0))
+        yield (i + 1) / len(texts)
+    assert isinstance(total, Tensor)
+    n = len(texts) if by_position else sum(len(ids) for ids in texts)
+    result = (total / n).float()
+    model.means.keep(key, result)
+    return result
 
 
 def _every_site(model: Model) -> set[forward.Capture]:

@@ -212,12 +212,13 @@ def exact(
     key: str,
     told: tuple[int, int, float | None] | None,
     refused: Callable[[engine.EngineError], None] | None = None,
+    are: str = "exact",
 ) -> None:
-    """Draw how far work is that is gone on with where it was stopped. `told`: how many numbers are
-    exact, of how many, and the seconds left, where any is known."""
+    """Draw how far work is that is gone on with where it was stopped. `told`: how many numbers
+    `are` so, of how many, and the seconds left, where any is known."""
     known, left = "", seconds_left(key)
     if told is not None:
-        known, left = f"{told[0]:,} of {told[1]:,} exact", told[2]
+        known, left = f"{told[0]:,} of {told[1]:,} {are}", told[2]
     progress(
         key,
         ", ".join(filter(None, (known, f"{left:.0f} s left" if left else ""))),

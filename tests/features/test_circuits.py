@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from transformers import GPT2LMHeadModel
 
 import engine
+from engine.features import readings
+from engine.features.circuits import sizes_up_to
 from tests.support import sae_folders as by_hand
 from tests.support.axis_model import AXIS, WIDTH, turning_model
 from tests.support.feature_reference import PAIRS, FeatureReference, N, only, without
@@ -75,7 +77,8 @@ def test_every_circuit_is_that_of_plain_hooks(
         assert curve.whole[p] == pytest.approx(one.diff(pair.prompt), abs=1e-4)
         none = one.diff(pair.prompt, only([], become, keeps))
         assert curve.none[p] == pytest.approx(none, abs=1e-4)
-        for i in (0, 3, len(curve.sizes) - 1):
+        smallest = curve.smallest() or 1
+        for i in {0, 3, curve.sizes.index(smallest), len(curve.sizes) - 1}:
             size = curve.sizes[i]
             kept = one.diff(pair.prompt, only(order[:size], become, keeps))
             left = [feature for feature in range(N) if feature not in order[:size]]
@@ -83,7 +86,8 @@ def test_every_circuit_is_that_of_plain_hooks(
             random = one.diff(pair.prompt, only(drawn[1][:size], become, keeps))
             assert curve.kept[i, p] == pytest.approx(kept, abs=1e-4)
             assert curve.removed[i, p] == pytest.approx(removed, abs=1e-4)
-            assert curve.random[1, i, p] == pytest.approx(random, abs=1e-4)
+            if size in sizes_up_to(n):
+                assert curve.random[1, i, p] == pytest.approx(random, abs=1e-4)
     whole, none = curve.whole.mean(), curve.none.mean()
     meant = (curve.kept.mean(1) - none) / (whole - none)
     np.testing.assert_allclose(curve.faithfulness, meant, rtol=1e-6)
@@ -159,6 +163,47 @@ def test_what_is_kept_alone_is_what_the_change_in_a_link_keeps() -> None:
     assert [row["size"] for row in rows] == list(curve.sizes) == sorted({*curve.sizes})
 
 
+@pytest.mark.parametrize("uneven", [False, True])
+def test_a_change_to_the_mean_over_the_pairs_does_what_the_curve_measured(uneven: bool) -> None:
+    more = (engine.Pair("1 2 3", "", " 4", " 5"),) if uneven else ()
+    pairs = (*TASK.pairs, *more)
+    curve = engine.feature_curve(E, SAE, pairs, by="signed", controls=0)
+    assert curve.becomes == engine.Method.parse("mean" if uneven else "mean_by_position")
+    i = curve.sizes.index(curve.smallest() or 9)
+    some = curve.features(curve.sizes[i])
+    for make, values in (
+        (engine.keep_features, curve.kept), (engine.switch_off_features, curve.removed),
+    ):  # fmt: skip
+        change = make(SAE, some, becomes=curve.becomes)
+        for p in (0, len(pairs) - 1):
+            e = replace(
+                E, prompt=pairs[p].prompt, answer=pairs[p].answer, distractor=pairs[p].distractor,
+                changes=[change], saes=SAE, references=[pair.prompt for pair in pairs],
+            )  # fmt: skip
+            assert engine.Experiment.from_url(e.to_url()) == e
+            told = engine.next_token(e).ablated_logit_diff
+            assert told == pytest.approx(values[i, p], abs=1e-3)
+            at_0 = engine.next_token(replace(e, changes=[make(SAE, some)])).ablated_logit_diff
+            assert at_0 is not None and abs(at_0 - values[i, p]) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("more", "own", "said"),
+    [
+        ({"error": "zero"}, {}, "without the SAE's error"),
+        ({}, {"changes": "zero 1.3"}, "other things are changed"),
+        ({}, {"positions": "0-2"}, "only where all prompts are as long"),
+        ({}, {"positions": "-1"}, "over the positions changed"),
+    ],
+)
+def test_where_no_change_does_what_the_curve_measured_the_reason_is_said(
+    more: dict[str, Any], own: dict[str, Any], said: str
+) -> None:
+    pairs = (*TASK.pairs[:2], engine.Pair("1 2 3", "", " 4", " 5"))
+    curve = engine.feature_curve(replace(E, **own), SAE, pairs, controls=0, **more)
+    assert curve.becomes is None and said in curve.why
+
+
 def test_it_is_told_as_it_comes_and_goes_on_from_what_is_known() -> None:
     asked = engine.CutFeatures(E, SAE, TASK.pairs, controls=2)
     *_, last = engine.begin(asked)
@@ -174,6 +219,51 @@ def test_it_is_told_as_it_comes_and_goes_on_from_what_is_known() -> None:
     np.testing.assert_allclose(on.removed[:-1], last.removed[:-1], atol=1e-4)
     with pytest.raises(engine.EngineError, match="another curve"):
         engine.begin(replace(asked, seed=1), so_far=known).result()
+
+
+def test_the_smallest_circuit_is_found_between_the_sizes_first_tried() -> None:
+    curve = engine.feature_curve(E, SAE, TASK.pairs, others="zero", by="signed", controls=1)
+    first = set(sizes_up_to(len(curve.order)))
+    more = [size for size in curve.sizes if size not in first]
+    smallest = curve.smallest()
+    assert smallest is not None and more and min(more) > 12
+    f = dict(zip(curve.sizes, curve.faithfulness, strict=True))
+    assert f[smallest] >= 0.8 > f[smallest - 1] and np.isfinite(curve.completeness).all()
+    drawn = dict(zip(curve.sizes, np.isfinite(curve.random[0]).all(-1), strict=True))
+    assert {size for size, known in drawn.items() if not known} == {*more}
+    rows = {row["size"]: row for row in curve.table()}
+    assert rows[more[0]]["random"] == "" and rows[more[0]]["draws"] == 0 and curve.figure().data
+    asked = engine.CutFeatures(E, SAE, TASK.pairs, (), "signed", "zero", controls=1)
+    on = engine.begin(asked, so_far=replace(curve, progress=0.9)).result()
+    assert on.sizes == curve.sizes
+    np.testing.assert_array_equal(on.kept, curve.kept)
+
+
+@pytest.mark.parametrize("changes", ["", "scale(0.5) f3.292 f3.3"])
+def test_what_is_gone_on_with_takes_its_estimates_from_there(
+    changes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    e = replace(E, changes=changes, saes=SAE)
+    asked = engine.CutFeatures(e, SAE, TASK.pairs, controls=1)
+    ranking = engine.RankFeatures(e, SAE, TASK.pairs, exact=3, controls=2)
+    curve, ranked = engine.begin(asked).result(), engine.begin(ranking).result()
+    part = replace(curve, kept=np.full_like(curve.kept, np.nan), progress=0.5)
+    lost = replace(part, order=curve.order[1:])
+    again = engine.begin(asked, so_far=lost).result()
+    assert again.order == curve.order
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a gradient was taken")
+
+    monkeypatch.setattr(readings, "differentiated", refuse)
+    gone_on = engine.begin(asked, so_far=part).result()
+    assert gone_on.order == curve.order and gone_on.done
+    np.testing.assert_allclose(gone_on.kept, curve.kept, atol=1e-4)
+    known = replace(ranked, measured=np.full_like(ranked.measured, np.nan), progress=0.5)
+    same = engine.begin(ranking, so_far=known).result()
+    np.testing.assert_allclose(same.measured, ranked.measured, atol=1e-4)
+    np.testing.assert_array_equal(same.estimate, ranked.estimate)
+    assert same.features == ranked.features and same.random == ranked.random
 
 
 @pytest.mark.parametrize(

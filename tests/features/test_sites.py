@@ -155,6 +155,102 @@ def test_a_transcoders_features_are_moved_where_it_writes_by_what_its_mlp_is_giv
     np.testing.assert_allclose(logits(engine.next_token(e).ablated), meant, atol=1e-4)
 
 
+REFERENCES = ("t9 t5 t8 t7", "t6 t2 t8 t3")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=8)
+@given(
+    kind=st.sampled_from([*by_hand.KINDS, "jumprelu of an MLP"]),
+    index=st.sets(st.integers(0, N - 1), min_size=1, max_size=12),
+    method=st.sampled_from(["mean", "mean_by_position", "resample"]),
+    where=st.sampled_from(["all", "2-3", "-1"]),
+    before=st.booleans(),
+)
+def test_features_become_what_they_are_in_other_texts(
+    tiny: Tiny,
+    saes: dict[str, engine.Sae],
+    family: str,
+    kind: str,
+    index: set[int],
+    method: str,
+    where: str,
+    before: bool,
+) -> None:
+    directory, sae = tiny(family), saes[kind]
+    kind, _, transcodes = kind.partition(" ")
+    t, layer = by_hand.weights(kind, D_MODEL, N), 1 if transcodes else 2
+    named = " ".join(f"f{layer}.{i}" for i in sorted(index))
+    change = f"{method} {named}" + ("" if where == "all" else f" @{where}")
+    first = f"mean_by_position f{layer}.0-9 @1-2\n" if before else ""
+    e = engine.Experiment(
+        str(directory), PROMPT, "t1 t1 t30 t2", references=REFERENCES, changes=first + change,
+        saes=sae,
+    )  # fmt: skip
+    reference, ids = Reference(directory), engine.tokenize(str(directory), PROMPT).ids
+    at = list({"all": range(len(ids)), "2-3": (2, 3), "-1": (len(ids) - 1,)}[where])
+    block, read = reference.layers[layer], list[Tensor]()
+    part = block.get_submodule("mlp") if transcodes else block
+
+    def features() -> Tensor:
+        return by_hand.features(kind, t, read[-1], K, centres=not transcodes)
+
+    looking = part.register_forward_pre_hook(lambda _m, a: read.append(a[0][0].clone()))
+    seen = []
+    for text in (*REFERENCES, e.corrupted):
+        reference.logits(engine.tokenize(e.model, text).ids)
+        seen.append(features())
+    mean = torch.stack(seen[:2]).mean(0)
+    become = {
+        "mean": torch.cat(seen[:2]).mean(0).expand_as(mean), "mean_by_position": mean,
+        "resample": seen[2],
+    }[method]  # fmt: skip
+
+    def moved(y: Tensor) -> Tensor:
+        new, y = (old := features()).clone(), y.clone()
+        if before:
+            new[1:3, :10] = mean[1:3, :10]
+            if not transcodes:  # what is changed then is read again
+                y[0] += by_hand.decoded(t, new) - by_hand.decoded(t, old)
+                old = by_hand.features(kind, t, y[0], K)
+                new = old.clone()
+        for i in index:
+            new[at, i] = become[at, i]
+        y[0] += by_hand.decoded(t, new) - by_hand.decoded(t, old)
+        return y
+
+    if transcodes:
+        written = block.get_submodule(reference._mlp)
+        handle = written.register_forward_hook(lambda _m, _a, y: moved(y))
+    else:
+        handle = block.register_forward_pre_hook(lambda _m, a: (moved(a[0]), *a[1:]))
+    meant = reference.logits(ids)[-1]
+    handle.remove()
+    looking.remove()
+    np.testing.assert_allclose(logits(engine.next_token(e).ablated), meant, atol=1e-4)
+    short = replace(e, ablations=named, method=method, positions=where, changes=first)
+    if not before:
+        other = logits(engine.next_token(short).ablated)
+        np.testing.assert_allclose(other, logits(engine.next_token(e).ablated), atol=1e-5)
+
+
+def test_a_mean_by_position_of_features_leaves_what_is_written_after_as_it_is(
+    tiny: Tiny, saes: dict[str, engine.Sae]
+) -> None:
+    e = engine.Experiment(
+        str(tiny("llama", eos_token_id=None)), PROMPT, references=REFERENCES, saes=saes["topk"],
+        changes="mean_by_position f2.0-39",
+    )  # fmt: skip
+    by_prompt = replace(e, changes="mean_by_position f2.0-39 @prompt")
+    one, other = (
+        [step.ablated.token_id for step in engine.generate(x, 5) if step.ablated]
+        for x in (e, by_prompt)
+    )
+    assert one == other and len(one) == 5
+    with pytest.raises(engine.EngineError, match="needs them equal, mean does not"):
+        engine.next_token(replace(e, prompt="t4 t5"))
+
+
 SWITCHED = [("topk", 2), ("gated", 2), ("standard of an MLP", 1), ("topk of an MLP", 1)]
 
 
@@ -234,14 +330,19 @@ def test_what_stands_on_changed_features_has_the_numbers_of_the_next_token(
     [
         ("zero f1.3", "features of an SAE of layer 1"),
         ("zero f2.40", "no feature f2.40"),
-        ("mean f2.3", "choose zero, scale or set"),
+        ("mean f2.3", "no reference|there are none"),
+        ("resample f2.3", "there is none"),
+        ("add(v, 2) f2.3", "no direction is added to it"),
         ("zero f9.3", "layers are 0 to 2"),
     ],
 )
 def test_features_there_are_not_are_refused(
     tiny: Tiny, saes: dict[str, engine.Sae], change: str, said: str
 ) -> None:
-    e = engine.Experiment(str(tiny("gpt2")), PROMPT, changes=change, saes=saes["standard"])
+    v = engine.Direction("v", "r2", engine.FromUnembedding(" t5", " t6"))
+    e = engine.Experiment(
+        str(tiny("gpt2")), PROMPT, changes=change, saes=saes["standard"], vectors=v
+    )
     with pytest.raises(engine.EngineError, match=said):
         engine.next_token(e)
     assert all(

@@ -94,6 +94,54 @@ def test_a_circuit_has_its_curve_and_is_kept_alone_by_a_button() -> None:
     assert [float(row["faithfulness"]) for row in figure_rows(page)] == found  # of the clean model
 
 
+@pytest.mark.parametrize("click", ["Keep only these 25", "Switch these 25"])
+def test_what_a_button_writes_does_what_the_curve_measured(click: str) -> None:
+    query = {"over": "family", "n_pairs": "3", "n_random": "0", "feature_order": "signed"}
+    pairs = engine.task("numerals", "seq-gpt2", n=3, seed=0).pairs
+    pair = pairs[1]
+    page = features_page(
+        features_show="circuit", circuit_features="25", prompt=pair.prompt, answer=pair.answer,
+        distractor=pair.distractor, **query,
+    )  # fmt: skip
+    assert "their mean over these 3 prompts" in said(page)
+    (row,) = (row for row in figure_rows(page) if row["size"] == "25")
+    page = waited(button(page, click).click().run())
+    assert not page.exception and not page.error, said(page)
+    link = {name: page.query_params[name] for name in ("changes", "saes")}
+    assert "mean_by_position f3." in str(link["changes"])
+    e = engine.Experiment(
+        "seq-gpt2", pair.prompt, "", pair.answer, pair.distractor, changes=link["changes"],
+        saes=link["saes"], references=[one.prompt for one in pairs],
+    )  # fmt: skip
+    assert page.session_state["references"].split("\n") == [one.prompt for one in pairs]
+    assert [one["size"] for one in figure_rows(page) if one == row] == ["25"]
+    own = replace(E, prompt="", answer="", distractor="")
+    curve = engine.feature_curve(own, SAE, pairs, by="signed", controls=0)
+    values = curve.kept if click.startswith("Keep") else curve.removed
+    told = engine.next_token(e).ablated_logit_diff
+    assert told == pytest.approx(values[curve.sizes.index(25), 1], abs=1e-3)
+    page = waited(button(page, "Let all be").click().run())
+    assert page.session_state["changes"] == ""
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"prompt": "1 2"}, "the prompt above has"),
+        ({"sae_error": "zero"}, "without the SAE's error"),
+        ({"other_features": "zero"}, "features become 0"),
+        ({"ablations": "1.3"}, "which are then the references in the link. What else is changed"),
+        ({"changes": "mean 1.3", "references": "1 2"}, "other references"),
+    ],
+)
+def test_what_the_buttons_set_features_to_is_said(query: dict[str, str], told: str) -> None:
+    page = features_page(
+        features_show="circuit", over="family", n_pairs="3", n_random="0", feature_order="signed",
+        **query,
+    )  # fmt: skip
+    assert told in said(page)
+
+
 def test_the_circuit_of_one_prompt_has_the_others_at_0() -> None:
     page = features_page(features_show="circuit", feature_order="signed", n_random="1")
     assert "all others that are on become 0" in said(page)

@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
-from pages._parts.text import visible
+from pages._parts.text import points, visible
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_neurons import figure_rows, said
 from tests.support.waiting import waited
@@ -124,6 +124,9 @@ def test_what_heads_write_after_a_feature_is_off_stands_beside_the_clean_run() -
     ):  # fmt: skip
         told = [str(cell).rsplit("  ", 1)[0] for cell in shown[column]]
         assert told == [visible(token) for token in tokens]
+    looked = page.main.dataframe[2].value
+    each = result.attention()
+    assert [*looked["change, points"]] == [points(float(str(row["change"]))) for row in each]
     rows = {row["token"]: row for row in figure_rows(page)}
     assert len(rows) == len(result.ids)
     for row in result.table():

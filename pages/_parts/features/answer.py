@@ -35,7 +35,7 @@ def for_the_answer(reading: state.Reading, sae: engine.Sae) -> None:
                 result = work.ask(KEY, question).result
     if question is None or chosen is None:
         return
-    progress(result, question, chosen)
+    ranking_progress(result, question, chosen)
     if result is None or not result.clean.size:
         return
     _numbers(result)
@@ -88,17 +88,31 @@ def asked_of(e: engine.Experiment) -> engine.Experiment:
     own = replace(e, prompt="", corrupted="", answer="", distractor="")
     if st.session_state["baseline"] == "given":
         return own
-    return replace(own, ablations=engine.Ablations(), changes=(), vectors=(), saes=())
+    return replace(
+        own, ablations=engine.Ablations(), changes=(), vectors=(), saes=(), references=()
+    )
 
 
-def progress(
+def ranking_progress(
     result: engine.FeatureRanking | None, question: engine.RankFeatures, chosen: Chosen
 ) -> None:
     """How far the ranking is, with a way to stop it and to go on."""
     told = None
     if result is not None:
         told = result.n_exact, len(result.features), result.seconds_left
-    work.exact(KEY, told, lambda wrong: refused_of_pairs(wrong, question.e, chosen, KEY))
+    progress(KEY, told, question.e, chosen)
+
+
+def progress(
+    key: str,
+    told: tuple[int, int, float | None] | None,
+    e: engine.Experiment,
+    chosen: Chosen,
+    are: str = "exact",
+) -> None:
+    """The same of what is kept under a key: how many numbers `are` so, of how many, and the seconds
+    left."""
+    work.exact(key, told, lambda wrong: refused_of_pairs(wrong, e, chosen, key), are)
 
 
 def _numbers(result: engine.FeatureRanking) -> None:

@@ -8,11 +8,10 @@ import engine
 from pages._parts import state, work
 from pages._parts.boxes import choice, count_in, whole
 from pages._parts.features import answer
-from pages._parts.features.off import buttons
+from pages._parts.features.off import AT_0, buttons, own_changes
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
 from pages._parts.pairs_form import Chosen, pairs_form
-from pages._parts.refusals import refused_of_pairs
 from pages._parts.table import Rows, as_csv, rounded, show_rows
 from pages._parts.text import plain, signed, visible
 
@@ -74,7 +73,7 @@ def _form(reading: state.Reading, chosen: Chosen, sae: engine.Sae) -> engine.Cut
     if order == "exact":
         ranked = work.ask(answer.KEY, ranking)
         if not ranked.answered:
-            answer.progress(ranked.result, ranking, chosen)
+            answer.ranking_progress(ranked.result, ranking, chosen)
             return None
         first = ranked.result.order[: len(ranked.result.features)]
     return engine.CutFeatures(
@@ -93,16 +92,10 @@ def _form(reading: state.Reading, chosen: Chosen, sae: engine.Sae) -> engine.Cut
 def _progress(
     result: engine.FeatureCurve | None, question: engine.CutFeatures, chosen: Chosen
 ) -> None:
-    known = "" if result is None else f"{result.n_known} of {len(result.sizes)} sizes"
-    left = work.seconds_left(KEY)
-    work.progress(
-        KEY,
-        ", ".join(filter(None, (known, f"{left:.0f} s left" if left else ""))),
-        again="Go on" if known else "Begin again",
-        stopped=f"Stopped: {known} are known." if known else "Stopped before anything was known.",
-        anew=work.go_on,
-        refused=lambda wrong: refused_of_pairs(wrong, question.e, chosen, KEY),
-    )
+    told = None
+    if result is not None:
+        told = result.n_known, len(result.sizes), result.seconds_left
+    answer.progress(KEY, told, question.e, chosen, "sizes known")
 
 
 def _drawn(
@@ -134,8 +127,9 @@ def _circuit(e: engine.Experiment, sae: engine.Sae, result: engine.FeatureCurve)
             None if random is None else f"random orders {random:,}",
             delta_color="off",
             delta_arrow="off",
-            help="The smallest size tried whose features alone keep 80% of what all carry; beside "
-            "it that of random orders, on average.",
+            help="The smallest size whose features alone keep 80% of what all carry, sought by "
+            "halving between sizes tried: exact where each feature more keeps more. Beside it that "
+            "of random orders, on average, of the sizes tried of them.",
             width="content",
         )
         for label, values in (("All features", result.whole), ("None of them", result.none)):
@@ -161,7 +155,10 @@ def _circuit(e: engine.Experiment, sae: engine.Sae, result: engine.FeatureCurve)
                 )
             )
     if result.done or count_in("circuit_features"):
-        buttons(e, sae, features, f"these {size:,}" if size > 1 else "this one")
+        which = f"these {size:,}" if size > 1 else "this one"
+        becomes, references, why = _as_measured(e, sae, result)
+        buttons(e, sae, features, which, becomes, references)
+        st.caption(plain(why))
     else:
         st.caption("Buttons come with the whole curve: until then the smallest size may change.")
     says = engine.feature_tokens(
@@ -176,6 +173,52 @@ def _circuit(e: engine.Experiment, sae: engine.Sae, result: engine.FeatureCurve)
         st.caption(f"The first {_MOST_LISTED} of {size:,}.")
 
 
+def _as_measured(
+    e: engine.Experiment, sae: engine.Sae, result: engine.FeatureCurve
+) -> tuple[engine.Method, tuple[str, ...], str]:
+    """What the buttons set features to: what the curve did, with the references it takes, where an
+    experiment can; else 0. And what is to be said of it."""
+    becomes, why = result.becomes, result.why
+    prompts = tuple(pair.prompt for pair in result.pairs)
+    own = own_changes(e, sae)
+    others = [one for one in e.every_change if one not in own]
+    beside = ""
+    if others and not result.experiment.every_change:
+        beside = " What else is changed here stays changed, and is not in the curve."
+    if becomes == AT_0:
+        return AT_0, (), f"The buttons do the same to the prompt above: features become 0.{beside}"
+    if becomes is not None:
+        why = _unfit(e, others, becomes, prompts)
+    if becomes is None or why:
+        return AT_0, (), (
+            f"The buttons set features to 0, which is not what the curve measured: {why}."
+        )  # fmt: skip
+    return becomes, prompts, (
+        "The buttons do the same to the prompt above: features become their mean over these "
+        f"{len(prompts):,} prompts, which are then the references in the link.{beside}"
+    )  # fmt: skip
+
+
+def _unfit(
+    e: engine.Experiment,
+    others: list[engine.Change],
+    becomes: engine.Method,
+    prompts: tuple[str, ...],
+) -> str:
+    """Why the prompt above cannot have features at their mean over these prompts; empty where it
+    can. `others`: what else is changed."""
+    averages = any(one.becomes.kind.takes == "references" for one in others)
+    if e.references and e.references != prompts and averages:
+        return "the experiment has other references, and averages over them elsewhere"
+    if becomes.kind.by_position:
+        n, meant = (
+            len(engine.tokenize(e.model, text, e.prepend_bos)) for text in (e.prompt, prompts[0])
+        )
+        if n != meant:
+            return f"the prompt above has {n} tokens, and the {meant} of the pairs each their mean"
+    return ""
+
+
 def _explanation(result: engine.FeatureCurve) -> str:
     """What the numbers are: what is kept, what becomes of all else, over what."""
     n, (_, others, error, controls, *_) = len(result.pairs), result.asked
@@ -185,10 +228,8 @@ def _explanation(result: engine.FeatureCurve) -> str:
         f"that are on become {become}, the SAE's error {'stays' if error == 'kept' else 'goes'}.",
         f"Shares are (kept − none kept) / (all − none kept) of the "
         f"{engine.METRIC_NAMES[result.metric]}, means over {n} prompt{'' if n == 1 else 's'}; "
-        "switched off, the same of these features gone and the others as they are.",
+        "switched off, the same with these features become so and the others as they are.",
     ]
-    if others == "mean":
-        sentences.append("The buttons set features to 0, which is not their mean.")
     sentences.append(
         f"The band: {controls} random orders of the same features."
         if controls

@@ -15,8 +15,11 @@ MOST_LETTERS = 8_000
 """Of a change in a link: longer ones are cut by many programs that pass links on."""
 
 
+AT_0 = engine.Method()
+
+
 def own_changes(e: engine.Experiment, sae: engine.Sae) -> list[engine.Change]:
-    """The changes that only switch features of this SAE off."""
+    """The changes that only switch features of this SAE off, or set them to their mean."""
     return [change for change in e.changes if _is_own(change, sae)]
 
 
@@ -28,11 +31,20 @@ def features_off(e: engine.Experiment, sae: engine.Sae) -> set[engine.Feature]:
 
 
 def buttons(
-    e: engine.Experiment, sae: engine.Sae, features: Sequence[engine.Feature], which: str
+    e: engine.Experiment,
+    sae: engine.Sae,
+    features: Sequence[engine.Feature],
+    which: str,
+    becomes: engine.Method = AT_0,
+    references: tuple[str, ...] = (),
 ) -> None:
-    """Draw what can be done with features, which are called `which`."""
-    keep, why = _kept(e, sae, features)
-    off = engine.switch_off_features(sae, features, e.positions) if features else None
+    """Draw what can be done with features, which are called `which`: what they, or all others,
+    become, and the prompts that a mean is over."""
+    keep, why = _kept(e, sae, features, becomes, references)
+    off = None
+    if features:
+        off = engine.switch_off_features(sae, features, e.positions, becomes)
+    become = "0" if becomes == AT_0 else "their mean over the pairs, the references of the link"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
             f"Switch {which} off",
@@ -40,9 +52,9 @@ def buttons(
             disabled=off is None,
             icon=":material/toggle_off:",
             on_click=_become,
-            args=(sae, off),
-            help="A further change, zero f3.12 …, in the place of the one these buttons made "
-            "before: it is on every page and in the link.",
+            args=(sae, off, references),
+            help=f"A further change, {becomes} f3.12 …, in the place of the one these buttons made "
+            f"before: it is on every page and in the link. They become {become}.",
         )
         st.button(
             f"Keep only {which}",
@@ -50,8 +62,8 @@ def buttons(
             disabled=keep is None,
             icon=":material/filter_alt:",
             on_click=_become,
-            args=(sae, keep),
-            help="All other features of the SAE become 0, its error stays.",
+            args=(sae, keep, references),
+            help=f"All other features of the SAE become {become}, its error stays.",
         )
         if own_changes(e, sae):
             st.button(
@@ -66,32 +78,42 @@ def buttons(
 
 
 def _kept(
-    e: engine.Experiment, sae: engine.Sae, features: Sequence[engine.Feature]
+    e: engine.Experiment,
+    sae: engine.Sae,
+    features: Sequence[engine.Feature],
+    becomes: engine.Method,
+    references: tuple[str, ...],
 ) -> tuple[engine.Change | None, str]:
     """The change that keeps only these, or why there is none."""
     if not features:
         return None, ""
     try:
-        change = engine.keep_features(sae, features, e.positions)
+        change = engine.keep_features(sae, features, e.positions, becomes)
     except engine.EngineError as wrong:
         return None, str(wrong)
-    if len(str(change)) > MOST_LETTERS:
+    if (n := len(str(change)) + sum(map(len, references))) > MOST_LETTERS:
         return None, (
-            f"To keep only these takes {len(str(change)):,} letters in the link, and more than "
+            f"To keep only these takes {n:,} letters in the link, and more than "
             f"{MOST_LETTERS:,} are cut by many programs, so it is not written."
         )
     return change, ""
 
 
-def _become(sae: engine.Sae, change: engine.Change | None) -> None:
-    """Have this change in the place of those that switch features of the SAE off; a callback."""
+def _become(
+    sae: engine.Sae, change: engine.Change | None, references: tuple[str, ...] = ()
+) -> None:
+    """Have this change in the place of those that switch features of the SAE off, with its
+    references if it has some; a callback."""
     name_sae(sae)
+    if references:
+        state.fill_in(engine.Experiment(references=references), ("references",))
     others = [one for one in state.read().experiment.changes if not _is_own(one, sae)]
     state.set_changes([*others, *([] if change is None else [change])])
 
 
 def _is_own(change: engine.Change, sae: engine.Sae) -> bool:
     sites = change.sites.sites
-    return change.becomes == engine.Method() and all(
+    averages = change.becomes.kind.takes == "references"
+    return (averages or change.becomes == AT_0) and all(
         isinstance(one, engine.Feature) and one.layer == sae.layer for one in sites
     )

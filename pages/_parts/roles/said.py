@@ -8,7 +8,7 @@ import engine
 from pages._parts import state
 from pages._parts.figure import figure
 from pages._parts.table import Rows, as_csv, python_for, show_rows
-from pages._parts.text import percent, plain, signed, visible
+from pages._parts.text import percent, plain, points, signed, visible
 
 _TOKENS, _LOOKS = 10, 5
 
@@ -73,7 +73,7 @@ def _attention(result: engine.HeadWrites, changed: bool) -> None:
             **(
                 {
                     "ablated": percent(float(str(row["ablated"]))),
-                    "change": f"{100 * float(str(row['change'])):+.0f}".replace("-", "−"),
+                    "change, points": points(float(str(row["change"]))),
                 }
                 if changed
                 else {}
