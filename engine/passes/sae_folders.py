@@ -107,6 +107,8 @@ def _from_saelens(config: dict[str, Any], t: dict[str, Tensor], _: str, site: st
         architecture = "topk"
     elif function not in ("relu", "topk"):
         raise NotReadError(f"its activation function is “{function[:40]}”; relu and topk are known")
+    elif function == "topk" and architecture in _KINDS and "topk" not in architecture:
+        raise NotReadError(f"it is {architecture} and chooses by topk at once, not known here")
     if architecture not in _KINDS:
         raise NotReadError(
             f"its architecture is “{architecture[:40]}”; known are {', '.join(_KINDS)}"

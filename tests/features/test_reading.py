@@ -133,6 +133,10 @@ def test_transcoders_of_saelens_go_from_an_mlps_input_to_its_output(tmp_path: Pa
     ("change", "said"),
     [
         ({"architecture": "crosscoder"}, "architecture is “crosscoder”"),
+        (
+            {"architecture": "jumprelu", "activation_fn_str": "topk"},
+            "it is jumprelu and chooses by topk at once",
+        ),
         ({"normalize_activations": "expected_average_only_in"}, "normalized as"),
         ({"activation_fn_str": "tanh-relu"}, "activation function"),
         ({"finetuning_scaling_factor": True}, "finetuned scale"),
