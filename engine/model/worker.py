@@ -32,6 +32,8 @@ _STRETCH, _REST = 0.002, 0.004
 """Seconds that pure Python goes on for, and rests for behind it."""
 _AT_EXIT = 20.0
 """Seconds that a step under way may take when the interpreter ends."""
+_NEXT = 0.03
+"""Seconds for which long work waits behind a view's question, as its view may ask another."""
 INTERACTIVE = 0
 SWEEP = 10
 
@@ -175,10 +177,13 @@ class Worker:
 
     def _loop(self) -> None:
         torch.set_num_threads(CORES)  # a new thread's own number is what another's is just now
+        priority = SWEEP
         with torch.no_grad():
             while True:
                 with self._ready:
                     self._ready.wait_for(lambda: self._queue or self._closed)
+                    if priority == INTERACTIVE and not self._closed:
+                        self._ready.wait_for(self._is_asked, _NEXT)
                     if self._closed:
                         break
                     priority, _, job = heapq.heappop(self._queue)
@@ -195,6 +200,10 @@ class Worker:
         self._queue.clear()
         if self._helpers is not None:
             self._helpers.shutdown()
+
+    def _is_asked(self) -> bool:
+        """Whether there is a view's question to be answered, or nothing more to do."""
+        return self._closed or self._queue[0][0] == INTERACTIVE
 
 
 _open: weakref.WeakSet[Worker] = weakref.WeakSet()

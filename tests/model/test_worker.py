@@ -14,6 +14,7 @@ import torch
 
 import engine
 from engine import registry
+from engine.model import worker as worker_module
 from engine.model.worker import SWEEP, Worker
 from tests.support.tiny_models import Tiny
 
@@ -45,6 +46,23 @@ def test_urgent_work_runs_between_the_steps_of_a_sweep(worker: Any) -> None:
     assert (toggle.result(5), sweep.result(5)) == ("toggle", "sweep")
     assert log.index("toggle0") <= 1
     assert sweep.progress == 1.0
+
+
+def test_a_view_that_asks_twice_does_not_wait_behind_long_work_for_the_second(
+    worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "_NEXT", 60.0)
+    log: list[str] = []
+    gate = threading.Event()
+    first = worker.submit(steps(log, "first", 1, gate))
+    sweep = worker.submit(steps(log, "sweep", 2), priority=SWEEP)
+    gate.set()
+    assert first.result(5) == "first"
+    assert worker.submit(steps(log, "second", 1)).result(5) == "second"
+    assert log == ["first0", "second0"] and not sweep.done
+    worker.close(5)  # which waits for no question
+    with pytest.raises(engine.Cancelled):
+        sweep.result(5)
 
 
 def test_a_new_request_of_a_view_replaces_its_old_one(worker: Any) -> None:
