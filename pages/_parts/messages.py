@@ -1,17 +1,21 @@
-"""What a browser's message says of widgets, and when a newer one may cut in.
+"""What a browser's message says of widgets, when a newer one may cut in, and what is sent to it.
 
 A message says the values of all widgets as the browser knows them. One that crosses a change made
 here (a poll, or the next quick click, over a slow line) still says those from before it, which
 Streamlit takes for the reader's and so undoes the change. And a newer message cuts off what is
-being done wherever it touches the session's state, a button's callback half-way too. Streamlit has
-no setting for either: this is the one place that knows how it works inside.
+being done wherever it touches the session's state, a button's callback half-way too. And of a page
+that waits to be sent, Streamlit takes out what a part that runs again has drawn; what was drawn
+behind that part then has no place in the browser, which shows nothing any more. Streamlit has no
+setting for any of them: this is the one place that knows how it works inside.
 """
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.state import SessionState
 from streamlit.runtime.state.common import unpack_widget_state_value
@@ -24,6 +28,7 @@ _PLAIN = (
 )
 """Kinds of values that can be set here, "" where the reader cleared one."""
 _HEARD = "_heard"
+_OF_PARTS = "fragment_ids_this_run"
 _RELIED_ON = (
     "set_widgets_from_proto", "_call_callbacks", "_old_state", "_new_widget_state",
     "_key_id_mapper",
@@ -37,6 +42,12 @@ def install() -> None:
     if known and not hasattr(SessionState.set_widgets_from_proto, "__wrapped__"):
         SessionState.set_widgets_from_proto = _in_order(SessionState.set_widgets_from_proto)  # type: ignore[method-assign]
         SessionState._call_callbacks = _uncut(SessionState._call_callbacks)  # type: ignore[method-assign]
+    clear = ForwardMsgQueue.clear
+    known = _OF_PARTS in inspect.signature(clear).parameters and hasattr(
+        ForwardMsgQueue(), "_delta_index_map"
+    )
+    if known and not hasattr(clear, "__wrapped__"):
+        ForwardMsgQueue.clear = _whole(clear)  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
@@ -61,6 +72,21 @@ def _uncut(run: Callable[..., None]) -> Callable[..., None]:
             run(session, **given)
 
     return run_uncut
+
+
+def _whole(clear: Callable[..., None]) -> Callable[..., None]:
+    def clear_but_for_parts(
+        queue: ForwardMsgQueue,
+        retain_lifecycle_msgs: bool = False,
+        fragment_ids_this_run: list[str] | None = None,
+    ) -> None:
+        if retain_lifecycle_msgs and fragment_ids_this_run:
+            queue._delta_index_map = {}  # as if it had been sent just now: nothing joins it
+        else:
+            clear(queue, retain_lifecycle_msgs, fragment_ids_this_run)
+
+    clear_but_for_parts.__wrapped__ = clear  # type: ignore[attr-defined]
+    return clear_but_for_parts
 
 
 def _in_order(take: Callable[..., None]) -> Callable[..., None]:
