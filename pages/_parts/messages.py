@@ -5,18 +5,20 @@ here (a poll, or the next quick click, over a slow line) still says those from b
 Streamlit takes for the reader's and so undoes the change. And a newer message cuts off what is
 being done wherever it touches the session's state, a button's callback half-way too. And of a page
 that waits to be sent, Streamlit takes out what a part that runs again has drawn; what was drawn
-behind that part then has no place in the browser, which shows nothing any more. Streamlit has no
-setting for any of them: this is the one place that knows how it works inside.
+behind that part then has no place in the browser, which shows nothing any more. A part's run that a
+page asked for before it was left does the same: it is taken for a turn back to that page. Streamlit
+has no setting for any of them: this is the one place that knows how it works inside.
 """
 
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.scriptrunner import RerunData, ScriptRunner, get_script_run_ctx
 from streamlit.runtime.state import SessionState
 from streamlit.runtime.state.common import unpack_widget_state_value
 
@@ -42,6 +44,9 @@ def install() -> None:
     if known and not hasattr(SessionState.set_widgets_from_proto, "__wrapped__"):
         SessionState.set_widgets_from_proto = _in_order(SessionState.set_widgets_from_proto)  # type: ignore[method-assign]
         SessionState._call_callbacks = _uncut(SessionState._call_callbacks)  # type: ignore[method-assign]
+    run = getattr(ScriptRunner, "_run_script", None)
+    if run is not None and not hasattr(run, "__wrapped__"):
+        ScriptRunner._run_script = _where_it_is(run)  # type: ignore[method-assign]
     clear = ForwardMsgQueue.clear
     known = _OF_PARTS in inspect.signature(clear).parameters and hasattr(
         ForwardMsgQueue(), "_delta_index_map"
@@ -72,6 +77,18 @@ def _uncut(run: Callable[..., None]) -> Callable[..., None]:
             run(session, **given)
 
     return run_uncut
+
+
+def _where_it_is(run: Callable[..., None]) -> Callable[..., None]:
+    def run_where_it_is(runner: Any, asked: RerunData) -> None:
+        pages = getattr(runner, "_pages_manager", None)
+        here = getattr(pages, "current_page_script_hash", "")
+        if here and asked.fragment_id_queue and asked.page_script_hash != here:
+            asked = replace(asked, page_script_hash=here)
+        run(runner, asked)
+
+    run_where_it_is.__wrapped__ = run  # type: ignore[attr-defined]
+    return run_where_it_is
 
 
 def _whole(clear: Callable[..., None]) -> Callable[..., None]:

@@ -158,3 +158,18 @@ def test_what_is_first_said_of_a_widget_is_taken() -> None:
     app.text_input(key="text").set_value("typed")
     app.button[1].click().run()
     assert app.session_state["text"] == "typed"
+
+
+def test_a_part_asked_for_by_a_page_that_was_left_runs_on_the_page_that_is_there() -> None:
+    class Pages:
+        current_page_script_hash = "circuits"
+
+    class Runner:
+        _pages_manager = Pages()
+
+    ran: list[RerunData] = []
+    run = messages._where_it_is(lambda _, asked: ran.append(asked))
+    run(Runner(), RerunData(page_script_hash="sweep", fragment_id_queue=["poll"]))
+    run(Runner(), RerunData(page_script_hash="sweep"))
+    assert [one.page_script_hash for one in ran] == ["circuits", "sweep"]
+    assert ran[0].fragment_id_queue == ["poll"]
