@@ -141,7 +141,11 @@ def _late(session: SessionState, message: WidgetStates) -> dict[str, tuple[str, 
             heard[at] = [str(one)]
             acts |= heard[at] != before.get(at, heard[at])
         else:
-            value, now = metadata.deserializer(said), session._old_state.get(at)
+            value = metadata.deserializer(said)
+            if at not in session._old_state:  # of a page that was left: there is nothing to tell
+                heard[at] = [value]
+                continue
+            now = session._old_state[at]
             been = before.get(at, [])
             been = been if not been or been[-1] == now else [*been, now]
             passed = max((i for i, past in enumerate(been) if past == value), default=-1)

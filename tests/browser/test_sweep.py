@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from benchmarks.toggle import save_gpt2_small
-from tests.support.slow_line import SLOW_LINE
+from tests.support.slow_line import SLOW_LINE, Polls
 from tests.support.turning import turn
 
 SLOW = 180_000
@@ -135,6 +135,27 @@ def test_over_a_slow_line_no_click_is_lost_while_a_sweep_is_followed(
         fresh.wait_for_timeout(200)
         assert re.search(rf"ablations={named}&", fresh.url)
     stop.click()
+
+
+def test_what_a_page_asked_before_it_was_left_changes_nothing_of_the_next(
+    fresh: Page, address: str, tmp_path: Path
+) -> None:
+    save_gpt2_small(tmp_path)
+    numbers, polls = "+".join(map(str, range(1, 31))), Polls(fresh)
+    fresh.goto(f"{address}/sweep?model={tmp_path}&prompt={numbers}&answer=+31&per=position")
+    expect(fresh.get_by_role("button", name="Stop")).to_be_visible(timeout=SLOW)
+    polls.held = True
+    while not polls.n_late:
+        fresh.wait_for_timeout(100)
+    fresh.get_by_role("link", name="Circuits").click()
+    chosen = fresh.get_by_role("radio", name="The prompt above", exact=True)
+    expect(chosen).to_be_checked(timeout=SLOW)
+    expect(fresh.get_by_role("button", name="Search").last).to_be_visible(timeout=SLOW)
+    polls.say()
+    cell(fresh, "L0H0").click()  # answered after what was late
+    expect(fresh).to_have_url(re.compile(r"/circuits.*ablations=0\.0&"), timeout=SLOW)
+    expect(chosen).to_be_checked()
+    expect(fresh.get_by_text("names no sites")).to_have_count(0)
 
 
 def test_the_map_downloads(page: Page, address: str) -> None:
