@@ -118,7 +118,6 @@ from .neurons.results import NeuronRanking
 from .neurons.token_results import NeuronTokens, TokenNumbers
 from .neurons.tokens import neuron_tokens, promoted_tokens
 from .parameters import Weights, weight, weights
-from .passes.saved_saes import bundled_saes
 from .patching.patch import Patch, patch
 from .patching.places import HEAD_PLACES, PATCH_DIRECTIONS, PATCH_PLACES
 from .patching.results import PATCH_ASPECTS, PatchResult
@@ -140,6 +139,7 @@ from .roles.published import PUBLISHED, PublishedScore, published_scores
 from .roles.results import OVScores
 from .roles.scoring import EMBEDDINGS, ScoreOV, ov_scores
 from .roles.words import CONTEXTS, SPELLINGS, WORD_LISTS, read_words
+from .saved.saes import bundled_saes
 from .scoring.metrics import METRIC_NAMES, METRICS
 from .search.agreement import SearchAgreement, agreement_of_searches
 from .search.discover import Discover, discover

@@ -13,7 +13,7 @@ import engine
 ROOT = Path(__file__).resolve().parent.parent
 ENGINE = sorted((ROOT / "engine").rglob("*.py"))
 GROUND = (
-    "errors", "experiment", "showing", "text", "model", "passes", "trials", "registry",
+    "errors", "experiment", "showing", "text", "model", "saved", "passes", "trials", "registry",
     "picking", "asking", "captures", "parameters",
 )  # fmt: skip
 """The rooms that all others of the engine may stand on, each built on those before it alone."""

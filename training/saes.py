@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 import engine
-from engine.passes.saved_saes import BUNDLED
+from engine.saved.saes import BUNDLED
 from training.corpus import held_out, lines
 
 MODEL, SITE, NAME = "seq-gpt2", "r3", "seq-gpt2-r3"

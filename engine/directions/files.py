@@ -27,7 +27,8 @@ from ..errors import EngineError
 from ..experiment.direction import MOST_VECTORS, Direction
 from ..experiment.makings import FromFile
 from ..experiment.sites import MLP, AsSites, Stream
-from ..passes.saved_vectors import MOST_BYTES, keep_values, write_whole
+from ..saved.files import keep_file
+from ..saved.vectors import MOST_BYTES, VARIABLE, keep_values
 from .foreign import NotReadError, Read, read_gguf, read_torch, write_gguf, write_torch
 from .results import DirectionValues
 
@@ -77,7 +78,8 @@ def save_direction(
     Raises: EngineError in words, also where it cannot be written.
     """
     where = Path(path)
-    write_whole(where, write_directions(results, where.suffix.removeprefix(".")))
+    content = write_directions(results, where.suffix.removeprefix("."))
+    keep_file(where, content, "directions", VARIABLE)
 
 
 def read_directions(

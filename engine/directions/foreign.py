@@ -23,7 +23,7 @@ import torch
 from ..errors import ModelError
 from ..experiment.sites import MLP, Stream
 from ..model.gguf import read_header
-from ..passes.saved_vectors import MOST_BYTES
+from ..saved.vectors import MOST_BYTES
 
 _ARCHITECTURE = "controlvector"
 _TYPES = ("F16", "F32", "F64")

@@ -34,7 +34,7 @@ from ..neurons.windows import as_texts
 from ..passes import forward
 from ..passes.overflow import check_numbers
 from ..passes.prepare import prepare
-from ..passes.saved_saes import check_feature
+from ..passes.saes import check_feature
 from ..registry import load, model_of
 from .active_results import ActiveFeatures
 from .places import fit

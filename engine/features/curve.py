@@ -30,7 +30,7 @@ from ..experiment.sae import Sae
 from ..experiment.sites import AsSites, Feature, parse_sites
 from ..model.model import Model
 from ..model.worker import Steps
-from ..passes.saved_saes import check_feature
+from ..passes.saes import check_feature
 from ..tasks.pairs import Pair, as_pairs
 from .asked import AnswerQuestion, begun, pairs_of
 from .circuits import FeatureCircuits, Plan, circuits_of, line_up, planned, same_change

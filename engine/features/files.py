@@ -14,10 +14,10 @@ import torch
 from ..errors import EngineError
 from ..experiment.sae import Sae
 from ..experiment.sites import MLP, AsSites, Stream
-from ..passes.dictionaries import Dictionary
-from ..passes.sae_folders import CONFIG, SAELENS, read_folder
-from ..passes.saved_saes import BUNDLED, VARIABLE, bundled_saes, keep_dictionary, kept_dictionary
-from ..passes.saved_vectors import write_whole
+from ..saved.dictionary import Dictionary
+from ..saved.files import keep_file
+from ..saved.sae_folders import CONFIG, SAELENS, read_folder
+from ..saved.saes import BUNDLED, VARIABLE, bundled_saes, keep_dictionary, kept_dictionary
 from .names import neuronpedia_name
 
 _ARCHITECTURES = {"relu": "standard", "jumprelu": "jumprelu", "topk": "topk", "gated": "gated"}
@@ -103,8 +103,8 @@ def write_folder(made: Dictionary, sae: Sae, folder: Path, dtype: str = "float32
     }  # fmt: skip
     kind = torch.float16 if dtype == "float16" else torch.float32
     tensors = {name: one.cpu().to(kind).contiguous() for name, one in made.tensors.items()}
-    write_whole(folder / SAELENS, safetensors.torch.save(tensors), "SAEs", VARIABLE)
-    write_whole(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode(), "SAEs", VARIABLE)
+    keep_file(folder / SAELENS, safetensors.torch.save(tensors), "SAEs", VARIABLE)
+    keep_file(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode(), "SAEs", VARIABLE)
 
 
 def _hook_of(sae: Sae) -> str:

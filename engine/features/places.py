@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ..experiment.sae import Sae
 from ..model.model import Model
-from ..passes.dictionaries import Dictionary
 from ..passes.points import Capture
-from ..passes.saved_saes import dictionary_of, place_of_sae, place_read
+from ..passes.saes import dictionary_of, place_of_sae, place_read
+from ..saved.dictionary import Dictionary
 
 
 @dataclass(frozen=True, eq=False)

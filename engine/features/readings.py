@@ -28,10 +28,10 @@ from ..attribution.backward import TOKENS, Gradients, Piece, backward_cost, diff
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes.blockwise import Blocks
-from ..passes.dictionaries import Dictionary
 from ..passes.overflow import check_numbers
 from ..passes.pace import Pace
 from ..passes.points import Capture, Wanted, by_place
+from ..saved.dictionary import Dictionary
 from ..scoring.prompts import Prompt
 from .places import Fitted
 

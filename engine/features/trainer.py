@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..passes.dictionaries import Dictionary
+from ..saved.dictionary import Dictionary
 
 BATCH = 1024
 """Tokens behind one change of the weights."""

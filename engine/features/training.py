@@ -33,7 +33,8 @@ from ..neurons.windows import as_texts, row_cost, run_rows, windows
 from ..passes import forward
 from ..passes.overflow import check_numbers, overflow
 from ..passes.pace import Pace
-from ..passes.saved_saes import keep_dictionary, place_of_sae
+from ..passes.saes import place_of_sae
+from ..saved.saes import keep_dictionary
 from .trainer import BATCH, Trainer
 from .training_results import SaeTraining
 

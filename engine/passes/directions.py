@@ -31,13 +31,13 @@ from ..experiment.sites import Head, resolve_sites
 from ..model.model import Model
 from ..model.weights import W_U
 from ..model.worker import Steps
+from ..saved.vectors import kept_values
 from . import forward
 from .hooks import Edit, place_of, unit
 from .overflow import overflow
 from .pace import Pace
 from .points import Capture
-from .saved_saes import check_feature, dictionary_of, read_dictionary
-from .saved_vectors import kept_values
+from .saes import check_feature, dictionary_of, read_dictionary
 
 _TOKENS, _OPERATIONS = 512, 2e9
 """Tokens of the prompts run at a time, and floating-point operations, which a moment is enough for:

@@ -19,12 +19,12 @@ from ..experiment.sae import Sae
 from ..experiment.sites import Feature
 from ..model.model import Model
 from ..model.worker import Steps
-from .dictionaries import Become, Dictionary
+from ..saved.dictionary import Become, Dictionary
 from .directions import check_direction, made
 from .hooks import Edit, ablated_sites, edit, forced_pattern, grouped
 from .points import Capture
 from .references import Texts, feature_values, reference_texts, take
-from .saved_saes import (
+from .saes import (
     check_feature,
     dictionary_of,
     place_of_sae,

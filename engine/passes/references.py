@@ -22,8 +22,8 @@ from ..experiment.results import Tokens
 from ..experiment.sae import Sae
 from ..model.model import Model
 from ..model.worker import Steps
+from ..saved.dictionary import Dictionary
 from . import forward
-from .dictionaries import Dictionary
 from .hooks import grouped
 from .overflow import check_numbers
 

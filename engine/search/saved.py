@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..saved.files import kept_folder, reason, replace_file, shown_path
 from .search import BY_GRADIENTS, Node, Search
 from .strategies import Account, Ask, strategy
 
@@ -43,12 +44,7 @@ def search_path(search: Search) -> Path:
     """The file in which the dashboard keeps this search: in the directory that the environment
     variable SWITCHBOARD_SEARCHES names, else in ~/.cache/switchboard/searches; where nobody's home
     is known, one that cannot be written, so that the search says it is unsaved."""
-    named = os.environ.get(VARIABLE)
-    try:
-        folder = Path(named) if named else Path.home() / ".cache" / "switchboard" / "searches"
-    except RuntimeError:
-        folder = Path(os.devnull)
-    return folder / f"{search.digest}.json"
+    return kept_folder(VARIABLE, "searches") / f"{search.digest}.json"
 
 
 class SearchFile:
@@ -78,7 +74,7 @@ class SearchFile:
                 return
             saved = _parsed(_text(self._path), self._search, nodes, clean)
         except OSError as wrong:
-            self._set_aside(f"cannot be read ({_why(wrong)})")
+            self._set_aside(f"cannot be read ({reason(wrong)})")
         except (ValueError, RecursionError) as wrong:
             self._set_aside(str(wrong) if isinstance(wrong, _NoSearchError) else "is damaged")
         else:
@@ -96,7 +92,7 @@ class SearchFile:
     def _set_aside(self, wrong: str) -> None:
         """Give the file another name, that of none there is; or leave it, and save nothing."""
         assert self._path is not None
-        sentence = f"The saved search {_shown(self._path)} {wrong}"
+        sentence = f"The saved search {shown_path(self._path)} {wrong}"
         try:
             if not _may_be_moved(self._path):
                 raise OSError("it is no file")
@@ -105,14 +101,13 @@ class SearchFile:
             os.rename(self._path, self._path.with_name(free))
         except (OSError, ValueError) as why:
             self._aside = (
-                f"{sentence}, and could not be set aside ({_why(why)}): it is left as it is, the "
+                f"{sentence}, and could not be set aside ({reason(why)}): it is left as it is, the "
                 "search began anew, and it is not saved."
             )
             self._path = None
         else:
-            self._aside = (
-                f"{sentence}: it is set aside as {_shown(Path(free))}, and the search began anew."
-            )
+            free = shown_path(Path(free))
+            self._aside = f"{sentence}: it is set aside as {free}, and the search began anew."
 
     def write(self, account: Account) -> None:
         """Replace the file at once, if there is more to be saved than it has. Where that fails the
@@ -128,11 +123,14 @@ class SearchFile:
         if self.numbers:
             plain["numbers"] = self.numbers
         try:
-            _replace(self._path, json.dumps(plain))
+            content = json.dumps(plain).encode()
+            if len(content) > MOST_BYTES:
+                raise ValueError(f"it would have more than {MOST_BYTES / 2**20:.0f} MiB")
+            replace_file(self._path, content)
         except (OSError, ValueError) as wrong:
             self._unsaved = (
-                f"This search is not saved: {_shown(self._path)} cannot be written "
-                f"({_why(wrong)}). To keep searches, set {VARIABLE} to a directory that can be "
+                f"This search is not saved: {shown_path(self._path)} cannot be written "
+                f"({reason(wrong)}). To keep searches, set {VARIABLE} to a directory that can be "
                 "written to."
             )
         else:
@@ -245,22 +243,6 @@ def _replay(saved: SavedSearch, search: Search, nodes: Sequence[Node], clean: fl
             raise _NoSearchError("is damaged: it goes on where this search ends") from None
 
 
-def _replace(path: Path, text: str) -> None:
-    """Put a text in place of what was there, at once. Raises: OSError, ValueError."""
-    content = text.encode()
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"it would have more than {MOST_BYTES / 2**20:.0f} MiB")
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
-
-
 def _may_be_moved(path: Path) -> bool:
     """Files and links; a directory only where its name is a search's. A device, a pipe or another
     directory that was named by mistake is in others' use."""
@@ -268,12 +250,3 @@ def _may_be_moved(path: Path) -> bool:
     return (
         stat.S_ISREG(mode) or stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and path.suffix == ".json")
     )
-
-
-def _shown(path: Path) -> str:
-    """A path as it can be printed, whatever bytes its name has."""
-    return str(path).encode("utf-8", "replace").decode()
-
-
-def _why(wrong: Exception) -> str:
-    return (isinstance(wrong, OSError) and wrong.strerror) or str(wrong)[:200]

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engine
-from engine.passes.saved_vectors import vectors_folder
+from engine.saved.vectors import vectors_folder
 
 MADE = engine.FromPrompts(["1 2 3 4"], ["8 1 6 3"])
 VECTORS = [engine.Direction(f"at-{site}", site, MADE) for site in ("r1", "r3", "r6")]

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import engine
-from engine.passes.dictionaries import Dictionary
-from engine.passes.saved_saes import kept_dictionary
+from engine.saved.dictionary import Dictionary
+from engine.saved.saes import kept_dictionary
 from tests.support import sae_folders as by_hand
 
 D, N, K = 8, 24, 5

@@ -10,7 +10,7 @@ import torch
 
 import engine
 from engine.features.trainer import BATCH, Trainer
-from engine.passes.saved_saes import kept_dictionary
+from engine.saved.saes import kept_dictionary
 
 TEXTS = tuple(one.prompt for one in engine.examples("numerals", 40))
 

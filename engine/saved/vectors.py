@@ -7,8 +7,6 @@ digest finds just these or none.
 from __future__ import annotations
 
 import hashlib
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,10 @@ import numpy as np
 import safetensors.numpy
 from jaxtyping import Float
 
-from ..errors import EngineError, ExperimentError
+from ..errors import ExperimentError
 from ..experiment.direction import Direction
 from ..experiment.makings import FromFile
+from .files import keep_file, kept_folder
 
 VARIABLE = "SWITCHBOARD_VECTORS"
 """The environment variable that names the directory of saved directions."""
@@ -28,13 +27,8 @@ _NAME = "direction"
 
 
 def vectors_folder() -> Path:
-    """Where the numbers lie: the directory that the environment variable SWITCHBOARD_VECTORS names,
-    else ~/.cache/switchboard/vectors; where nobody's home is known, one that cannot be written."""
-    named = os.environ.get(VARIABLE)
-    try:
-        return Path(named) if named else Path.home() / ".cache" / "switchboard" / "vectors"
-    except RuntimeError:
-        return Path(os.devnull)
+    """The directory that SWITCHBOARD_VECTORS names, else as `kept_folder` has it."""
+    return kept_folder(VARIABLE, "vectors")
 
 
 def digest_of(values: Float[np.ndarray, " d_model"]) -> str:
@@ -46,7 +40,8 @@ def keep_values(values: Float[np.ndarray, " d_model"]) -> str:
     """Keep numbers where links find them. Returns: their digest. Raises: EngineError in words."""
     digest = digest_of(values)
     path = vectors_folder() / f"{digest}.safetensors"
-    write_whole(path, safetensors.numpy.save({_NAME: np.ascontiguousarray(values, "<f4")}))
+    content = safetensors.numpy.save({_NAME: np.ascontiguousarray(values, "<f4")})
+    keep_file(path, content, "directions", VARIABLE)
     return digest
 
 
@@ -73,24 +68,3 @@ def kept_values(direction: Direction, made: FromFile) -> Float[np.ndarray, " d_m
             f"{named} whose numbers, kept on this machine, are damaged: open the file again."
         ) from wrong
     return np.asarray(values)
-
-
-def write_whole(
-    path: Path, content: bytes, what: str = "directions", variable: str = VARIABLE
-) -> None:
-    """Put a file in its place at once. Raises: EngineError where it cannot be written, telling by
-    which variable of the environment another directory is named for `what` is kept."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(content)
-        os.replace(draft, path)
-    except (OSError, ValueError) as wrong:
-        with suppress(OSError, ValueError):
-            draft.unlink(missing_ok=True)
-        why = getattr(wrong, "strerror", None) or str(wrong)
-        shown = str(path).encode("utf-8", "replace").decode()
-        raise EngineError(
-            f"{shown} cannot be written ({why}). To keep {what}, set {variable} to a directory "
-            "that can be written to."
-        ) from wrong

@@ -21,7 +21,7 @@ import safetensors.torch
 from torch import Tensor
 
 from ..errors import EngineError
-from .dictionaries import NORMS, Dictionary
+from .dictionary import NORMS, Dictionary
 
 CONFIG, SAELENS, SPARSIFY = "cfg.json", "sae_weights.safetensors", "sae.safetensors"
 MOST_BYTES = 4 * 2**30
