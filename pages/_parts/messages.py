@@ -6,8 +6,10 @@ Streamlit takes for the reader's and so undoes the change. And a newer message c
 being done wherever it touches the session's state, a button's callback half-way too. And of a page
 that waits to be sent, Streamlit takes out what a part that runs again has drawn; what was drawn
 behind that part then has no place in the browser, which shows nothing any more. A part's run that a
-page asked for before it was left does the same: it is taken for a turn back to that page. Streamlit
-has no setting for any of them: this is the one place that knows how it works inside.
+page asked for before it was left does the same: it is taken for a turn back to that page, or, where
+the turn has not begun yet, undoes it. And a value is told with a widget once: of one that is drawn
+anew before the browser had shown it, it is shown empty. Streamlit has no setting for any of them:
+this is the one place that knows how it works inside.
 """
 
 import contextlib
@@ -19,6 +21,7 @@ from typing import Any
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.scriptrunner import RerunData, ScriptRunner, get_script_run_ctx
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequests, ScriptRequestType
 from streamlit.runtime.state import SessionState
 from streamlit.runtime.state.common import unpack_widget_state_value
 
@@ -29,6 +32,8 @@ _PLAIN = (
     *(f"{of}_array_value" for of in ("int", "double", "string")),
 )
 """Kinds of values that can be set here, "" where the reader cleared one."""
+_SETTABLE = (str, bool, int, float, list)
+"""What such values are; a table's, which cannot be set, is none of these."""
 _HEARD = "_heard"
 _OF_PARTS = "fragment_ids_this_run"
 _RELIED_ON = (
@@ -47,6 +52,9 @@ def install() -> None:
     run = getattr(ScriptRunner, "_run_script", None)
     if run is not None and not hasattr(run, "__wrapped__"):
         ScriptRunner._run_script = _where_it_is(run)  # type: ignore[method-assign]
+    ask = getattr(ScriptRequests, "_request_rerun_locked", None)
+    if ask is not None and not hasattr(ask, "__wrapped__"):
+        ScriptRequests._request_rerun_locked = _where_it_turns(ask)  # type: ignore[method-assign]
     clear = ForwardMsgQueue.clear
     known = _OF_PARTS in inspect.signature(clear).parameters and hasattr(
         ForwardMsgQueue(), "_delta_index_map"
@@ -91,6 +99,29 @@ def _where_it_is(run: Callable[..., None]) -> Callable[..., None]:
     return run_where_it_is
 
 
+def _where_it_turns(ask: Callable[..., bool]) -> Callable[..., bool]:
+    def ask_where_it_turns(requests: ScriptRequests, new: RerunData) -> bool:
+        waits = requests._rerun_data if requests._state == ScriptRequestType.RERUN else None
+        taken = ask(requests, new)
+        if (
+            taken
+            and waits
+            and not waits.fragment_id_queue
+            and (new.fragment_id or new.fragment_id_queue)
+        ):
+            requests._rerun_data = replace(
+                requests._rerun_data,
+                page_script_hash=waits.page_script_hash,
+                page_name=waits.page_name,
+                query_string=waits.query_string,
+                is_auto_rerun=waits.is_auto_rerun and new.is_auto_rerun,
+            )
+        return taken
+
+    ask_where_it_turns.__wrapped__ = ask  # type: ignore[attr-defined]
+    return ask_where_it_turns
+
+
 def _whole(clear: Callable[..., None]) -> Callable[..., None]:
     def clear_but_for_parts(
         queue: ForwardMsgQueue,
@@ -111,11 +142,24 @@ def _in_order(take: Callable[..., None]) -> Callable[..., None]:
         late = _late(session, message)
         kept = WidgetStates(widgets=[one for one in message.widgets if one.id not in late])
         take(session, kept)
-        for key, value in late.values():
+        for key, value in (*late.values(), *_untold(session, message)):
             session[key] = value  # told once more, should it have been lost on its way
 
     take_what_is_new.__wrapped__ = take  # type: ignore[attr-defined]
     return take_what_is_new
+
+
+def _untold(session: SessionState, message: WidgetStates) -> list[tuple[str, Any]]:
+    """The keys and values of widgets that were drawn and of which a message says nothing: they have
+    not come to the browser yet."""
+    said, keys = {one.id for one in message.widgets}, session._key_id_mapper.id_key_mapping
+    metadata = session._new_widget_state.widget_metadata
+    return [
+        (keys[at], value)
+        for at, value in session._old_state.items()
+        if at in keys and at not in said and isinstance(value, _SETTABLE)
+        and at in metadata and metadata[at].value_type in _PLAIN
+    ]  # fmt: skip
 
 
 def _late(session: SessionState, message: WidgetStates) -> dict[str, tuple[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData, ScriptRequests
 from streamlit.testing.v1 import AppTest
 
@@ -151,6 +152,44 @@ def test_a_message_from_amid_several_changes_undoes_none() -> None:
     assert app.session_state["text"] == "1111"
     app.text_input(key="text").set_value("5").run()
     assert app.session_state["text"] == "5"
+
+
+def test_what_the_browser_says_nothing_of_is_told_again_until_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = AppTest.from_function(two_boxes, default_timeout=30).run().button[0].click().run()
+
+    def told() -> set[str | None]:
+        boxes = app.text_input(key="text"), app.radio(key="verb"), app.number_input(key="number")
+        return {box.key for box in (*boxes, app.toggle(key="on")) if box.proto.set_value}
+
+    app.run()
+    assert values(app) == SET and not told()
+    with monkeypatch.context() as late:
+        late.setattr(app._tree, "get_widget_states", WidgetStates)
+        app.run()
+        assert values(app) == SET and told() == set(SET)
+        late.setattr(app._tree, "get_widget_states", WidgetStates)
+        assert app.run() and told() == set(SET)
+    app.run()
+    assert values(app) == SET and not told()
+    app.text_input(key="text").set_value("mine").run()
+    assert app.session_state["text"] == "mine"
+
+
+def test_a_turn_that_waits_is_not_undone_by_a_part_asked_for_before_it() -> None:
+    messages.install()
+    left, turns = "sweep", RerunData(page_script_hash="circuits", query_string="?a")
+    for poll in (True, False):
+        requests = ScriptRequests()
+        requests.request_rerun(turns)
+        part = RerunData(fragment_id="part", page_script_hash=left, is_auto_rerun=poll)
+        requests.request_rerun(part)
+        asked = requests._rerun_data
+        assert (asked.page_script_hash, asked.query_string) == ("circuits", "?a")
+        assert not asked.is_auto_rerun and not asked.fragment_id_queue
+        requests.request_rerun(RerunData(page_script_hash="lens"))
+        assert requests._rerun_data.page_script_hash == "lens"
 
 
 def test_what_is_first_said_of_a_widget_is_taken() -> None:
