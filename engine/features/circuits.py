@@ -125,12 +125,23 @@ def circuits_of(
 
 
 def same_change(
-    e: Experiment, prompts: Sequence[Prompt], readings: Sequence[Reading], others: str, error: str
+    e: Experiment,
+    prompts: Sequence[Prompt],
+    readings: Sequence[Reading],
+    others: str,
+    error: str,
+    there: bool,
 ) -> tuple[Method | None, str]:
     """The method by which a change of an experiment does to features what a curve does, with the
-    prompts as its references; None where none does, and for what reason."""
+    prompts as its references; None where none does, and for what reason. `there`: the experiment
+    changes the SAE's own place."""
     if error == "zero":
         return None, "the curve is without the SAE's error, which a change of features keeps"
+    if there:
+        return None, (
+            "the experiment changes the SAE's own place too, in the curve after the features and "
+            "in a link before them"
+        )
     if others == "zero":
         return Method(), ""
     lengths = [len(one.target.prompt) for one in prompts]

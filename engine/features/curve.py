@@ -36,6 +36,7 @@ from .asked import AnswerQuestion, begun, pairs_of
 from .circuits import FeatureCircuits, Plan, circuits_of, line_up, planned, same_change
 from .curve_results import FeatureCurve
 from .curve_runs import CircuitRuns, Known
+from .places import changed_too
 from .readings import Reading
 
 MOST_CONTROLS = 100
@@ -150,7 +151,8 @@ def _steps(
     notes = run.notes
     if asked.others == "mean" and not line_up(readings):
         notes = (*notes, "The prompts do not line up, so means are over all their positions.")
-    same = same_change(asked.e, run.prompts, readings, asked.others, asked.error)
+    there = changed_too(model, asked.e, run.fitted.writes)
+    same = same_change(asked.e, run.prompts, readings, asked.others, asked.error, there)
     known = Known(plan, _nothing(asked, run.metric, plan, same, notes))
     if so_far is not None:
         known.take_over(so_far)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from ..experiment.experiment import Experiment
 from ..experiment.sae import Sae
+from ..experiment.sites import Feature
 from ..model.model import Model
+from ..passes.hooks import ablated_sites, place_of
 from ..passes.points import Capture
 from ..passes.saes import dictionary_of, place_of_sae, place_read
 from ..saved.dictionary import Dictionary
@@ -44,3 +47,11 @@ def fit(model: Model, sae: Sae) -> Fitted:
     """
     dictionary, writes = dictionary_of(model, sae), place_of_sae(model, sae)
     return Fitted(dictionary, place_read(sae, dictionary, writes), writes)
+
+
+def changed_too(model: Model, e: Experiment, writes: Capture) -> bool:
+    """Whether an experiment's own changes are of the place that an SAE writes."""
+    sites = [site for one in e.every_change for site in ablated_sites(one.sites, model.shape)]
+    features = {place_of_sae(model, e.sae(one.layer)) for one in sites if isinstance(one, Feature)}
+    others = {place_of(one, model.shape)[0] for one in sites if not isinstance(one, Feature)}
+    return writes in features | others

@@ -204,6 +204,26 @@ def test_where_no_change_does_what_the_curve_measured_the_reason_is_said(
     assert curve.becomes is None and said in curve.why
 
 
+def test_what_an_experiment_changes_at_the_same_place_comes_after_the_features() -> None:
+    (pair,) = TASK.pairs[:1]
+    own = engine.changes("scale(0.5) r3@-1")
+    e = replace(E, prompt=pair.prompt, answer=pair.answer, distractor=pair.distractor, changes=own)
+    curve = engine.feature_curve(e, SAE, (pair,), others="zero", controls=0)
+    assert curve.becomes is None and "SAE's own place too" in curve.why
+    i = curve.sizes.index(curve.smallest() or 9)
+    features = engine.keep_features(SAE, curve.features(curve.sizes[i]))
+
+    def difference(*changes: engine.Change) -> float:
+        told = engine.next_token(replace(e, saes=SAE, changes=changes)).ablated_logit_diff
+        assert told is not None
+        return told
+
+    assert difference(features, *own) == pytest.approx(curve.kept[i, 0], abs=1e-3)
+    assert abs(difference(*own, features) - curve.kept[i, 0]) > 0.01
+    elsewhere = replace(e, changes="scale(0.5) 3.1 m2 r2")
+    assert engine.feature_curve(elsewhere, SAE, (pair,), others="zero", controls=0).becomes
+
+
 def test_it_is_told_as_it_comes_and_goes_on_from_what_is_known() -> None:
     asked = engine.CutFeatures(E, SAE, TASK.pairs, controls=2)
     *_, last = engine.begin(asked)
