@@ -8,7 +8,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker is one core's; torch read
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -81,6 +81,15 @@ def real(name: str) -> Path:
             pytest.fail(f"{path} is missing; in CI nothing is left out")
         pytest.skip(f"{path} is not on this machine")
     return path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept on this machine, by the tests and the servers they start, lies apart."""
+    with pytest.MonkeyPatch.context() as patch:
+        for what in ("SEARCHES", "SAES", "VECTORS"):
+            patch.setenv(f"SWITCHBOARD_{what}", str(tmp_path_factory.mktemp(what.lower())))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +30,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    os.environ["SWITCHBOARD_SEARCHES"] = str(tmp_path_factory.mktemp("searches"))
+def address() -> Iterator[str]:
     with serving() as address:
         wait_until_up(address)
         yield address

@@ -17,11 +17,6 @@ from tests.support.tiny_models import D_MODEL, Tiny
 N, K = 40, 7
 
 
-@pytest.fixture(autouse=True)
-def kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SWITCHBOARD_SAES", str(tmp_path / "kept"))
-
-
 def seen(reference: Reference, ids: tuple[int, ...]) -> Tensor:
     """What enters layer 2, [pos d_model]."""
     found: list[Tensor] = []

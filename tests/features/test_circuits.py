@@ -27,13 +27,6 @@ TASK = engine.task("numerals", "seq-gpt2", n=3, seed=0)
 GENERATED, EMPTY = replace(E, positions="generated"), replace(E, changes="zero r6")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def kept_apart(tmp_path_factory: pytest.TempPathFactory) -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SWITCHBOARD_SAES", str(tmp_path_factory.mktemp("kept")))
-        yield
-
-
 @pytest.mark.parametrize(
     ("family", "kind"), [("gpt2", "standard"), ("llama", "topk"), ("gemma2", "gated")]
 )

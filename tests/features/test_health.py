@@ -20,11 +20,6 @@ N, K = 48, 6
 TEXTS = ("t4 t5 t6 t7 t8 t9", "t3 t9 t1", "t2 t2 t5 t11 t20 t7")
 
 
-@pytest.fixture(autouse=True)
-def kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SWITCHBOARD_SAES", str(tmp_path / "kept"))
-
-
 def numbers(health: engine.SaeHealth) -> dict[str, float]:
     names = ("l0", "unexplained", "cosine", "clean_loss", "spliced_loss", "zero_loss", "kl")
     return {name: getattr(health, name) for name in names} | {

@@ -12,16 +12,11 @@ from safetensors.torch import load_file, save_file
 
 import engine
 from engine.saved.dictionary import Dictionary
-from engine.saved.saes import kept_dictionary
+from engine.saved.saes import kept_dictionary, saes_folder
 from tests.support import sae_folders as by_hand
 
 D, N, K = 8, 24, 5
 X = torch.randn(6, D, generator=torch.Generator().manual_seed(3)) * 2
-
-
-@pytest.fixture(autouse=True)
-def kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SWITCHBOARD_SAES", str(tmp_path / "kept"))
 
 
 def read(folder: Path, **how: Any) -> Dictionary:
@@ -193,7 +188,7 @@ def test_what_is_kept_is_known_by_what_it_holds(tmp_path: Path) -> None:
     other = engine.read_sae(by_hand.write(tmp_path / "c", "standard", {**t, "b_dec": -t["b_dec"]}))
     used = engine.read_sae(by_hand.write(tmp_path / "d", "standard", t, apply_b_dec_to_input=False))
     assert one.digest == same.digest and len({one.digest, other.digest, used.digest}) == 3
-    (file,) = (tmp_path / "kept").glob(f"{one.digest}*")
+    (file,) = saes_folder().glob(f"{one.digest}*")
     file.write_bytes(file.read_bytes()[:-4] + b"\1\2\3\4")
     with pytest.raises(engine.EngineError, match="damaged"):
         engine.sae_shape(one)

@@ -27,13 +27,6 @@ OF_AN_MLP = ("standard", "jumprelu", "topk")
 """Kinds of transcoders; that of `topk` has a skip connection as well."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def kept_apart(tmp_path_factory: pytest.TempPathFactory) -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SWITCHBOARD_SAES", str(tmp_path_factory.mktemp("kept")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def saes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, engine.Sae]:
     folder = tmp_path_factory.mktemp("saes")

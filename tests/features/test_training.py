@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,11 +11,6 @@ from engine.features.trainer import BATCH, Trainer
 from engine.saved.saes import kept_dictionary
 
 TEXTS = tuple(one.prompt for one in engine.examples("numerals", 40))
-
-
-@pytest.fixture(autouse=True)
-def kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SWITCHBOARD_SAES", str(tmp_path / "kept"))
 
 
 @pytest.mark.parametrize(("scale", "d_sae"), [(1.0, 64), (300.0, 48)])

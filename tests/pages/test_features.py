@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +18,6 @@ from tests.support.waiting import waited
 
 E = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", distractor=" 4")
 SAE = engine.bundled_sae("seq-gpt2-r3")
-
-
-@pytest.fixture(autouse=True)
-def kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SWITCHBOARD_SAES", str(tmp_path / "kept"))
 
 
 def features_page(**query: Any) -> AppTest:

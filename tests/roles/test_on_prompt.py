@@ -22,11 +22,6 @@ PROMPT, N = "t4 t5 t6 t7 t5", 24
 HEADS = ("0.2", "1.3", "2.1")
 
 
-@pytest.fixture(autouse=True)
-def kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SWITCHBOARD_SAES", str(tmp_path / "kept"))
-
-
 def held(norm: Any, whole: Tensor, x: Tensor) -> Tensor:
     """A norm at the scale that it has on `whole`, its bias left out."""
     if isinstance(norm, torch.nn.LayerNorm):
