@@ -1,36 +1,17 @@
-"""What the tests share: where the real models lie, tiny models on disk, hypothesis' profile."""
+"""What the tests share: where the real models lie, hypothesis' profile, who runs which test; and
+`support/fixtures.py`, where tests are run."""
 
 from __future__ import annotations
 
+import gc
 import os
-
-if "PYTEST_XDIST_WORKER" in os.environ:  # each worker is one core's; torch reads this once
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 from collections import deque
-from collections.abc import Callable, Iterator
-from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import WorkStealingScheduling
-
-from tests.support.shapes import check_only_arrays
-
-check_only_arrays()
-
-for library in ("streamlit", "transformer_lens.model_bridge", "transformers.modeling_utils"):
-    import_module(library)  # else a module of the engine, which is checked, has it compiled anew
-
-from engine.model import model
-from tests.support import fast, wheel
-from tests.support.families import save_member
-from tests.support.tiny_models import Tiny, save_model
-
-model.HANDS = 2  # whatever the machine has, so that rows are shared out wherever tests run
 
 BROWSER = Path(__file__).parent / "browser"
 IN_CI = bool(os.environ.get("CI"))
@@ -49,8 +30,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="only the fast lane (make fast)")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Read what tests stand on; not where they are only handed out."""
+    works = "PYTEST_XDIST_WORKER" in os.environ
+    if works:  # each worker is one core's; torch reads this once
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if works or not config.getoption("numprocesses", None):
+        gc.disable()  # all that is read stays
+        config.pluginmanager.import_plugin("tests.support.fixtures")
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is looked for, in what the tests make themselves."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--fast"):
+        from tests.support import fast
+
         config.hook.pytest_deselected(items=[item for item in items if fast.left_out(item)])
         items[:] = [item for item in items if not fast.left_out(item)]
     items[:] = shared_out(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
@@ -81,46 +80,6 @@ def real(name: str) -> Path:
             pytest.fail(f"{path} is missing; in CI nothing is left out")
         pytest.skip(f"{path} is not on this machine")
     return path
-
-
-@pytest.fixture(autouse=True, scope="session")
-def kept_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is kept on this machine, by the tests and the servers they start, lies apart."""
-    with pytest.MonkeyPatch.context() as patch:
-        for what in ("SEARCHES", "SAES", "VECTORS"):
-            patch.setenv(f"SWITCHBOARD_{what}", str(tmp_path_factory.mktemp(what.lower())))
-        yield
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """A tiny random model of an architecture: `tiny("gpt2")` gives its directory."""
-    made: dict[tuple, Path] = {}
-
-    def give(kind: str, **changes: object) -> Path:
-        key = (kind, *sorted(changes.items()))
-        if key not in made:
-            made[key] = save_model(kind, tmp_path_factory.mktemp(kind), **changes)
-        return made[key]
-
-    return give
-
-
-@pytest.fixture(scope="session")
-def member(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A member of the matrix of families: `member("gpt2")` gives its directory."""
-
-    @cache
-    def give(name: str) -> Path:
-        return save_member(name, tmp_path_factory.mktemp("member"))
-
-    return give
-
-
-@pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> wheel.Installed:
-    """The wheel in an environment where nothing of the checkout can be imported."""
-    return wheel.install(tmp_path_factory.mktemp("installed"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> WorkStealingScheduling:
