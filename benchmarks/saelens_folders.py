@@ -81,7 +81,7 @@ def cases() -> Iterator[Case]:
     yield "standard", "sae", {"reshape_activations": "hook_z"}
 
 
-def fill(sae: torch.nn.Module, rng: torch.Generator) -> None:
+def fill(sae: Any, rng: torch.Generator) -> None:
     for name, one in sae.state_dict().items():
         if not one.is_floating_point():
             continue

@@ -160,6 +160,7 @@ class Dictionary:
         of f already, where `read` does not show it."""
         x = (out if read is None else read).float()
         f = self.encode(x)
+        f = f.clone() if before else f  # its own gradient may need it as it is
         for one in before:
             f[..., list(one.index)] = one.of(f)
         at = list(become.index)
