@@ -82,6 +82,7 @@ def _read(
             made, why = read_folder(folder), ""
         except EngineError as wrong:
             made, why = None, str(wrong).partition("is not read as an SAE: ")[2]
+            why = why.partition("; read are")[0]
         if against:
             who = "SAELens alone" if made is not None else "both"
             refused[f"refused by {who}", f"{one['architecture']}: {against}"] += 1

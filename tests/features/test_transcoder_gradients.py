@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ class Run:
         return -(self.activation(name, layer) * self.gradient(name, layer)).sum(0)
 
 
-def close(found: object, meant: object) -> None:
+def close(found: Any, meant: Any) -> None:
     """Equal within 1e-4 of the greatest, which counts as 0.01 if it is less."""
     meant = np.asarray(meant)
     atol = 1e-4 * max(0.01, float(np.abs(meant).max()))
@@ -201,7 +202,7 @@ def test_a_transcoders_features_are_switched_off_before_they_are_changed(case: C
     np.testing.assert_allclose(ranked.given, given, atol=1e-4)
     for i, feature in enumerate(ranked.features):
         off = torch.ones(N).index_fill(0, torch.tensor(feature.index), 0.0)
-        alone = np.array(first(lambda f, off=off: f * off)) - given  # type: ignore[misc]
+        alone = np.array(first(lambda f, off=off: f * off)) - given
         np.testing.assert_allclose(ranked.exact[:, i], alone, atol=1e-4)
     np.testing.assert_allclose(ranked.emptied, first(lambda f: 0 * f), atol=1e-4)
 
