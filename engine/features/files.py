@@ -23,6 +23,7 @@ from .names import neuronpedia_name
 
 _ARCHITECTURES = {"relu": "standard", "jumprelu": "jumprelu", "topk": "topk", "gated": "gated"}
 _TRANSCODERS = {"relu": "", "jumprelu": "jumprelu_"}
+_CENTRED = {"center_writing_weights": True}
 _FORM = "6.0.0"
 """The version of SAELens from which on its configs are as they are written here."""
 
@@ -102,7 +103,10 @@ def write_folder(made: Dictionary, sae: Sae, folder: Path, dtype: str = "float32
         "normalize_activations": made.norm, "reshape_activations": "none",
         **({"k": made.k} if made.kind == "topk" else {}),
         **({"d_out": made.W_dec.shape[1]} if made.transcodes else {}),
-        "metadata": {"sae_lens_version": _FORM, "model_name": made.model, **_hooks(made, sae)},
+        "metadata": {
+            "sae_lens_version": _FORM, "model_name": made.model, **_hooks(made, sae),
+            **({"model_from_pretrained_kwargs": _CENTRED} if made.centred else {}),
+        },
     }  # fmt: skip
     kind = torch.float16 if dtype == "float16" else torch.float32
     tensors = {name: one.cpu().to(kind).contiguous() for name, one in made.tensors.items()}

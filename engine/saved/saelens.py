@@ -64,6 +64,7 @@ def from_saelens(config: Config, t: dict[str, Tensor], site: str) -> Dictionary:
     made = put_together(
         config, t, "skip" in architecture, kind=kind, k=whole_k(k) if kind == "topk" else 0,
         norm=_norm(config), centres=bool(centres), transcodes=transcodes, site=site,
+        centred=_centred(told, transcodes),
         model=str(told.get("model_name") or ""),
     )  # fmt: skip
     if config.get("rescale_acts_by_decoder_norm") and "topk" in architecture:
@@ -125,6 +126,19 @@ def _check_heads(told: Config, hook: str) -> None:
                 f"it is of one head, {told[name]!r:.20}, of “{hook[:40]}”; read are those of whole "
                 "vectors"
             )
+
+
+def _centred(told: Config, transcodes: bool) -> bool:
+    """Whether it was made of a stream whose mean is taken off, as TransformerLens can load a model.
+    To what an MLP is given that is all one."""
+    form = told.get("model_from_pretrained_kwargs")
+    form = form if isinstance(form, dict) else {}
+    if transcodes and form.get("fold_ln"):
+        raise NotReadError(
+            "it reads what an MLP is given in a form of the model whose norms are folded into what "
+            "is behind them (fold_ln), which is something else here"
+        )
+    return bool(form.get("center_writing_weights")) and not transcodes
 
 
 def _norm(config: Config) -> str:

@@ -122,6 +122,38 @@ def test_what_a_config_says_of_others_changes_no_number_as_in_saelens(tmp_path: 
     torch.testing.assert_close(read(folder)(X), f / long @ t["W_dec"] + t["b_dec"])
 
 
+@pytest.mark.parametrize("norm", ["none", "constant_norm_rescale", "layer_norm"])
+def test_an_sae_of_a_centred_stream_reads_what_is_left_without_its_mean(
+    tmp_path: Path, norm: str
+) -> None:
+    t = by_hand.weights("standard", D, N)
+    place: dict[str, Any] = {"hook_name": "blocks.1.hook_resid_post"}
+    place["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
+    folder = by_hand.write(
+        tmp_path / "one", "standard", t, metadata=place, normalize_activations=norm
+    )
+    y = X + 3
+    mean = y.mean(-1, keepdim=True)
+    x = y - mean
+    u, back = {
+        "none": (x, torch.ones(1)),
+        "constant_norm_rescale": (
+            x * D**0.5 / x.norm(dim=-1, keepdim=True), x.norm(dim=-1, keepdim=True) / D**0.5
+        ),
+        "layer_norm": (x / (x.std(-1, keepdim=True) + 1e-5), x.std(-1, keepdim=True)),
+    }[norm]  # fmt: skip
+    f = by_hand.features("standard", t, u)
+    made = read(folder)
+    torch.testing.assert_close(made.encode(y), f)
+    torch.testing.assert_close(made(y), by_hand.decoded(t, f) * back + mean)
+    torch.testing.assert_close(made.unit(y), back.expand(len(y), 1))
+    sae = engine.read_sae(folder)
+    engine.save_sae(sae, tmp_path / "again")
+    assert engine.read_sae(tmp_path / "again", sae.name) == sae
+    told = json.loads((tmp_path / "again" / "cfg.json").read_text("utf-8"))
+    assert told["metadata"].items() >= place.items()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_weights_of_any_size_are_used_in_float32(tmp_path: Path, dtype: torch.dtype) -> None:
     t = {name: one.to(dtype) for name, one in by_hand.weights("gated", D, N).items()}
@@ -256,6 +288,18 @@ def test_what_has_no_form_of_saelens_is_not_written_in_it(tmp_path: Path) -> Non
         ({"metadata": {"hook_name": "blocks.1.attn.hook_q", "hook_head_index": 3}}, "one head, 3"),
         ({"metadata": None, "hook_point_head_index": 0}, "one head, 0"),
         ({"architecture": "transcoder", "apply_b_dec_to_input": True}, "apply_b_dec_to_input"),
+        (
+            {
+                "architecture": "transcoder",
+                "apply_b_dec_to_input": False,
+                "metadata": {
+                    "hook_name": "blocks.3.mlp.hook_in",
+                    "hook_name_out": "blocks.3.hook_mlp_out",
+                    "model_from_pretrained_kwargs": {"fold_ln": True},
+                },
+            },
+            "fold_ln",
+        ),
         (
             {
                 "architecture": "skip_transcoder",
