@@ -48,7 +48,7 @@ def measure() -> None:
         _, again = _told(python, "read", ours)
         back = {one["folder"]: _back(one, theirs, ours) for one in again}
         for architecture, each in off.items():
-            apart = [max(one[i] for one in each.values()) for i in range(3)]
+            apart = torch.tensor([*each.values()]).amax(0).tolist()
             print(f"  {architecture}, {len(each)} folders: encode {apart[0]:.1e}, decode "
                   f"{apart[1]:.1e}, the whole {apart[2]:.1e}; "
                   + _written_anew([back[name] for name in each if name in back]))  # fmt: skip
@@ -117,9 +117,11 @@ def _back(one: Told, theirs: Path, ours: Path) -> tuple[float, str]:
     if one["refused"]:
         return float("inf"), one["refused"]
     first, then = (load_file(at / one["folder"] / "said.safetensors") for at in (theirs, ours))
-    return max(_off(then[name], first[name]) for name in first), one["hook"]
+    each = [_off(then[name], first[name]) for name in first]
+    return float(torch.tensor(each).amax()), one["hook"]
 
 
 def _written_anew(back: list[tuple[float, str]]) -> str:
+    apart = float(torch.tensor([one for one, _ in back]).amax())
     places = ", ".join(sorted({where for _, where in back}))
-    return f"written by us and read by SAELens {max(one for one, _ in back):.1e}, of {places}"
+    return f"written by us and read by SAELens {apart:.1e}, of {places}"
