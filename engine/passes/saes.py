@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
+from torch import nn
+
 from ..errors import EngineError, ExperimentError, SiteError
 from ..experiment.sae import Sae
 from ..experiment.sites import MLP, resolve_sites
@@ -52,6 +54,12 @@ def check_dictionary(model: Model, sae: Sae, made: Dictionary) -> None:
                 f"The SAE “{sae.name}” {does} {n:,} numbers, and this model's stream has "
                 f"{width:,}: it belongs to another model."
             )
+    if made.centred and not isinstance(model.structure.ln_final, nn.LayerNorm):
+        raise ExperimentError(
+            f"The SAE “{sae.name}” was made of a stream whose mean is taken off, which changes "
+            "nothing where norms do so themselves. In this family they do not, so it is not read "
+            "here."
+        )
     if made.transcodes and not model.reaches(*place_read(sae, made, at)):
         raise EngineError(
             f"{model.why_not(*place_read(sae, made, at))} So the transcoder “{sae.name}”, which "

@@ -12,7 +12,8 @@ al.) and sparsify (EleutherAI) have them:
 
 `norm` is none, SAELens' "constant_norm_rescale", x √d / ‖x‖, or its "layer_norm", (x − μ) / (σ +
 1e-5) with σ of n − 1, whose inverse is · σ + μ. A transcoder reads one place and writes another: x̂
-is of the second, and norm⁻¹ is left out.
+is of the second, and norm⁻¹ is left out. Where `centred`, x less its mean is in the place of x, and
+the mean is added to x̂.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Dictionary:
 
     `site`: what it writes, as sites are written; empty where its folder does not say. `transcodes`:
     it reads what the MLP of that site is given. `model`: on which model it was made, where known.
-    `before_norm`: made of what the MLP itself gives, before a norm behind it.
+    `before_norm`: made of what the MLP itself gives, before a norm behind it. `centred`: made of a
+    form of the model whose stream has mean 0, as one can be given whose norms take the mean off.
     """
 
     kind: str
@@ -77,6 +79,7 @@ class Dictionary:
     centres: bool = True
     transcodes: bool = False
     before_norm: bool = False
+    centred: bool = False
     site: str = ""
     model: str = ""
 
@@ -132,6 +135,7 @@ class Dictionary:
         if not self.transcodes:
             scale, shift = self._scale(x.float())
             out = out * scale + shift
+            out = out + x.float().mean(-1, keepdim=True) if self.centred else out
         return out if self.W_skip is None else out + x.float() @ self.W_skip.T
 
     def __call__(self, x: Float[Tensor, "... d_in"]) -> Float[Tensor, "... d_out"]:
@@ -160,6 +164,7 @@ class Dictionary:
         of f already, where `read` does not show it."""
         x = (out if read is None else read).float()
         f = self.encode(x)
+        f = f.clone() if before else f  # its own gradient may need it as it is
         for one in before:
             f[..., list(one.index)] = one.of(f)
         at = list(become.index)
@@ -167,6 +172,7 @@ class Dictionary:
         return out.float() + (moved if self.transcodes else moved * self._scale(x)[0])
 
     def _normed(self, x: Tensor) -> Tensor:
+        x = self._without_mean(x)
         if self.norm == "none":
             return x
         if self.norm == "layer_norm":
@@ -176,9 +182,13 @@ class Dictionary:
 
     def _scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What is multiplied back, and what is added."""
+        x = self._without_mean(x)
         zero = x.new_zeros(())
         if self.norm == "layer_norm":
             return x.std(-1, keepdim=True), x.mean(-1, keepdim=True)
         if self.norm == "constant_norm_rescale":
             return x.norm(dim=-1, keepdim=True).clamp_min(1e-30) / x.shape[-1] ** 0.5, zero
         return zero + 1, zero
+
+    def _without_mean(self, x: Tensor) -> Tensor:
+        return x - x.mean(-1, keepdim=True) if self.centred else x

@@ -82,6 +82,106 @@ def test_older_and_newer_forms_of_a_config_mean_the_same(tmp_path: Path) -> None
     torch.testing.assert_close(made.encode(X), torch.relu(h) * (h > 0.7))
 
 
+def test_what_a_config_says_of_others_changes_no_number_as_in_saelens(tmp_path: Path) -> None:
+    t = by_hand.weights("jumprelu", D, N)
+    meant = by_hand.features("jumprelu", t, X)
+    once = by_hand.write(tmp_path / "once", "jumprelu", t, rescale_acts_by_decoder_norm=True)
+    torch.testing.assert_close(read(once)(X), by_hand.decoded(t, meant))
+    logarithm = {name: one for name, one in t.items() if name != "threshold"}
+    logarithm["log_threshold"] = t["threshold"].log()
+    older = by_hand.write(tmp_path / "older", "jumprelu", logarithm)
+    torch.testing.assert_close(read(older).encode(X), meant)
+    ones = {**t, "scaling_factor": torch.ones(N)}
+    tuned = by_hand.write(
+        tmp_path / "tuned", "jumprelu", ones, finetuning_scaling_factor=True,
+        normalize_activations=False, hook_name="blocks.4.hook_mlp_out",
+        metadata={"hook_name": None, "hook_head_index": None},
+    )  # fmt: skip
+    assert str(engine.read_sae(tuned).site) == "m4"
+    torch.testing.assert_close(read(tuned).encode(X), meant)
+    other = by_hand.write(
+        tmp_path / "other", "jumprelu", ones | {"scaling_factor": 2 * ones["b_enc"]}
+    )
+    with pytest.raises(engine.EngineError, match="finetuned scale, which is not known"):
+        engine.read_sae(other)
+    batch = {**t, "threshold": torch.full((N,), 0.7), "b_enc": t["b_enc"]}
+    named = {name: one for name, one in batch.items() if name != "threshold"}
+    named["topk_threshold"] = torch.tensor(0.7, dtype=torch.float64)
+    folder = by_hand.write(
+        tmp_path / "batch", "matryoshka_batchtopk", named, rescale_acts_by_decoder_norm=True, k=2.5
+    )
+    long = t["W_dec"].norm(dim=-1)
+    scaled = {**batch, "W_enc": t["W_enc"] * long, "b_enc": t["b_enc"] * long}
+    f = by_hand.features("jumprelu", scaled, X)
+    torch.testing.assert_close(read(folder).encode(X), f)
+    torch.testing.assert_close(read(folder)(X), f / long @ t["W_dec"] + t["b_dec"])
+
+
+@pytest.mark.parametrize("norm", ["none", "constant_norm_rescale", "layer_norm"])
+def test_an_sae_of_a_centred_stream_reads_what_is_left_without_its_mean(
+    tmp_path: Path, norm: str
+) -> None:
+    t = by_hand.weights("standard", D, N)
+    place: dict[str, Any] = {"hook_name": "blocks.1.hook_resid_post"}
+    place["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
+    folder = by_hand.write(
+        tmp_path / "one", "standard", t, metadata=place, normalize_activations=norm
+    )
+    y = X + 3
+    mean = y.mean(-1, keepdim=True)
+    x = y - mean
+    u, back = {
+        "none": (x, torch.ones(1)),
+        "constant_norm_rescale": (
+            x * D**0.5 / x.norm(dim=-1, keepdim=True), x.norm(dim=-1, keepdim=True) / D**0.5
+        ),
+        "layer_norm": (x / (x.std(-1, keepdim=True) + 1e-5), x.std(-1, keepdim=True)),
+    }[norm]  # fmt: skip
+    f = by_hand.features("standard", t, u)
+    made = read(folder)
+    torch.testing.assert_close(made.encode(y), f)
+    torch.testing.assert_close(made(y), by_hand.decoded(t, f) * back + mean)
+    torch.testing.assert_close(made.unit(y), back.expand(len(y), 1))
+    sae = engine.read_sae(folder)
+    engine.save_sae(sae, tmp_path / "again")
+    assert engine.read_sae(tmp_path / "again", sae.name) == sae
+    told = json.loads((tmp_path / "again" / "cfg.json").read_text("utf-8"))
+    assert told["metadata"].items() >= place.items()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_any_size_are_used_in_float32(tmp_path: Path, dtype: torch.dtype) -> None:
+    t = {name: one.to(dtype) for name, one in by_hand.weights("gated", D, N).items()}
+    made = read(by_hand.write(tmp_path / "one", "gated", t, dtype=str(dtype)[6:]))
+    kept = {name: one.float() for name, one in t.items()}
+    torch.testing.assert_close(made(X), by_hand.decoded(kept, by_hand.features("gated", kept, X)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "said"),
+    [
+        ("standard", "threshold", "threshold, which one of its kind has not"),
+        ("standard", "W_skip", "W_skip, which one of its kind has not"),
+        ("transcoder", "W_skip", "W_skip, which one of its kind has not"),
+    ],
+)
+def test_weights_that_an_architecture_has_no_use_for_are_refused(
+    tmp_path: Path, kind: str, more: str, said: str
+) -> None:
+    t = by_hand.weights("standard", D, N)
+    t[more] = torch.ones(N) if more == "threshold" else torch.eye(D)
+    folder = by_hand.write(tmp_path / "x", kind, t)
+    with pytest.raises(engine.EngineError, match=said):
+        engine.read_sae(folder, site="m1")
+
+
+def test_an_sae_of_heads_outputs_is_refused_whatever_site_is_asked_for(tmp_path: Path) -> None:
+    t, place = by_hand.weights("standard", D, N), {"hook_name": "blocks.1.attn.hook_z"}
+    folder = by_hand.write(tmp_path / "x", "standard", t, metadata=place)
+    with pytest.raises(engine.EngineError, match="hook_z"):
+        engine.read_sae(folder, site="r2")
+
+
 def sparsify(folder: Path, transcode: bool, skip: bool = False) -> dict[str, torch.Tensor]:
     t = by_hand.weights("topk", D, N)
     stored = {
@@ -124,6 +224,44 @@ def test_transcoders_of_saelens_go_from_an_mlps_input_to_its_output(tmp_path: Pa
     assert str(engine.read_sae(folder, site="m3").site) == "m3"
 
 
+@pytest.mark.parametrize("kind", ["standard", "jumprelu"])
+@pytest.mark.parametrize("norm", ["none", "constant_norm_rescale", "layer_norm"])
+@pytest.mark.parametrize("skips", [False, True])
+def test_transcoders_are_read_by_their_formula_and_written_in_saelens_form(
+    tmp_path: Path, kind: str, norm: str, skips: bool
+) -> None:
+    t = by_hand.weights(kind, D, N)
+    if skips:
+        t["W_skip"] = torch.randn(D, D, generator=torch.Generator().manual_seed(9))
+    folder = by_hand.write_transcoder(tmp_path / "t", kind, t, normalize_activations=norm)
+    u = {
+        "none": X,
+        "constant_norm_rescale": X * D**0.5 / X.norm(dim=-1, keepdim=True),
+        "layer_norm": (X - X.mean(-1, keepdim=True)) / (X.std(-1, keepdim=True) + 1e-5),
+    }[norm]
+    f = by_hand.features(kind, t, u, centres=False)
+    meant = by_hand.decoded(t, f) + (X @ t["W_skip"].T if skips else 0)
+    torch.testing.assert_close(read(folder)(X), meant)
+    sae = engine.read_sae(folder)
+    engine.save_sae(sae, tmp_path / "again")
+    assert engine.read_sae(tmp_path / "again", sae.name) == sae
+    written, own = (
+        json.loads((each / "cfg.json").read_text("utf-8")) for each in (tmp_path / "again", folder)
+    )
+    assert written["metadata"].items() >= own["metadata"].items()
+    assert {**own, "metadata": 0, "dtype": "float32"}.items() <= {**written, "metadata": 0}.items()
+
+
+def test_what_has_no_form_of_saelens_is_not_written_in_it(tmp_path: Path) -> None:
+    sparsify(tmp_path / "h.3.mlp", transcode=True, skip=True)
+    with pytest.raises(engine.EngineError, match="no topk transcoder with a skip connection"):
+        engine.save_sae(engine.read_sae(tmp_path / "h.3.mlp"), tmp_path / "again")
+    sparsify(tmp_path / "layers.4", transcode=False, skip=True)
+    with pytest.raises(engine.EngineError, match="no topk SAE with a skip connection"):
+        engine.save_sae(engine.read_sae(tmp_path / "layers.4"), tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -132,7 +270,42 @@ def test_transcoders_of_saelens_go_from_an_mlps_input_to_its_output(tmp_path: Pa
             {"architecture": "jumprelu", "activation_fn_str": "topk"},
             "it is jumprelu and chooses by topk at once",
         ),
-        ({"normalize_activations": "expected_average_only_in"}, "normalized as"),
+        (
+            {"normalize_activations": "expected_average_only_in"},
+            "normalized as 'expected_average_only_in'.*fold_activation_norm_scaling_factor",
+        ),
+        ({"normalize_activations": True}, "normalized as 'expected_average_only_in'"),
+        ({"normalize_activations": "covariance_whitening"}, "a matrix.*fold_activation_whitening"),
+        ({"normalize_activations": "unit"}, "normalized as 'unit', which is not known"),
+        ({"architecture": "abstopk"}, "“abstopk”.*read are standard, jumprelu, topk"),
+        ({"architecture": "temporal"}, "“temporal”.*read are"),
+        ({"reshape_activations": "hook_z"}, "side by side"),
+        ({"metadata": {"hook_name": "blocks.1.attn.hook_q", "hook_head_index": 3}}, "one head, 3"),
+        ({"metadata": None, "hook_point_head_index": 0}, "one head, 0"),
+        ({"architecture": "transcoder", "apply_b_dec_to_input": True}, "apply_b_dec_to_input"),
+        (
+            {
+                "architecture": "transcoder",
+                "apply_b_dec_to_input": False,
+                "metadata": {
+                    "hook_name": "blocks.3.mlp.hook_in",
+                    "hook_name_out": "blocks.3.hook_mlp_out",
+                    "model_from_pretrained_kwargs": {"fold_ln": True},
+                },
+            },
+            "fold_ln",
+        ),
+        (
+            {
+                "architecture": "skip_transcoder",
+                "apply_b_dec_to_input": False,
+                "metadata": {
+                    "hook_name": "blocks.3.mlp.hook_in",
+                    "hook_name_out": "blocks.3.hook_mlp_out",
+                },
+            },
+            "W_skip are missing",
+        ),
         ({"activation_fn_str": "tanh-relu"}, "activation function"),
         ({"finetuning_scaling_factor": True}, "finetuned scale"),
         ({"d_in": 9}, "says d_in is 9"),

@@ -362,6 +362,31 @@ def test_an_sae_of_another_width_or_model_is_refused(tiny: Tiny, tmp_path: Path)
         engine.next_token(replace(e, saes="gone@r2"))
 
 
+def test_an_sae_of_a_centred_stream_is_refused_where_norms_leave_the_mean(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    t = by_hand.weights("standard", D_MODEL, N)
+    meta = {"hook_name": "blocks.1.hook_resid_post"}
+    form = {"model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    folder = by_hand.write(tmp_path / "a", "standard", t, metadata=meta | form)
+    e = engine.Experiment("", PROMPT, changes="zero f2.0-39", saes=engine.read_sae(folder))
+    with pytest.raises(engine.EngineError, match="whose mean is taken off"):
+        engine.next_token(replace(e, model=str(tiny("llama"))))
+    directory = tiny("gpt2")
+    reference = Reference(directory)
+
+    def hook(_m: object, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        x = args[0]
+        f = by_hand.features("standard", t, x[0] - x[0].mean(-1, keepdim=True))
+        return (x - (f @ t["W_dec"])[None], *args[1:])
+
+    handle = reference.layers[2].register_forward_pre_hook(hook)
+    meant = reference.logits(engine.tokenize(str(directory), PROMPT).ids)[-1]
+    handle.remove()
+    found = engine.next_token(replace(e, model=str(directory))).ablated
+    np.testing.assert_allclose(logits(found), meant, atol=1e-4)
+
+
 def test_where_what_an_mlp_is_given_is_not_read_transcoders_are_refused_and_nothing_else(
     tiny: Tiny, saes: dict[str, engine.Sae], monkeypatch: pytest.MonkeyPatch
 ) -> None:

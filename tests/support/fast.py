@@ -10,6 +10,7 @@ from tests.support.tiny_models import CONFIGS
 LONG = (
     "browser/",
     "circuits/test_references.py",
+    "features/test_transcoder_gradients.py",
     "model/test_bundled_models.py",
     "model/test_catalogue.py",
     "pages/test_addresses.py",

@@ -40,7 +40,7 @@ def write(folder: Path, kind: str, tensors: dict[str, Tensor], **config: Any) ->
     d_in, d_sae = tensors["W_enc"].shape
     told = {
         "architecture": kind, "d_in": d_in, "d_sae": d_sae, "dtype": "float32",
-        "normalize_activations": "none", "apply_b_dec_to_input": True,
+        "normalize_activations": "none", "apply_b_dec_to_input": "transcoder" not in kind,
         "metadata": {"hook_name": "blocks.1.hook_resid_post"},
     } | config  # fmt: skip
     (folder / "cfg.json").write_text(json.dumps(told), "utf-8")
@@ -51,11 +51,12 @@ def write(folder: Path, kind: str, tensors: dict[str, Tensor], **config: Any) ->
 def write_transcoder(
     folder: Path, kind: str, tensors: dict[str, Tensor], k: int = 0, layer: int = 1, **config: Any
 ) -> Path:
-    """A folder of a transcoder of one MLP: top-k in sparsify's form, with its skip connection where
-    there is a W_skip; the others in SAELens'."""
+    """A folder of a transcoder of one MLP, with a skip connection where there is a W_skip: top-k in
+    sparsify's form, the others in SAELens'."""
     if kind != "topk":
         into, out = f"blocks.{layer}.mlp.hook_in", f"blocks.{layer}.hook_mlp_out"
-        kind = {"standard": "transcoder"}.get(kind, f"{kind}_transcoder")
+        skip = "skip_" if "W_skip" in tensors else ""
+        kind = ("" if kind == "standard" else f"{kind}_") + skip + "transcoder"
         d_out, meta = tensors["W_dec"].shape[1], {"hook_name": into, "hook_name_out": out}
         return write(folder, kind, tensors, d_out=d_out, metadata=meta, **config)
     folder = folder / f"layers.{layer}.mlp"
