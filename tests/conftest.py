@@ -13,6 +13,10 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import WorkStealingScheduling
 
+from tests.support.shapes import check_only_arrays
+
+check_only_arrays()
+
 BROWSER = Path(__file__).parent / "browser"
 IN_CI = bool(os.environ.get("CI"))
 SHARED = Path(os.environ.get("SWITCHBOARD_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -9,10 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shapes import check_only_arrays
-
-check_only_arrays()
-
 for library in ("streamlit", "transformer_lens.model_bridge", "transformers.modeling_utils"):
     import_module(library)  # else a module of the engine, which is checked, has it compiled anew
 
