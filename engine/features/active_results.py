@@ -14,7 +14,8 @@ from ..experiment.sae import Sae
 from ..experiment.sites import Feature
 from ..showing.charts import BARE
 from ..showing.heatmap import cell_heatmap, colour_bar, colours
-from ..showing.writing import Rows, visible
+from ..showing.writing import Rows
+from ..text.shown import token_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -70,7 +71,8 @@ class ActiveFeatures:
         signed = run == "difference"
         values = {"clean": self.clean, "ablated": self.ablated}.get(run, self.ablated - self.clean)
         n, n_tokens = values.shape
-        labels = [f"{p} {escape(visible(piece))}" for p, piece in enumerate(self.tokens.pieces)]
+        tokens = map(token_text, self.tokens.texts, self.tokens.pieces)
+        labels = [f"{p} {escape(token)}" for p, token in enumerate(tokens)]
         told = [
             [
                 f"<b>{feature}</b> at {label}: {self.clean[i, p]:.3g} clean, "

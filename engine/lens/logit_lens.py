@@ -25,6 +25,7 @@ from ..passes.hooks import Edit
 from ..passes.prepare import prepare
 from ..registry import model_of
 from ..scoring.answers import Answers, answers_of
+from ..text.shown import token_text
 from .cells import Cells, Rows, Scratch, cells
 from .results import Lens
 from .runs import LensRun, Trace
@@ -126,10 +127,12 @@ def _lens(
         yield (wanted.end - first) / (len(ids) - first)
     runs = [_run(model, [part[r] for part in parts], followed, layers, ids) for r in range(2)]
     shown = {int(i) for run in runs for i in run.ids.ravel()}
+    pieces = model.tokenizer.pieces(ids)
     return Lens(
         tokens=answers.prompt,
         read=ids,
-        pieces=model.tokenizer.pieces(ids),
+        pieces=pieces,
+        shown=tuple(map(token_text, model.tokenizer.texts(ids), pieces)),
         first=first,
         stream=stream,
         clean=runs[0],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..experiment.results import Tokens
-from ..showing.writing import Rows, percent, visible
+from ..showing.writing import Rows, percent
 from ..text.shown import token_text
 from .figures import LensGrid, short, traces_figure
 from .runs import LensRun
@@ -25,15 +25,17 @@ class Lens:
     """What a model would say after each of its layers, clean and ablated.
 
     `tokens`: the prompt. `read`: the ids run, the prompt's and, when asked at the answer, those
-    that come before it; `pieces` of them. `first`: the position of the first column, for the last
-    positions alone may have been asked for. `stream`: whose layers are read. `texts`: the text of
-    every token id that appears in either run; `names`: its piece. `layers`: the model's layers that
-    the rows are, in order; of a part that some layers lack, those that have it.
+    that come before it; `pieces` of them, `shown` as people read them. `first`: the position of the
+    first column, for the last positions alone may have been asked for. `stream`: whose layers are
+    read. `texts`: the text of every token id that appears in either run; `names`: its piece.
+    `layers`: the model's layers that the rows are, in order; of a part that some layers lack, those
+    that have it.
     """
 
     tokens: Tokens
     read: tuple[int, ...]
     pieces: tuple[str, ...]
+    shown: tuple[str, ...]
     first: int
     stream: str
     clean: LensRun
@@ -111,7 +113,7 @@ class Lens:
             signed,
             [values] if signed else [self.values(one, measure) for one in ("clean", "ablated")],
             self.layers,
-            {at: self._reading(at) for at in range(self.first, self.first + values.shape[1])},
+            {at: self.shown[at] for at in range(self.first, self.first + values.shape[1])},
             self._best_texts(run),
             leads,
             self._told(run),
@@ -131,12 +133,6 @@ class Lens:
         """
         return traces_figure(self.layers, {run: self._run(run) for run in runs}, quantity)
 
-    def _reading(self, position: int) -> str:
-        """The text of the token at a position; its piece where it stands after the prompt."""
-        texts = self.tokens.texts
-        piece = self.pieces[position]
-        return token_text(texts[position], piece) if position < len(texts) else visible(piece)
-
     def _best_texts(self, run: str) -> np.ndarray:
         """What is written in each cell."""
         shown = self._run("clean" if run == "clean" else "ablated")
@@ -154,7 +150,7 @@ class Lens:
         for at in np.ndindex(hover.shape):
             position = self.first + at[1]
             lines = [
-                f"after layer {self.layers[at[0]]}, reading {self._reading(position)} "
+                f"after layer {self.layers[at[0]]}, reading {self.shown[position]} "
                 f"(position {position})"
             ]
             for name in runs:

@@ -9,6 +9,7 @@ from ..experiment.experiment import Experiment
 from ..experiment.results import Tokens
 from ..model.model import Model
 from ..passes import forward
+from ..text.shown import token_text
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def answers_of(model: Model, e: Experiment) -> Answers:
     answer, answer_moves = _in_place(model, prompt, e.answer, "answer", notes)
     distractor, distractor_moves = _in_place(model, prompt, e.distractor, "distractor", notes)
     decided = _decided(model, prompt, answer, distractor)
-    notes += _compared(model, answer, distractor, decided)
+    notes += _compared(model, prompt, answer, distractor, decided)
     regime = model.rotaries.regime
     notes += lengths_note(regime, len(prompt), len(prompt) + max(len(answer), len(distractor)) - 1)
     moves = (answer_moves, distractor_moves)
@@ -105,7 +106,11 @@ def _decided(
 
 
 def _compared(
-    model: Model, answer: tuple[int, ...], distractor: tuple[int, ...], decided: int
+    model: Model,
+    prompt: Tokens,
+    answer: tuple[int, ...],
+    distractor: tuple[int, ...],
+    decided: int,
 ) -> list[str]:
     if not answer or not distractor:
         return []
@@ -117,7 +122,10 @@ def _compared(
             "tells them apart: compare their joint probabilities."
         ]
     if decided:
-        shared = " ".join(model.tokenizer.pieces(answer[:decided]))
+        both, tokenizer = answer[:decided], model.tokenizer
+        shared = " ".join(
+            map(token_text, tokenizer.texts(both, prompt.ids), tokenizer.pieces(both))
+        )
         return [
             f"Answer and distractor both begin with {shared}: they are compared at the next token."
         ]

@@ -20,6 +20,7 @@ from ..scoring.prompts import Prompt
 from ..scoring.waves import Wave
 from ..showing.site_grid import cells
 from ..tasks.pairs import Pair
+from ..text.shown import token_text
 from .estimates import Estimate
 from .results import SweepResult
 
@@ -52,8 +53,9 @@ class SweepArrays:
         self.mlps = np.full((len(STORED), n, *places, s.n_layers), np.nan)
         self.clean, self.given = np.full((2, len(STORED), n), np.nan)
         self.sites = tuple(cells(s))
-        each = zip_longest(*(p.target.prompt.pieces for p in prompts))
-        self.pieces = tuple(some[0] if len({*some}) == 1 else "" for some in each)
+        tokens = [p.target.prompt for p in prompts]
+        self.pieces = _common([one.pieces for one in tokens])
+        self.read = _common([tuple(map(token_text, one.texts, one.pieces)) for one in tokens])
         self.references, self.notes = references, _notes(self.e, prompts)
         if so_far is None:
             return
@@ -130,6 +132,7 @@ class SweepArrays:
             given_numbers=self.given.copy(),
             positions=self.positions,
             pieces=self.pieces,
+            read=self.read,
             references=self.references,
             notes=self.notes,
             estimate=guess and replace(guess, heads=guess.heads.copy(), mlps=guess.mlps.copy()),
@@ -161,3 +164,8 @@ def _notes(e: Experiment, prompts: Sequence[Prompt]) -> tuple[str, ...]:
         if change.positions.which == "generated":
             notes[f"“{change}” changes nothing in the prompts themselves."] = None
     return tuple(notes)
+
+
+def _common(each: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """What stands at each place in all of some; empty where they differ."""
+    return tuple(some[0] if len({*some}) == 1 else "" for some in zip_longest(*each))

@@ -17,7 +17,7 @@ from ..scoring.metrics import METRICS, STORED
 from ..showing.heatmap import colours
 from ..showing.site_grid import SiteGrid
 from ..showing.site_positions import at, plain, positions_figure, positions_table
-from ..showing.writing import Rows, visible
+from ..showing.writing import Rows
 from ..tasks.pairs import Pair
 from .estimates import Agreement, Estimate, mean_of
 from .figures import ASPECTS, sense, site_texts
@@ -40,11 +40,10 @@ class SweepResult(Snapshot):
     has no such site. `sites`: those it has, layer by layer. `clean_numbers`
     and `given_numbers` [metric prompt]: with nothing ablated, and with the given ablations alone,
     which is the baseline. `references`: the prompts whose averages were used (of `resample`, the
-    corrupted prompts). `pieces`: the tokens, empty where prompts differ. `estimate`: None unless
-    asked for. `progress`: 0 to 1. `seconds`, and `seconds_left` if it goes on like this.
-
-    Ablated − baseline is negative where the site helps the answer. What it does not show: sites
-    that stand in for each other, of which each alone can be missed.
+    corrupted prompts). `pieces`: the tokens, `read` as people read them, empty where prompts
+    differ. `estimate`: None unless asked for. `progress`: 0 to 1. `seconds`, and `seconds_left` if
+    it goes on like this. Ablated − baseline is negative where the site helps the answer. What it
+    does not show: sites that stand in for each other, of which each alone can be missed.
     """
 
     experiment: Experiment
@@ -56,6 +55,7 @@ class SweepResult(Snapshot):
     given_numbers: Float[np.ndarray, "metric prompt"]
     positions: tuple[int, ...] | None
     pieces: tuple[str, ...]
+    read: tuple[str, ...]
     references: tuple[str, ...]
     notes: tuple[str, ...]
     estimate: Estimate | None
@@ -238,14 +238,13 @@ class SweepResult(Snapshot):
         metric = self._checked(metric, show)
         both, (name, signed, less, _) = self._both(metric, show), sense(metric, show)
         rows = {site: at(both, site) for site in self.sites}
-        labels = [f"{p} {escape(visible(piece))}".rstrip() for p, piece in self._pieces()]
+        labels = [f"{p} {escape(token)}".rstrip() for p, token in self._at_positions(self.read)]
         tint = colours(np.array([*rows.values()]), signed, less)
         return positions_figure(rows, labels, name, most, **tint)
 
-    def _pieces(self) -> list[tuple[int, str]]:
+    def _at_positions(self, tokens: tuple[str, ...]) -> list[tuple[int, str]]:
         """The positions swept, with the token at each; empty where prompts differ."""
-        last = len(self.pieces)
-        return [(p, self.pieces[p] if p < last else "") for p in self.positions or ()]
+        return [(p, tokens[p] if p < len(tokens) else "") for p in self.positions or ()]
 
     def table(self, by: str | None = None, most: int | None = None) -> Rows:
         """One row a site (and position, where the sweep has them), layers in order, heads before
@@ -264,7 +263,7 @@ class SweepResult(Snapshot):
         if (estimate := self.estimate) is not None:
             name = f"{estimate.metric}_estimated_change"
             columns[name] = self._both(estimate.metric, "estimate")
-        places = [{"position": p, "piece": piece} for p, piece in self._pieces()]
+        places = [{"position": p, "piece": piece} for p, piece in self._at_positions(self.pieces)]
         ranks = (self.values(of, "rank") for of in _PARTS)
         columns["exact"] = tuple(np.isfinite(of).all(0).astype(float) for of in ranks)
         order = None if by is None else self._both(by, "change")

@@ -185,7 +185,7 @@ def test_without_an_answer_there_is_no_rank_and_no_line() -> None:
 
 def test_llamas_space_before_the_answer_is_told() -> None:
     page = opened(model="seq-llama")
-    assert "part after ▁" in said(page) and not page.exception
+    assert "part after ␣" in said(page) and not page.exception
     n = len(engine.tokenize("seq-llama", E.prompt))
     assert np.array(grid(page)["texts"]).shape == (6, n + 1)
 

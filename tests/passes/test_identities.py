@@ -235,7 +235,7 @@ def test_an_answer_is_scored_as_the_model_would_be_teacher_forced(directory: str
         ),
         abs=1e-4,
     )
-    assert any("both begin with t3" in note for note in found.notes)
+    assert any("both begin with ␣t3" in note for note in found.notes)
 
 
 def test_no_hook_outlives_its_pass_not_even_one_that_failed(directory: str) -> None:

@@ -45,3 +45,20 @@ def test_a_byte_token_that_is_a_character_has_its_sign_before_its_hex() -> None:
 )
 def test_what_is_no_character_is_hex_and_all_else_text(text: str, piece: str, meant: str) -> None:
     assert token_text(text, piece) == meant
+
+
+def test_no_figure_and_no_note_has_the_vocabularys_own_marks() -> None:
+    e = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5 6", distractor=" 5 7")
+    lens, sweep = engine.logit_lens(e, at="answer"), engine.sweep(e, per_position=True)
+    features = engine.active_features(e, engine.bundled_sae("seq-gpt2-r3"))
+    told = [
+        sweep.positions_figure().layout.xaxis.ticktext or sweep.positions_figure().data[0].x,
+        features.figure().layout.xaxis.ticktext or features.figure().data[0].x,
+        lens.shown[len(lens.tokens) :],
+        lens.notes,
+        sweep.notes,
+    ]
+    for one in told:
+        assert "Ġ" not in " ".join(map(str, one))
+    assert "␣2" in " ".join(map(str, told[0])) and "␣2" in " ".join(map(str, told[1]))
+    assert told[2] == ("␣5",) and any("both begin with ␣5:" in note for note in lens.notes)

@@ -85,7 +85,7 @@ def grid(answer: Answered[engine.Lens], question: dict[str, Any]) -> None:
     if seen.first:
         notes.append(f"The last {len(seen.read) - seen.first} of {len(seen.read)} positions.")
     if len(seen.read) > len(seen.tokens):
-        after = " ".join(seen.pieces[len(seen.tokens) :])
+        after = " ".join(seen.shown[len(seen.tokens) :])
         notes.append(f"Answer and distractor part after {after}, which the last columns read.")
     st.caption(plain(" ".join((*notes, *seen.notes))))
 
