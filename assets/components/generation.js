@@ -24,7 +24,8 @@ function chip(step, run, i) {
 
 function moved(move) {
   if (!move) return ["same", "·"];
-  return [move > 0 ? "up" : "down", (move > 0 ? "▲" : "▼") + Math.abs(move).toLocaleString("en")];
+  const places = Math.abs(move), short = places < 10_000 ? {} : { notation: "compact" }; // "19K"
+  return [move > 0 ? "up" : "down", (move > 0 ? "▲" : "▼") + places.toLocaleString("en", short)];
 }
 
 function ranked(step, run) {
