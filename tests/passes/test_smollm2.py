@@ -65,8 +65,15 @@ def test_its_certificate_refuses_nothing(smollm2: str) -> None:
     assert found.refused == () and found.worst < 1e-4 and len(found.places) == 11
 
 
+def off(top: engine.Ranking, logits: torch.Tensor) -> float:
+    """How far the logits of a ranking are from others, at most."""
+    return float(np.abs(top.logits - logits[top.ids.tolist()].numpy()).max())
+
+
 def test_random_changes_equal_plain_hooks(smollm2: str, reference: Reference) -> None:
-    """300 changes: heads, MLPs and neurons, zeroed, scaled and set, at random positions."""
+    """300 changes: heads, MLPs and neurons, zeroed, scaled and set, at random positions. A few make
+    the last digit grow, by the processor one or another: there the hooks' own run differs, read
+    alone, from the same among others, and ours is no farther from it than that."""
     rng = random.Random(0)
     shape = engine.load(smollm2).shape
     ways = {
@@ -102,12 +109,13 @@ def test_random_changes_equal_plain_hooks(smollm2: str, reference: Reference) ->
             every = reference.each_logits([(ids, [change]) for _, ids, change in part])
             for ((found, first), _, change), logits in zip(part, every, strict=True):
                 close(found.clean.logits, clean[found.clean.ids.tolist()])
-                wanted, top = logits[-1], found.ablated.ids.tolist()
-                if np.abs(found.ablated.logits - wanted[top].numpy()).max() > 2e-5:
+                wanted, own = logits[-1], 0.0
+                tops = (found.ablated, *([first] if first is not None else []))
+                if max(off(top, wanted) for top in tops) > 2e-5:
                     wanted = reference.logits(ids, [change])[-1]  # read alone, as we read it
-                close(found.ablated.logits, wanted[top])
-                if first is not None:
-                    close(first.logits, wanted[first.ids.tolist()])
+                    own = float((wanted - logits[-1]).abs().max())
+                for top in tops:
+                    assert off(top, wanted) <= max(1e-4, own), (found.e, own)
                 moved.append(float(found.kl))
     assert sum(kl > 1e-4 for kl in moved) > 100
 
