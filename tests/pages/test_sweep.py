@@ -91,6 +91,9 @@ def test_position_by_position_names_the_tokens() -> None:
     page = opened(per="position")
     rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
     assert len(rows) == 54 * some(TASK.n_tokens) and rows[0]["position"] == "0"
+    one = {"over": "prompt", "prompt": "1 2 3 4", "answer": " 5", "method": "zero"}
+    (table,) = [t.value for t in opened(per="position", **one).dataframe if "at" in t.value]
+    assert {*table["at"]} == {"0 1", "1 ␣2", "2 ␣3", "3 ␣4"}
 
 
 def test_a_change_of_metric_sweeps_nothing_anew() -> None:

@@ -15,7 +15,6 @@ from pages._parts.pairs_form import Chosen
 from pages._parts.refusals import refused_of_pairs
 from pages._parts.sweep.fields import ASPECT, METRIC
 from pages._parts.table import Rows, as_csv, rounded, table_of_sites, ticked
-from pages._parts.text import visible
 
 KEY = "_sweep"
 """Where a session keeps its sweep."""
@@ -204,7 +203,8 @@ def sites(result: engine.SweepResult, rows: Rows) -> None:
     for row in rows:
         line: dict[str, object] = {"site": row["site"]}
         if "position" in row:
-            line["at"] = f"{row['position']} {visible(str(row['piece']))}"
+            p = int(str(row["position"]))
+            line["at"] = f"{p} {''.join(result.read[p : p + 1])}"
         numbers = {"change": "_change", engine.METRIC_NAMES[metric]: "", "±": "_std"}
         if guess:
             numbers["estimate"] = "_estimated_change"
