@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from benchmarks.driving import launch, serving, wait_until_up
+from benchmarks.toggle import save_gpt2_small
 from tests.conftest import IN_CI
 from tests.support.tab import SIZE, Tab
 from tests.support.turning import leave
@@ -42,6 +43,14 @@ def watched() -> Iterator[str]:
     with serving(Path(__file__).parents[1] / "support" / "watched_server.py") as address:
         wait_until_up(address)
         yield address
+
+
+@pytest.fixture(scope="session")
+def gpt2_small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose work takes long enough to be watched and stopped."""
+    directory = tmp_path_factory.mktemp("gpt2-small")
+    save_gpt2_small(directory)
+    return directory
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from playwright.sync_api import Page, expect
 
 import engine
-from benchmarks.toggle import save_gpt2_small
 from tests.support.turning import turn
 
 SLOW = 300_000
@@ -102,10 +101,9 @@ def test_two_circuits_are_compared_and_their_union_is_in_the_link(page: Page, ad
 
 
 def test_a_long_evaluation_goes_on_beside_clicks_and_stops(
-    page: Page, address: str, tmp_path: Path
+    page: Page, address: str, gpt2_small: Path
 ) -> None:
-    save_gpt2_small(tmp_path)
-    open_page(page, address, model=str(tmp_path), n_controls="200", n_pairs="40")
+    open_page(page, address, model=str(gpt2_small), n_controls="200", n_pairs="40")
     stop = page.locator(".st-key-_stop_evaluation").get_by_role("button", name="Stop")
     expect(stop).to_be_visible(timeout=SLOW)
     page.get_by_role("checkbox", name="L3H3", exact=True).click()

@@ -9,7 +9,6 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 import engine
-from benchmarks.toggle import save_gpt2_small
 from tests.support.slow_line import SLOW_LINE, Polls
 from tests.support.turning import turn
 
@@ -22,6 +21,11 @@ MAP = ".sb-figure .heatmaplayer"
 def open_page(page: Page, address: str, query: str = QUERY) -> None:
     turn(page, f"{address}/sweep{query}")
     expect(page.locator(MAP)).to_be_visible(timeout=SLOW)
+
+
+def upward(first: int) -> str:
+    """Thirty numbers from one on, as a link has them: what is asked of others is another sweep."""
+    return "+".join(map(str, range(first, first + 30)))
 
 
 def cell(page: Page, name: str) -> Any:
@@ -84,14 +88,10 @@ def test_another_metric_is_shown_at_once_and_stays_in_the_link_and_another_theme
 
 
 def test_a_long_sweep_shows_estimates_stops_says_how_much_is_exact_and_goes_on(
-    page: Page, address: str, tmp_path: Path
+    page: Page, address: str, gpt2_small: Path
 ) -> None:
-    save_gpt2_small(tmp_path)
-    numbers = "+".join(map(str, range(1, 31)))
-    turn(
-        page,
-        f"{address}/sweep?model={tmp_path}&prompt={numbers}&answer=+31&distractor=+30&per=position",
-    )
+    asked = f"prompt={upward(1)}&answer=+31&distractor=+30&per=position"
+    turn(page, f"{address}/sweep?model={gpt2_small}&{asked}")
     stop = page.get_by_role("button", name="Stop")
     expect(stop).to_be_visible(timeout=SLOW)
     expect(page.get_by_text(re.compile(r"^\d+%"))).to_be_visible(timeout=SLOW)
@@ -117,12 +117,10 @@ def test_a_long_sweep_shows_estimates_stops_says_how_much_is_exact_and_goes_on(
 
 
 def test_over_a_slow_line_no_click_is_lost_while_a_sweep_is_followed(
-    fresh: Page, address: str, tmp_path: Path
+    fresh: Page, address: str, gpt2_small: Path
 ) -> None:
-    save_gpt2_small(tmp_path)
-    numbers = "+".join(map(str, range(1, 31)))
     fresh.add_init_script(SLOW_LINE)
-    fresh.goto(f"{address}/sweep?model={tmp_path}&prompt={numbers}&answer=+31&per=position")
+    fresh.goto(f"{address}/sweep?model={gpt2_small}&prompt={upward(2)}&answer=+32&per=position")
     stop = fresh.get_by_role("button", name="Stop")
     expect(stop).to_be_visible(timeout=SLOW)
     fresh.evaluate("slowLine(300)")
@@ -138,11 +136,10 @@ def test_over_a_slow_line_no_click_is_lost_while_a_sweep_is_followed(
 
 
 def test_what_a_page_asked_before_it_was_left_changes_nothing_of_the_next(
-    fresh: Page, address: str, tmp_path: Path
+    fresh: Page, address: str, gpt2_small: Path
 ) -> None:
-    save_gpt2_small(tmp_path)
-    numbers, polls = "+".join(map(str, range(1, 31))), Polls(fresh)
-    fresh.goto(f"{address}/sweep?model={tmp_path}&prompt={numbers}&answer=+31&per=position")
+    polls = Polls(fresh)
+    fresh.goto(f"{address}/sweep?model={gpt2_small}&prompt={upward(3)}&answer=+33&per=position")
     expect(fresh.get_by_role("button", name="Stop")).to_be_visible(timeout=SLOW)
     polls.held = True
     while not polls.n_late:

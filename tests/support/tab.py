@@ -38,8 +38,9 @@ class Tab:
 
     @classmethod
     def of(cls, browser: Browser) -> Tab:
-        """A new one, in a context of its own."""
-        one = cls(browser.new_context(viewport=SIZE).new_page())
+        """A new one, in a context of its own. What moves while a page waits stands still: without a
+        GPU each of its frames is the processor's work."""
+        one = cls(browser.new_context(viewport=SIZE, reduced_motion="reduce").new_page())
         one.page.set_default_timeout(120_000)
         local = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
         one.page.on(
