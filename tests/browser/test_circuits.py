@@ -138,7 +138,7 @@ def test_a_search_is_watched_stopped_gone_on_with_and_there_again_by_its_link(
     fresh: Page, watched: str
 ) -> None:
     page = fresh
-    short = {"strategy": "greedy", "n_pairs": "8"}
+    short = {"strategy": "greedy", "judged": "same", "n_pairs": "8", "n_controls": "0"}
     open_page(page, watched, do="search", which="right", task="numerals", **short)
     search = page.get_by_role("button", name="Search", exact=True)
     expect(search).to_be_visible(timeout=SLOW)

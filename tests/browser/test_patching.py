@@ -17,12 +17,6 @@ SLOW = 180_000
 E = engine.Experiment("seq-gpt2", "1 2 3 4", "8 1 6 3", " 5", " 4")
 
 
-@pytest.fixture
-def page(fresh: Page) -> Page:
-    """A tab of each test's own: of what was picked in the grid before, no link says anything."""
-    return fresh
-
-
 def cell(page: Page, name: str) -> Any:
     return page.get_by_role("checkbox", name=name, exact=True)
 
