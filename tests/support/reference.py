@@ -72,9 +72,16 @@ class Reference:
 
     def each_logits(self, rows: Sequence[tuple[Iterable[int], Iterable[Change]]]) -> Tensor:
         """[rows, pos, vocab] of texts of one length, each with its own changes made."""
+        return self._read(rows)
+
+    def each_last(self, rows: Sequence[tuple[Iterable[int], Iterable[Change]]]) -> Tensor:
+        """[rows, vocab] of the last positions alone: of a large vocabulary the others take long."""
+        return self._read(rows, logits_to_keep=1)[:, -1]
+
+    def _read(self, rows: Sequence[tuple[Iterable[int], Iterable[Change]]], **how: Any) -> Tensor:
         with torch.no_grad(), self.changed([changes for _, changes in rows]):
             ids = torch.tensor([list(ids) for ids, _ in rows])
-            return self.hf(input_ids=ids, use_cache=False).logits
+            return self.hf(input_ids=ids, use_cache=False, **how).logits
 
     @contextmanager
     def changed(self, rows: Sequence[Iterable[Change]]) -> Iterator[None]:
