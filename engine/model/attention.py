@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -78,7 +79,8 @@ def choose(hf: Any, modules: Sequence[nn.Module], run: Callable[[], Tensor]) -> 
     Returns: in words, how. The interface with the fused kernel where this gives the eager numbers;
     the interface with the eager function; else as it is, eager, past the interface.
     """
-    if any(map(_asks_by_name, modules)):
+    kinds: set[Any] = {type(module) for module in modules}
+    if any(map(_asks_by_name, kinds)):
         return "eager, past the interface"
     meant = run()
     before = {id(config): config._attn_implementation for config in _configs(hf)}
@@ -212,10 +214,12 @@ def _added(
     return torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, least)
 
 
-def _asks_by_name(module: nn.Module) -> bool:
-    """Whether a family's attention does something else under a name it does not know."""
+@cache
+def _asks_by_name(kind: Any) -> bool:
+    """Whether a family's attention, a class, does something else under a name it does not know. Its
+    source is read once: it takes longer than the rest of a layer's choosing."""
     try:
-        source = inspect.getsource(type(module))
+        source = inspect.getsource(kind)
     except (OSError, TypeError):
         return False
     return re.search(r"_attn_implementation\s*(==|in)[^\n]*[\"']sdpa[\"']", source) is not None

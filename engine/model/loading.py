@@ -133,24 +133,40 @@ class Load(Generic[T]):
         self.going_on()
 
     def _run(self, work: Callable[[Load[T]], T]) -> None:
-        frozen = gc.get_freeze_count()
+        frozen = _frozen.last
         try:
             result = work(self)
         except BaseException as wrong:  # whatever it is, those who wait must hear it
             let_go(wrong)
-            if gc.get_freeze_count() != frozen:  # another load froze what this one had made
+            if _frozen.last is not frozen:  # another load froze what this one had made
                 gc.unfreeze()
             gc.collect()
-            gc.freeze()
+            _frozen.anew()
             with self._lock:
                 self.future.set_exception(wrong)
         else:
             gc.collect()
-            gc.freeze()  # what a loaded model keeps alive need not be searched for garbage again
+            _frozen.anew()
             self.progress = 1.0
             with self._lock:
                 self.future.set_result(result)
         self.end()
+
+
+class _Frozen:
+    """What loaded models keep alive, which need not be searched for garbage again. `last`: another
+    object after every freeze, for to count what is frozen takes a while."""
+
+    def __init__(self) -> None:
+        self.last = object()
+
+    def anew(self) -> None:
+        """Freeze all that is alive."""
+        self.last = object()
+        gc.freeze()
+
+
+_frozen = _Frozen()
 
 
 def let_go(wrong: BaseException) -> None:

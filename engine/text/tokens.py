@@ -11,15 +11,18 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from cachetools import LRUCache, cachedmethod
 from transformers import AutoTokenizer
 
 from ..errors import ModelError, TokenError
 from ..experiment.results import Tokens
 from .by_bytes import ByteSpelling, bytes_of_piece, with_byte
 from .by_decoder import DecoderSpelling, plain_word
+from .decoded import decoded
 from .notices import Notices
 from .spaces import splits_at_spaces
 from .spelling import Decoder, Spelling, Writing, decoder_of
@@ -28,7 +31,8 @@ from .surprises import clip, nothing_left, unreadable, unreadable_parts, without
 
 _FILES = ("*.json", "*.model", "vocab*", "merges*", "tokenizer*")
 _ANCHORS = ("\n", "x", ".", "0")
-_AT_ONCE = 64
+_KEPT = 2**17
+"""Characters of texts of which the tokens are kept: a question reads the same ones again."""
 
 
 class Tokenizer:
@@ -44,6 +48,8 @@ class Tokenizer:
         self.directory = directory
         self._lock = threading.Lock()
         self._notices = Notices(self)
+        self._kept: LRUCache[Any, Tokens] = LRUCache(_KEPT, lambda tokens: len(tokens.text) + 1)
+        self._keeping = threading.Lock()
         self.bos_id: int | None = hf.bos_token_id
         self.special = {int(i): str(t) for i, t in hf.added_tokens_decoder.items() if t.special}
         plain = self.ids_if("a")
@@ -87,7 +93,10 @@ class Tokenizer:
         """
         if not isinstance(text, str):
             raise TokenError(f"What is tokenized is a text, not {text!r:.60}.")
-        bos = self._wants_bos(prepend_bos)
+        return self._encoded(text, self._wants_bos(prepend_bos))
+
+    @cachedmethod(attrgetter("_kept"), lock=attrgetter("_keeping"))
+    def _encoded(self, text: str, bos: bool) -> Tokens:
         ids, offsets = self._encoding(text)
         if text and not ids and not bos:
             raise TokenError(nothing_left(text))
@@ -219,14 +228,8 @@ class Tokenizer:
 
     def _decoded(self, texts: list[list[int]]) -> list[str]:
         texts = [[int(i) for i in ids if self.has_token(i)] for ids in texts]
-        backend = getattr(self._hf, "backend_tokenizer", None)
         with self._lock:
-            if len(texts) > _AT_ONCE and backend is not None and all(texts):
-                return backend.decode_batch(texts, skip_special_tokens=False)
-            return [
-                self._hf.decode(ids, clean_up_tokenization_spaces=False) if ids else ""
-                for ids in texts
-            ]
+            return decoded(self._hf, texts)
 
     def _byte_data(self, ids: Sequence[int]) -> list[tuple[bytes, bool]]:
         """The bytes of each token by its name, and whether it is one byte of SentencePiece's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,16 @@ def become(change: str, f: Tensor) -> Tensor:
     return torch.stack(new, 1)
 
 
+@cache
+def reference(directory: Path) -> Reference:
+    return Reference(directory)
+
+
+@cache
+def transcoder(kind: str, folder: Path) -> engine.Sae:
+    return engine.read_sae(by_hand.write_transcoder(folder, kind, weights(kind), K))
+
+
 class Run:
     """A run in which a transcoder's features are changed, having become what `first` makes of them
     [pos feature]: the logit difference, `diff`, and by place, activations with their gradient: of
@@ -93,7 +103,7 @@ class Run:
         text: str,
         first: Callable[[Tensor], Tensor] = lambda f: f,
     ) -> None:
-        model, t = Reference(directory), weights(kind)
+        model, t = reference(directory), weights(kind)
         self._at: dict[tuple[str, int], Tensor] = {}
         ids = torch.tensor([engine.tokenize(str(directory), text).ids])
         off = torch.zeros(ids.shape[1], N, requires_grad=True)
@@ -156,18 +166,29 @@ def close(found: Any, meant: Any) -> None:
 Case = tuple[engine.Experiment, engine.Sae, list[Run], Callable[..., list[float]]]
 
 
+@cache
+def runs_of(directory: Path, kind: str, change: str) -> list[Run]:
+    """The run of every pair in which a transcoder's features are changed."""
+    return [Run(directory, kind, CHANGES[change], pair.prompt) for pair in PAIRS]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("transcoders")
+
+
 @pytest.fixture
-def case(tiny: Tiny, tmp_path: Path, family: str, kind: str, change: str) -> Case:
+def case(tiny: Tiny, folder: Path, family: str, kind: str, change: str) -> Case:
     """An experiment that changes a transcoder's features, the transcoder, the same run of every
     pair by plain hooks, and their logit differences where features become something else first."""
     directory, changes = tiny(family), CHANGES[change]
-    sae = engine.read_sae(by_hand.write_transcoder(tmp_path / "t", kind, weights(kind), K))
-    runs = [Run(directory, kind, changes, pair.prompt) for pair in PAIRS]
+    sae = transcoder(kind, folder / kind)
 
     def first(become: Callable[[Tensor], Tensor]) -> list[float]:
         return [Run(directory, kind, changes, pair.prompt, become).diff for pair in PAIRS]
 
-    return engine.Experiment(str(directory), changes=changes, saes=sae), sae, runs, first
+    e = engine.Experiment(str(directory), changes=changes, saes=sae)
+    return e, sae, runs_of(directory, kind, change), first
 
 
 def test_what_lies_before_changed_features_of_a_transcoder_has_autograds_gradients(

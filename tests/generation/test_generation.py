@@ -66,14 +66,30 @@ def acting_at(e: engine.Experiment, n_prompt: int, n: int, from_step: int, until
 
 def uncached(e: Any, ref: Any, steps: Any, from_step: Any = 0, until_step: Any = 10**6) -> Any:
     """Greedy ids and each step's logits, the whole text read anew for every token."""
-    ids = list(engine.tokenize(e.model, e.prompt).ids)
-    n, seen = len(ids), []
-    for _ in range(steps):
-        where = acting_at(e, n, len(ids), from_step, until_step)
-        logits = ref.logits(ids, changes_of(e, ref, where) if where else ())[-1]
-        seen.append(logits)
-        ids.append(int(logits.argmax()))
-    return ids[n:], seen
+    (found,) = each_uncached([e], ref, steps, from_step, until_step)
+    return found
+
+
+def each_uncached(
+    asked: Any, ref: Any, steps: Any, from_step: Any = 0, until_step: Any = 10**6
+) -> list[Any]:
+    """The same of several experiments, of which texts of one length are read side by side."""
+    found: list[Any] = [None] * len(asked)
+    prompts = [list(engine.tokenize(e.model, e.prompt).ids) for e in asked]
+    for n in {len(ids) for ids in prompts}:
+        same = [i for i, ids in enumerate(prompts) if len(ids) == n]
+        texts, seen = [list(prompts[i]) for i in same], []
+        for step in range(steps):
+            rows = []
+            for i, ids in zip(same, texts, strict=True):
+                where = acting_at(asked[i], n, n + step, from_step, until_step)
+                rows.append((ids, changes_of(asked[i], ref, where) if where else ()))
+            seen.append(ref.each_logits(rows)[:, -1])
+            for ids, logits in zip(texts, seen[-1], strict=True):
+                ids.append(int(logits.argmax()))
+        for row, i in enumerate(same):
+            found[i] = texts[row][n:], [logits[row] for logits in seen]
+    return found
 
 
 def all_of(e: Any, n: Any, **options: Any) -> Any:
@@ -116,15 +132,16 @@ def test_cached_generation_equals_an_uncached_loop_for_every_method_and_position
 ) -> None:
     directory, ref = endless(kind)
     rng, moved = random.Random(kind), 0
-    for method in METHODS:
-        for positions in POSITIONS:
-            e = drawn(rng, kind, directory, method, positions)
-            steps = all_of(e, STEPS)
-            assert len(steps) == STEPS
-            clean, ablated = uncached(e.clean, ref, STEPS), uncached(e, ref, STEPS)
-            agree(steps, "clean", *clean)
-            agree(steps, "ablated", *ablated)
-            moved += clean[0] != ablated[0]
+    asked = [
+        drawn(rng, kind, directory, method, where) for method in METHODS for where in POSITIONS
+    ]
+    every = each_uncached([e.clean for e in asked] + asked, ref, STEPS)
+    for e, clean, ablated in zip(asked, every[: len(asked)], every[len(asked) :], strict=True):
+        steps = all_of(e, STEPS)
+        assert len(steps) == STEPS
+        agree(steps, "clean", *clean)
+        agree(steps, "ablated", *ablated)
+        moved += clean[0] != ablated[0]
     assert moved > len(METHODS), "the ablations drawn change too little to judge"
 
 
@@ -135,10 +152,11 @@ def test_an_ablation_from_or_until_a_step_equals_an_uncached_loop(
 ) -> None:
     directory, ref = endless(kind)
     rng = random.Random(from_step)
-    for method in METHODS:
-        e = drawn(rng, kind, directory, method, "all")
+    asked = [drawn(rng, kind, directory, method, "all") for method in METHODS]
+    every = each_uncached(asked, ref, STEPS, from_step, until_step or 10**6)
+    for e, ablated in zip(asked, every, strict=True):
         steps = all_of(e, STEPS, from_step=from_step, until_step=until_step)
-        agree(steps, "ablated", *uncached(e, ref, STEPS, from_step, until_step or 10**6))
+        agree(steps, "ablated", *ablated)
         assert not any(step.parted for step in steps[:from_step])
 
 

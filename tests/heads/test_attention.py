@@ -34,11 +34,8 @@ def experiment(kind: str, tiny: Tiny, **fields: Any) -> engine.Experiment:
 
 def their_patterns(ref: Reference, ids: Any, changes: Any = ()) -> np.ndarray:
     """[layer head_index query_pos key_pos] of the Hugging Face model, eager."""
-    with torch.no_grad():
-        handles = [ref._hook(change, 0, 1) for change in changes]
+    with torch.no_grad(), ref.changed([changes]):
         out = ref.hf(input_ids=torch.tensor([ids]), output_attentions=True, use_cache=False)
-        for handle in handles:
-            handle.remove()
     return torch.cat(out.attentions).numpy()
 
 

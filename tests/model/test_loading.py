@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import re
 import shutil
@@ -16,13 +17,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.models.gpt2.modeling_gpt2 import GPT2Attention
 
 import engine
 from engine import registry
-from engine.model import budget, building
+from engine.model import attention, budget, building
 from engine.model.checkpoints import BUNDLED
 from engine.model.loading import Load
 from engine.model.opening import open_model
+from tests.support.noting import noting
 from tests.support.tiny_models import Tiny, save_model
 
 PROMPT = "t1 t5 t9 t2"
@@ -192,6 +195,18 @@ def test_asking_for_a_loaded_model_takes_next_to_nothing() -> None:
 
 
 # A load is called off, and stands in nobody's way
+
+
+def test_the_source_of_attention_is_read_once_of_all_layers_and_loads(
+    directory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Any] = []
+    monkeypatch.setattr(inspect, "getsource", noting(read, lambda kind: kind, inspect.getsource))
+    attention._asks_by_name.cache_clear()
+    for _ in range(2):
+        engine.load(str(directory))
+        engine.release(str(directory))
+    assert read.count(GPT2Attention) == 1
 
 
 def test_others_load_while_one_is_read(

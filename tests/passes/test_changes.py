@@ -279,7 +279,7 @@ def test_several_changes_of_different_methods_equal_as_many_plain_hooks(
     def compare(data: st.DataObject) -> None:
         e = data.draw(experiments(directory, ref))
         ids = ids_of(directory, e.prompt)
-        expected = ref.logits(ids, hooks(e, ref, len(ids)))
+        expected, clean = ref.each_logits([(ids, hooks(e, ref, len(ids))), (ids, ())])
         found = engine.activations(e, [])
         torch.testing.assert_close(torch.from_numpy(found.ablated_logits), expected, **CLOSE)
         ranked = engine.next_token(e)
@@ -288,7 +288,6 @@ def test_several_changes_of_different_methods_equal_as_many_plain_hooks(
             expected[-1][ranked.ablated.ids.tolist()],
             **CLOSE,
         )
-        clean = ref.logits(ids)
         torch.testing.assert_close(torch.from_numpy(found.clean_logits), clean, **CLOSE)
         moved.append(float((expected - clean).abs().max()))
 

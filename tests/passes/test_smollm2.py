@@ -103,17 +103,17 @@ def test_random_changes_equal_plain_hooks(smollm2: str, reference: Reference) ->
     moved = []
     for same in rows.values():
         _, ids, _ = same[0]
-        clean = reference.logits(ids)[-1]
+        (clean,) = reference.each_last([(ids, ())])
         for start in range(0, len(same), 15):
             part = same[start : start + 15]
-            every = reference.each_logits([(ids, [change]) for _, ids, change in part])
-            for ((found, first), _, change), logits in zip(part, every, strict=True):
+            every = reference.each_last([(ids, [change]) for _, ids, change in part])
+            for ((found, first), _, change), among in zip(part, every, strict=True):
                 close(found.clean.logits, clean[found.clean.ids.tolist()])
-                wanted, own = logits[-1], 0.0
+                wanted, own = among, 0.0
                 tops = (found.ablated, *([first] if first is not None else []))
                 if max(off(top, wanted) for top in tops) > 2e-5:
-                    wanted = reference.logits(ids, [change])[-1]  # read alone, as we read it
-                    own = float((wanted - logits[-1]).abs().max())
+                    (wanted,) = reference.each_last([(ids, [change])])  # alone, as we read it
+                    own = float((wanted - among).abs().max())
                 for top in tops:
                     assert off(top, wanted) <= max(1e-4, own), (found.e, own)
                 moved.append(float(found.kl))
@@ -139,7 +139,7 @@ def test_lens_attention_generation_and_sweep_equal_the_plain_model(
     close(lens.probs, probs.gather(2, torch.from_numpy(lens.ids)))
     close(engine.attention(e).clean.pattern, torch.cat(out.attentions))
     for step in engine.generate(e, 6):
-        logits = reference.logits(ids)[-1]
+        (logits,) = reference.each_last([(ids, ())])
         run = some(step.clean)
         close(run.top.logits, logits[run.top.ids.tolist()])
         assert run.token_id == int(logits.argmax())
@@ -149,8 +149,10 @@ def test_lens_attention_generation_and_sweep_equal_the_plain_model(
     answer, distractor = (engine.tokenize(smollm2, IOI + a).ids[-1] for a in (" Mary", " John"))
     everywhere = tuple(range(len(text)))
     for layer, head in ((0, 0), (7, 3), (12, 8), (22, 1), (29, 5)):
-        off = [Change("head", layer, head, everywhere, torch.zeros_like)]
-        logits = reference.logits(text, off)[-1]
-        close(swept.heads[layer, head], logits[answer] - logits[distractor])
-        logits = reference.logits(text, [Change("mlp", layer, 0, everywhere, torch.zeros_like)])[-1]
-        close(swept.mlps[layer], logits[answer] - logits[distractor])
+        for site, found in (
+            (("head", layer, head), swept.heads[layer, head]),
+            (("mlp", layer, 0), swept.mlps[layer]),
+        ):
+            change = Change(*site, everywhere, torch.zeros_like)
+            (logits,) = reference.each_last([(text, [change])])
+            close(found, logits[answer] - logits[distractor])

@@ -15,6 +15,7 @@ import engine
 from engine.scoring import waves
 from engine.scoring.metrics import STORED
 from tests.support.family_reference import Change, FamilyReference
+from tests.support.reference import always
 from tests.support.some import some
 from tests.support.tiny_models import CONFIGS, HEADS, LAYERS, WORDS, Tiny
 
@@ -53,27 +54,28 @@ def diffs(ref: FamilyReference, rows: list[Any], answer: int, distractor: int) -
 
 
 def by_hand(ref: FamilyReference, e: engine.Experiment, result: engine.PatchResult) -> np.ndarray:
-    """Every patched logit difference, [pos layer head_index], one plain hook each; NaN where a
-    layer lacks the place."""
+    """Every patched logit difference, [pos layer head_index], each of a row with one plain hook;
+    NaN where a layer lacks the place."""
     texts = (e.corrupted, e.prompt) if result.direction == "denoise" else (e.prompt, e.corrupted)
     into, of = (ids_of(e.model, text) for text in texts)
     answer, distractor = (ids_of(e.model, text)[-1] for text in (e.answer, e.distractor))
     place = result.place
     expected = np.full(result.unlike.shape, np.nan)
-    for k, layer, head in np.ndindex(*expected.shape):
-        if not ref.has(place, layer):
-            continue
+    there = [cell for cell in np.ndindex(*expected.shape) if ref.has(place, cell[1])]
+    donors = ref.values(of, sorted({(place, layer) for _, layer, _ in there}))
+    changes = []
+    for k, layer, head in there:
         where = tuple(e.positions.at(len(into), len(into)))
         if result.positions is not None:
             where = (result.positions[k],)
-        donor = ref.values(of, [(place, layer)])[place, layer]
-        index = index_of(place, head, ref)
+        donor, index = donors[place, layer], index_of(place, head, ref)
         if index is not None:
             n = some(ref.size(place, layer))
             donor = donor.reshape(len(donor), n, *donor.shape[2:])[:, index]
-        value = donor[list(where)]
-        change = Change(place, layer, index, where, lambda old, value=value: value)  # type: ignore[misc]
-        expected[k, layer, head] = diffs(ref, [(into, [change])], answer, distractor)[0]
+        changes.append(Change(place, layer, index, where, always(donor[list(where)])))
+    found = diffs(ref, [(into, [change]) for change in changes], answer, distractor)
+    for cell, one in zip(there, found, strict=True):
+        expected[cell] = one
     return expected
 
 

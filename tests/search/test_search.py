@@ -63,14 +63,14 @@ class Plain:
 
     def score(self, removed: set[tuple[tuple[str, int, int], int | None]], metric: str) -> float:
         """`removed`: of (site, position), position None for all."""
-        scores = []
-        for (ids, answer, distractor), clean in zip(self.pairs, self.clean, strict=True):
-            changes = []
-            for site, position in removed:
-                where = tuple(range(self.n)) if position is None else (position,)
-                mean = self.means[site][list(where)]
-                changes.append(Change(*site, where, always(mean)))
-            logits = self.ref.logits(ids, changes)[-1].double()
+        scores, changes = [], []
+        for site, position in removed:
+            where = tuple(range(self.n)) if position is None else (position,)
+            changes.append(Change(*site, where, always(self.means[site][list(where)])))
+        every = self.ref.each_logits([(ids, changes) for ids, _, _ in self.pairs])[:, -1].double()
+        for (_, answer, distractor), clean, logits in zip(
+            self.pairs, self.clean, every, strict=True
+        ):
             log_p, log_q = clean.log_softmax(-1), logits.log_softmax(-1)
             match metric:
                 case "logit_diff":

@@ -37,6 +37,7 @@ _USUAL: dict[str, Any] = {
     "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1,
     "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_d_conv": 4,
     "mamba_expand": 2, "mamba_dt_rank": 4, "mamba_n_groups": 1, "mamba_d_ssm": 64,
+    "mamba_chunk_size": 8, "chunk_size": 8,
     "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
     "linear_value_head_dim": 8,
 }  # fmt: skip

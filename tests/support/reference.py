@@ -3,8 +3,8 @@ hooks on the Hugging Face model, eager attention, no cache, texts of one length 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,28 @@ class Reference:
 
     def each_logits(self, rows: Sequence[tuple[Iterable[int], Iterable[Change]]]) -> Tensor:
         """[rows, pos, vocab] of texts of one length, each with its own changes made."""
-        with torch.no_grad(), ExitStack() as stack:
-            for row, (_, changes) in enumerate(rows):
-                for change in changes:
-                    stack.callback(self._hook(change, row, len(rows)).remove)
+        return self._read(rows)
+
+    def each_last(self, rows: Sequence[tuple[Iterable[int], Iterable[Change]]]) -> Tensor:
+        """[rows, vocab] of the last positions alone: of a large vocabulary the others take long."""
+        return self._read(rows, logits_to_keep=1)[:, -1]
+
+    def _read(self, rows: Sequence[tuple[Iterable[int], Iterable[Change]]], **how: Any) -> Tensor:
+        with torch.no_grad(), self.changed([changes for _, changes in rows]):
             ids = torch.tensor([list(ids) for ids, _ in rows])
-            return self.hf(input_ids=ids, use_cache=False).logits
+            return self.hf(input_ids=ids, use_cache=False, **how).logits
+
+    @contextmanager
+    def changed(self, rows: Sequence[Iterable[Change]]) -> Iterator[None]:
+        """While it lasts, make each row's changes, those of one place in the order given."""
+        at: dict[tuple[str, int], list[tuple[int, Change]]] = {}
+        for row, changes in enumerate(rows):
+            for change in changes:
+                at.setdefault((change.kind, change.layer), []).append((row, change))
+        with ExitStack() as stack:
+            for (kind, layer), here in at.items():
+                stack.callback(self._hook(kind, layer, here, len(rows)).remove)
+            yield
 
     def value(self, kind: str, layer: int, index: int, ids: Iterable[int]) -> Tensor:
         """[pos, ...] of one head's z, one MLP's addition, or one neuron, in a clean run."""
@@ -103,29 +119,24 @@ class Reference:
             self._seen[ids] = found
         return self._seen[ids]
 
-    def _hook(self, change: Change, row: int, n_rows: int) -> Any:
-        layer, where = self.layers[change.layer], list(change.positions)
+    def _hook(self, kind: str, layer: int, here: list[tuple[int, Change]], n_rows: int) -> Any:
+        """Make the changes of rows to what is of one kind in one layer, in the order given."""
 
-        def edit(tensor: Tensor, columns: slice) -> Tensor:
+        def edit(tensor: Tensor) -> Tensor:
             by_row = tensor.reshape(n_rows, -1, tensor.shape[-1]).clone()  # [rows, pos, width]
-            by_row[row, where, columns] = change.become(by_row[row, where, columns])
+            for row, change in here:
+                columns = self._columns(kind, change.index)(tensor.shape[-1])
+                old = by_row[row, list(change.positions), columns]
+                by_row[row, list(change.positions), columns] = change.become(old)
             return by_row.reshape(tensor.shape)
 
-        if change.kind != "mlp":
-            columns = self._columns(change.kind, change.index)
-            module: nn.Module = layer.get_submodule(
-                self._out if change.kind == "head" else self._last
-            )
-            return module.register_forward_pre_hook(
-                lambda _m, args: (edit(args[0], columns(args[0].shape[-1])), *args[1:])
-            )
-        module = layer.get_submodule(self._mlp)
+        own = self.layers[layer]
+        if kind != "mlp":
+            module: nn.Module = own.get_submodule(self._out if kind == "head" else self._last)
+            return module.register_forward_pre_hook(lambda _m, args: (edit(args[0]), *args[1:]))
+        module = own.get_submodule(self._mlp)
         return module.register_forward_hook(
-            lambda _m, _a, out: (
-                edit(out, slice(None))
-                if isinstance(out, Tensor)
-                else (edit(out[0], slice(None)), *out[1:])
-            )
+            lambda _m, _a, out: edit(out) if isinstance(out, Tensor) else (edit(out[0]), *out[1:])
         )
 
     def _columns(self, kind: str, index: int) -> Callable[[int], slice]:

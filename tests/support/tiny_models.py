@@ -106,7 +106,7 @@ HYBRIDS: dict[str, tuple[str, dict]] = {
     "bamba": (
         "Bamba",
         {**_GROUPED, "attn_layer_indices": [1], "mamba_n_heads": 4, "mamba_d_head": 16,
-         "mamba_d_state": 8, "mamba_n_groups": 1},
+         "mamba_d_state": 8, "mamba_n_groups": 1, "mamba_chunk_size": 8},
     ),
     "lfm2": (
         "Lfm2",

@@ -39,21 +39,30 @@ def numbers(sweep: engine.SweepResult, prompt: int, site: str) -> np.ndarray:
 
 
 def by_hand(
-    ref: Reference, e: engine.Experiment, ids: tuple[int, ...], answer: int, distractor: int
-) -> list[float]:
-    """The stored metrics of one experiment, from plain hooks, for answers of one token."""
+    ref: Reference,
+    each: list[engine.Experiment],
+    ids: tuple[int, ...],
+    answer: int,
+    distractor: int,
+) -> list[list[float]]:
+    """The stored metrics of experiments on one prompt, from plain hooks, for answers of one
+    token."""
     n = len(ids)
-    where = tuple(e.positions.at(n, n))
-    clean = ref.logits(ids)[-1].double()
-    logits = ref.logits(ids, changes_of(e, ref, where))[-1].double()
-    log_p, log_q = clean.log_softmax(-1), logits.log_softmax(-1)
-    return [
-        float(logits[answer] - logits[distractor]),
-        float(log_q[answer].exp()),
-        float(log_q[answer]),
-        int((logits > logits[answer]).sum()) + 1,
-        float((log_p.exp() * (log_p - log_q)).sum()),
-    ]
+    rows = [(ids, changes_of(e, ref, tuple(e.positions.at(n, n)))) for e in each]
+    clean, *every = ref.each_logits([(ids, ()), *rows])[:, -1].double()
+    log_p, found = clean.log_softmax(-1), []
+    for logits in every:
+        log_q = logits.log_softmax(-1)
+        found.append(
+            [
+                float(logits[answer] - logits[distractor]),
+                float(log_q[answer].exp()),
+                float(log_q[answer]),
+                int((logits > logits[answer]).sum()) + 1,
+                float((log_p.exp() * (log_p - log_q)).sum()),
+            ]
+        )
+    return found
 
 
 def close(a: Any, b: Any, atol: Any = 1e-4) -> None:
@@ -83,8 +92,9 @@ def test_every_site_equals_plain_hooks_one_at_a_time(kind: str, tiny: Tiny) -> N
             one = of_pair(e, pair)
             answer, distractor = (ids_of(directory, t)[-1] for t in (pair.answer, pair.distractor))
             ids = ids_of(directory, pair.prompt)
-            for site in SITES:
-                meant = by_hand(ref, replace(one, ablations=site), ids, answer, distractor)
+            each = [replace(one, ablations=site) for site in SITES]
+            every = by_hand(ref, each, ids, answer, distractor)
+            for site, meant in zip(SITES, every, strict=True):
                 close(numbers(sweep, i, site), meant)
 
 

@@ -5,8 +5,10 @@ import json
 import pytest
 
 import engine
+from engine.text.decoded import decoded
 from engine.text.tokens import Tokenizer
 from tests.conftest import SHARED, real
+from tests.support.noting import noting
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +94,37 @@ def test_bos_is_there_once_or_not_at_all(llama: Tokenizer, gpt2: Tokenizer) -> N
 def test_letters_outside_the_vocabulary_are_told() -> None:
     found = engine.tokenize(str(real("gpt-nano-sort")), "ABX")
     assert any("not in this vocabulary" in warning for warning in found.warnings)
+
+
+def test_a_text_read_again_is_not_tokenized_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer, read = Tokenizer.load(real("llama2-tokenizer")), list[str]()
+    own = noting(read, lambda _, text: text, Tokenizer._encoding)
+    monkeypatch.setattr(Tokenizer, "_encoding", own)
+    for _ in range(3):
+        tokens = [tokenizer.encode("a b", bos) for bos in (None, True, False)]
+        assert [one.bos for one in tokens] == [True, True, False]
+    assert read == ["a b", "a b"]  # with BOS and without
+    monkeypatch.setattr("engine.text.tokens._KEPT", 1)
+    small = Tokenizer(tokenizer.hf)
+    assert small.encode("a b") == small.encode("a b") == tokens[0]  # too long to be kept
+    assert len(read) == 4
+    for wrong in ("\ud800", None):
+        for _ in range(2):
+            with pytest.raises(engine.TokenError):
+                tokenizer.encode(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["llama2-tokenizer", "gpt2-tokenizer"])
+def test_ids_are_decoded_as_by_the_tokenizer_itself(name: str) -> None:
+    hf = Tokenizer.load(real(name)).hf
+    for n in (3, 100):
+        texts = [[i, 2 * i, 29871 - i] for i in range(n)]
+        meant = [hf.decode(ids, clean_up_tokenization_spaces=False) for ids in texts]
+        assert decoded(hf, texts) == meant
+        assert decoded(hf, [*texts, []]) == [*meant, ""]
+
+
+def test_a_tokenizers_own_way_of_decoding_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    hf = Tokenizer.load(real("gpt2-tokenizer")).hf
+    monkeypatch.setattr(type(hf), "_decode", lambda _, token_ids, **__: f"{token_ids}!")
+    assert decoded(hf, [[1], [2]]) == ["[1]!", "[2]!"]
