@@ -124,7 +124,10 @@ def test_ids_are_decoded_as_by_the_tokenizer_itself(name: str) -> None:
         assert decoded(hf, [*texts, []]) == [*meant, ""]
 
 
-def test_a_tokenizers_own_way_of_decoding_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["decode", "_decode"])
+def test_a_tokenizers_own_way_of_decoding_is_kept(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hf = Tokenizer.load(real("gpt2-tokenizer")).hf
-    monkeypatch.setattr(type(hf), "_decode", lambda _, token_ids, **__: f"{token_ids}!")
+    monkeypatch.setattr(type(hf), way, lambda _, token_ids, **__: f"{token_ids}!", raising=False)
     assert decoded(hf, [[1], [2]]) == ["[1]!", "[2]!"]
