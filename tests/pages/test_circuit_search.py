@@ -16,8 +16,8 @@ import engine
 from pages._parts import work
 from tests.pages.test_explore import unescaped
 from tests.pages.test_sweep import said, sent
+from tests.support.opening import page_at
 from tests.support.waiting import waited
-from tests.test_architecture import ROOT
 
 TASK = engine.task("numerals", "seq-gpt2", 3, seed=1)
 ASKED = {"over": "family", "model": "seq-gpt2", "task": "numerals", "n_pairs": "3", "seed": "1"}
@@ -31,13 +31,10 @@ def own_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def opened(begin: bool = True, **query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in {**ASKED, **query}.items():
-        page.query_params[name] = value
-    page.run().switch_page("pages/circuits.py").run()
+    page = page_at("circuits", {**ASKED, **query})
     if begin and any(b.key == "_begin_search" for b in page.button):
         page.button(key="_begin_search").click().run()
-    return waited(page).run()
+    return waited(page)
 
 
 def test_nothing_is_searched_before_it_is_asked_for() -> None:
@@ -106,12 +103,12 @@ def test_it_is_stopped_and_goes_on_where_it_was(
     monkeypatch.setattr(work, "AT_FIRST", 0.0)
     page.button(key="_begin_search").click().run()
     page.button(key="_stop_search").click().run()
-    page = waited(page).run()
+    page = waited(page)
     stopped = page.session_state["_search"].result
     assert stopped is None or not stopped.done
     assert "Stopped after" in said(page)
     next(b for b in page.button if b.label == "Go on").click().run()
-    done = waited(page).run().session_state["_search"].result
+    done = waited(page).session_state["_search"].result
     assert done.done and list(own_searches.glob("*.json"))
     again = opened(begin=False)  # in another session: it is there already
     assert again.session_state["_search"].result.circuit == done.circuit
@@ -177,7 +174,7 @@ MANY = {"runs": "3", "strategy": "nap-ig", "gradient_steps": "3", "n_controls": 
 def many_of(page: AppTest) -> AppTest:
     """The page once its runs are over."""
     page.button(key="_begin_runs").click().run()
-    return waited(page).run()
+    return waited(page)
 
 
 def test_runs_over_seeds_are_the_engines_numbers_and_their_python_gives_them() -> None:
@@ -217,10 +214,10 @@ def test_runs_are_stopped_and_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(work, "AT_FIRST", 0.0)
     page.button(key="_begin_runs").click().run()
     page.button(key="_stop_many_searches").click().run()
-    page = waited(page).run()
+    page = waited(page)
     assert "of 3 runs." in said(page)
     next(b for b in page.button if b.label == "Go on").click().run()
-    assert waited(page).run().session_state["_many_searches"].result.done
+    assert waited(page).session_state["_many_searches"].result.done
 
 
 @pytest.mark.parametrize(

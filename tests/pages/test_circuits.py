@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts import work
+from tests.support.opening import page_at
 from tests.support.tiny_models import Tiny
 from tests.support.waiting import begun, waited
-from tests.test_architecture import ROOT
 
 TASK = engine.task("months", "seq-gpt2", 6, seed=1)
 ONE = engine.Circuit("one", "seq-gpt2", "months", "0.0-2 0.6 4.0 5.1 m0 m2", 6, 8)
@@ -27,14 +27,11 @@ ASKED |= {"circuits": engine.write_circuits([ONE, TWO, THREE]), "n_controls": "5
 
 
 def opened(library: bool = False, **query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in {**ASKED, **query}.items():
-        page.query_params[name] = value
-    page.run().switch_page("pages/circuits.py").run()
+    page = page_at("circuits", {**ASKED, **query})
     if library:
         page.session_state["library"] = True
         page.run()
-    return waited(page).run()
+    return waited(page)
 
 
 def sent(page: AppTest, key: str) -> dict:
@@ -75,7 +72,7 @@ def own(page: AppTest) -> dict[str, engine.Circuit]:
 
 
 def pressed(page: AppTest, name: str) -> AppTest:
-    return waited(next(b for b in page.button if b.label == name).click().run()).run()
+    return waited(next(b for b in page.button if b.label == name).click().run())
 
 
 def test_an_evaluation_is_the_engines_and_its_python_gives_the_same() -> None:
@@ -266,7 +263,7 @@ def test_circuits_too_long_for_a_link_are_left_out_and_it_is_said() -> None:
     page = opened()
     page.session_state["circuits"] = engine.write_circuits(many)
     page.session_state["library"] = True
-    page = waited(page.run()).run()
+    page = waited(page.run())
     assert "too long for a link" in said(page) and "circuits" not in page.query_params
     assert len(own(page)) == 40
 
@@ -305,10 +302,7 @@ def test_what_cannot_be_is_said_and_the_page_stands(query: dict[str, Any], says:
 
 def test_work_that_goes_on_is_stopped_and_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "AT_FIRST", 0.0)
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in {**ASKED, "n_pairs": "40", "n_controls": "200"}.items():
-        page.query_params[name] = value
-    page.run().switch_page("pages/circuits.py").run()
+    page = page_at("circuits", {**ASKED, "n_pairs": "40", "n_controls": "200"})
     assert begun(page, "_evaluation").going is not None
     page = pressed(page, "Stop")
     assert page.session_state["_evaluation"].stopped
@@ -340,6 +334,6 @@ def test_the_sidebars_references_where_there_are_none_give_way_to_these_pairs_by
     page = opened(means="sidebar")
     assert "reference" in said(page) and not page.exception
     (button,) = (b for b in page.button if b.label == "Average over these pairs'")
-    page = waited(button.click().run()).run()
+    page = waited(button.click().run())
     assert page.session_state["means"] == "these" and not page.warning, said(page)
     assert "faithfulness" in said(page)

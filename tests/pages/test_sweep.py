@@ -15,9 +15,9 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts import work
+from tests.support.opening import page_at
 from tests.support.some import some
 from tests.support.waiting import waited
-from tests.test_architecture import ROOT
 
 E = engine.Experiment(model="seq-gpt2", method="mean_by_position")
 TASK = engine.task("months", "seq-gpt2", 6, seed=1)
@@ -26,11 +26,7 @@ ASKED |= {"n_pairs": "6", "seed": "1"}
 
 
 def opened(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in {**ASKED, **query}.items():
-        page.query_params[name] = value
-    page.run().switch_page("pages/sweep.py").run()
-    return waited(page).run()
+    return waited(page_at("sweep", {**ASKED, **query}))
 
 
 def sent(page: AppTest, name: str) -> dict:
