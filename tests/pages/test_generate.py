@@ -191,7 +191,7 @@ def test_positions_can_be_chosen_here() -> None:
     ],
 )
 def test_what_goes_wrong_is_said_and_the_page_stands(query: dict[str, Any], told: str) -> None:
-    page = opened(**query)
+    page = opened(**{"new_tokens": "2", **query})
     assert not page.exception and told in words(page), words(page)
     assert not {"_stop", "_stop_many"} & {one.key for one in page.button}
     page.text_area(key="prompt").set_value("1 2 1 2").run()

@@ -19,7 +19,7 @@ PAGES = ("sweep", "circuits", "patching", "length", "attribution")
 
 
 def opened(page: str = "length", model: str = "seq-gpt2", **query: str) -> AppTest:
-    whole = {"over": "family", "task": "months", "n_pairs": "4", "model": model, **query}
+    whole = {"over": "family", "task": "months", "n_pairs": "2", "model": model, **query}
     if page == "attribution":
         whole |= {"attributed": "gradients"}
     return waited(page_at(page, whole))
@@ -35,7 +35,7 @@ def test_pairs_are_drawn_in_the_style_of_the_link(name: str) -> None:
     assert not page.exception and not page.error, said(page)
     assert "style=commas" in _query(page) and "style" not in _query(opened(name))
     drawn = page.session_state["_drawn_pairs"].question
-    assert drawn == engine.DrawTask("months", "seq-gpt2", 4, style="commas")
+    assert drawn == engine.DrawTask("months", "seq-gpt2", 2, style="commas")
 
 
 def _query(page: AppTest) -> str:

@@ -43,12 +43,19 @@ def cells(heads: np.ndarray, mlps: np.ndarray) -> np.ndarray:
     return np.concatenate([heads, mlps[:, None]], axis=1).ravel()
 
 
+@pytest.fixture(scope="module")
+def swept() -> engine.SweepResult:
+    """What the engine says of all that a page is asked for."""
+    return engine.sweep(E, TASK.pairs, at="answer")
+
+
 @pytest.mark.parametrize("metric", engine.METRICS)
-def test_the_switches_are_tinted_by_the_engines_numbers(metric: str) -> None:
+def test_the_switches_are_tinted_by_the_engines_numbers(
+    metric: str, swept: engine.SweepResult
+) -> None:
     page = opened(metric=metric)
     grid, drawn = sent(page, "head_grid"), sent(page, "figure")["figure"]["data"][0]
-    found = engine.sweep(E, TASK.pairs, at="answer")
-    heads, mlps = (found.shown(of, metric, "change") for of in ("heads", "mlps"))
+    heads, mlps = (swept.shown(of, metric, "change") for of in ("heads", "mlps"))
     np.testing.assert_allclose(grid["values"], cells(heads, mlps), atol=1e-4)
     for what in ("colorscale", "zmin", "zmax"):  # one colour for one result, in grid and map
         assert grid["colours"][what] == drawn[what]
