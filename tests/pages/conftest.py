@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 from streamlit.components.v2 import manifest_scanner
+from streamlit.elements.widgets import number_input, selectbox, text_widgets
+from streamlit.runtime.state import SafeSessionState, get_session_state
 from streamlit.testing.v1 import local_script_runner
 
 
@@ -33,4 +36,28 @@ def a_run_is_waited_for_by_its_thread() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local_script_runner, "require_widgets_deltas", joined)
+        yield
+
+
+class Held:
+    """A session's state as a box asks for it: to look one value up in all of it."""
+
+    def __init__(self) -> None:
+        self._state = get_session_state()
+
+    @property
+    def filtered_state(self) -> SafeSessionState:
+        """What says whether a name is there, and its value, by itself."""
+        return self._state
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_box_looks_its_own_value_up() -> Iterator[None]:
+    """Each box copies all that the session holds, two hundred values, to look at its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for boxes in (number_input, selectbox, text_widgets):
+            patch.setattr(boxes, "get_session_state", Held)
         yield

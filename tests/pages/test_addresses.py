@@ -15,6 +15,7 @@ import engine
 from engine.text.tokens import Tokenizer
 from tests.pages.test_explore import said, unescaped
 from tests.support.navigation import PAGES
+from tests.support.opening import page_at
 from tests.support.waiting import waited
 from tests.test_architecture import ROOT
 
@@ -39,11 +40,7 @@ def no_model_of_other_tests() -> None:
 
 def opened(path: str, query: dict[str, Any], then: str = "") -> AppTest:
     """The page at an address, or the one turned to `then`."""
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in query.items():
-        page.query_params[name] = value
-    name = path or "explore"
-    page = waited((page.switch_page(PAGES[name].file) if path else page).run())
+    page = waited(page_at(path or "explore", query))
     return waited(page.switch_page(PAGES[then].file).run()) if then else page
 
 

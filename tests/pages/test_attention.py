@@ -14,17 +14,14 @@ import engine
 from pages._parts.attention.grid import overview_python, scores_of
 from pages._parts.attention.patterns import patterns_python
 from tests.support.alone import printed
-from tests.test_architecture import ROOT
+from tests.support.opening import page_at
 
 E = engine.Experiment(prompt="1 2 3 1 2 3", ablations="0.1 m0")
 HEADS = [engine.Head(1, 2), engine.Head(0, 1)]
 
 
 def opened(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in {"model": "seq-gpt2", "prompt": E.prompt, **query}.items():
-        page.query_params[name] = value
-    return page.run().switch_page("pages/attention.py").run()
+    return page_at("attention", {"model": "seq-gpt2", "prompt": E.prompt, **query})
 
 
 def protos(page: AppTest, name: str) -> list:

@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.test_explore import said, unescaped
 from tests.support.navigation import PAGES
+from tests.support.opening import page_at
 from tests.support.waiting import waited
-from tests.test_architecture import ROOT
 
 TOKENIZES_ONLY = {"tokenizer"}
 """Pages that do not run the model, and so have nothing against what it could not do."""
@@ -51,17 +51,27 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a model there is not": ({"model": "/no/such/directory"}, "no directory"),
     "a prompt twice": ({"prompt": ["1 2", "b"]}, "more than once"),
 }
+LITTLE: dict[str, dict[str, Any]] = {
+    "roles": {"role_words": "your own", "own_words": "1 2 3"},
+    "neurons": {"neurons_exact": "2"},
+    "features": {"features_in": "written", "context_text": "1 2 3 4"},
+    "generate": {"new_tokens": "2"},
+}
+"""By which link a page works least at what it shows."""
+
 TOLD_EVERYWHERE = {"no site", "no position", "no method", "no number", "a model there is not",
                    "a prompt twice"}  # fmt: skip
 
 
 def page_of(name: str, **query: str | bytes | list[str]) -> AppTest:
     """A page opened by its link."""
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     whole = {"model": "seq-gpt2", "prompt": "1 2 3 4", "answer": " 5", "distractor": " 4"}
-    for field, value in {**whole, **query}.items():
-        page.query_params[field] = value
-    return waited((page.switch_page(PAGES[name].file) if PAGES[name].path else page).run())
+    return waited(page_at(name, {**whole, **query}))
+
+
+def little_of(name: str, **query: str | bytes | list[str]) -> AppTest:
+    """A page opened by its link, of whose work little is asked."""
+    return page_of(name, **{**LITTLE.get(name, {}), **query})
 
 
 def stands(page: AppTest) -> None:
@@ -83,8 +93,8 @@ def stands(page: AppTest) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_strange_letters_are_shown_as_any_others(name: str, kind: str, model: str) -> None:
     text = STRANGE[kind]
-    page = page_of(name, model=model, prompt=f"1 {text}", answer=text, distractor=" 4",
-                   ablations="0.1")  # fmt: skip
+    page = little_of(name, model=model, prompt=f"1 {text}", answer=text, distractor=" 4",
+                     ablations="0.1")  # fmt: skip
     assert not page.exception and not page.error, said(page)
     assert page.text_area(key="prompt").value == f"1 {text}"
     stands(page)
@@ -92,7 +102,7 @@ def test_strange_letters_are_shown_as_any_others(name: str, kind: str, model: st
 
 @pytest.mark.parametrize("name", PAGES)
 def test_half_a_surrogate_pair_in_a_link_is_no_letter_but_harms_nothing(name: str) -> None:
-    page = page_of(name, prompt=b"1 \xed\xa0\xbd 2", answer=b"\xed\xa0\xbd")
+    page = little_of(name, prompt=b"1 \xed\xa0\xbd 2", answer=b"\xed\xa0\xbd")
     assert not page.exception and not page.error
     assert page.text_area(key="prompt").value == "1 \ufffd\ufffd\ufffd 2"
     stands(page)
@@ -102,7 +112,7 @@ def test_half_a_surrogate_pair_in_a_link_is_no_letter_but_harms_nothing(name: st
 @pytest.mark.parametrize("name", PAGES)
 def test_what_cannot_be_is_said_and_the_page_stands(name: str, kind: str) -> None:
     query, told = REFUSED[kind]
-    page = page_of(name, **query)
+    page = little_of(name, **query)
     if name not in TOKENIZES_ONLY or kind in TOLD_EVERYWHERE:
         shown = said(page) + " ".join(one.value for one in page.info)
         assert told in unescaped(shown)
@@ -155,7 +165,7 @@ def test_a_change_that_cannot_be_made_leaves_the_clean_run_and_goes_by_a_click(
     name: str, kind: str
 ) -> None:
     drawn, query = CLEAN[name]
-    page = page_of(name.split(",")[0], **{**query, **UNMADE[kind]})
+    page = little_of(name.split(",")[0], **{**query, **UNMADE[kind]})
     assert not page.exception and not page.error, said(page)
     shown = [c.proto.component_name for c in page.get("bidi_component")]
     metrics = [one.label for one in page.metric]

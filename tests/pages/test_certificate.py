@@ -10,15 +10,12 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts.certificate import CHECKS, COSTS, PLACES
+from tests.support.opening import page_at
 from tests.support.tiny_models import Tiny
-from tests.test_architecture import ROOT
 
 
 def opened(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in query.items():
-        page.query_params[name] = value
-    return page.run()
+    return page_at("explore", query)
 
 
 def mark(page: AppTest) -> tuple[str, list[str], list[list[str]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ import engine
 from pages._parts import work
 from tests.pages.test_explore import unescaped
 from tests.pages.test_sweep import said, sent
+from tests.support.opening import page_at
 from tests.support.waiting import waited
-from tests.test_architecture import ROOT
 
 TASK = engine.task("numerals", "seq-gpt2", 3, seed=1)
 ASKED = {"over": "family", "model": "seq-gpt2", "task": "numerals", "n_pairs": "3", "seed": "1"}
@@ -30,14 +31,26 @@ def own_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the search that a page is asked for, once it is over."""
+    search = engine.Search("seq-gpt2", TASK, threshold=0.6)
+    path = tmp_path_factory.mktemp("searched") / f"{search.digest}.json"
+    engine.begin(engine.Discover(search, controls=0, save=str(path))).result()
+    return path
+
+
+@pytest.fixture
+def found_before(own_searches: Path, searched: Path) -> None:
+    """The search is over before a page asks for it."""
+    shutil.copy(searched, own_searches)
+
+
 def opened(begin: bool = True, **query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in {**ASKED, **query}.items():
-        page.query_params[name] = value
-    page.run().switch_page("pages/circuits.py").run()
+    page = page_at("circuits", {**ASKED, **query})
     if begin and any(b.key == "_begin_search" for b in page.button):
         page.button(key="_begin_search").click().run()
-    return waited(page).run()
+    return waited(page)
 
 
 def test_nothing_is_searched_before_it_is_asked_for() -> None:
@@ -106,12 +119,12 @@ def test_it_is_stopped_and_goes_on_where_it_was(
     monkeypatch.setattr(work, "AT_FIRST", 0.0)
     page.button(key="_begin_search").click().run()
     page.button(key="_stop_search").click().run()
-    page = waited(page).run()
+    page = waited(page)
     stopped = page.session_state["_search"].result
     assert stopped is None or not stopped.done
     assert "Stopped after" in said(page)
     next(b for b in page.button if b.label == "Go on").click().run()
-    done = waited(page).run().session_state["_search"].result
+    done = waited(page).session_state["_search"].result
     assert done.done and list(own_searches.glob("*.json"))
     again = opened(begin=False)  # in another session: it is there already
     assert again.session_state["_search"].result.circuit == done.circuit
@@ -132,8 +145,8 @@ def test_a_damaged_file_or_a_folder_that_is_none_is_said_beside_the_result(
     assert "This search is not saved" in said(page)
 
 
-def test_what_is_found_goes_into_the_library_and_onto_the_grid() -> None:
-    page = opened()
+def test_what_is_found_goes_into_the_library_and_onto_the_grid(found_before: None) -> None:
+    page = opened(begin=False)
     circuit = page.session_state["_search"].result.circuit
     next(b for b in page.button if b.label == "Keep it in the library").click().run()
     assert engine.read_circuits(page.session_state["circuits"])[0].sites == circuit.sites
@@ -142,11 +155,11 @@ def test_what_is_found_goes_into_the_library_and_onto_the_grid() -> None:
     assert "keep" in page.query_params["ablations"]
 
 
-def test_every_score_says_its_sign_rule_method_references_and_how_many() -> None:
-    told = said(opened())
+def test_every_score_says_its_sign_rule_method_references_and_how_many(found_before: None) -> None:
+    told = said(opened(begin=False))
     for part in ("mean_by_position", "3 corrupted prompts", "3 pairs", "less than 0.6 is lost"):
         assert part in told
-    page = opened(judged="same")
+    page = opened(begin=False, judged="same")
     assert "very pairs it was found on" in " ".join(x.value for x in page.info)
 
 
@@ -177,7 +190,7 @@ MANY = {"runs": "3", "strategy": "nap-ig", "gradient_steps": "3", "n_controls": 
 def many_of(page: AppTest) -> AppTest:
     """The page once its runs are over."""
     page.button(key="_begin_runs").click().run()
-    return waited(page).run()
+    return waited(page)
 
 
 def test_runs_over_seeds_are_the_engines_numbers_and_their_python_gives_them() -> None:
@@ -217,10 +230,10 @@ def test_runs_are_stopped_and_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(work, "AT_FIRST", 0.0)
     page.button(key="_begin_runs").click().run()
     page.button(key="_stop_many_searches").click().run()
-    page = waited(page).run()
+    page = waited(page)
     assert "of 3 runs." in said(page)
     next(b for b in page.button if b.label == "Go on").click().run()
-    assert waited(page).run().session_state["_many_searches"].result.done
+    assert waited(page).session_state["_many_searches"].result.done
 
 
 @pytest.mark.parametrize(

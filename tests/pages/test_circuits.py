@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts import work
+from tests.support.opening import page_at
 from tests.support.tiny_models import Tiny
 from tests.support.waiting import begun, waited
-from tests.test_architecture import ROOT
 
 TASK = engine.task("months", "seq-gpt2", 6, seed=1)
 ONE = engine.Circuit("one", "seq-gpt2", "months", "0.0-2 0.6 4.0 5.1 m0 m2", 6, 8)
@@ -24,17 +24,16 @@ TWO = engine.Circuit("two", "seq-gpt2", "numerals", "0.0 0.3 5.1 m0 m5", 6, 8, m
 THREE = engine.Circuit("three", "seq-gpt2", "ages", "0.0 5.1 m0 m1", 6, 8)
 ASKED = {"model": "seq-gpt2", "over": "family", "task": "months", "n_pairs": "6", "seed": "1"}
 ASKED |= {"circuits": engine.write_circuits([ONE, TWO, THREE]), "n_controls": "5", "do": "evaluate"}
+BARE: dict[str, Any] = {"n_controls": "0", "members": "none"}
+"""An evaluation of the circuit alone."""
 
 
 def opened(library: bool = False, **query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in {**ASKED, **query}.items():
-        page.query_params[name] = value
-    page.run().switch_page("pages/circuits.py").run()
+    page = page_at("circuits", {**ASKED, **query})
     if library:
         page.session_state["library"] = True
         page.run()
-    return waited(page).run()
+    return waited(page)
 
 
 def sent(page: AppTest, key: str) -> dict:
@@ -75,7 +74,7 @@ def own(page: AppTest) -> dict[str, engine.Circuit]:
 
 
 def pressed(page: AppTest, name: str) -> AppTest:
-    return waited(next(b for b in page.button if b.label == name).click().run()).run()
+    return waited(next(b for b in page.button if b.label == name).click().run())
 
 
 def test_an_evaluation_is_the_engines_and_its_python_gives_the_same() -> None:
@@ -104,9 +103,9 @@ def test_every_score_says_its_sign_method_references_n_and_controls() -> None:
 
 
 def test_without_controls_it_is_said_and_from_any_layer_is_offered() -> None:
-    assert "No controls were asked for" in said(opened(n_controls="0"))
+    assert "No controls were asked for" in said(opened(**BARE))
     wide = engine.Circuit("wide", "seq-gpt2", "months", "0.0-6 m0", 6, 8)
-    page = opened(circuits=engine.write_circuits([wide]))
+    page = opened(circuits=engine.write_circuits([wide]), members="none")
     assert "No controls: The set has 7 heads of layer 0" in said(page)
     page = pressed(page, "Draw them from any layer")
     assert "Of **5 random circuits**" in said(page)
@@ -138,7 +137,7 @@ def test_options_are_the_engines() -> None:
 
 
 def test_a_circuit_is_switched_in_the_grid() -> None:
-    page = pressed(opened(), "Keep only it in the grid")
+    page = pressed(opened(**BARE), "Keep only it in the grid")
     assert page.session_state["verb"] == "keep" and page.session_state["mlps"]
     assert page.text_input(key="sites").value == engine.print_sites(ONE.sites)
     found = engine.score_task(
@@ -225,7 +224,7 @@ def test_where_no_circuit_fits_the_model_it_is_said(tiny: Tiny) -> None:
 
 
 def test_circuits_are_made_of_what_is_on_named_and_deleted() -> None:
-    page = opened(True, ablations="keep 0.1 5.1", circuits="", method="zero")
+    page = opened(True, ablations="keep 0.1 5.1", circuits="", method="zero", **BARE)
     page = pressed(page, "Keep what is on now")
     (made,) = own(page).values()
     assert engine.print_sites(made.heads) == "0.1 5.1" and made.all_mlps
@@ -240,14 +239,14 @@ def test_circuits_are_made_of_what_is_on_named_and_deleted() -> None:
 
 
 def test_what_is_off_can_be_kept_and_neurons_are_refused() -> None:
-    page = pressed(opened(True, ablations="0.1 m2", circuits=""), "Keep what is off now")
+    page = pressed(opened(True, ablations="0.1 m2", circuits="", **BARE), "Keep what is off now")
     assert engine.print_sites(next(iter(own(page).values())).sites) == "0.1 m2"
-    page = pressed(opened(True, ablations="n0.3", circuits=""), "Keep what is on now")
+    page = pressed(opened(True, ablations="n0.3", circuits="", **BARE), "Keep what is on now")
     assert "not of n0.3" in said(page) and not own(page)
 
 
 def test_circuits_are_pasted_and_joined_and_one_twice_is_one() -> None:
-    page = opened(True, circuits="")
+    page = opened(True, circuits="", **BARE)
     text = engine.write_circuits([ONE, TWO])
     for _ in range(2):
         page.text_area(key="_circuit_text").set_value(text)
@@ -263,10 +262,10 @@ def test_circuits_are_pasted_and_joined_and_one_twice_is_one() -> None:
 
 def test_circuits_too_long_for_a_link_are_left_out_and_it_is_said() -> None:
     many = [engine.Circuit(f"c{i}", "m", "t", "0.0", 6, 8, note="x" * 300) for i in range(40)]
-    page = opened()
+    page = opened(**BARE)
     page.session_state["circuits"] = engine.write_circuits(many)
     page.session_state["library"] = True
-    page = waited(page.run()).run()
+    page = waited(page.run())
     assert "too long for a link" in said(page) and "circuits" not in page.query_params
     assert len(own(page)) == 40
 
@@ -299,16 +298,13 @@ def test_circuits_too_long_for_a_link_are_left_out_and_it_is_said() -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_and_the_page_stands(query: dict[str, Any], says: str) -> None:
-    page = opened(**query)
+    page = opened(**{**BARE, **query})
     assert says in said(page) and not page.exception
 
 
 def test_work_that_goes_on_is_stopped_and_begun_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "AT_FIRST", 0.0)
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in {**ASKED, "n_pairs": "40", "n_controls": "200"}.items():
-        page.query_params[name] = value
-    page.run().switch_page("pages/circuits.py").run()
+    page = page_at("circuits", {**ASKED, "n_pairs": "40", "n_controls": "200", "members": "none"})
     assert begun(page, "_evaluation").going is not None
     page = pressed(page, "Stop")
     assert page.session_state["_evaluation"].stopped
@@ -321,13 +317,13 @@ def test_work_that_goes_on_is_stopped_and_begun_again(monkeypatch: pytest.Monkey
 def test_the_pairs_and_whose_means_are_two_choices_and_both_are_said() -> None:
     texts = tuple(p.corrupted for p in engine.task("months", "seq-gpt2", 4, seed=5).pairs)
     one = replace(ONE, method=engine.Method.parse("mean"), references=texts)
-    link: dict[str, Any] = {"circuits": engine.write_circuits([one]), "n_controls": "0"}
+    link: dict[str, Any] = {"circuits": engine.write_circuits([one]), **BARE}
     for means, given, says in (
         ("own", None, "corrupted prompts of the pairs the circuit was found on"),
         ("these", TASK, "6 corrupted prompts of these pairs"),
     ):
         page = opened(means=means, **link)
-        found = engine.evaluate(one, TASK, 0, references=given)
+        found = engine.evaluate(one, TASK, 0, minimality=False, references=given)
         table = rows(page, "evaluation")
         same(table, found.table(), "logit_diff", "share", "std", "share_std")
         same(table, printed(page, "engine.evaluate("), "logit_diff", "share", "std", "share_std")
@@ -337,9 +333,9 @@ def test_the_pairs_and_whose_means_are_two_choices_and_both_are_said() -> None:
 
 
 def test_the_sidebars_references_where_there_are_none_give_way_to_these_pairs_by_a_click() -> None:
-    page = opened(means="sidebar")
+    page = opened(means="sidebar", members="none")
     assert "reference" in said(page) and not page.exception
     (button,) = (b for b in page.button if b.label == "Average over these pairs'")
-    page = waited(button.click().run()).run()
+    page = waited(button.click().run())
     assert page.session_state["means"] == "these" and not page.warning, said(page)
     assert "faithfulness" in said(page)

@@ -17,7 +17,7 @@ from tests.support.waiting import waited
 def curve_page(**query: str) -> AppTest:
     page = opened(False, **{"do": "curve", "n_random": "2", **query})
     for _ in range(6):
-        page = waited(page).run()
+        page = waited(page)
     assert not page.exception, page.exception
     return page
 
@@ -66,7 +66,7 @@ def test_a_file_is_read_and_refused_in_words() -> None:
         assert not page.exception and words in said(page)
     swept = engine.sweep(engine.Experiment("seq-gpt2", method="resample"), TASK.pairs, at="answer")
     written = engine.write_mib(engine.rank_members(swept))
-    page = waited(page.text_area(key="_mib_text").set_value(written).run()).run()
+    page = waited(page.text_area(key="_mib_text").set_value(written).run())
     mine = engine.faithfulness_curve(engine.rank_members(swept), TASK, controls=2)
     check_rows(rows(page, "faithfulness"), mine.table())
 

@@ -15,14 +15,12 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts import prompt_tokens
 from tests.support.alone import printed
+from tests.support.opening import page_at
 from tests.test_architecture import ROOT
 
 
 def opened(**query: str | list[str]) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in query.items():
-        page.query_params[name] = value
-    return page.run()
+    return page_at("explore", query)
 
 
 def component(page: AppTest, name: str) -> dict:

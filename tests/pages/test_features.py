@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts.text import points, visible
-from tests.pages.test_bad_input import page_of
+from tests.pages.test_bad_input import LITTLE, page_of
 from tests.pages.test_neurons import figure_rows, said
 from tests.support.waiting import waited
 
@@ -144,7 +144,7 @@ def test_what_heads_write_after_a_feature_is_off_stands_beside_the_clean_run() -
         ({"model": "seq-llama"}, "No SAE of this model is here"),
         ({"saes": "gone@r2"}, "No SAE “gone” ships"),
         ({"saes": f"gone@r2:{'0' * 64}"}, "not read on this machine"),
-        ({"saes": "nonsense"}, "is no SAE"),
+        ({"saes": "nonsense", **LITTLE["features"]}, "is no SAE"),
         ({"features_show": "one", "feature": "n2.3"}, "Name one feature"),
         ({"features_show": "one", "feature": "99999"}, "There is no feature"),
         ({"features_show": "prompt", "features_shown": "x"}, "not a whole number"),

@@ -14,20 +14,17 @@ import engine
 from pages._parts.generate import settings
 from tests.pages.test_explore import component, said, unescaped
 from tests.support.alone import printed
+from tests.support.opening import page_at
 from tests.support.rows import assert_same
 from tests.support.some import some
 from tests.support.tiny_models import Tiny
-from tests.test_architecture import ROOT
 
 E = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", distractor=" 4", ablations="0.1 0.2")
 
 
 def opened(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     asked = {"model": E.model, "prompt": E.prompt, "answer": E.answer, "distractor": E.distractor}
-    for name, value in {**asked, "ablations": str(E.ablations), **query}.items():
-        page.query_params[name] = value
-    return over(page.run().switch_page("pages/generate.py").run())
+    return over(page_at("generate", {**asked, "ablations": str(E.ablations), **query}))
 
 
 def over(page: AppTest) -> AppTest:
@@ -194,7 +191,7 @@ def test_positions_can_be_chosen_here() -> None:
     ],
 )
 def test_what_goes_wrong_is_said_and_the_page_stands(query: dict[str, Any], told: str) -> None:
-    page = opened(**query)
+    page = opened(**{"new_tokens": "2", **query})
     assert not page.exception and told in words(page), words(page)
     assert not {"_stop", "_stop_many"} & {one.key for one in page.button}
     page.text_area(key="prompt").set_value("1 2 1 2").run()

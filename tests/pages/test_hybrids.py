@@ -15,10 +15,10 @@ from pages._parts import switches
 from pages._parts.attention import grid
 from pages._parts.cells import tell
 from tests.support.navigation import PAGES
+from tests.support.opening import page_at
 from tests.support.some import some
 from tests.support.tiny_models import HYBRIDS, Tiny
 from tests.support.waiting import waited
-from tests.test_architecture import ROOT
 
 ASKED = {"prompt": "t1 t5 t9 t2 t7", "corrupted": "t3 t4 t9 t8 t7", "answer": " t11"}
 ASKED |= {"distractor": " t20"}
@@ -27,11 +27,7 @@ NO_HEADS = [0, 1, 2, 3, 10, 11, 12, 13]
 
 
 def opened(name: str, model: object, **query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=90)
-    for key, value in {"model": str(model), **ASKED, **query}.items():
-        page.query_params[key] = value
-    page.run()
-    return waited(page if name == "explore" else page.switch_page(f"pages/{name}.py").run())
+    return waited(page_at(name, {"model": str(model), **ASKED, **query}))
 
 
 def protos(page: AppTest, name: str) -> list:

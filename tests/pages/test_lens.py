@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts.lens import views as lens_views
 from tests.support.alone import printed
-from tests.test_architecture import ROOT
+from tests.support.opening import page_at
 
 E = engine.Experiment(
     model="seq-gpt2", prompt="1 2 3 4", answer=" 5", distractor=" 4", ablations="a0"
@@ -23,11 +23,8 @@ E = engine.Experiment(
 
 
 def opened(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     asked = {"model": E.model, "prompt": E.prompt, "answer": E.answer, "distractor": E.distractor}
-    for name, value in {**asked, **query}.items():
-        page.query_params[name] = value
-    return page.run().switch_page("pages/lens.py").run()
+    return page_at("lens", {**asked, **query})
 
 
 def sent(page: AppTest, widget: str) -> list[dict]:

@@ -13,20 +13,16 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from tests.pages.test_sweep import said, sent
+from tests.support.opening import page_at
 from tests.support.some import some
 from tests.support.waiting import waited
-from tests.test_architecture import ROOT
 
 E = engine.Experiment("seq-gpt2", "1 2 3 4", "8 1 6 3", " 5", " 4")
 
 
 def opened(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     whole = {name: str(value) for name, value in E.to_dict().items()}
-    for name, value in {**whole, **query}.items():
-        page.query_params[name] = value
-    page.run().switch_page("pages/patching.py").run()
-    return waited(page).run()
+    return waited(page_at("patching", {**whole, **query}))
 
 
 def numbers(values: list[Any]) -> np.ndarray:
@@ -106,7 +102,7 @@ def test_the_csv_and_the_python_are_the_same_numbers() -> None:
 def test_prompts_that_do_not_fit_offer_one_that_does() -> None:
     page = opened(corrupted="8 1")
     assert "The prompt has 4" in said(page) and "it has 2, “8 1”" in said(page)
-    page = waited(page.button(key="_make_corrupted").click().run()).run()
+    page = waited(page.button(key="_make_corrupted").click().run())
     assert not page.error and "of as many tokens" not in said(page)
     assert len(sent(page, "head_grid")["values"]) == 24
     assert "changes" not in page.query_params

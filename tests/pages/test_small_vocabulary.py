@@ -7,18 +7,14 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import real
 from tests.pages.test_explore import component, said
-from tests.test_architecture import ROOT
+from tests.support.opening import page_at
 
 PAGES = ("explore", "generate", "lens", "attention", "sweep", "length", "tokenizer")
 
 
 def opened(page: str, **query: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     asked = {"model": str(real("gpt-nano-sort")), "prompt": "ABC", "answer": "B", "distractor": "C"}
-    for name, value in {**asked, **query}.items():
-        app.query_params[name] = value
-    app.run()
-    return app if page == "explore" else app.switch_page(f"pages/{page}.py").run()
+    return page_at(page, {**asked, **query})
 
 
 @pytest.mark.parametrize("ablations", ["", "0.0 m1"])

@@ -117,7 +117,7 @@ def test_the_map_is_the_engines_with_its_best_coefficient_and_the_python_gives_i
 
 
 def test_a_ready_example_brings_its_direction_and_the_prompts_it_is_judged_on() -> None:
-    page = steering_page(**SMALL)
+    page = steering_page(**{**SMALL, "steer_coefficients": "2", "steer_layers": "3"})
     (pills,) = (one for one in page.pills if one.key == "_ready_example")
     page = waited(pills.set_value("months to numerals").run())
     example = engine.steering_example("months to numerals", "seq-gpt2")

@@ -12,20 +12,17 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts import styles
 from tests.pages.test_sweep import said
+from tests.support.opening import page_at
 from tests.support.waiting import waited
-from tests.test_architecture import ROOT
 
 PAGES = ("sweep", "circuits", "patching", "length", "attribution")
 
 
 def opened(page: str = "length", model: str = "seq-gpt2", **query: str) -> AppTest:
-    whole = {"over": "family", "task": "months", "n_pairs": "4", "model": model, **query}
+    whole = {"over": "family", "task": "months", "n_pairs": "2", "model": model, **query}
     if page == "attribution":
         whole |= {"attributed": "gradients"}
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in whole.items():
-        app.query_params[name] = value
-    return waited(app.run().switch_page(f"pages/{page}.py").run())
+    return waited(page_at(page, whole))
 
 
 def box(page: AppTest) -> Any:
@@ -38,7 +35,7 @@ def test_pairs_are_drawn_in_the_style_of_the_link(name: str) -> None:
     assert not page.exception and not page.error, said(page)
     assert "style=commas" in _query(page) and "style" not in _query(opened(name))
     drawn = page.session_state["_drawn_pairs"].question
-    assert drawn == engine.DrawTask("months", "seq-gpt2", 4, style="commas")
+    assert drawn == engine.DrawTask("months", "seq-gpt2", 2, style="commas")
 
 
 def _query(page: AppTest) -> str:
@@ -109,11 +106,8 @@ def test_a_cell_means_its_family_and_style_or_the_best() -> None:
 
 
 def test_examples_to_go_on_from_are_written_in_their_own_style() -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     told = {"generate": "many", "family": "months", "n_prompts": "2", "new_tokens": "2"}
-    for name, value in {**told, "model": "seq-gpt2", "family_style": "lines"}.items():
-        app.query_params[name] = value
-    page = waited(app.run().switch_page("pages/generate.py").run())
+    page = waited(page_at("generate", {**told, "model": "seq-gpt2", "family_style": "lines"}))
     assert box(page).value == "lines" and "family_style=lines" in _query(page)
     page = waited(page.selectbox(key="family").set_value("ages").run())
     assert not any(one.label == "Style" for one in page.selectbox) and not page.error

@@ -15,9 +15,9 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts import work
+from tests.support.opening import page_at
 from tests.support.some import some
 from tests.support.waiting import waited
-from tests.test_architecture import ROOT
 
 E = engine.Experiment(model="seq-gpt2", method="mean_by_position")
 TASK = engine.task("months", "seq-gpt2", 6, seed=1)
@@ -26,11 +26,7 @@ ASKED |= {"n_pairs": "6", "seed": "1"}
 
 
 def opened(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for name, value in {**ASKED, **query}.items():
-        page.query_params[name] = value
-    page.run().switch_page("pages/sweep.py").run()
-    return waited(page).run()
+    return waited(page_at("sweep", {**ASKED, **query}))
 
 
 def sent(page: AppTest, name: str) -> dict:
@@ -47,12 +43,19 @@ def cells(heads: np.ndarray, mlps: np.ndarray) -> np.ndarray:
     return np.concatenate([heads, mlps[:, None]], axis=1).ravel()
 
 
+@pytest.fixture(scope="module")
+def swept() -> engine.SweepResult:
+    """What the engine says of all that a page is asked for."""
+    return engine.sweep(E, TASK.pairs, at="answer")
+
+
 @pytest.mark.parametrize("metric", engine.METRICS)
-def test_the_switches_are_tinted_by_the_engines_numbers(metric: str) -> None:
+def test_the_switches_are_tinted_by_the_engines_numbers(
+    metric: str, swept: engine.SweepResult
+) -> None:
     page = opened(metric=metric)
     grid, drawn = sent(page, "head_grid"), sent(page, "figure")["figure"]["data"][0]
-    found = engine.sweep(E, TASK.pairs, at="answer")
-    heads, mlps = (found.shown(of, metric, "change") for of in ("heads", "mlps"))
+    heads, mlps = (swept.shown(of, metric, "change") for of in ("heads", "mlps"))
     np.testing.assert_allclose(grid["values"], cells(heads, mlps), atol=1e-4)
     for what in ("colorscale", "zmin", "zmax"):  # one colour for one result, in grid and map
         assert grid["colours"][what] == drawn[what]

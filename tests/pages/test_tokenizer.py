@@ -10,15 +10,15 @@ from streamlit.testing.v1 import AppTest
 
 from pages._parts.table import as_csv
 from tests.conftest import real
-from tests.pages.test_explore import component, opened, said, unescaped
+from tests.pages.test_explore import component, said, unescaped
 from tests.support.alone import printed
+from tests.support.opening import page_at
 
 VIEWS = ("tokens", "twins", "tokenizers", "sentencepiece", "numbers", "answer", "batch")
 
 
 def tokenizer_page(**query: str | list[str]) -> AppTest:
-    page = opened(**{"model": "seq-gpt2", "prompt": "1 2 3 4", **query})
-    return page.switch_page("pages/tokenizer.py").run()
+    return page_at("tokenizer", {"model": "seq-gpt2", "prompt": "1 2 3 4", **query})
 
 
 def words(page: AppTest) -> str:
