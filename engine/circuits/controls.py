@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from math import comb, prod
 from random import Random
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from ..errors import ExperimentError
+from ..experiment.numbers import whole_number
 from ..experiment.sites import MLP, Head, Neuron, Shape, Site, resolve_sites
 
 MOST_CONTROLS = 1_000
@@ -44,6 +46,14 @@ class Controls:
     removed_std: Float[np.ndarray, " controls"] | None = None
 
 
+def number_of_controls(value: Any) -> int:
+    """How many controls are asked for. Raises: ExperimentError for what is no such number."""
+    n = whole_number(value, "How many controls")
+    if not 0 <= n <= MOST_CONTROLS:
+        raise ExperimentError(f"0 to {MOST_CONTROLS:,} controls can be drawn, not {n:,}.")
+    return n
+
+
 def random_controls(
     sites: Iterable[Site], shape: Shape, n: int, seed: int = 0, layer_matched: bool = True
 ) -> tuple[tuple[Site, ...], ...]:
@@ -54,8 +64,7 @@ def random_controls(
     from the other layers.
     Raises: ExperimentError where too few sites are left to draw from, naming the layer.
     """
-    if not 0 <= n <= MOST_CONTROLS:
-        raise ExperimentError(f"0 to {MOST_CONTROLS:,} controls can be drawn, not {n:,}.")
+    n = number_of_controls(n)
     named = resolve_sites(sites, shape)
     if not n:
         return ()

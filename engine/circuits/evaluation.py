@@ -28,7 +28,7 @@ from ..tasks.pairs import AsPairs, Task, as_task, asked_of
 from ..tasks.results import PairScores
 from ..tasks.scores import late_notes, scores
 from .circuit import Circuit
-from .controls import Controls, random_controls
+from .controls import Controls, number_of_controls, random_controls
 from .references import choose_references
 from .results import Evaluation
 
@@ -59,8 +59,8 @@ class Evaluate(Question[None, Evaluation]):
         if not isinstance(self.circuit, Circuit):
             raise EngineError(f"A Circuit is put to the test, not {self.circuit!r:.60}.")
         object.__setattr__(self, "task", as_task(self.task, self.circuit.model))
-        for name, what in (("controls", "How many controls"), ("seed", "The seed")):
-            object.__setattr__(self, name, whole_number(getattr(self, name), what))
+        object.__setattr__(self, "controls", number_of_controls(self.controls))
+        object.__setattr__(self, "seed", whole_number(self.seed, "The seed"))
         if self.model == self.circuit.model:
             object.__setattr__(self, "model", None)
 

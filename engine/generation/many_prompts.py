@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..asking import begin
-from ..circuits.controls import random_controls
+from ..circuits.controls import number_of_controls, random_controls
 from ..errors import EngineError, ExperimentError
 from ..experiment.ablations import Ablations, ablations
 from ..experiment.experiment import Experiment, check_experiment
@@ -101,11 +101,9 @@ class GenerateMany(Sampled, Question[ManyRow, GeneratedMany]):
 
     def __post_init__(self) -> None:
         check_experiment(self.e)
-        for name, what in (
-            ("max_new_tokens", "How many tokens are generated"),
-            ("controls", "How many controls"),
-        ):
-            object.__setattr__(self, name, whole_number(getattr(self, name), what))
+        n = whole_number(self.max_new_tokens, "How many tokens are generated")
+        object.__setattr__(self, "max_new_tokens", n)
+        object.__setattr__(self, "controls", number_of_controls(self.controls))
         if not self.prompts:
             raise ExperimentError("There are no prompts; give at least one.")
         if len(self.prompts) > MOST_EXAMPLES:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from ..asking import ask
 from ..circuits.circuit import Circuit
+from ..circuits.controls import number_of_controls
 from ..circuits.evaluation import evaluated
 from ..circuits.results import Evaluation
 from ..errors import Cancelled, EngineError, ExperimentError
@@ -63,8 +64,8 @@ class Discover(Question[Discovery, Discovery]):
     def __post_init__(self) -> None:
         if not isinstance(self.search, Search):
             raise EngineError(f"A Search is begun, not {self.search!r:.60}.")
-        for name, what in (("controls", "How many controls"), ("seed", "The seed")):
-            object.__setattr__(self, name, whole_number(getattr(self, name), what))
+        object.__setattr__(self, "controls", number_of_controls(self.controls))
+        object.__setattr__(self, "seed", whole_number(self.seed, "The seed"))
         if self.fresh is not None:
             object.__setattr__(self, "fresh", as_task(self.fresh, self.search.model))
         if self.save is not None:

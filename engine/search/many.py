@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from ..asking import ask
+from ..circuits.controls import number_of_controls
 from ..errors import Cancelled, EngineError, ExperimentError
 from ..experiment.numbers import whole_number
 from ..experiment.question import Question
@@ -54,10 +55,9 @@ class DiscoverMany(Question[DiscoveredMany, DiscoveredMany]):
     def __post_init__(self) -> None:
         if not isinstance(self.search, Search):
             raise EngineError(f"A Search is run several times, not {self.search!r:.60}.")
-        for name, what in (
-            ("runs", "How many runs"), ("controls", "How many controls"), ("seed", "The seed"),
-        ):  # fmt: skip
+        for name, what in (("runs", "How many runs"), ("seed", "The seed")):
             object.__setattr__(self, name, whole_number(getattr(self, name), what))
+        object.__setattr__(self, "controls", number_of_controls(self.controls))
         for name in ("right", "fresh"):
             if not isinstance(getattr(self, name), bool):
                 raise EngineError(f"“{name}” is True or False, not {getattr(self, name)!r:.40}.")

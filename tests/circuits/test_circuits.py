@@ -343,3 +343,16 @@ def test_the_bundled_models_own_circuits_do_what_is_said_of_them(model: str, fam
     found = engine.evaluate(one, asked, 0, minimality=False)
     assert found.kept.mean_logit_diff == pytest.approx(one.score, abs=1e-3)
     assert found.faithfulness > 0.8
+
+
+@pytest.mark.parametrize("n", [-1, 1_001])
+def test_more_controls_than_can_be_drawn_are_refused_before_anything_is_run(n: int) -> None:
+    search = engine.Search("m", task())
+    for question in (
+        lambda: engine.Evaluate(circuit(), task(), n),
+        lambda: engine.Discover(search, n),
+        lambda: engine.DiscoverMany(search, 2, n),
+        lambda: engine.GenerateMany(engine.Experiment("m"), (engine.Example("1 2"),), controls=n),
+    ):
+        with pytest.raises(engine.ExperimentError, match=f"0 to 1,000 controls .* not {n:,}"):
+            question()
