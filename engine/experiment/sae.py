@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import EngineError, ExperimentError, SiteError
@@ -60,6 +60,11 @@ class Sae:
     def layer(self) -> int:
         """The layer that its features are named by, that of its site."""
         return self.site.layer
+
+    def is_among(self, others: Iterable[Sae]) -> bool:
+        """Whether one of them is this SAE, by whatever name it was read."""
+        named = [replace(one, name=self.name) if self.digest else one for one in others]
+        return self in named
 
     def feature(self, index: int) -> Feature:
         """One of its features, as a site."""

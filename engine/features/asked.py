@@ -181,4 +181,4 @@ def off_already(e: Experiment, sae: Sae) -> list[int]:
         for site in change.sites.sites
         if isinstance(site, Feature) and site.layer == sae.layer
     }
-    return sorted(found) if sae in e.saes else []
+    return sorted(found) if sae.is_among(e.saes) else []

@@ -215,7 +215,7 @@ def _reading(
 
 def _made_then(fitted: Fitted, prompt: Prompt, positions: tuple[int, ...]) -> Iterator[Then]:
     """What the experiment makes of the features of a transcoder."""
-    if not fitted.dictionary.transcodes or fitted.sae not in prompt.e.saes:
+    if not fitted.dictionary.transcodes or not fitted.sae.is_among(prompt.e.saes):
         return
     device, n = fitted.dictionary.W_dec.device, len(prompt.target.prompt)
     for change in prompt.e.every_change:

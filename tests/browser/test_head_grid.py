@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from benchmarks.driving import serving, wait_until_up
 from engine.showing.palette import SIGNED
@@ -24,9 +24,9 @@ def grid() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def turned(browser: Browser, grid: str) -> Iterator[Page]:
+def turned(context: BrowserContext, grid: str) -> Iterator[Page]:
     """A tab that is turned from one grid to another."""
-    tab = Tab.of(browser)
+    tab = Tab.of(context)
     tab.page.goto(grid)
     first = tab.page.get_by_role("checkbox", name="L0H0", exact=True)
     expect(first).to_be_visible(timeout=60_000)

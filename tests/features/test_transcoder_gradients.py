@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -216,7 +217,8 @@ def test_what_lies_before_changed_features_of_a_transcoder_has_autograds_gradien
 
 def test_a_transcoders_features_are_switched_off_before_they_are_changed(case: Case) -> None:
     e, sae, runs, first = case
-    ranked = engine.rank_features(e, sae, PAIRS, exact=3, controls=2)
+    other = replace(sae, name="by_another_name")  # what it holds is the same
+    ranked = engine.rank_features(e, other, PAIRS, exact=3, controls=2)
     slopes = [one.less.sum(0).numpy() for one in runs if one.less is not None]
     close(ranked.estimate, np.mean(slopes, 0))
     given = [one.diff for one in runs]

@@ -12,6 +12,7 @@ from pages._parts.boxes import choice, whole
 from pages._parts.features.off import buttons, features_off
 from pages._parts.figure import figure
 from pages._parts.layout import errors_shown
+from pages._parts.metric import metric
 from pages._parts.pairs_form import Chosen, pairs_form
 from pages._parts.refusals import refused_of_pairs
 from pages._parts.sweep.views import BASELINES, agreement_metric, over_prompts, runs_metrics
@@ -132,10 +133,7 @@ def _numbers(result: engine.FeatureRanking) -> None:
         ):  # fmt: skip
             mean = float(values.mean())
             if mean == mean:
-                st.metric(
-                    label, f"{mean:.3f}", f"{mean - given:+.3f}", help=f"{says}; {over}",
-                    width="content",
-                )  # fmt: skip
+                metric(label, f"{mean:.3f}", mean - given, 3, help=f"{says}; {over}")
         agreement = result.agreement
         agreement_metric(
             agreement,

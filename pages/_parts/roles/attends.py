@@ -12,7 +12,7 @@ from pages._parts.layout import errors_shown
 from pages._parts.roles import words_form
 from pages._parts.roles.views import beside_grid, head_box, heads_table, metrics, progress
 from pages._parts.table import Rows, as_csv, rounded, show_rows
-from pages._parts.text import percent, plain
+from pages._parts.text import percent, plain, signed
 
 KEY = "_roles_attends"
 """Where a session keeps its scores."""
@@ -129,7 +129,7 @@ def pairs(result: engine.QKScores, question: engine.ScoreQK, head: str) -> None:
 def explanation(result: engine.QKScores, by: int) -> str:
     """What a score is, its chance, and what it does not show."""
     meant = {0: "the word itself, or the one at its place in the other list", 1: "the next word",
-             -1: "the word before"}.get(by, f"the word {by:+} places on")  # fmt: skip
+             -1: "the word before"}.get(by, f"the word {signed(by, 0)} places on")  # fmt: skip
     n, m = result.n(by), len(result.keys.ids)
     where = "what leaves layer 0" if result.embedding == "layer 0" else "its embedding"
     key = f"what {result.keys_through} writes of a word" if result.keys_through else "a word"

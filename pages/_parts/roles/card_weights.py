@@ -58,7 +58,7 @@ def _places(
         if own == own:
             rows.append(
                 {
-                    what: _PLACES.get(by, f"{by:+} places on"),
+                    what: _PLACES.get(by, f"{signed(by, 0)} places on"),
                     "score": f"{own:.0%}",
                     "place": f"{1 + int((score > own).sum())} of {int(np.isfinite(score).sum())}",
                     "n": result.n(by),

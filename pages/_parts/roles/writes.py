@@ -13,7 +13,7 @@ from pages._parts.roles import words_form
 from pages._parts.roles.fields import OUTPUTS, OWN, SAME
 from pages._parts.roles.views import beside_grid, head_box, heads_table, metrics, progress
 from pages._parts.table import Rows, as_csv, rounded, show_rows
-from pages._parts.text import percent, plain, visible
+from pages._parts.text import percent, plain, signed, visible
 from pages._parts.together import together
 
 KEY = "_roles_writes"
@@ -184,11 +184,13 @@ def explanation(result: engine.OVScores, by: int) -> str:
     """What a score is, its chance, and what it does not show."""
     where = "what leaves layer 0" if result.embedding == "layer 0" else "its embedding"
     read = "" if result.context == "alone" else f", read {_READ_IN[result.context]}"
-    meant = {0: "the word itself, or at its place in the other list", 1: "the next word"}
+    meant = {0: "the word itself, or at its place in the other list", 1: "the next word"}.get(
+        by, f"the word {signed(by, 0)} places on"
+    )
     return (
         f"Share of {result.n(by)} words of which a head, looking at the word alone ({where}{read}),"
-        f" has {meant.get(by, f'the word {by:+} places on')} among the {result.k} tokens it raises "
-        f"most: through its layer's norm, W_V, W_O, the final norm and the unembedding. By chance "
+        f" has {meant} among the {result.k} tokens it raises most: through its layer's norm, W_V, "
+        "W_O, the final norm and the unembedding. By chance "
         f"{percent(result.chance)}; from {result.above_chance(by):.0%} on above it. Other words: "
         "the share of all other words of the list that it raises so, which a head has that raises "
         "any of them. Copying: −1 to 1, the eigenvalues of its map from embeddings to logits, 1 "
