@@ -8,6 +8,9 @@ const MOST = 34, LEAST = 11; // pixels of a cell
 const PLAIN = 0.2; // of the strongest colour: from here on a number's sign is written on its cell
 const RANKED = 18; // pixels of a cell that has room for its rank
 
+// Worked out once and not anew for each of five thousand cells.
+try { CSS.registerProperty({ name: "--sb-cell", syntax: "<length>", inherits: true, initialValue: "0px" }); } catch { }
+
 class Grid {
   constructor(root) {
     this.grid = root.querySelector(".grid");

@@ -24,6 +24,8 @@ AT_FIRST = 0.6
 """Seconds that a page waits for work it has begun: most on small models ends in that."""
 _LOOK = 5.0
 """Seconds between looks at whose browser is still there."""
+_KEYS = "_keys_asked"
+"""Where a session keeps under which keys it has asked anything."""
 _open: weakref.WeakKeyDictionary[engine.Work[Any, Any], str] = weakref.WeakKeyDictionary()
 _watch = threading.Lock()
 
@@ -97,6 +99,7 @@ def go_on(key: str) -> None:
 
 def _begun(key: str, question: engine.Question[Any, Any], so_far: Any = None) -> Asked:
     st.session_state[key] = None
+    st.session_state.setdefault(_KEYS, set()).add(key)
     work = engine.begin(question, f"{state.view()} {key}", so_far=so_far)
     _keep_open(work)
     asked = st.session_state[key] = Asked(question, work, so_far)
@@ -139,8 +142,7 @@ def seconds_left(key: str) -> float | None:
 
 def is_going() -> bool:
     """Whether anything that this session has asked still goes on."""
-    kept = st.session_state.values()
-    return any(isinstance(one, Asked) and one.going is not None for one in kept)
+    return not all(map(is_over, st.session_state.get(_KEYS, ())))
 
 
 def progress(

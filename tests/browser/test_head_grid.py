@@ -117,6 +117,8 @@ def test_a_large_grid_fits_and_tells_what_was_dragged(fresh: Page, grid: str) ->
     first = page.get_by_role("checkbox", name="L30H0", exact=True)
     expect(first).to_be_visible(timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    size = first.evaluate("e => getComputedStyle(e).getPropertyValue('--sb-cell')")
+    assert re.fullmatch(r"[0-9.]+px", size)  # worked out for all, or a resize takes seconds
     first.hover()
     page.mouse.down()
     page.get_by_role("checkbox", name="L31H2", exact=True).hover()
