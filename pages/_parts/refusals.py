@@ -11,7 +11,7 @@ import streamlit as st
 import engine
 from pages._parts import state
 from pages._parts.pairs_form import Chosen
-from pages._parts.text import plain
+from pages._parts.text import decimal, plain
 
 T = TypeVar("T")
 _MENDED = {
@@ -145,4 +145,4 @@ def refused_of_pairs(
     remedies(asked, key, further, goes)
     mean = chosen.score.clean.mean_logit_diff
     if mean is not None:
-        st.metric("Clean logit difference", f"{mean:.3f}", width="content")
+        st.metric("Clean logit difference", decimal(mean, 3), width="content")

@@ -6,7 +6,7 @@ from typing import Protocol
 from engine import EngineError, percent, points, signed, token_text, visible
 
 __all__ = [
-    "File", "escaped", "percent", "plain", "points", "signed", "token_text", "unescaped",
+    "File", "decimal", "escaped", "percent", "plain", "points", "signed", "token_text", "unescaped",
     "uploaded", "visible",
 ]  # fmt: skip
 
@@ -26,6 +26,11 @@ def uploaded(file: File) -> str:
         return file.getvalue().decode("utf-8-sig")
     except UnicodeDecodeError as wrong:
         raise EngineError(f"{file.name} cannot be read as UTF-8 text: {wrong}.") from wrong
+
+
+def decimal(x: float, digits: int = 2) -> str:
+    """A number with so many decimals, with a real minus, where no plus is asked for."""
+    return f"{x:.{digits}f}".replace("-", "−")
 
 
 def plain(text: object) -> str:

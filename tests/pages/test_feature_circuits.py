@@ -48,7 +48,8 @@ def test_features_for_the_answer_are_the_engines_and_the_ticked_are_switched_off
     frames = [one for one in page.main.dataframe if "promotes" in one.value]
     assert [*frames[0].value["node"]] == [name.replace("error", "the error") for name in told]
     assert button(page, "Switch the ticked").disabled
-    metrics = {one.label: one.value for one in page.metric}
+    assert not [one.value for one in page.metric if "-" in one.value + one.delta]  # real minuses
+    metrics = {one.label: one.value.replace("−", "-") for one in page.metric}
     assert float(metrics["Without the error"]) == pytest.approx(ranked.spliced.mean(), abs=2e-3)
     assert float(metrics["Without the features"]) == pytest.approx(ranked.emptied.mean(), abs=2e-3)
     ticked = [i for i, name in enumerate(told) if name != "error"][:2]

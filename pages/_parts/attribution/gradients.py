@@ -19,7 +19,7 @@ from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.pairs_form import Chosen, pairs_form
 from pages._parts.switches import not_known, switches
 from pages._parts.table import Rows, as_csv, rounded, show_rows, table_of_sites, ticked
-from pages._parts.text import plain, signed
+from pages._parts.text import decimal, plain, signed
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -185,9 +185,9 @@ def _beside(result: Scores, exact: Exact | None, rows: Rows, asked: _Asked) -> N
         if compared is not None and compared[0].n > 2:
             st.metric(
                 "Estimate against exact, r",
-                f"{compared[0].pearson:.2f}",
+                decimal(compared[0].pearson),
                 help=f"Pearson's correlation over {compared[0].n} heads and MLPs; Spearman's "
-                f"{compared[0].spearman:.2f}.",
+                f"{decimal(compared[0].spearman)}.",
                 width="content",
             )
     _exact_progress(result, exact)

@@ -21,7 +21,7 @@ from pages._parts.layout import beside_switches
 from pages._parts.pairs_form import Chosen
 from pages._parts.switches import not_known, switches
 from pages._parts.table import Rows, as_csv, show_rows
-from pages._parts.text import plain, signed
+from pages._parts.text import decimal, plain, signed
 
 KEY = "_curve"
 """Where a session keeps the curve; its points behind it."""
@@ -167,7 +167,7 @@ def _numbers(result: engine.FaithfulnessCurve) -> None:
             beside = f"random {random.mean():.3f} ± {random.std():.3f}" if len(random) else None
             st.metric(
                 label,
-                f"{value:.3f}" if value == value else "–",
+                decimal(value, 3) if value == value else "–",
                 beside,
                 delta_color="off",
                 delta_arrow="off",

@@ -19,7 +19,7 @@ from pages._parts.layout import beside_switches
 from pages._parts.pairs_form import Chosen
 from pages._parts.switches import not_known, switches
 from pages._parts.table import as_csv
-from pages._parts.text import plain
+from pages._parts.text import decimal, plain
 
 KEY = "_search"
 """Where a session keeps its search."""
@@ -118,10 +118,10 @@ def _summary(result: engine.Discovery) -> None:
     search = result.search
     metric = engine.METRIC_NAMES[search.metric]
     with st.container(horizontal=True):
-        st.metric(f"Clean {metric}", f"{result.clean:.3f}", width="content")
+        st.metric(f"Clean {metric}", decimal(result.clean, 3), width="content")
         st.metric(
             "What is left",
-            f"{result.kept:.3f}",
+            decimal(result.kept, 3),
             f"{result.loss:.1%} lost" if search.metric != "kl" else None,
             delta_color="off",
             delta_arrow="off",

@@ -17,7 +17,7 @@ from pages._parts.pairs_form import Chosen, pairs_form
 from pages._parts.refusals import refused_of_pairs
 from pages._parts.sweep.views import BASELINES, agreement_metric, over_prompts, runs_metrics
 from pages._parts.table import Rows, as_csv, rounded, table_of_sites, ticked
-from pages._parts.text import plain, visible
+from pages._parts.text import decimal, plain, visible
 
 KEY = "_feature_ranking"
 """Where a session keeps its ranking."""
@@ -133,7 +133,7 @@ def _numbers(result: engine.FeatureRanking) -> None:
         ):  # fmt: skip
             mean = float(values.mean())
             if mean == mean:
-                metric(label, f"{mean:.3f}", mean - given, 3, help=f"{says}; {over}")
+                metric(label, decimal(mean, 3), mean - given, 3, help=f"{says}; {over}")
         agreement = result.agreement
         agreement_metric(
             agreement,

@@ -11,7 +11,7 @@ from pages._parts.layout import beside_switches
 from pages._parts.refusals import answered
 from pages._parts.switches import switches
 from pages._parts.table import as_csv, downloads, show_rows
-from pages._parts.text import percent, plain, unescaped, visible
+from pages._parts.text import decimal, percent, plain, unescaped, visible
 
 _KEY = "_answers"
 
@@ -118,4 +118,4 @@ def _by_token(one: engine.RankedAnswer, score: engine.AnswerScore) -> str:
 
 
 def _number(log_prob: float) -> str:
-    return f"{log_prob:.3f}".replace("-", "−")
+    return decimal(log_prob, 3)

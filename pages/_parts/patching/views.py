@@ -14,7 +14,7 @@ from pages._parts.pairs_form import Chosen
 from pages._parts.patching.fields import PATCH_SHOWS, PLACE
 from pages._parts.patching.grid import aspect_of, cells_of
 from pages._parts.table import Rows, as_csv, rounded, table_of_sites, ticked
-from pages._parts.text import signed
+from pages._parts.text import decimal, signed
 
 KEY = "_patching"
 """Where a session keeps its patching."""
@@ -71,7 +71,7 @@ def summary(result: engine.PatchResult) -> None:
         if result.estimate is not None and result.agreement == result.agreement:
             st.metric(
                 "Estimate against exact, r",
-                f"{result.agreement:.2f}",
+                decimal(result.agreement),
                 help="Pearson's correlation over the places that differ. The estimate is first "
                 "order: attribution patching.",
                 width="content",

@@ -15,6 +15,7 @@ from pages._parts.pairs_form import Chosen
 from pages._parts.refusals import refused_of_pairs
 from pages._parts.sweep.fields import ASPECT, METRIC
 from pages._parts.table import Rows, as_csv, rounded, table_of_sites, ticked
+from pages._parts.text import decimal
 
 KEY = "_sweep"
 """Where a session keeps its sweep."""
@@ -108,9 +109,9 @@ def over_prompts(n: int) -> str:
 def runs_metrics(name: str, over: str, runs: tuple[float, float], changed: bool) -> None:
     """Draw a metric of the clean run, and, where that is `changed`, of what rows set out from."""
     clean, given = runs
-    st.metric(f"Clean {name}", f"{clean:.3f}", help=over, width="content")
+    st.metric(f"Clean {name}", decimal(clean, 3), help=over, width="content")
     if changed:
-        metric(f"Baseline {name}", f"{given:.3f}", given - clean, 3)
+        metric(f"Baseline {name}", decimal(given, 3), given - clean, 3)
 
 
 def together_metric(score: engine.TaskScore | None) -> None:
@@ -121,7 +122,7 @@ def together_metric(score: engine.TaskScore | None) -> None:
     if mean is not None and whole is not None:
         metric(
             "All that is off, together",
-            f"{mean:.3f}",
+            decimal(mean, 3),
             mean - whole,
             3,
             help="Mean logit difference with every site that is off ablated at once",
@@ -133,8 +134,8 @@ def agreement_metric(agreement: engine.Agreement, over: str, says: str) -> None:
     if agreement.n > 2:
         st.metric(
             "Estimate against exact, r",
-            f"{agreement.pearson:.2f}",
-            help=f"Pearson's correlation {over}; Spearman's {agreement.spearman:.2f}. {says}",
+            decimal(agreement.pearson),
+            help=f"Pearson's correlation {over}; Spearman's {decimal(agreement.spearman)}. {says}",
             width="content",
         )
 
