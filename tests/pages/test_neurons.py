@@ -56,7 +56,9 @@ def test_the_ranking_is_the_engines_and_a_click_switches_a_neuron_off_and_on_aga
     ablated = engine.next_token(
         engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", distractor=" 4", ablations=first)
     )
-    assert float(together.value.replace("−", "-")) == pytest.approx(ablated.ablated_logit_diff, abs=2e-3)
+    assert float(together.value.replace("−", "-")) == pytest.approx(
+        ablated.ablated_logit_diff, abs=2e-3
+    )
     page = waited(chips(page).set_value([]).run())
     assert page.session_state["sites"] == "" and "ablations" not in page.query_params
 
