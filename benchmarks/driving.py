@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
+_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -82,7 +82,7 @@ def chromium_path() -> str | None:
 
 def launch(playwright: Playwright) -> Browser:
     """A headless Chromium. Raises: playwright's Error where there is none."""
-    return playwright.chromium.launch(executable_path=chromium_path(), args=list(FLAGS))
+    return playwright.chromium.launch(executable_path=chromium_path(), args=list(_FLAGS))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ const PLAIN = 0.2; // of the strongest colour: from here on a number's sign is w
 const RANKED = 18; // pixels of a cell that has room for its rank
 
 // Worked out once and not anew for each of five thousand cells.
-try { CSS.registerProperty({ name: "--sb-cell", syntax: "<length>", inherits: true, initialValue: "0px" }); } catch { }
+try { CSS.registerProperty({ name: "--switchboard-cell", syntax: "<length>", inherits: true, initialValue: "0px" }); } catch { }
 
 class Grid {
   constructor(root) {

@@ -6,15 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import (
-    BrowserContext,
-    Error,
-    Page,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
-from benchmarks.driving import FLAGS, chromium_path, serving, wait_until_up
+from benchmarks.driving import launch, serving, wait_until_up
 from benchmarks.toggle import save_gpt2_small
 from tests.conftest import IN_CI
 from tests.support.tab import SIZE, Tab
@@ -24,19 +18,10 @@ expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
 
 @pytest.fixture(scope="session")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
-    """A Chromium that reaches the dashboard alone, and keeps what it has fetched and compiled, as a
-    reader's does: of what opening a page costs it, that is nearly half. What moves while a page
-    waits stands still: without a GPU each of its frames is the processor's work."""
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         try:
-            one = playwright.chromium.launch_persistent_context(
-                tmp_path_factory.mktemp("chromium"),
-                executable_path=chromium_path(),
-                args=[*FLAGS, "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
-                viewport=SIZE,
-                reduced_motion="reduce",
-            )
+            one = launch(playwright)
         except Error as wrong:
             if IN_CI:
                 raise
@@ -69,9 +54,9 @@ def gpt2_small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def fresh(context: BrowserContext) -> Iterator[Page]:
+def fresh(browser: Browser) -> Iterator[Page]:
     """A tab of a test's own: it changes how the tab opens, opens a cold server, or closes it."""
-    tab = Tab.of(context)
+    tab = Tab.of(browser)
     yield tab.page
     tab.close()
 
@@ -86,23 +71,21 @@ def tabs() -> Iterator[list[Tab]]:
 
 
 @pytest.fixture
-def page(
-    context: BrowserContext, tabs: list[Tab], request: pytest.FixtureRequest
-) -> Iterator[Page]:
+def page(browser: Browser, tabs: list[Tab], request: pytest.FixtureRequest) -> Iterator[Page]:
     """A tab to `turn` to a view, of whose widgets all are in the link but two: whether the side's
     "Link, JSON, Python" and the circuits' library are open. A test that opens one takes `fresh`.
     After a test that failed, or whose view cannot be left, the next has another tab."""
-    tab = tabs.pop() if tabs else Tab.of(context)
-    before = {*context.pages, tab.page}
+    tab = tabs.pop() if tabs else Tab.of(browser)
     failed = request.session.testsfailed
     yield tab.page
-    for other in {*context.pages} - before:
-        other.close()
     if request.session.testsfailed == failed and leave(tab.page):
+        for other in tab.page.context.pages:
+            if other != tab.page:
+                other.close()
         tab.page.set_viewport_size(SIZE)
         tab.page.emulate_media(color_scheme="light")
         tab.page.mouse.move(0, 0)
         tabs.append(tab)
     else:
-        tab.page.close()
+        tab.page.context.close()
     tab.check()

@@ -3,13 +3,14 @@ edges, and readable by all."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.support.navigation import PAGES, Named
 from tests.support.some import some
@@ -46,14 +47,14 @@ class Opened:
 
 
 @pytest.fixture(scope="module", params=PAGES)
-def opened(
-    context: BrowserContext, address: str, request: pytest.FixtureRequest
-) -> Iterator[Opened]:
+def opened(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Opened]:
     """Each page there is, which must log no error in any of its tests."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
     it, errors = Opened(context.new_page(), PAGES[request.param]), []
-    it.page.emulate_media(reduced_motion="no-preference")
     it.page.set_default_timeout(SLOW)
     it.page.add_init_script(WATCHED)
+    others = re.compile(rf"^(?!{re.escape(address)}|data:|blob:)")
+    context.route(others, lambda route: route.abort())
     it.page.on("pageerror", lambda e: errors.append(str(e)))
     it.page.on("request", lambda r: it.fonts.append(r.url) if r.resource_type == "font" else None)
 
@@ -65,7 +66,7 @@ def opened(
     it.page.goto(f"{address}/{it.named.path}{QUERY}")
     settle(it.page)
     yield it
-    it.page.close()
+    context.close()
     assert not errors, errors
 
 

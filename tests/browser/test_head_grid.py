@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from benchmarks.driving import serving, wait_until_up
 from engine.showing.palette import SIGNED
@@ -24,9 +24,9 @@ def grid() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def turned(context: BrowserContext, grid: str) -> Iterator[Page]:
+def turned(browser: Browser, grid: str) -> Iterator[Page]:
     """A tab that is turned from one grid to another."""
-    tab = Tab.of(context)
+    tab = Tab.of(browser)
     tab.page.goto(grid)
     first = tab.page.get_by_role("checkbox", name="L0H0", exact=True)
     expect(first).to_be_visible(timeout=60_000)
@@ -117,7 +117,7 @@ def test_a_large_grid_fits_and_tells_what_was_dragged(fresh: Page, grid: str) ->
     first = page.get_by_role("checkbox", name="L30H0", exact=True)
     expect(first).to_be_visible(timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
-    size = first.evaluate("e => getComputedStyle(e).getPropertyValue('--sb-cell')")
+    size = first.evaluate("e => getComputedStyle(e).getPropertyValue('--switchboard-cell')")
     assert re.fullmatch(r"[0-9.]+px", size)  # worked out for all, or a resize takes seconds
     first.hover()
     page.mouse.down()

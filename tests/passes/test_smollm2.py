@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -70,11 +71,19 @@ def off(top: engine.Ranking, logits: torch.Tensor) -> float:
     return float(np.abs(top.logits - logits[top.ids.tolist()].numpy()).max())
 
 
+def exactly(reference: Reference, ids: Sequence[int], change: Change) -> torch.Tensor:
+    """[vocab] of the last position, in double precision."""
+    torch.nn.Module.double(reference.hf)
+    try:
+        return reference.each_last([(ids, [change])])[0]
+    finally:
+        torch.nn.Module.float(reference.hf)
+
+
 def test_random_changes_equal_plain_hooks(smollm2: str, reference: Reference) -> None:
     """300 changes: heads, MLPs and neurons, zeroed, scaled and set, at random positions. A few make
-    the last digit grow, by the processor one or another: there the hooks' own run differs, read
-    alone, from the same among others, and ours is no farther from it than that. It is rounding: in
-    double precision the first step of a generation is next_token to the last digit shown."""
+    the last digit grow, by the processor one or another: there what is right is told in double
+    precision, and ours is no farther from it than twice what the hooks' own runs are."""
     rng = random.Random(0)
     shape = engine.load(smollm2).shape
     ways = {
@@ -112,11 +121,12 @@ def test_random_changes_equal_plain_hooks(smollm2: str, reference: Reference) ->
                 close(found.clean.logits, clean[found.clean.ids.tolist()])
                 wanted, own = among, 0.0
                 tops = (found.ablated, *([first] if first is not None else []))
-                if max(off(top, wanted) for top in tops) > 2e-5:
-                    (wanted,) = reference.each_last([(ids, [change])])  # alone, as we read it
-                    own = float((wanted - among).abs().max())
+                if max(off(top, wanted) for top in tops) > 6e-5:
+                    wanted = exactly(reference, ids, change)
+                    (alone,) = reference.each_last([(ids, [change])])
+                    own = max(float((one - wanted).abs().max()) for one in (alone, among))
                 for top in tops:
-                    assert off(top, wanted) <= max(1e-4, own), (found.e, own)
+                    assert off(top, wanted) <= max(1e-4, 2 * own), (change, own)
                 moved.append(float(found.kl))
     assert sum(kl > 1e-4 for kl in moved) > 100
 
