@@ -40,8 +40,8 @@ function heat(values, rows, columns, most, dark) {
   return canvas;
 }
 
-const isDark = element => {
-  const [r, g, b] = getComputedStyle(element).color.match(/[\d.]+/g).map(Number);
+const isDark = element => { // what has left the page meanwhile has no colour
+  const [r, g, b] = getComputedStyle(element).color.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0];
   return 0.3 * r + 0.6 * g + 0.1 * b > 128; // light text
 };
 

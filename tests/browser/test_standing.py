@@ -6,7 +6,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-STANDING = Path(__file__).parents[2] / "assets/components/standing.js"
+from pages._parts.components import PALETTE_JS
+
+COMPONENTS = Path(__file__).parents[2] / "assets/components"
+STANDING = COMPONENTS / "standing.js"
 IN_EVERY_ORDER = """async standing => {
   const source = standing + `class View {
     constructor(root) { this.root = root; }
@@ -49,3 +52,18 @@ def test_the_same_data_are_drawn_anew_where_only_the_theme_is_another(fresh: Pag
         STANDING.read_text("utf-8"),
     )
     assert drawn == 3
+
+
+def test_what_has_left_the_page_is_asked_for_its_colours_without_an_error(fresh: Page) -> None:
+    fresh.set_content("<p style='color: #eee'>light</p>")
+    asked = fresh.evaluate(
+        """async heat => {
+        const blob = new Blob([heat + "export { isDark };"], { type: "text/javascript" });
+        const { isDark } = await import(URL.createObjectURL(blob)), p = document.querySelector("p");
+        const before = isDark(p);
+        p.remove();
+        return [before, isDark(p)];
+        }""",
+        PALETTE_JS + (COMPONENTS / "heat.js").read_text("utf-8"),
+    )
+    assert asked == [True, False]
