@@ -78,7 +78,8 @@ def page(browser: Browser, tabs: list[Tab], request: pytest.FixtureRequest) -> I
     tab = tabs.pop() if tabs else Tab.of(browser)
     failed = request.session.testsfailed
     yield tab.page
-    if request.session.testsfailed == failed and leave(tab.page):
+    whole = request.session.testsfailed == failed and not (tab.errors or tab.outside)
+    if whole and leave(tab.page):
         for other in tab.page.context.pages:
             if other != tab.page:
                 other.close()
