@@ -8,7 +8,7 @@ const MOST = 34, LEAST = 11; // pixels of a cell
 const PLAIN = 0.2; // of the strongest colour: from here on a number's sign is written on its cell
 const RANKED = 18; // pixels of a cell that has room for its rank
 
-// Worked out once and not anew for each of five thousand cells.
+// Worked out once and not anew for each of five thousand cells; known already to a second grid.
 try { CSS.registerProperty({ name: "--switchboard-cell", syntax: "<length>", inherits: true, initialValue: "0px" }); } catch { }
 
 class Grid {

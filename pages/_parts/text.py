@@ -29,8 +29,8 @@ def uploaded(file: File) -> str:
 
 
 def decimal(x: float, digits: int = 2) -> str:
-    """A number with so many decimals, with a real minus, where no plus is asked for."""
-    return f"{x:.{digits}f}".replace("-", "−")
+    """A number with so many decimals: as `signed`, without the plus."""
+    return signed(x, digits).removeprefix("+")
 
 
 def plain(text: object) -> str:

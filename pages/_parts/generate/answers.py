@@ -103,8 +103,8 @@ def _shown(one: engine.RankedAnswer) -> dict[str, object]:
     move = "" if not one.move else f" {'▲' if one.move > 0 else '▼'}{abs(one.move)}"
     return shown | {
         "rank": f"{clean.rank} → {ablated.rank}{move}",
-        "clean": f"{_number(clean.log_prob)} ({percent(clean.prob)})",
-        "ablated": f"{_number(ablated.log_prob)} ({percent(ablated.prob)})",
+        "clean": f"{decimal(clean.log_prob, 3)} ({percent(clean.prob)})",
+        "ablated": f"{decimal(ablated.log_prob, 3)} ({percent(ablated.prob)})",
         "clean, by token": _by_token(one, clean),
         "ablated, by token": _by_token(one, ablated),
         "clean share": percent(clean.share),
@@ -114,8 +114,4 @@ def _shown(one: engine.RankedAnswer) -> dict[str, object]:
 
 def _by_token(one: engine.RankedAnswer, score: engine.AnswerScore) -> str:
     both = zip(one.tokens, score.log_probs, strict=True)
-    return "  ".join(f"{visible(token)} {_number(float(x))}" for token, x in both)
-
-
-def _number(log_prob: float) -> str:
-    return decimal(log_prob, 3)
+    return "  ".join(f"{visible(token)} {decimal(float(x), 3)}" for token, x in both)
