@@ -50,7 +50,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev
-	@sh tests/browser/chromium.sh
+	@sh tests/browser/chromium.sh chromium
 	$(BIN)/python -m benchmarks
 
 models: $(VENV)/.dev
@@ -60,7 +60,7 @@ smollm2: $(VENV)/.run
 	$(BIN)/python -m engine.model smollm2-135m
 
 circuits: $(VENV)/.dev
-	@sh tests/browser/chromium.sh
+	@sh tests/browser/chromium.sh chromium
 	$(BIN)/python -m training.circuits
 
 name-movers: $(VENV)/.dev

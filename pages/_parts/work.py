@@ -160,28 +160,31 @@ def progress(
     stop it; once it is over without a result, how it ended, with a way to begin it `anew`.
     `before`: the share that was known when it was gone on with, 0 to 1.
     `refused` says why where nothing is known of an answer."""
-    one = find(key)
-    if one is None:
-        return
-    if one.going is not None:
-        share = before + (1 - before) * min(1.0, one.going.progress)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.button("Stop", key=f"_stop{key}", on_click=one.going.cancel, icon=":material/stop:")
-            done = f"{share:.0%}" if share >= 0.005 else "begun"
-            says = f"{first}: {done}" if first else done
-            st.progress(share, plain(f"{says}, {detail}" if detail else says))
-    elif one.stopped:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            icon = ":material/replay:" if anew is forget else ":material/play_arrow:"
-            st.button(again, key=f"_again{key}", on_click=anew, args=(key,), icon=icon)
-            st.caption(plain(stopped))
-    elif one.failed is not None:
-        if refused is not None and one.result is None:
-            refused(one.failed)
-        else:
-            st.error(plain(one.failed))
-        if anew is not forget:
-            st.button("Try again", key=f"_again{key}", on_click=anew, args=(key,))
+    with st.container():  # one place whatever is drawn, so that what stands below stays where it is
+        one = find(key)
+        if one is None:
+            return
+        if one.going is not None:
+            share = before + (1 - before) * min(1.0, one.going.progress)
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button(
+                    "Stop", key=f"_stop{key}", on_click=one.going.cancel, icon=":material/stop:"
+                )
+                done = f"{share:.0%}" if share >= 0.005 else "begun"
+                says = f"{first}: {done}" if first else done
+                st.progress(share, plain(f"{says}, {detail}" if detail else says))
+        elif one.stopped:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                icon = ":material/replay:" if anew is forget else ":material/play_arrow:"
+                st.button(again, key=f"_again{key}", on_click=anew, args=(key,), icon=icon)
+                st.caption(plain(stopped))
+        elif one.failed is not None:
+            if refused is not None and one.result is None:
+                refused(one.failed)
+            else:
+                st.error(plain(one.failed))
+            if anew is not forget:
+                st.button("Try again", key=f"_again{key}", on_click=anew, args=(key,))
 
 
 def _keep_open(work: engine.Work[Any, Any] | None) -> None:

@@ -29,6 +29,6 @@ def test_an_example_is_mapped_added_at_its_best_and_its_text_stands_beside_the_c
     page.get_by_text("Text", exact=True).click()
     expect(page.get_by_text("Step by step")).to_be_visible(timeout=SLOW)
     repeated = re.compile("Repeated is the share of 3-grams")
-    expect(page.get_by_text(repeated)).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(repeated)).to_have_count(1, timeout=SLOW)
     e = engine.Experiment.from_url(urlsplit(page.url).query)
     assert str(e.changes[0]) == change and e.vectors[0].name == "number-words"
