@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages._parts.shell import Shell
+from pages._parts.shell import Kept, Shell
 
 
 def _warm_up() -> None:
@@ -33,4 +33,4 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     yield
 
 
-app = st.App("app.py", lifespan=lifespan, middleware=[Middleware(Shell)])
+app = st.App("app.py", lifespan=lifespan, middleware=[Middleware(Shell), Middleware(Kept)])

@@ -7,7 +7,7 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import components, state
+from pages._parts import state
 from pages._parts.attention import grid
 from pages._parts.attention.patterns import attention_patterns
 from pages._parts.attention.roles import role_chips
@@ -18,7 +18,6 @@ from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.refusals import answered
 from pages._parts.switches import sites_box
 
-components.library("circuitsvis")
 e = (reading := state.read()).experiment
 shape = model_shape()
 prompt_tokens(e)

@@ -7,7 +7,7 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import components, state
+from pages._parts import state
 from pages._parts.attribution import views
 from pages._parts.attribution.gradients import by_gradient
 from pages._parts.attribution.total import total_effect
@@ -19,7 +19,6 @@ from pages._parts.refusals import answered
 from pages._parts.switches import not_known, switches
 from pages._parts.text import plain
 
-components.library("plotly")
 shape = model_shape()
 PAIRS_ALONE = {("gradients", "family"), ("gradients", "written")}
 """What is shown, and asked of what, where the prompt above is not read."""

@@ -6,7 +6,7 @@ from pages._parts.frame import require_app
 
 require_app()
 
-from pages._parts import components, state
+from pages._parts import state
 from pages._parts.boxes import choice
 from pages._parts.circuits.compare import compare
 from pages._parts.circuits.curve import curve
@@ -26,8 +26,6 @@ MODES = {
     "curve": "Curve",
 }
 VIEWS = {"search": search, "evaluate": evaluate, "edges": edges, "curve": curve}
-
-components.library("plotly")
 
 
 def circuits(reading: state.Reading) -> None:

@@ -6,7 +6,7 @@ from pages._parts.frame import require_app
 
 require_app()
 
-from pages._parts import components, state
+from pages._parts import state
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import quick
 from pages._parts.features.after import heads_after
@@ -32,8 +32,6 @@ SHOWN = {
     "circuit": "Circuit",
     "train": "Train",
 }
-
-components.library("plotly")
 
 
 def features(reading: state.Reading) -> None:

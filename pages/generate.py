@@ -6,7 +6,7 @@ from pages._parts.frame import require_app
 
 require_app()
 
-from pages._parts import components, state
+from pages._parts import state
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import model_shape, quick
 from pages._parts.generate.answers import answers
@@ -43,6 +43,5 @@ if not reading.errors:
     with places[chosen]:
         if chosen == "text":  # which its own script reads, token by token
             view(reading)
-            components.library("plotly")  # behind the text, which need not wait for it
         else:
             quick(view, follows=True)

@@ -6,7 +6,7 @@ from pages._parts.frame import require_app
 
 require_app()
 
-from pages._parts import components, state
+from pages._parts import state
 from pages._parts.experiment_form import model_shape, quick
 from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.length import views
@@ -14,7 +14,6 @@ from pages._parts.pairs_form import pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.switches import switches
 
-components.library("plotly")
 shape = model_shape()
 
 

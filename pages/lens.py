@@ -5,7 +5,7 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import components, state
+from pages._parts import state
 from pages._parts.experiment_form import model_shape
 from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.lens.views import grid, last_position, options, traces
@@ -13,7 +13,6 @@ from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.refusals import answered
 from pages._parts.switches import switches
 
-components.library("plotly")
 e = (reading := state.read()).experiment
 shape = model_shape()
 prompt_tokens(e)

@@ -6,7 +6,7 @@ from pages._parts.frame import require_app
 
 require_app()
 
-from pages._parts import components, state
+from pages._parts import state
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import quick
 from pages._parts.neurons.one import one
@@ -16,8 +16,6 @@ from pages._parts.prompt_tokens import prompt_tokens
 
 SHOWN = {"ranked": "On this prompt", "one": "One neuron", "sets": "Between languages"}
 VIEWS = {"ranked": ranked, "one": one, "sets": between_sets}
-
-components.library("plotly")
 
 
 def neurons(reading: state.Reading) -> None:

@@ -6,7 +6,7 @@ from pages._parts.frame import require_app
 
 require_app()
 
-from pages._parts import components, state, work
+from pages._parts import state, work
 from pages._parts.corrupted import twins
 from pages._parts.experiment_form import model_shape, quick
 from pages._parts.layout import beside_switches, errors_shown
@@ -18,7 +18,6 @@ from pages._parts.switches import sites_box
 from pages._parts.text import plain
 from pages._parts.together import together
 
-components.library("plotly")
 shape = model_shape()
 
 

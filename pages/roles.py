@@ -6,7 +6,7 @@ from pages._parts.frame import require_app
 
 require_app()
 
-from pages._parts import components, state
+from pages._parts import state
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import quick
 from pages._parts.prompt_tokens import prompt_tokens
@@ -31,8 +31,6 @@ VIEWS = {
     "patterns": patterns,
     "card": card,
 }
-
-components.library("plotly")
 
 
 def roles(reading: state.Reading) -> None:

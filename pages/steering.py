@@ -6,7 +6,7 @@ from pages._parts.frame import require_app
 
 require_app()
 
-from pages._parts import components, state
+from pages._parts import state
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import quick
 from pages._parts.layout import errors_shown
@@ -45,8 +45,6 @@ with st.container():
 with st.container(horizontal=True, vertical_alignment="center"):
     choice("Show", "steering_show", SHOWN, bare=True)
     ready()
-if st.session_state["steering_show"] != "text":
-    components.library("plotly")
 match st.session_state["steering_show"]:
     case "direction":
         quick(of_direction, follows=True)
@@ -59,5 +57,4 @@ match st.session_state["steering_show"]:
         else:
             with errors_shown():
                 side_by_side(reading)  # which its own script reads, token by token
-            components.library("plotly")
             quick(repeated, follows=True)

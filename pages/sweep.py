@@ -7,7 +7,7 @@ from pages._parts.frame import require_app
 require_app()
 
 import engine
-from pages._parts import components, state, work
+from pages._parts import state, work
 from pages._parts.experiment_form import model_shape, quick
 from pages._parts.layout import beside_switches, errors_shown
 from pages._parts.pairs_form import Chosen, pairs_form
@@ -17,7 +17,6 @@ from pages._parts.switches import not_known, switches
 from pages._parts.table import Rows
 from pages._parts.text import plain
 
-components.library("plotly")
 shape = model_shape()
 
 

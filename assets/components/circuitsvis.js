@@ -1,11 +1,6 @@
-// Chosen heads drawn by CircuitsVis, which the page has as the library "circuitsvis". Tokens reach
-// it as data. The downloads are drawn here, as its own canvas has no SVG.
+// Chosen heads drawn by CircuitsVis. Tokens reach it as data. The downloads are drawn here, as its
+// own canvas has no SVG.
 let drawn = 0;
-
-const whenCircuitsVis = () => new Promise(done => {
-  if (globalThis.CircuitsVis) done(globalThis.CircuitsVis);
-  else globalThis.addEventListener("switchboard:circuitsvis", () => done(globalThis.CircuitsVis), { once: true });
-});
 
 class View {
   constructor(root) {
@@ -58,7 +53,7 @@ class View {
     this.says = says;
     this.host.setAttribute("aria-busy", "true");
     this.host.style.minHeight = `${this.host.offsetHeight}px`; // its place, until it is drawn anew
-    const CircuitsVis = await whenCircuitsVis();
+    const CircuitsVis = await library("CircuitsVis");
     if (says !== this.says || !this.host.isConnected) return; // newer ones are on their way, or the page is left
     const place = document.createElement("div");
     place.id = `sb-circuitsvis-${drawn++}`;

@@ -1,11 +1,6 @@
 // A plotly figure in the page's colours, and its downloads made here: nothing leaves the machine.
 // Downloads are drawn anew on white with dark text, at the figure's own size.
 
-const whenPlotly = () => new Promise(done => {
-  if (globalThis.Plotly) done(globalThis.Plotly);
-  else globalThis.addEventListener("switchboard:plotly", () => done(globalThis.Plotly), { once: true });
-});
-
 const themed = (layout, text, grid) => {
   const axes = Object.fromEntries(Object.keys(layout).filter(k => /^[xy]axis/.test(k)).map(k =>
     [k, { gridcolor: grid, zerolinecolor: grid, linecolor: grid, ...layout[k] }]));
@@ -35,7 +30,7 @@ class Drawn {
   }
 
   async draw(format) {
-    const { figure, name } = this.data, Plotly = await whenPlotly();
+    const { figure, name } = this.data, Plotly = await library("Plotly");
     const layout = { ...themed(figure.layout, PALETTE.ink, PALETTE.line), paper_bgcolor: PALETTE.paper };
     const size = { width: figure.layout.width ?? 900, height: figure.layout.height ?? 450 };
     const image = await Plotly.toImage({ data: figure.data, layout: { ...layout, ...size } },
@@ -52,8 +47,8 @@ class Drawn {
     if (says + text === this.says) return;
     this.says = says + text;
     this.host.style.minHeight = `${data.figure.layout.height ?? 0}px`; // its place, until it is there
-    const Plotly = await whenPlotly();
-    if (says + text !== this.says) return; // a newer one is on its way
+    const Plotly = await library("Plotly");
+    if (says + text !== this.says || !this.host.isConnected) return; // a newer one is on its way, or the page is left
     const shown = isDark(this.host) ? onDark(data.figure) : data.figure;
     const { width: _, ...layout } = themed(shown.layout, text, grid);
     this.fixed = layout.autosize === false; // scrolled where the page is narrower

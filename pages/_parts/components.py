@@ -7,13 +7,14 @@ data comes twice in a hurry, Streamlit calls the first run's while the second's 
 
 import json
 from collections.abc import Callable
-from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from itertools import count
 from time import time
 from typing import Any
 
 import streamlit as st
+from streamlit.components.v1 import declare_component
 
 import engine
 from pages._parts.assets import ASSETS
@@ -29,7 +30,24 @@ PALETTE_JS = (
     f"const PALETTE = {json.dumps(engine.PALETTE)}, ON_DARK = {json.dumps(engine.ON_DARK)};\n"
     "const channels = hex => [1, 3, 5].map(at => parseInt(hex.slice(at, at + 2), 16));\n"
 )
+_LIBRARIES = {
+    "Plotly": ("plotly", "package_data", "plotly.min.js"),
+    "CircuitsVis": ("circuitsvis", "dist/cdn", "iife.js"),
+}
+"""JavaScript libraries by their names there: the package that brings each, its folder, its file."""
 _numbers = count(int(1000 * time()))  # they grow from one start of the server to the next, too
+
+
+def _served(package: str, folder: str, file: str) -> str:
+    """Have the server give a package's folder. Returns: a file's address, below the server's own;
+    another for another version, as a browser keeps what it has had."""
+    at = declare_component(package, str(files(package).joinpath(folder)))
+    return f"component/{at.name}/{file}?{version(package)}"
+
+
+LIBRARIES_JS = (
+    f"const LIBRARIES = {json.dumps({name: _served(*at) for name, at in _LIBRARIES.items()})};\n"
+)
 
 
 def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:
@@ -45,7 +63,7 @@ def _mounted(name: str, *shared: str, isolate_styles: bool = True) -> Any:
         name,
         html=joined("html", name, *shared),
         css=PALETTE_CSS + joined("css", *shared, name),
-        js=PALETTE_JS + joined("js", "standing", *shared, name),
+        js=PALETTE_JS + LIBRARIES_JS + joined("js", "standing", *shared, name),
         isolate_styles=isolate_styles,
     )
 
@@ -54,18 +72,14 @@ _head_grid = _mounted("head_grid", "threshold", "strips", "heat")
 _token_strip = _mounted("token_strip", "elements")
 _rankings = _mounted("rankings", "elements", "drawing", "downloads")
 _token_rows = _mounted("token_rows", "elements")
-_figure = _mounted("figure", "reach", "heat", "downloads", isolate_styles=False)
+_figure = _mounted("figure", "library", "reach", "heat", "downloads", isolate_styles=False)
 _lens_grid = _mounted("lens_grid", "elements", "heat", "drawing", "downloads")
 _attention_grid = _mounted("attention_grid", "threshold", "heat", "drawing", "downloads")
 _circuitsvis = _mounted(
-    "circuitsvis", "reach", "heat", "drawing", "downloads", isolate_styles=False
+    "circuitsvis", "library", "reach", "heat", "drawing", "downloads", isolate_styles=False
 )
 _generation = _mounted("generation", "elements", "drawing", "downloads")
 _steps_feed = _mounted("steps_feed")
-_LIBRARIES = {
-    "plotly": ("plotly", "package_data/plotly.min.js", ""),
-    "circuitsvis": ("circuitsvis", "dist/cdn/iife.js", "globalThis.CircuitsVis = CircuitsVis;"),
-}
 
 
 def _numbered(key: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +132,7 @@ def token_rows(data: dict[str, Any], *, key: str) -> None:
 
 
 def figure(data: dict[str, Any], *, key: str) -> None:
-    """A plotly figure and its downloads; the page must have the library "plotly"."""
+    """A plotly figure and its downloads."""
     _figure(key=key, data=_numbered(key, data))
 
 
@@ -153,7 +167,7 @@ def attention_grid(
 
 
 def circuitsvis(data: dict[str, Any], *, key: str) -> None:
-    """Heads drawn by CircuitsVis; the page must have the library "circuitsvis"."""
+    """Heads drawn by CircuitsVis."""
     _circuitsvis(key=key, data=_numbered(key, data))
 
 
@@ -169,20 +183,3 @@ def steps_feed(data: dict[str, Any], *, key: str) -> None:
     """Further steps for the generation on the page that has this `stream`: a component without
     anything to see, as one that is drawn already cannot be drawn anew in the same run."""
     _steps_feed(key=key, data=data)
-
-
-def library(name: str) -> None:
-    """Give the page a JavaScript library, once a run: "plotly" or "circuitsvis".
-
-    It comes from the installed package, and is sent once to each browser.
-    """
-    _library(name)(key=f"library_{name}")
-
-
-@cache
-def _library(name: str) -> Any:
-    package, path, after = _LIBRARIES[name]
-    js = files(package).joinpath(path).read_text("utf-8")
-    js += f"\n{after}\nglobalThis.dispatchEvent(new Event('switchboard:{name}'));"
-    js += "\nexport default function () {}"
-    return st.components.v2.component(f"library_{name}", js=js)

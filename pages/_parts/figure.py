@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def figure(drawn: go.Figure, name: str, *, csv: str, key: str, python: str = "") -> None:
-    """Draw a plotly figure, whose layout gives its height, on a page with `library("plotly")`.
+    """Draw a plotly figure, whose layout gives its height.
 
     `name` is the downloads' file name without its ending; `csv` the numbers drawn; `python` the
     code that gives the same numbers, where it does not stand elsewhere on the page.

@@ -1,5 +1,5 @@
-"""What the page that the server sends holds beside Streamlit: what stands in its place until it has
-drawn, the ways past the menus, and the browser's history."""
+"""What the server sends beside Streamlit. In its page, what stands in its place until it has drawn,
+the ways past the menus, and the browser's history; with a library, how long a browser keeps it."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -54,3 +54,24 @@ class Shell:
             await send({"type": "http.response.body", "body": body})
 
         await self._app({**scope, "headers": whole}, receive, add)
+
+
+class Kept:
+    """Has a browser keep the JavaScript libraries it is given, whose addresses name their version:
+    it neither asks for them again nor compiles them again."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
+        async def keep(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                headers = MutableHeaders(raw=list(message["headers"]))
+                headers["cache-control"] = "public, max-age=31536000, immutable"
+                message = {**message, "headers": headers.raw}
+            await send(message)
+
+        versioned = "/component/" in scope.get("path", "") and scope.get("query_string")
+        await self._app(scope, receive, keep if versioned else send)

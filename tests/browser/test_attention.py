@@ -127,23 +127,3 @@ def test_every_view_downloads(page: Page, address: str) -> None:
             assert (b">H7<" if every else b">L0H0<") in content
         if format_ == "CSV":
             assert len(content.splitlines()) == 1 + (6 * 8 if every else 6 * 7 / 2)
-
-
-def test_a_page_left_before_its_library_came_draws_nothing(fresh: Page, address: str) -> None:
-    page = fresh
-    page.add_init_script("""
-      let library;
-      Object.defineProperty(globalThis, "CircuitsVis", {
-        get: () => globalThis.late ? library : undefined, set: value => { library = value; } });
-      addEventListener("switchboard:circuitsvis",
-        e => globalThis.late || e.stopImmediatePropagation(), { capture: true });
-    """)
-    page.goto(f"{address}/attention{QUERY}")
-    expect(page.locator(".sb-circuitsvis")).to_be_attached(timeout=SLOW)
-    page.evaluate("document.documentElement.classList.remove('sb-opening')")  # it is held for 30 s
-    expect(thumbnail(page, "L0H0")).to_be_visible(timeout=SLOW)
-    page.wait_for_timeout(500)
-    page.get_by_role("link", name="Explore").click()
-    expect(page.locator(".sb-circuitsvis")).to_have_count(0)
-    page.evaluate("late = true; dispatchEvent(new Event('switchboard:circuitsvis'))")
-    page.wait_for_timeout(500)  # the fixture sees errors

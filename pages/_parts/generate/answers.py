@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 import engine
-from pages._parts import components, state, work
+from pages._parts import state, work
 from pages._parts.figure import figure
 from pages._parts.layout import beside_switches
 from pages._parts.refusals import answered
@@ -72,7 +72,6 @@ def _drawn(result: engine.RankedAnswers) -> None:
     scored = [one for one in result.answers if one.clean is not None]
     if not scored:
         return
-    components.library("plotly")
     csv = as_csv(result.table())
     figure(result.figure(_MOST_DRAWN), "answers", csv=csv, key="answers")
     if len(scored) > _MOST_DRAWN:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 import engine
-from pages._parts import components, state, work
+from pages._parts import state, work
 from pages._parts.figure import figure
 from pages._parts.generate import settings
 from pages._parts.generate.many_form import prompts_form, python, question_of, sets_form
@@ -117,7 +117,6 @@ def _results(
 ) -> None:
     totals, rows = result.totals, result.rows
     if rows and work.is_over(key):
-        components.library("plotly")
         figure(
             result.figure(),
             "generation-shares",

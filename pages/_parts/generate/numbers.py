@@ -14,8 +14,7 @@ RUNS = ("clean", "ablated", "unswitched")
 
 
 def numbers(record: Record, total: int) -> None:
-    """The steps' numbers as lines, with the CSV and the Python of everything; the page must have
-    the library "plotly"."""
+    """The steps' numbers as lines, with the CSV and the Python of everything."""
     steps = record.steps[:total]
     if not steps or record.prompt is None:
         return

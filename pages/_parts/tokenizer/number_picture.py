@@ -3,7 +3,6 @@
 import streamlit as st
 
 import engine
-from pages._parts import components
 from pages._parts.figure import figure
 from pages._parts.table import as_csv, python_for
 from pages._parts.tokenizer.chips import count
@@ -13,7 +12,6 @@ WRITTEN = {False: "by itself", True: "after a word and a space"}
 
 def number_picture(e: engine.Experiment) -> None:
     """The picture, with how many numbers take how many tokens above it."""
-    components.library("plotly")
     st.session_state.setdefault("number_stands", False)
     after = st.segmented_control(
         "A number stands",
