@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from streamlit.components.v2 import manifest_scanner
 from streamlit.elements.widgets import number_input, selectbox, text_widgets
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.state import SafeSessionState, get_session_state
 from streamlit.testing.v1 import local_script_runner
 
@@ -36,6 +37,21 @@ def a_run_is_waited_for_by_its_thread() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local_script_runner, "require_widgets_deltas", joined)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_app_has_run_before() -> Iterator[None]:
+    """Each AppTest takes the dashboard anew for one whose every page is opened by itself, as a
+    server does until its first visitor has come, and runs into each page before it runs the app."""
+    begin = PagesManager.__init__
+
+    def began(pages: PagesManager, *args: Any, **named: Any) -> None:
+        PagesManager.uses_pages_directory = False
+        begin(pages, *args, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PagesManager, "__init__", began)
         yield
 
 
