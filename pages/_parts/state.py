@@ -84,7 +84,8 @@ def adopt_link() -> tuple[str, ...]:
 def link(e: engine.Experiment) -> list[tuple[str, str]]:
     """The names and values of the address of this view."""
     pairs = parse_qsl(e.to_url()[1:], keep_blank_values=True, errors="surrogatepass")
-    said = [(field, st.session_state.get(name)) for name, field in declared().items()]
+    now = st.session_state.to_dict()
+    said = [(field, now.get(name)) for name, field in declared().items()]
     return pairs + [
         (field.name, str(value))
         for field, value in said
@@ -244,7 +245,7 @@ def set_sites(sites: Iterable[engine.Site]) -> None:
 
 def read() -> Reading:
     """Read the experiment from the widgets; a part that cannot be read is left at its default."""
-    ss, errors, unread = st.session_state, [], {}
+    ss = st.session_state
     e = engine.Experiment(model=ss["model"] or "", prepend_bos=BOS[ss["bos"]])
     takes_number = ss["method"] in ("scale", "set")
     keeps = ss["verb"] == "keep"
@@ -261,15 +262,22 @@ def read() -> Reading:
             engine.parse_sites(ss["sites"]), ss["verb"], keeps and ss["mlps"]
         ),
     }
+    said, wrong = {}, {}
     for name, value in parts.items():
         try:
-            e = replace(e, **{name: value()})
-        except engine.EngineError as wrong:
-            if name in _ASKED:
-                errors.append(str(wrong))
-            else:
-                unread[name] = str(wrong)
-    return Reading(e, tuple(errors), unread)
+            said[name] = value()
+        except engine.EngineError as why:
+            wrong[name] = str(why)
+    try:
+        e = replace(e, **said)
+    except engine.EngineError:
+        for name, value in said.items():
+            try:
+                e = replace(e, **{name: value})
+            except engine.EngineError as why:
+                wrong[name] = str(why)
+    errors = tuple(why for name, why in wrong.items() if name in _ASKED)
+    return Reading(e, errors, {name: why for name, why in wrong.items() if name not in _ASKED})
 
 
 def _text(name: str) -> str:
