@@ -17,9 +17,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-SHELL = "chromium-headless-shell"
+HEADLESS_SHELL = "chromium-headless-shell"
 """Chromium without the windows around a page, which cost a third of what it takes to open one."""
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", SHELL)
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", HEADLESS_SHELL)
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -58,7 +58,7 @@ class Shell:
 
 class Kept:
     """Has a browser keep the JavaScript libraries it is given, whose addresses name their version:
-    it neither asks for them again nor compiles them again."""
+    it does not ask for them again."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

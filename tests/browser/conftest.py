@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
-from benchmarks.driving import SHELL, launch, serving, wait_until_up
+from benchmarks.driving import HEADLESS_SHELL, launch, serving, wait_until_up
 from benchmarks.toggle import save_gpt2_small
 from tests.conftest import IN_CI
 from tests.support.tab import SIZE, Tab
@@ -21,7 +21,7 @@ expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         try:
-            one = launch(playwright, SHELL)
+            one = launch(playwright, HEADLESS_SHELL)
         except Error as wrong:
             if IN_CI:
                 raise

@@ -9,6 +9,9 @@ from tests.support.some import some
 
 SLOW = 180_000
 QUERY = "?model=seq-gpt2&prompt=1+2+3+4&answer=+5&distractor=+4"
+SENT = """file => performance.getEntriesByType("resource")
+  .filter(e => e.name.includes(file)).map(e => e.transferSize)"""
+"""How many bytes came over the line for a file, each time that it was asked for."""
 LIBRARIES = pytest.mark.parametrize(
     ("path", "file", "name", "place", "drawn"),
     [
@@ -33,6 +36,9 @@ def test_a_library_is_kept_and_of_one_page_asked_for_once(
     (once,) = given
     assert "immutable" in some(once.header_value("cache-control")) and "?" in once.url
     assert fresh.evaluate(f"Boolean({name})")
+    fresh.goto(f"{address}/{path}{QUERY}")  # opened anew
+    expect(fresh.locator(drawn).first).to_be_visible(timeout=SLOW)
+    assert fresh.evaluate(SENT, file) == [0]
 
 
 @LIBRARIES
