@@ -15,7 +15,6 @@ from tests.support.alone import printed
 def _page(says: str) -> None:
     import streamlit as st
 
-    print(says)
     st.caption(says)
 
 
