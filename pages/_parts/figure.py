@@ -21,10 +21,12 @@ def figure(drawn: go.Figure, name: str, *, csv: str, key: str, python: str = "")
     """
     components.figure({"figure": json.loads(drawn.to_json()), "name": name, "csv": csv}, key=key)
     if python:
-        python_of(python)
+        python_of(python, key)
 
 
-def python_of(code: str) -> None:
-    """The code that gives a view's numbers, to copy."""
-    with st.expander("Copy as Python"):
-        st.code(code, language="python")
+def python_of(code: str, key: str) -> None:
+    """The code that gives a view's numbers, to copy: drawn once its box is open, as what colours
+    code takes a browser longer to load than most views. `key` is the view's own on its page."""
+    box = st.expander("Copy as Python", key=f"_python_{key}", on_change="rerun")
+    if box.open:
+        box.code(code, language="python")

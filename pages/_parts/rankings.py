@@ -30,7 +30,7 @@ def rankings(reading: state.Reading, at: str) -> None:
     components.rankings({**comparison(result, ranked.refused), **downloads}, key="rankings")
     for note in result.notes:
         st.caption(plain(note))
-    python_of(rankings_python(e, at))
+    python_of(rankings_python(e, at), "rankings")
 
 
 def title(e: engine.Experiment) -> str:

@@ -62,8 +62,9 @@ def rounded(value: object) -> float | None:
     return round(value, 4) if isinstance(value, float) else None
 
 
-def downloads(rows: Rows, name: str, python: str) -> None:
-    """The CSV of rows, and the Python that gives them."""
+def downloads(rows: Rows, name: str, python: str, key: str = "") -> None:
+    """The CSV of rows, by the `name` of its file, and the Python that gives them. `key` is the
+    view's own on its page, where the name tells what is seen in it."""
     left, right = st.columns([1, 5], vertical_alignment="top")
     left.download_button(
         "CSV",
@@ -74,7 +75,7 @@ def downloads(rows: Rows, name: str, python: str) -> None:
         icon=":material/download:",
     )
     with right:
-        python_of(python)
+        python_of(python, key or name)
 
 
 def as_csv(rows: Rows) -> str:

@@ -109,6 +109,7 @@ def test_a_page_is_whole_without_a_network_and_nothing_moves_while_it_opens(
     expect(link).to_have_attribute("aria-current", "page")
     expect(page.get_by_test_id("stException")).to_have_count(0)
     expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
+    expect(page.get_by_test_id("stCode")).to_have_count(0)  # what colours it is slow to load
     numbers = page.locator("[data-testid=stMetricValue], [data-testid=stMetricDelta]")
     assert not [text for text in numbers.all_inner_texts() if "-" in text]  # a minus is a minus
     for canvas in page.get_by_test_id("stMain").locator("canvas").filter(visible=True).all():

@@ -14,7 +14,7 @@ import engine
 from pages._parts.attention.grid import overview_python, scores_of
 from pages._parts.attention.patterns import patterns_python
 from tests.support.alone import printed
-from tests.support.opening import page_at
+from tests.support.opening import codes_of, page_at
 
 E = engine.Experiment(prompt="1 2 3 1 2 3", ablations="0.1 m0")
 HEADS = [engine.Head(1, 2), engine.Head(0, 1)]
@@ -46,7 +46,7 @@ def said(page: AppTest) -> str:
 
 
 def code(page: AppTest, function: str) -> str:
-    return next(c.value for c in page.code if f"engine.{function}(" in c.value)
+    return codes_of(page, f"engine.{function}(")[0]
 
 
 def ran(written: str) -> dict:

@@ -15,6 +15,7 @@ import engine
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_explore import component, unescaped
 from tests.pages.test_lens import sent as components
+from tests.support.opening import codes_of
 from tests.support.tiny_models import Tiny
 from tests.support.waiting import waited
 
@@ -71,7 +72,7 @@ def test_parts_stand_by_size_and_the_python_gives_them() -> None:
     assert list(shown) == ["site", "clean", "ablated", "change"]
     sizes = shown["change"].abs().tolist()
     assert sizes == sorted(sizes, reverse=True) and len(sizes) == 54
-    code = next(one.value for one in page.code if "direct_attribution(" in one.value)
+    code = codes_of(page, "direct_attribution(")[0]
     with redirect_stdout(written := io.StringIO()):
         exec(code, {})
     assert len(written.getvalue().splitlines()) == 6 * 9 + 8
@@ -187,7 +188,7 @@ def test_scores_of_nodes_stand_beside_a_sweep_by_resample(steps: str) -> None:
 def test_the_python_of_scores_gives_their_rows_and_how_well_they_predict() -> None:
     for of, lines in (("nodes", 54), ("edges", 100)):
         page = gradients(gradients_of=of)
-        code = next(one.value for one in page.code if "_attribution(" in one.value)
+        code = codes_of(page, "_attribution(")[0]
         with redirect_stdout(written := io.StringIO()):
             exec(code, {})
         first, *rows = written.getvalue().splitlines()

@@ -17,7 +17,7 @@ import engine
 from pages._parts import work
 from tests.pages.test_explore import unescaped
 from tests.pages.test_sweep import said, sent
-from tests.support.opening import page_at
+from tests.support.opening import codes_of, page_at
 from tests.support.waiting import waited
 
 TASK = engine.task("numerals", "seq-gpt2", 3, seed=1)
@@ -98,7 +98,7 @@ def test_the_switches_and_the_csv_are_the_engines_numbers(rule: dict[str, Any]) 
 def test_the_python_gives_the_same_trials_and_verdict() -> None:
     page = opened(which="right")
     rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
-    code = next(c.value for c in page.code if "engine.discover(" in c.value)
+    code = codes_of(page, "engine.discover(")[0]
     names: dict = {}
     with redirect_stdout(io.StringIO()) as printed:
         exec(code, names)
@@ -207,7 +207,7 @@ def test_runs_over_seeds_are_the_engines_numbers_and_their_python_gives_them() -
     ]
     assert {m.label: m.value for m in page.metric}["Runs"] == "3 of 3"
     assert found.verdict in unescaped(" ".join(x.value for x in page.info))
-    code = next(c.value for c in page.code if "engine.discover_many(" in c.value)
+    code = codes_of(page, "engine.discover_many(")[0]
     with redirect_stdout(io.StringIO()) as printed:
         exec(code, {})
     assert printed.getvalue().splitlines()[0] == found.verdict

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts import work
-from tests.support.opening import page_at
+from tests.support.opening import codes_of, page_at
 from tests.support.tiny_models import Tiny
 from tests.support.waiting import begun, waited
 
@@ -53,7 +53,7 @@ def said(page: AppTest) -> str:
 
 def printed(page: AppTest, call: str) -> list[dict]:
     """The rows that the code offered prints."""
-    code = next(c.value for c in page.code if call in c.value)
+    code = codes_of(page, call)[0]
     with redirect_stdout(io.StringIO()) as out:
         exec(code, {})
     return [eval(line, {"nan": float("nan")}) for line in out.getvalue().splitlines()]

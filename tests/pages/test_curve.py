@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from tests.pages.test_circuits import ONE, TASK, opened, rows, said
+from tests.support.opening import codes_of
 from tests.support.waiting import waited
 
 
@@ -41,7 +42,7 @@ def test_a_ranking_by_gradients_is_drawn_with_a_circuit_as_a_point() -> None:
     assert metrics["CPR"] == f"{mine.cpr():.3f}" and metrics["CMD"] == f"{mine.cmd():.3f}"
     assert "everything else is as in the corrupted run" in said(page)
     assert "of the clean model" not in said(page)
-    code = next(c.value for c in page.code if "faithfulness_curve" in c.value)
+    code = codes_of(page, "faithfulness_curve")[0]
     with redirect_stdout(StringIO()) as out:
         exec(code, {})
     assert out.getvalue().startswith(f"{mine.cpr()} {mine.cmd()}")

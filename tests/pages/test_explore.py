@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts import prompt_tokens
 from tests.support.alone import printed
-from tests.support.opening import page_at
+from tests.support.opening import codes_of, page_at
 from tests.test_architecture import ROOT
 
 
@@ -75,7 +75,7 @@ def test_the_python_of_the_rankings_gives_their_numbers_in_a_fresh_interpreter()
         page = opened(**asked, ablations="a0 m1", at=at)
         assert not page.exception and not page.error
         shown.append(component(page, "rankings"))
-        codes.append(next(c.value for c in page.code if "engine.next_token(" in c.value))
+        codes.append(codes_of(page, "engine.next_token(")[0])
     script = "\nprint('---')\n".join(codes)
     for view, text in zip(shown, printed(script).split("---\n"), strict=True):
         assert text.endswith(view["csv"])

@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_neurons import figure_rows, said
+from tests.support.opening import codes_of
 from tests.support.waiting import waited
 
 E = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", distractor=" 4")
@@ -27,7 +28,7 @@ def features_page(**query: Any) -> AppTest:
 
 
 def printed(page: AppTest, call: str) -> list[str]:
-    code = next(one.value for one in page.code if f"{call}(" in one.value)
+    code = codes_of(page, f"{call}(")[0]
     with redirect_stdout(written := StringIO()):
         exec(code, {})
     return written.getvalue().splitlines()

@@ -14,6 +14,7 @@ import engine
 from pages._parts.text import points, visible
 from tests.pages.test_bad_input import LITTLE, page_of
 from tests.pages.test_neurons import figure_rows, said
+from tests.support.opening import codes_of
 from tests.support.waiting import waited
 
 E = engine.Experiment("seq-gpt2", "1 2 3 4", answer=" 5", distractor=" 4")
@@ -34,7 +35,7 @@ def test_health_comes_first_with_its_verdict_and_the_python_gives_it() -> None:
     assert rows["loss recovered"] == pytest.approx(health.recovered, abs=1e-4)
     told = [one.value for one in [*page.warning, *page.success]]
     assert len(told) == 1 and ("sick" in told[0]) == bool(health.sick)
-    code = next(one.value for one in page.code if "measure_sae(" in one.value)
+    code = codes_of(page, "measure_sae(")[0]
     with redirect_stdout(written := StringIO()):
         exec(code, {})
     assert len(written.getvalue().splitlines()) == len(health.table())
@@ -125,7 +126,7 @@ def test_what_heads_write_after_a_feature_is_off_stands_beside_the_clean_run() -
     assert len(rows) == len(result.ids)
     for row in result.table():
         assert float(rows[str(row["token"])]["change"]) == pytest.approx(row["change"], abs=1e-4)
-    code = next(one.value for one in page.code if "head_writes(" in one.value)
+    code = codes_of(page, "head_writes(")[0]
     with redirect_stdout(written := StringIO()):
         exec(code, {})
     assert len(written.getvalue().splitlines()) == len(result.ids)

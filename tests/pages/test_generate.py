@@ -14,7 +14,7 @@ import engine
 from pages._parts.generate import settings
 from tests.pages.test_explore import component, said, unescaped
 from tests.support.alone import printed
-from tests.support.opening import page_at
+from tests.support.opening import codes_of, page_at
 from tests.support.rows import assert_same
 from tests.support.some import some
 from tests.support.tiny_models import Tiny
@@ -378,7 +378,7 @@ def test_the_python_of_every_view_gives_the_numbers_of_its_csv(
     ):  # fmt: skip
         page = opened(**query)
         assert not page.exception and not page.error, said(page)
-        codes.append([c.value for c in page.code if "table(" in c.value][-1])
+        codes.append(codes_of(page, "table(")[-1])
         files.append(given[-1].decode())
     script = "\nprint('---')\n".join(codes)
     for text, expected in zip(printed(script).split("---\n"), files, strict=True):

@@ -15,6 +15,7 @@ import engine
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_explore import component, unescaped
 from tests.pages.test_sweep import said
+from tests.support.opening import codes_of
 
 E = engine.Experiment(
     "seq-gpt2", "1 2 3 4", "8 1 6 3", " 5", " 4", ablations="1.3", method="resample"
@@ -69,7 +70,7 @@ def test_a_familys_mean_and_spread_are_the_engines_and_the_code_gives_them() -> 
     _, ablated = runs(page)
     assert ablated["error_y"]["array"] and ablated["line"]["dash"] == "dash"
     assert "mean of 5 prompts, bars one standard deviation" in said(page)
-    (code,) = [c.value for c in page.code if "result.table()" in c.value]
+    (code,) = codes_of(page, "result.table()")
     with redirect_stdout(io.StringIO()) as printed:
         exec(code, {})
     assert len(printed.getvalue().splitlines()) == len(rows)

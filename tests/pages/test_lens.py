@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts.lens import views as lens_views
 from tests.support.alone import printed
-from tests.support.opening import page_at
+from tests.support.opening import codes_of, page_at
 
 E = engine.Experiment(
     model="seq-gpt2", prompt="1 2 3 4", answer=" 5", distractor=" 4", ablations="a0"
@@ -55,7 +55,7 @@ def numbers(z: object) -> np.ndarray:
 def shown_by(page: AppTest, nth: int) -> Any:
     """What the nth code to copy has in `shown`."""
     names: dict = {}
-    code = [c.value for c in page.code if "engine.logit_lens(" in c.value][nth]
+    code = codes_of(page, "engine.logit_lens(")[nth]
     exec(code, names)
     return names["shown"]
 
@@ -85,7 +85,7 @@ def test_the_grid_its_csv_and_its_python_are_the_engines_numbers(run: str, by: s
 
 def test_the_python_of_both_figures_gives_their_csv_in_a_fresh_interpreter() -> None:
     page = opened(ablations="a0", run="difference", by="divergence", top="10", stream="mlp_out")
-    codes = [c.value for c in page.code if "engine.logit_lens(" in c.value]
+    codes = codes_of(page, "engine.logit_lens(")
     assert len(codes) == 2
     script = f"""import json
 {codes[0]}
@@ -133,7 +133,8 @@ def test_nothing_ablated_is_one_pair_of_lines() -> None:
 def test_the_plain_table_is_there_to_copy() -> None:
     page = opened(run="difference", ablations="a0", top="10")
     lens = engine.logit_lens(E, k=10, at="answer")
-    texts = [c.value for c in page.code if c.value.lstrip().startswith("layer")]
+    assert not page.code
+    texts = codes_of(page, "layer", "The last position as text")
     assert texts == [lens.text("clean"), lens.text("ablated")]
 
 

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_explore import component, unescaped
+from tests.support.opening import codes_of
 from tests.support.tiny_models import Tiny
 from tests.support.waiting import waited
 
@@ -70,7 +71,7 @@ def test_over_a_family_and_on_top_of_what_is_off_it_says_so_and_the_python_gives
     )  # fmt: skip
     assert "over 3 prompts" in said(page) and "with 1.3 changed" in said(page)
     assert len(figure_rows(page)) == 640
-    code = next(one.value for one in page.code if "rank_neurons(" in one.value)
+    code = codes_of(page, "rank_neurons(")[0]
     with redirect_stdout(written := io.StringIO()):
         exec(code, {})
     assert len(written.getvalue().splitlines()) == 101

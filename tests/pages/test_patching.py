@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from tests.pages.test_sweep import said, sent
-from tests.support.opening import page_at
+from tests.support.opening import codes_of, page_at
 from tests.support.some import some
 from tests.support.waiting import waited
 
@@ -90,7 +90,7 @@ def test_the_csv_and_the_python_are_the_same_numbers() -> None:
     page = opened(over="family", task="months", n_pairs="4", place="z", way="noise")
     rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
     assert len(rows) == 48 and rows[0]["site"] == "0.0" and rows[0]["n"] == "4"
-    code = next(c.value for c in page.code if "engine.patch(" in c.value)
+    code = codes_of(page, "engine.patch(")[0]
     names: dict = {}
     with redirect_stdout(io.StringIO()):
         exec(code, names)

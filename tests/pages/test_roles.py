@@ -14,6 +14,7 @@ import engine
 from tests.pages.test_attribution import rows_of, said
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_explore import component, unescaped
+from tests.support.opening import codes_of
 from tests.support.waiting import waited
 
 
@@ -62,7 +63,7 @@ def test_one_head_is_told_word_by_word() -> None:
 
 def test_words_of_ones_own_are_scored_and_the_python_gives_them() -> None:
     page = roles_page(role_words="your own", own_words="one two three four", taken_for="embedding")
-    code = next(one.value for one in page.code if "ov_scores(" in one.value)
+    code = codes_of(page, "ov_scores(")[0]
     with redirect_stdout(written := io.StringIO()):
         exec(code, {})
     lines = written.getvalue().splitlines()

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from tests.pages.test_bad_input import page_of
 from tests.pages.test_explore import component, unescaped
+from tests.support.opening import codes_of
 from tests.support.waiting import waited
 
 UP = engine.Direction("up", "r3", engine.FromUnembedding(" fifth", " 5"))
@@ -107,7 +108,7 @@ def test_the_map_is_the_engines_with_its_best_coefficient_and_the_python_gives_i
     shown = next(one.value for one in page.metric if one.label == "Coefficient")
     assert float(shown.replace("−", "-")) == pytest.approx(found.coefficient, rel=0.02)
     assert "Random directions as long change it by" in said(page)
-    code = next(one.value for one in page.code if "engine.steer(" in one.value)
+    code = codes_of(page, "engine.steer(")[0]
     with redirect_stdout(printed := io.StringIO()):
         exec(code, {})
     assert len(printed.getvalue().splitlines()) == 4

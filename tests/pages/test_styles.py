@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 import engine
 from pages._parts import styles
 from tests.pages.test_sweep import said
-from tests.support.opening import page_at
+from tests.support.opening import codes_of, page_at
 from tests.support.waiting import waited
 
 PAGES = ("sweep", "circuits", "patching", "length", "attribution")
@@ -89,7 +89,7 @@ def test_what_the_model_does_is_asked_once_it_is_opened_and_its_cells_can_be_tak
         assert says.endswith("(7)") == (family == "weekdays")
         assert says.startswith("★") == (style == result.best(family))
     assert frame.loc[1, "spaces"] == ""
-    code = next(one.value for one in page.code if "score_styles" in one.value)
+    code = codes_of(page, "score_styles")[0]
     with redirect_stdout(io.StringIO()) as out:
         exec(code, {})
     assert "'weekdays'" in out.getvalue()

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 import engine
 from pages._parts import work
-from tests.support.opening import page_at
+from tests.support.opening import codes_of, page_at
 from tests.support.some import some
 from tests.support.waiting import waited
 
@@ -67,7 +67,7 @@ def test_the_csv_and_the_python_are_the_same_numbers() -> None:
     page = opened()
     rows = list(csv.DictReader(io.StringIO(sent(page, "figure")["csv"])))
     assert [row["site"] for row in rows[:9]] == [*(f"0.{h}" for h in range(8)), "m0"]
-    code = next(c.value for c in page.code if "engine.sweep(" in c.value)
+    code = codes_of(page, "engine.sweep(")[0]
     names: dict = {}
     with redirect_stdout(io.StringIO()) as printed:
         exec(code, names)

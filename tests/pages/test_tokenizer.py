@@ -12,7 +12,7 @@ from pages._parts.table import as_csv
 from tests.conftest import real
 from tests.pages.test_explore import component, said, unescaped
 from tests.support.alone import printed
-from tests.support.opening import page_at
+from tests.support.opening import codes_of, page_at
 
 VIEWS = ("tokens", "twins", "tokenizers", "sentencepiece", "numbers", "answer", "batch")
 
@@ -202,7 +202,7 @@ def test_the_python_of_every_view_gives_the_numbers_of_its_csv_in_a_fresh_interp
                               ablations="a0")  # fmt: skip
         if show == "batch":
             page.text_area(key="batch").set_value("1 2\n</s>\n 13").run()
-        codes.append(next(c.value for c in reversed(page.code) if ".table()" in c.value))
+        codes.append(codes_of(page, ".table()")[-1])
         numbers = show == "numbers"
         files.append(component(page, "figure")["csv"] if numbers else given[-1].decode())
     script = "\nprint('---')\n".join(codes)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from streamlit.runtime.state.common import user_key_from_element_id
 from streamlit.testing.v1 import AppTest
 
 from tests.support.navigation import PAGES
+from tests.support.some import some
 from tests.test_architecture import ROOT
 
 
@@ -17,3 +19,12 @@ def page_at(name: str, query: Mapping[str, Any]) -> AppTest:
     for field, value in query.items():
         page.query_params[field] = value
     return (page.switch_page(PAGES[name].file) if PAGES[name].path else page).run()
+
+
+def codes_of(page: AppTest, part: str, label: str = "Copy as Python") -> list[str]:
+    """What a page has to copy of which `part` is a part, its boxes of that label once opened."""
+    for box in page.expander:
+        if box.label == label:
+            page.session_state[some(user_key_from_element_id(box.proto.id))] = True
+    page.run()
+    return [one.value for one in page.code if part in one.value]

@@ -105,7 +105,7 @@ def attention_grid(
     )
     if seen.notes:
         st.caption(plain(" ".join(seen.notes)))
-    python_of(overview_python(answer.e, run, weight == "value", pixels(shape)))
+    python_of(overview_python(answer.e, run, weight == "value", pixels(shape)), "attention_grid")
 
 
 def title(e: engine.Experiment, run: str, weight: str) -> str:

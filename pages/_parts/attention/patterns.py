@@ -36,7 +36,7 @@ def attention_patterns(
     run, weighted = answer.run, st.session_state["weight"] == "value"
     if heads:
         _draw(e, engine.attention(e, heads, view=state.view()), run, weighted)
-    python_of(patterns_python(e, heads or chosen, run, weighted))
+    python_of(patterns_python(e, heads or chosen, run, weighted), "patterns")
 
 
 def _draw(e: engine.Experiment, result: engine.Attention, run: str, weighted: bool) -> None:

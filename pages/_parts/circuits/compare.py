@@ -11,7 +11,7 @@ from pages._parts.circuits import evaluate as circuit_evaluate
 from pages._parts.circuits import forms as circuit_forms
 from pages._parts.circuits import library as shelf
 from pages._parts.experiment_form import model_shape
-from pages._parts.figure import figure
+from pages._parts.figure import figure, python_of
 from pages._parts.layout import beside
 from pages._parts.pairs_form import pairs_form
 from pages._parts.table import as_csv
@@ -68,7 +68,7 @@ def _two(result: engine.Overlaps) -> None:
         ):
             st.markdown(f"**{plain(name)}** ({len(sites)})")
             st.code(engine.print_sites(sites) or "nothing", language=None, wrap_lines=True)
-        _python(result)
+        python_of(_python(result), "overlap")
 
 
 def _many(result: engine.Overlaps, common: engine.Circuit) -> None:
@@ -88,19 +88,17 @@ def _many(result: engine.Overlaps, common: engine.Circuit) -> None:
             "overlaps",
             csv=as_csv(result.table()),
             key="overlaps_figure",
+            python=_python(result),
         )
-        _python(result)
 
 
-def _python(result: engine.Overlaps) -> None:
+def _python(result: engine.Overlaps) -> str:
     inside = "".join(f"    {c.to_python()},\n" for c in result.circuits)
-    with st.expander("Copy as Python"):
-        st.code(
-            f"import switchboard as engine\n\ncircuits = [\n{inside}]\n"
-            f"result = engine.overlaps(circuits, layer_matched={result.pairs[0].layer_matched})\n"
-            "for row in result.table():\n    print(row)\n",
-            language="python",
-        )
+    return (
+        f"import switchboard as engine\n\ncircuits = [\n{inside}]\n"
+        f"result = engine.overlaps(circuits, layer_matched={result.pairs[0].layer_matched})\n"
+        "for row in result.table():\n    print(row)\n"
+    )
 
 
 def _told(result: engine.Overlaps) -> str:

@@ -158,7 +158,7 @@ def _told(result: engine.DiscoveredMany) -> str:
 def _figures(result: engine.DiscoveredMany, question: engine.DiscoverMany, chosen: Chosen) -> None:
     runs = result.runs_table()
     figure(result.figure(), "runs", csv=as_csv(result.table()), key="runs_figure")
-    python_of(_python(question, chosen))
+    python_of(_python(question, chosen), "runs")
     show_rows(
         [
             {

@@ -200,7 +200,7 @@ def _figures(result: engine.Discovery, question: engine.Discover, chosen: Chosen
     figure(result.trials_figure(), "trials", csv=csv, key="trials_figure")
     if result.positions is not None:
         figure(result.positions_figure(), "positions", csv=csv, key="places_figure")
-    python_of(_python(question, chosen))
+    python_of(_python(question, chosen), "search")
     if result.evaluation is not None:
         where = "pairs the search did not see" if result.fresh else "the pairs it was found on"
         st.subheader(f"Put to the test on {where}")

@@ -106,4 +106,5 @@ def _downloads(
         f"feature-{site}",
         "import switchboard as engine\n\n"
         f"print(engine.feature_tokens({e.model!r}, {str(sae)!r}, [{str(site)!r}], {_TOKENS}))",
+        key="feature",
     )

@@ -78,7 +78,8 @@ def grid(answer: Answered[engine.Lens], question: dict[str, Any]) -> None:
         },
         key="lens_grid",
     )
-    python_of(lens_python(e, question, f'lens.values("{run}", "{measure}")  # [layer pos]'))
+    call = f'lens.values("{run}", "{measure}")  # [layer pos]'
+    python_of(lens_python(e, question, call), "lens_grid")
     notes = ["▲▼ places risen or fallen against the layer above."]
     if run == "difference":
         notes.append("A token is written where the ablated run's best is another than the clean's.")
@@ -132,7 +133,10 @@ def last_position(answer: Answered[engine.Lens]) -> None:
     """The plain table of the last position's best tokens, to copy."""
     seen, run = answer.result, answer.run
     names = ("clean", "ablated") if run == "difference" else (run,)
-    with st.expander("The last position as text"):
+    box = st.expander("The last position as text", key="_last_position", on_change="rerun")
+    if not box.open:
+        return
+    with box:
         for name in names:
             if len(names) > 1:
                 st.caption(RUNS[name])

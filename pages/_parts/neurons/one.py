@@ -75,6 +75,7 @@ def _tokens(e: engine.Experiment, says: engine.NeuronTokens) -> None:
         says.table(),
         f"neuron-{says.neuron}",
         python_for(f"neuron_tokens({e.model!r}, {str(says.neuron)!r}, {_TOKENS})"),
+        key="neuron",
     )
 
 
