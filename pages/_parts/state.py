@@ -176,7 +176,8 @@ def recall() -> None:
     ss["_undrawn"] = [*undrawn, *(n for n in noted if n not in now and n not in undrawn)]
     for name in ss["_undrawn"]:
         noted[name] = now.get(name, noted.get(name))
-        ss.pop(name, None)
+        if name in now:
+            del ss[name]
         ss[name] = noted[name]
 
 

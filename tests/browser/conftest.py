@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
-from benchmarks.driving import HEADLESS_SHELL, launch, serving, wait_until_up
+from benchmarks.driving import HEADLESS_SHELL, launch
 from benchmarks.toggle import save_gpt2_small
 from tests.conftest import IN_CI
+from tests.support.server import served
 from tests.support.tab import SIZE, Tab
 from tests.support.turning import leave
 
@@ -32,16 +33,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
-    with serving() as address:
-        wait_until_up(address)
+    with served() as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def watched() -> Iterator[str]:
     """The dashboard with a slow model, whose work is counted and can be held."""
-    with serving(Path(__file__).parents[1] / "support" / "watched_server.py") as address:
-        wait_until_up(address)
+    with served("tests/support/watched_server.py") as address:
         yield address
 
 

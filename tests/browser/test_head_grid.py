@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from benchmarks.driving import serving, wait_until_up
 from engine.showing.palette import SIGNED
+from tests.support.server import served
 from tests.support.some import some
 from tests.support.tab import Tab, resize
 from tests.support.turning import PUSH
@@ -18,8 +17,7 @@ from tests.support.turning import PUSH
 
 @pytest.fixture(scope="module")
 def grid() -> Iterator[str]:
-    with serving(Path(__file__).parents[1] / "support" / "big_grid.py") as address:
-        wait_until_up(address)
+    with served("tests/support/big_grid.py") as address:
         yield address
 
 

@@ -11,6 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import engine
+from pages._parts import work
+from pages._parts.features import health
 from pages._parts.text import points, visible
 from tests.pages.test_bad_input import LITTLE, page_of
 from tests.pages.test_neurons import figure_rows, said
@@ -30,15 +32,28 @@ def features_page(**query: Any) -> AppTest:
 def test_health_comes_first_with_its_verdict_and_the_python_gives_it() -> None:
     page = features_page(features_in="family", task="months")
     texts = [one.prompt for one in engine.examples("months", 20)]
-    health = engine.measure_sae("seq-gpt2", SAE, texts)
+    measured = engine.measure_sae("seq-gpt2", SAE, texts)
     rows = {row["number"]: float(row["value"]) for row in figure_rows(page)}
-    assert rows["loss recovered"] == pytest.approx(health.recovered, abs=1e-4)
+    assert rows["loss recovered"] == pytest.approx(measured.recovered, abs=1e-4)
     told = [one.value for one in [*page.warning, *page.success]]
-    assert len(told) == 1 and ("sick" in told[0]) == bool(health.sick)
+    assert len(told) == 1 and ("sick" in told[0]) == bool(measured.sick)
     code = codes_of(page, "measure_sae(")[0]
     with redirect_stdout(written := StringIO()):
         exec(code, {})
-    assert len(written.getvalue().splitlines()) == len(health.table())
+    assert len(written.getvalue().splitlines()) == len(measured.table())
+
+
+def test_while_health_is_measured_its_numbers_are_told_and_its_figure_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = features_page(features_in="family", task="months")
+    assert figure_rows(page) and page.metric
+    over = work.is_over
+    monkeypatch.setattr(work, "is_over", lambda key: key != health.KEY and over(key))
+    page.run()
+    assert page.metric and not page.exception
+    drawn = [one.proto.component_name for one in page.get("bidi_component")]
+    assert not [name for name in drawn if name.endswith("figure")]
 
 
 def test_a_feature_of_the_prompt_is_switched_off_by_a_click_and_is_in_the_link() -> None:

@@ -45,7 +45,8 @@ def health(reading: state.Reading, sae: engine.Sae) -> None:
         _numbers(result)
         if result.done:
             (st.warning if result.sick else st.success)(plain(result.verdict))
-        _drawn(result, question)
+        if work.is_over(KEY):  # to draw at each look slows the work down
+            _drawn(result, question)
 
 
 def _numbers(result: engine.SaeHealth) -> None:
