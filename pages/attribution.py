@@ -13,7 +13,7 @@ from pages._parts.attribution.gradients import by_gradient
 from pages._parts.attribution.total import total_effect
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import model_shape, quick
-from pages._parts.layout import beside_switches, errors_shown
+from pages._parts.layout import beside_switches, errors_shown, held
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.refusals import answered
 from pages._parts.switches import not_known, switches
@@ -67,7 +67,8 @@ def parts_written(reading: state.Reading) -> None:
     views.picture(seen)
 
 
-with st.container():
-    if (st.session_state["attributed"], st.session_state["over"]) not in PAIRS_ALONE:
+asks = (st.session_state["attributed"], st.session_state["over"]) not in PAIRS_ALONE
+with held(asks):
+    if asks:
         prompt_tokens(state.read().experiment)
 quick(attributed, follows=True)

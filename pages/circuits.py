@@ -14,7 +14,7 @@ from pages._parts.circuits.edges import edges
 from pages._parts.circuits.evaluate import evaluate
 from pages._parts.circuits.search import search
 from pages._parts.experiment_form import quick
-from pages._parts.layout import errors_shown
+from pages._parts.layout import errors_shown, held
 from pages._parts.pairs_form import pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
 
@@ -40,7 +40,7 @@ def circuits(reading: state.Reading) -> None:
                 VIEWS[mode](reading, chosen)
 
 
-with st.container():
-    if st.session_state["over"] == "prompt":
+with held(asks := st.session_state["over"] == "prompt"):
+    if asks:
         prompt_tokens(state.read().experiment)
 quick(circuits, follows=True)

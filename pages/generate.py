@@ -12,7 +12,7 @@ from pages._parts.experiment_form import model_shape, quick
 from pages._parts.generate.answers import answers
 from pages._parts.generate.many import many
 from pages._parts.generate.text import text
-from pages._parts.layout import errors_shown
+from pages._parts.layout import errors_shown, held
 from pages._parts.prompt_tokens import prompt_tokens
 
 VIEWS = {
@@ -23,15 +23,12 @@ VIEWS = {
 
 e = (reading := state.read()).experiment
 shape = model_shape()
-if st.session_state["generate"] == "many":
-    st.empty()  # which keeps the place, as what follows is known by its own
-else:
-    with st.container():
+with held(asks := st.session_state["generate"] != "many"):
+    if asks:
         prompt_tokens(e)
 choice("View", "generate", {name: title for name, (title, _) in VIEWS.items()}, bare=True)
 chosen = st.session_state["generate"]
-# each has its own place, so that what another drew goes at once, not when a long run ends
-places = {name: st.container() if name == chosen else st.empty() for name in VIEWS}
+places = {name: held(name == chosen) for name in VIEWS}
 
 
 def view(reading: state.Reading) -> None:

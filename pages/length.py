@@ -8,7 +8,7 @@ require_app()
 
 from pages._parts import state
 from pages._parts.experiment_form import model_shape, quick
-from pages._parts.layout import beside_switches, errors_shown
+from pages._parts.layout import beside_switches, errors_shown, held
 from pages._parts.length import views
 from pages._parts.pairs_form import pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
@@ -30,7 +30,7 @@ def scored(reading: state.Reading) -> None:
             views.scored(reading, chosen)
 
 
-with st.container():
-    if st.session_state["over"] == "prompt":
+with held(asks := st.session_state["over"] == "prompt"):
+    if asks:
         prompt_tokens(state.read().experiment)
 quick(scored, follows=True)

@@ -9,6 +9,7 @@ require_app()
 from pages._parts import state
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import quick
+from pages._parts.layout import held
 from pages._parts.neurons.one import one
 from pages._parts.neurons.ranked import ranked
 from pages._parts.neurons.sets import between_sets
@@ -23,7 +24,8 @@ def neurons(reading: state.Reading) -> None:
     VIEWS[st.session_state["neurons_show"]](reading)
 
 
-with st.container():
-    if st.session_state["neurons_show"] == "ranked" and st.session_state["over"] == "prompt":
+asks = st.session_state["neurons_show"] == "ranked" and st.session_state["over"] == "prompt"
+with held(asks):
+    if asks:
         prompt_tokens(state.read().experiment)
 quick(neurons, follows=True)

@@ -9,7 +9,7 @@ require_app()
 from pages._parts import state, work
 from pages._parts.corrupted import twins
 from pages._parts.experiment_form import model_shape, quick
-from pages._parts.layout import beside_switches, errors_shown
+from pages._parts.layout import beside_switches, errors_shown, held
 from pages._parts.pairs_form import pairs_form
 from pages._parts.patching import views
 from pages._parts.patching.grid import patch_grid
@@ -50,7 +50,7 @@ def patched(reading: state.Reading) -> None:
         views.picture(result, question, chosen)
 
 
-with st.container():
-    if st.session_state["over"] == "prompt":
+with held(asks := st.session_state["over"] == "prompt"):
+    if asks:
         prompt_tokens(state.read().experiment)
 quick(patched, follows=True)

@@ -9,7 +9,7 @@ require_app()
 from pages._parts import state
 from pages._parts.boxes import choice
 from pages._parts.experiment_form import quick
-from pages._parts.layout import errors_shown
+from pages._parts.layout import errors_shown, held
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.steering.making import making
 from pages._parts.steering.mapped import mapped
@@ -39,8 +39,9 @@ def of_map(reading: state.Reading) -> None:
         mapped(reading, direction)
 
 
-with st.container():
-    if st.session_state["steering_show"] != "map" or st.session_state["over"] == "prompt":
+asks = st.session_state["steering_show"] != "map" or st.session_state["over"] == "prompt"
+with held(asks):
+    if asks:
         prompt_tokens(state.read().experiment)
 with st.container(horizontal=True, vertical_alignment="center"):
     choice("Show", "steering_show", SHOWN, bare=True)

@@ -9,7 +9,7 @@ require_app()
 import engine
 from pages._parts import state, work
 from pages._parts.experiment_form import model_shape, quick
-from pages._parts.layout import beside_switches, errors_shown
+from pages._parts.layout import beside_switches, errors_shown, held
 from pages._parts.pairs_form import Chosen, pairs_form
 from pages._parts.prompt_tokens import prompt_tokens
 from pages._parts.sweep import views as sweep_views
@@ -51,7 +51,7 @@ def _told(e: engine.Experiment, result: engine.SweepResult, chosen: Chosen, rows
     st.caption(plain(" ".join((sweep_views.explanation(result), *result.notes))))
 
 
-with st.container():
-    if st.session_state["over"] == "prompt":
+with held(asks := st.session_state["over"] == "prompt"):
+    if asks:
         prompt_tokens(state.read().experiment)
 quick(swept, follows=True)

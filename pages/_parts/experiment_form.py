@@ -14,6 +14,7 @@ import engine
 from pages._parts import refusals, state, undo, work
 from pages._parts.assets import ASSETS
 from pages._parts.certificate import certificate
+from pages._parts.layout import held
 from pages._parts.text import plain
 
 EXAMPLES = {e["name"]: e for e in json.loads((ASSETS / "prompts.json").read_text("utf-8"))}
@@ -40,7 +41,7 @@ def shown() -> Iterator[bool]:
     reading = state.read()
     model = st.session_state["_shape"]
     missing = (str(model),) if isinstance(model, engine.EngineError) else ()
-    with st.container():  # one place whatever is said, so that parts that run alone keep theirs
+    with held(wrong or missing or not reading.whole):
         for sentence in wrong:
             st.warning(plain(sentence))
         for sentence in (*reading.errors, *missing):

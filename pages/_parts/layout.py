@@ -25,6 +25,13 @@ def errors_shown() -> Iterator[None]:
         st.error(plain(wrong))
 
 
+def held(filled: object) -> DeltaGenerator:
+    """A place that is one whatever is drawn in it. Where it is not `filled`, what it held goes at
+    once: else Streamlit leaves that until the run ends, and what stands below moves under the
+    reader's pointer."""
+    return st.container() if filled else st.empty()
+
+
 def beside_switches(n_heads: int, share: float = 0.5) -> Sequence[DeltaGenerator]:
     """The place of the switches, and one at its right of that `share` of the page, or of less
     where so many heads need the width; it stays in view while a deep grid is scrolled."""

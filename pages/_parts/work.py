@@ -16,6 +16,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import engine
 from pages._parts import state
+from pages._parts.layout import held
 from pages._parts.text import plain
 
 EVERY = 0.4
@@ -160,8 +161,8 @@ def progress(
     stop it; once it is over without a result, how it ended, with a way to begin it `anew`.
     `before`: the share that was known when it was gone on with, 0 to 1.
     `refused` says why where nothing is known of an answer."""
-    with st.container():  # one place whatever is drawn, so that what stands below stays where it is
-        one = find(key)
+    one = find(key)
+    with held(one is not None and not one.answered):
         if one is None:
             return
         if one.going is not None:

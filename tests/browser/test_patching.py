@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 import engine
 from tests.support.some import some
-from tests.support.turning import turn
+from tests.support.turning import leave, turn
 
 SLOW = 180_000
 E = engine.Experiment("seq-gpt2", "1 2 3 4", "8 1 6 3", " 5", " 4")
@@ -23,6 +23,13 @@ def cell(page: Page, name: str) -> Any:
 
 def changes(page: Page) -> list[str]:
     return parse_qs(urlsplit(page.url).query).get("changes", [])
+
+
+SEEN = """() => { window.tops = new Set(); const look = () => {
+  const asked = document.querySelector("[role=radiogroup][aria-label='Asked of']");
+  if (asked) tops.add(Math.round(asked.getBoundingClientRect().top));
+  requestAnimationFrame(look); }; look(); }"""
+"""Note where what is asked of stands, in each frame."""
 
 
 def strip(page: Page, name: str) -> Any:
@@ -182,3 +189,19 @@ def test_heads_are_patched_switched_off_or_made_a_circuit(page: Page, address: s
     page.get_by_role("button", name="Make a circuit").click(timeout=SLOW)
     circuit = page.get_by_role("combobox", name="Circuit")
     expect(circuit).to_have_value(re.compile("^5 by share"), timeout=SLOW)
+
+
+def test_an_error_that_is_mended_goes_before_what_stands_below_it_is_seen(
+    page: Page, address: str
+) -> None:
+    turn(page, f"{address}/patching{E.to_url()}")
+    expect(cell(page, "r3 @3")).to_be_visible(timeout=SLOW)
+    assert leave(page)
+    expect(page.get_by_test_id("stAlertContentError")).to_be_visible()
+    expect(page.get_by_role("radiogroup", name="Asked of")).to_have_count(0)
+    page.evaluate(SEEN)
+    turn(page, f"{address}/patching{E.to_url()}&way=noise")
+    expect(cell(page, "r3 @3")).to_be_visible(timeout=SLOW)
+    page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
+    tops = page.evaluate("[...tops]")
+    assert max(tops) == tops[-1], tops
