@@ -36,8 +36,15 @@ def strip(page: Page, name: str) -> Any:
     return page.locator(f"[data-strip={name}]")
 
 
+def rest(page: Page) -> None:
+    """Wait until nothing more comes of a view that was turned to."""
+    expect(page.locator("[data-test-script-state=notRunning]")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_test_id("stProgress")).to_have_count(0, timeout=SLOW)
+
+
 def lift(page: Page, what: Any, onto: Any) -> None:
     """Drag something onto something else, and hold it there."""
+    rest(page)
     what.hover()
     page.mouse.down()
     onto.hover()
@@ -59,6 +66,7 @@ def test_a_cell_a_token_and_the_bar_make_patches_of_the_experiment(
     best = engine.patch(E).table(by="share", most=1)[0]
     first = cell(page, f"{best['site']} @{best['position']}")
     expect(first).to_have_attribute("aria-description", re.compile(r"\(1 of 24\)$"))
+    rest(page)
     cell(page, "r3 @3").click()  # of denoising the prompts change places
     expect(page).to_have_url(re.compile(r"prompt=8\+1\+6\+3&corrupted=1\+2\+3\+4"))
     expect(page).to_have_url(re.compile("way=noise"))
