@@ -26,7 +26,7 @@ def figure(drawn: go.Figure, name: str, *, csv: str, key: str, python: str = "")
 
 def python_of(code: str, key: str) -> None:
     """The code that gives a view's numbers, to copy: drawn once its box is open, as what colours
-    code takes a browser longer to load than most views. `key` is the view's own on its page."""
+    code is slow to load. `key` is the view's own on its page."""
     box = st.expander("Copy as Python", key=f"_python_{key}", on_change="rerun")
     if box.open:
         box.code(code, language="python")
