@@ -32,6 +32,7 @@ settings.load_profile("house")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="only the fast lane (make fast)")
+    parser.addoption("--note-long", action="store_true", help="note which tests take long")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,6 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
     works = "PYTEST_XDIST_WORKER" in os.environ
     if works:  # each worker is one core's; torch reads this once
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+    elif config.getoption("--note-long"):
+        from tests.support.fast import Noting
+
+        config.pluginmanager.register(Noting())
     if works or not config.getoption("numprocesses", None):
         gc.disable()  # all that is read stays
         config.pluginmanager.import_plugin("tests.support.fixtures")
